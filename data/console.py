@@ -1,0 +1,96 @@
+"""How the commands talk: one-line errors with exit code 2, and progress on a terminal or in a log."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from .config import Settings, read_settings
+from .errors import DsaError
+
+T = TypeVar("T")
+REMEDIES = {
+    errno.ENOSPC: "No space is left on the device. Free some and run again; what was done is kept.",
+    errno.EDQUOT: "The disk quota is used up. Free some space and run again; what was done is kept.",
+    errno.EACCES: "Permission denied. Change its permissions, or name another place.",
+    errno.EROFS: "The file system is read-only. Name another place.",
+    errno.EPERM: "Not permitted. Change its permissions, or name another place.",
+}
+
+
+class Commands(click.Group):
+    """A group of commands whose users see an error in one line, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DsaError as error:
+            fail(str(error))
+        except OSError as error:
+            if error.errno not in REMEDIES:
+                raise
+            fail(f"{error.filename or 'Writing'}: {REMEDIES[error.errno]}")
+
+
+def fail(message: str) -> None:
+    """Print the error and leave with exit code 2."""
+    click.echo(f"error: {message}", err=True)
+    sys.stdout.flush()
+    raise SystemExit(2)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --dataset, --params, --experiment and --set, which `read` joins into `Settings`."""
+    options = [
+        click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
+        click.option("--params", type=click.Path(path_type=Path), help="A params.yaml with overrides."),
+        click.option("--experiment", help="A file in experiments/, as in table3/dsa-reid."),
+        click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One override."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read(dataset: str | None, params: Path | None, experiment: str | None, assignments: Iterable[str]) -> Settings:
+    """Join what `settings_options` brought."""
+    return read_settings(params, dataset, experiment, assignments)
+
+
+def progress(items: Iterable[T], total: int, what: str, unit: str = "pictures", each: int = 1) -> Iterator[T]:
+    """Yield `items` under a progress bar, or with a plain line every ten seconds where there is no terminal.
+
+    Args:
+        total: number of units in all.
+        each: units an item stands for; an item that is itself sized may be counted by `len`, with each=0.
+    """
+    if sys.stderr.isatty():
+        with tqdm(total=total, desc=what, unit=f" {unit}", smoothing=0.1) as bar:
+            for item in items:
+                yield item
+                bar.update(each or len(item))  # type: ignore[arg-type]
+        return
+    start = told = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += each or len(item)  # type: ignore[arg-type]
+        now = time.monotonic()
+        if now - told >= 10:
+            told = now
+            rate = done / (now - start)
+            left = (total - done) / rate
+            click.echo(f"{what}: {done}/{total} {unit}, {rate:.0f} a second, {left:.0f} s left", err=True)
+
+
+def artifacts(dataset: str) -> Path:
+    """Return the folder of what is made for a dataset: artifacts/<dataset>, under $DSA_ARTIFACTS if set."""
+    return Path(os.environ.get("DSA_ARTIFACTS", "artifacts")) / dataset

@@ -1,0 +1,1 @@
+"""Stage one: DensePose over every picture of a dataset, kept as I, U, V maps."""

@@ -1,0 +1,1 @@
+"""Stage three: the two-stream training, its evaluation, and what is kept of it."""

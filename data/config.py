@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
@@ -37,16 +38,23 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
     Raises ConfigError for an unknown key, with the nearest known one, or for a value that does not hold.
     """
     values = dict(values or {})
-    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"{where}: no setting is called {key!r}.{nearest(str(key), known)}")
+    _check_keys(cls, values, where)
     try:
         return cls(**values)
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise ConfigError(f"{where}: {place} = {problem['input']!r} does not hold: {problem['msg']}.") from None
+
+
+def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that `cls`, or a configuration inside it, does not know."""
+    kinds = typing.get_type_hints(cls)
+    for key, value in values.items():
+        if key not in kinds:
+            raise ConfigError(f"{where}: no setting is called {key!r}.{nearest(str(key), kinds)}")
+        if dataclasses.is_dataclass(kinds[key]) and isinstance(value, Mapping):
+            _check_keys(kinds[key], value, f"{where}.{key}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +71,7 @@ class Pieces:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise StoreError(f"{path} is damaged ({error}). Delete it and run again; the rest is kept.") from None
 
     def assemble(self, write: Callable[[Path], None]) -> Path:

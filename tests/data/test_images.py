@@ -1,0 +1,46 @@
+"""Pictures: what is read is RGB and whole; what is not is named."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data import images
+from data.errors import PictureError
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (9, 5, 3), dtype=np.uint8)
+
+
+def test_red_is_first(tmp_path: Path) -> None:
+    red = np.zeros((2, 3, 3), np.uint8)
+    red[..., 0] = 255
+    assert (images.read(images.write_png(tmp_path / "red.png", red)) == red).all()
+    assert cv2.imread(str(tmp_path / "red.png"))[0, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgba", "16-bit", "1x1"])
+def test_other_forms_become_rgb(kind: str) -> None:
+    stored = {
+        "grey": PICTURE[..., 0],
+        "rgba": np.concatenate([PICTURE, PICTURE[..., :1]], axis=2),
+        "16-bit": PICTURE.astype(np.uint16) * 257,
+        "1x1": PICTURE[:1, :1],
+    }[kind]
+    data = cv2.imencode(".png", stored)[1].tobytes()
+    expected = {"grey": PICTURE[..., :1].repeat(3, 2), "1x1": PICTURE[:1, :1, ::-1]}.get(kind, PICTURE[..., ::-1])
+    assert (images.decode(data, kind) == expected).all()
+
+
+@given(part=st.floats(0, 1, exclude_max=True), form=st.sampled_from(["jpeg", "png"]))
+def test_cut_short_anywhere_is_refused(part: float, form: str) -> None:
+    data = images.encode_jpeg(PICTURE) if form == "jpeg" else images.encode_png(PICTURE)
+    with pytest.raises(PictureError, match=r"x\.jpg does not decode"):
+        images.decode(data[: int(part * len(data))], "x.jpg")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"nowhere\.jpg is missing"):
+        images.read(tmp_path / "nowhere.jpg")

@@ -1,0 +1,36 @@
+"""Distances between features."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from .errors import ModelError
+
+
+def distances(a: torch.Tensor, b: torch.Tensor, metric: Literal["euclidean", "cosine"] = "euclidean") -> torch.Tensor:
+    """Return the distance of every row of `a` to every row of `b`, ascending with unlikeness.
+
+    A row of the result depends on its row of `a` alone, so that a large `a` may be done in pieces.
+
+    Args:
+        a: float (Q, D), as from `Model.embed`.
+        b: float (G, D).
+        metric: Euclidean, ≥ 0, or cosine: one minus the cosine of the angle, in 0..2.
+
+    Returns float (Q, G). Raises ModelError for features that do not fit, or for another metric.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ModelError(
+            f"Features of shape {tuple(a.shape)} and {tuple(b.shape)} cannot be compared: "
+            "expected (Q, D) and (G, D). Embed both with the same model."
+        )
+    if metric == "cosine":
+        return 1 - F.normalize(a) @ F.normalize(b).T
+    if metric == "euclidean":
+        # |a - b|² = |b|² - 2 a·b + |a|²; in place, as (Q, G) may be most of the memory
+        squared = torch.addmm(b.square().sum(1), a, b.T, alpha=-2)
+        return squared.add_(a.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
+    raise ModelError(f"metric = {metric!r} is not known: expected 'euclidean' or 'cosine'.")

@@ -1,0 +1,5 @@
+"""What can go wrong for a user of the deployable."""
+
+
+class ModelError(Exception):
+    """A model file, a setting or a picture that cannot be used; the message says why and what to do."""

@@ -1,0 +1,118 @@
+"""ResNet's residual blocks, also as several narrow branches side by side.
+
+With `groups` = n a block is n independent blocks of 1/n of the channels, computed as grouped convolutions:
+branch i reads and writes the i-th n-th of the channels. With one group the blocks are torchvision's, layer
+names included, so that its weights load by name.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias (batch norm follows) whose padding keeps the size."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+
+
+class _Residual(nn.Module):
+    """The shortcut that both blocks have: 1×1 and batch norm where the shape changes."""
+
+    expansion: int
+    downsample: nn.Sequential | None
+
+    def _add_shortcut(self, inputs: int, outputs: int, stride: int, groups: int) -> None:
+        same = inputs == outputs and stride == 1
+        self.downsample = (
+            None if same else nn.Sequential(conv(inputs, outputs, 1, stride, groups), nn.BatchNorm2d(outputs))
+        )
+
+    def _shortcut(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.downsample is None else self.downsample(x)
+
+
+class BasicBlock(_Residual):
+    """ResNet-18's block: 3×3, 3×3, add (He et al. 2016, figure 5).
+
+    Args:
+        inputs: channels read, over all groups.
+        width: channels within, over all groups; `width * expansion` come out.
+        groups: independent branches.
+        input_groups: groups of the convolutions that read the input; 1 lets every branch read all of it.
+    """
+
+    expansion = 1
+
+    def __init__(
+        self, inputs: int, width: int, stride: int = 1, groups: int = 1, input_groups: int | None = None
+    ) -> None:
+        super().__init__()
+        reading = input_groups or groups
+        self.conv1 = conv(inputs, width, 3, stride, reading)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv(width, width, 3, 1, groups)
+        self.bn2 = nn.BatchNorm2d(width)
+        self._add_shortcut(inputs, width, stride, reading)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, inputs, h, w) to (B, width, h / stride, w / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + self._shortcut(x), inplace=True)
+
+
+class Bottleneck(_Residual):
+    """ResNet-50's block: 1×1, 3×3, 1×1, add, the stride in the 3×3; arguments as `BasicBlock`'s."""
+
+    expansion = 4
+
+    def __init__(
+        self, inputs: int, width: int, stride: int = 1, groups: int = 1, input_groups: int | None = None
+    ) -> None:
+        super().__init__()
+        reading = input_groups or groups
+        outputs = width * self.expansion
+        self.conv1 = conv(inputs, width, 1, 1, reading)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv(width, width, 3, stride, groups)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv(width, outputs, 1, 1, groups)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self._add_shortcut(inputs, outputs, stride, reading)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, inputs, h, w) to (B, 4 * width, h / stride, w / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + self._shortcut(x), inplace=True)
+
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+
+def stage(
+    block: Block,
+    inputs: int,
+    width: int,
+    depth: int,
+    stride: int = 1,
+    groups: int = 1,
+    input_groups: int | None = None,
+) -> nn.Sequential:
+    """Return `depth` blocks in a row, the stride (and `input_groups`) in the first."""
+    first = block(inputs, width, stride, groups, input_groups)
+    rest = [block(width * block.expansion, width, groups=groups) for _ in range(depth - 1)]
+    return nn.Sequential(first, *rest)
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw every convolution's weights from He's normal distribution (fan-in), with torch's generator.
+
+    Fan-in, because it is the same for a branch on its own and as one group of a grouped convolution.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

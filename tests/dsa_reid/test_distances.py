@@ -1,0 +1,46 @@
+"""Distances against their definitions."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsa_reid import ModelError, distances
+
+
+def test_by_hand() -> None:
+    a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    b = torch.tensor([[3.0, 4.0], [0.0, 1.0], [-3.0, -4.0]])
+    torch.testing.assert_close(distances(a, b), torch.tensor([[5.0, 1.0, 5.0], [0.0, 18**0.5, 10.0]]))
+    expected = torch.tensor([[0.0, 0.2, 2.0]])
+    torch.testing.assert_close(distances(a[1:], b, "cosine"), expected, atol=1e-6, rtol=0)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 17), st.integers(0, 2**31))
+def test_against_a_loop(q: int, g: int, d: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(q, d, dtype=torch.float64, generator=generator)
+    b = torch.randn(g, d, dtype=torch.float64, generator=generator)
+    euclidean, cosine = distances(a, b), distances(a, b, "cosine")
+    for i in range(q):
+        for j in range(g):
+            assert euclidean[i, j].item() == pytest.approx((a[i] - b[j]).norm().item(), abs=1e-7)
+            angle = (a[i] @ b[j] / a[i].norm() / b[j].norm()).item()
+            assert cosine[i, j].item() == pytest.approx(1 - angle, abs=1e-9)
+    pieces = torch.cat([distances(piece, b) for piece in a.split(2)])
+    torch.testing.assert_close(pieces, euclidean, atol=1e-7, rtol=0)
+
+
+def test_arguments_are_left_as_they_were() -> None:
+    a, b = torch.randn(3, 4), torch.randn(5, 4)
+    before = a.clone(), b.clone()
+    distances(a, b)
+    assert torch.equal(a, before[0])
+    assert torch.equal(b, before[1])
+
+
+def test_misfits_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"\(2, 3\) and \(2, 4\)"):
+        distances(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(ModelError, match="'manhattan' is not known"):
+        distances(torch.zeros(2, 3), torch.zeros(2, 3), "manhattan")  # type: ignore[arg-type]

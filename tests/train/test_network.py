@@ -1,0 +1,113 @@
+"""The two streams joined: what each configuration computes and classifies."""
+
+import pytest
+import torch
+
+from data.config import build
+from data.errors import ConfigError
+from train.losses import LossConfig, terms
+from train.network import NetworkConfig, TwoStream
+
+TINY = {"trunk": "resnet18", "width": 0.125}
+
+
+def tiny(**settings: object) -> TwoStream:
+    torch.manual_seed(0)
+    main = TINY | dict(settings.pop("main", {}))  # type: ignore[call-overload]
+    return TwoStream(build(NetworkConfig, {"main": main, "classifier_width": 16, **settings}, "test"), 5)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    return torch.randn(4, 3, 32, 16), torch.randn(4, 24, 3, 8, 8)
+
+
+LOCAL = [f"f_local_{i}" for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "features", "classified"),
+    [
+        ({}, ["f_global", "f_local", "d_global", "d_local", "z_global", "z_local"],
+         ["f_global", *LOCAL, "z_global", "z_local"]),
+        ({"fusion": "concat"}, ["f_global", "f_local", "d_global", "d_local", "z_global", "z_local"],
+         ["f_global", *LOCAL, "z_global", "z_local"]),
+        ({"main": {"heads": "global"}}, ["f_global", "d_global", "z_global"], ["f_global", "z_global"]),
+        ({"main": {"heads": "local"}}, ["f_local", "d_local", "z_local"], [*LOCAL, "z_local"]),
+        ({"guide": False}, ["f_global", "f_local"], ["f_global", *LOCAL]),
+        ({"guide": False, "main": {"heads": "global"}}, ["f_global"], ["f_global"]),
+    ],
+    ids=["both", "concat", "global", "local", "two branches", "baseline"],
+)  # fmt: skip
+def test_what_each_configuration_computes(settings: dict, features: list, classified: list) -> None:
+    network = tiny(**settings)
+    images, parts = batch()
+    outputs = network(images, parts if network.guide is not None else None)
+    values = {name: value for name, value in outputs._asdict().items() if name != "logits"}
+    assert [name for name, value in values.items() if value is not None] == features
+    for name in features:
+        assert values[name].shape == ((4, 64) if name.endswith("global") else (4, 8, 8))
+    assert list(outputs.logits) == classified
+    assert all(logits.shape == (4, 5) for logits in outputs.logits.values())
+
+
+def test_z_is_the_sum_after_pooling() -> None:
+    network = tiny()
+    images, parts = batch()
+    outputs = network.eval()(images, parts)
+    assert torch.equal(outputs.z_global, outputs.f_global + outputs.d_global)
+    assert torch.equal(outputs.z_local, outputs.f_local + outputs.d_local)
+    f_global, f_local = network.main(images)
+    assert torch.equal(outputs.f_global, f_global)
+    assert torch.equal(outputs.f_local, f_local)
+
+
+def test_each_classifier_reads_its_own_feature() -> None:
+    network = tiny().eval()
+    outputs = network(*batch())
+    layers = network.classifiers
+    assert torch.equal(outputs.logits["f_global"], layers["f_global"](outputs.f_global))
+    assert torch.equal(outputs.logits["f_local_3"], layers["f_local_3"](outputs.f_local[:, 3]))
+    assert torch.equal(outputs.logits["z_global"], layers["z_global"](outputs.z_global))
+    assert torch.equal(outputs.logits["z_local"], layers["z_local"](outputs.z_local.flatten(1)))
+    assert len({id(p) for p in layers.parameters()}) == 11 * 5  # nothing shared
+
+
+def test_loop_and_grouped_are_one_network() -> None:
+    """The same output shapes and parameter count; equality of the numbers is tested with the branches."""
+    grouped, loop = tiny(), tiny(branches="loop")
+    assert sum(p.numel() for p in grouped.parameters()) == sum(p.numel() for p in loop.parameters())
+    images, parts = batch()
+    assert grouped(images, parts).z_local.shape == loop(images, parts).z_local.shape
+
+
+def test_the_papers_network() -> None:
+    with torch.device("meta"):
+        network = TwoStream(NetworkConfig(), identities=751)
+        outputs = network(torch.empty(2, 3, 256, 128), torch.empty(2, 24, 3, 32, 32))
+    assert outputs.z_global.shape == (2, 2048)
+    assert outputs.z_local.shape == (2, 8, 256)
+    assert len(outputs.logits) == 11
+    assert network.classifiers["z_local"][0].weight.shape == (512, 2048)
+    assert network.classifiers["f_local_0"][0].weight.shape == (512, 256)
+    assert network.classifiers["z_local"][3].weight.shape == (751, 512)
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no setting is called 'guid'"):
+        build(NetworkConfig, {"guid": True}, "test")
+    with pytest.raises(ConfigError, match="'trunck'. Did you mean 'trunk'"):
+        build(NetworkConfig, {"main": {"trunck": "resnet18"}}, "test")
+
+
+@pytest.mark.slow
+def test_the_papers_full_size_runs_forward_and_backward() -> None:
+    torch.manual_seed(0)
+    network = TwoStream(NetworkConfig(weights="none"), identities=751)
+    outputs = network(torch.randn(4, 3, 256, 128), torch.randn(4, 24, 3, 32, 32))
+    losses = terms(outputs, torch.tensor([0, 0, 1, 1]), LossConfig())
+    assert len(losses) == 13
+    sum(losses.values()).backward()
+    for name, p in network.named_parameters():
+        assert p.grad is not None, name
+        assert p.grad.isfinite().all(), name

@@ -1,0 +1,19 @@
+"""The identity classifiers, used in training only."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def classifier(inputs: int, hidden: int, identities: int) -> nn.Sequential:
+    """Return two FC layers, batch norm and ReLU between them: (B, inputs) to logits (B, identities).
+
+    The SoftMax is the cross entropy's. The last layer starts near zero (a common choice in re-ID), so that
+    training starts from an even guess.
+    """
+    first = nn.Linear(inputs, hidden, bias=False)  # batch norm has the bias
+    last = nn.Linear(hidden, identities)
+    nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+    nn.init.normal_(last.weight, std=0.001)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), last)

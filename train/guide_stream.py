@@ -1,0 +1,46 @@
+"""The densely semantically aligned stream (DSAG) of section 3.2 and Table 1: it guides training, then goes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from dsa_reid.main_stream import REGIONS, Features, pooled
+from dsa_reid.residual import BasicBlock, initialise, stage
+
+from .branches import GroupedBranches, LoopBranches
+
+
+class GuideStream(nn.Module):
+    """Part pictures to d_G and d_L, which have the shapes of the main stream's f_G and f_L.
+
+    Args:
+        channels: c_A, of the main stream's F; a branch has 1/8 of them after conv4_x.
+        feature_width: G, the dimensions of d_G, and of the eight d_L together.
+        heads: which of the heads there are, as in the main stream.
+        branches: how the 24 branches are computed.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        feature_width: int,
+        heads: Literal["both", "global", "local"] = "both",
+        branches: Literal["grouped", "loop"] = "grouped",
+    ) -> None:
+        super().__init__()
+        width = channels // REGIONS
+        self.branches = GroupedBranches(width) if branches == "grouped" else LoopBranches(width)
+        self.global_head: nn.Sequential | None = None  # conv5_g
+        self.local_head: nn.Sequential | None = None  # conv5_l
+        if heads != "local":
+            self.global_head = stage(BasicBlock, channels, feature_width, depth=2)
+        if heads != "global":
+            self.local_head = stage(BasicBlock, channels, feature_width, depth=2, groups=REGIONS)
+        initialise(self)
+
+    def forward(self, parts: torch.Tensor) -> Features:
+        """Map normalised DSAP pictures, float (B, 24, 3, S, S), to d_G (B, G) and d_L (B, 8, G/8)."""
+        return pooled(self.branches(parts), self.global_head, self.local_head)

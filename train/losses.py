@@ -1,0 +1,103 @@
+"""The thirteen terms of section 3.3: identity (cross entropy) and batch-hard triplet losses.
+
+Distance, mining and reduction stand apart. All are functions of tensors and computed in float32 or better,
+whatever the network ran in.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat
+
+from data.config import config
+
+from .network import Outputs
+
+
+@config
+class LossConfig:
+    """Weights of the terms, which are summed; the values are the paper's (section 4.1).
+
+    Attributes:
+        id_f: identity, on f_G and on each of the eight f_L,i.
+        id_z: identity, on z_G and z_L; also on the Baseline's only feature.
+        triplet: on z_G and z_L; without a guide on f_G and f_L.
+        margin: of the triplet loss, in units of the unnormalised features' Euclidean distance.
+        smoothing: of the labels, in every identity term.
+    """
+
+    id_f: NonNegativeFloat = 0.5
+    id_z: NonNegativeFloat = 1.0
+    triplet: NonNegativeFloat = 1.5
+    margin: NonNegativeFloat = 0.3
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
+
+
+def terms(outputs: Outputs, labels: torch.Tensor, config: LossConfig) -> dict[str, torch.Tensor]:
+    """Return the weighted terms of the loss by name, "id_f_global" or "triplet_z_local"; their sum is the loss.
+
+    Thirteen for the full scheme. Without a guide the triplets fall on f; the Baseline (no guide, one feature)
+    has its identity term weighted as z's, that feature being the one that is matched.
+
+    Args:
+        labels: int64 (B), identities numbered from 0.
+    """
+    guided = outputs.z_global is not None or outputs.z_local is not None
+    baseline = not guided and outputs.f_local is None
+    found = {}
+    for name, logits in outputs.logits.items():
+        weight = config.id_z if baseline or name.startswith("z") else config.id_f
+        found[f"id_{name}"] = weight * cross_entropy(logits, labels, config.smoothing)
+    for name in ("z_global", "z_local") if guided else ("f_global", "f_local"):
+        features = getattr(outputs, name)
+        if features is not None:
+            loss = batch_hard_triplet(features.flatten(1), labels, config.margin)
+            found[f"triplet_{name}"] = config.triplet * loss
+    return found
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Return the mean cross entropy of logits (B, identities) against labels (B), smoothed over identities."""
+    return F.cross_entropy(_precise(logits), labels, label_smoothing=smoothing)
+
+
+def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+    """Return the batch-hard triplet loss (Hermans et al. 2017, equation 5), a mean over anchors.
+
+    Anchors without another picture of their identity, or without another identity, are left out; where none is
+    left the loss is zero, still attached to the graph.
+
+    Args:
+        features: (B, D), unnormalised.
+        pids: (B).
+    """
+    positive, negative = hardest(euclidean(_precise(features)), pids)
+    counted = (positive != -torch.inf) & (negative != torch.inf)  # what is not a number counts, and shows
+    losses = F.relu(margin + positive - negative)
+    return torch.where(counted, losses, 0).sum() / counted.sum().clamp(min=1)
+
+
+def euclidean(features: torch.Tensor) -> torch.Tensor:
+    """Return the distances (B, B) between features (B, D).
+
+    Taken from differences, which is exact for near neighbours; the gradient at distance zero is zero.
+    """
+    return torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def hardest(distances: torch.Tensor, pids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each anchor's distance to its farthest positive and to its nearest negative, both (B).
+
+    An anchor is not its own positive. Where there is no positive the distance is -inf, no negative +inf.
+    """
+    same = pids[:, None] == pids[None, :]  # (B, B)
+    itself = torch.eye(len(pids), dtype=torch.bool, device=pids.device)
+    positive = distances.masked_fill(~same | itself, -torch.inf).amax(dim=1)
+    negative = distances.masked_fill(same, torch.inf).amin(dim=1)
+    return positive, negative
+
+
+def _precise(x: torch.Tensor) -> torch.Tensor:
+    """Lift half precision to float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,0 +1,29 @@
+"""The settings of stage two, section `warp` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from data.config import config
+
+SMALLEST, LARGEST = 2, 256  # of S; U and V are bytes, so that beyond 256 texels stay empty
+Collision = Literal["last", "mean"]
+Parts = Literal["fine", "coarse"]
+
+
+@config
+class WarpConfig:
+    """How a picture becomes 24 part pictures.
+
+    Args:
+        size: S, the side of a part picture in texels; 32 in the paper.
+        collision: what a texel keeps of several pixels: the "last" in row-major order, or their "mean".
+            Coarse parts have no collisions.
+        parts: "fine", aligned inside by u and v (DSAP), or "coarse", cropped by their bounding boxes (the paper's CSA).
+    """
+
+    size: Annotated[int, Field(ge=SMALLEST, le=LARGEST)] = 32
+    collision: Collision = "last"
+    parts: Parts = "fine"

@@ -1,0 +1,142 @@
+"""What a horizontal flip of the picture does to its map and to its part pictures: the one place that knows.
+
+A flipped picture shows a mirrored person: left and right charts change places, and inside some of them u or v runs
+the other way. The rule was measured on real DensePose maps (design, 3). Their charts follow it only roughly, since
+each side was unwrapped by itself; DensePose's own `UV_symmetry_transforms.mat` gives the exact correspondence, and
+every function here takes it as `symmetry`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.errors import ConfigError
+from data.store import CHARTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TORSO = (1, 2)
+ENDS = (3, 4, 5, 6, 23, 24)  # hands, feet, head
+
+NUMBERS = np.arange(CHARTS + 1)  # charts, with 0 for the background
+PARTNER = np.where(NUMBERS > 2, (NUMBERS - 1 ^ 1) + 1, NUMBERS)  # 3 <-> 4, 5 <-> 6, ..., 23 <-> 24
+TURNS_U = np.isin(NUMBERS, ENDS)  # U becomes 255 - U: rows reversed
+TURNS_V = np.isin(NUMBERS, TORSO)  # V becomes 255 - V: columns reversed
+
+
+def mirror(texels: np.ndarray, valid: np.ndarray, symmetry: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part pictures of the flipped picture.
+
+    Args:
+        texels: (..., 24, S, S, 3).
+        valid: (..., 24, S, S).
+        symmetry: see `read_symmetry`.
+    """
+    source = texel_permutation(texels.shape[-2], symmetry)
+    channels = texels.shape[-1]
+    flat = texels.reshape(*texels.shape[:-4], source.size, channels)
+    mask = valid.reshape(*valid.shape[:-3], source.size)
+    return flat[..., source, :].reshape(texels.shape), mask[..., source].reshape(valid.shape)
+
+
+def mirror_parts(parts: Tensor, flipped: Tensor, symmetry: np.ndarray | None = None) -> Tensor:
+    """Mirror the samples of a batch whose pictures were flipped.
+
+    Args:
+        parts: (B, 24, C, S, S), of any type and on any device; left as it is.
+        flipped: bool (B,).
+        symmetry: see `read_symmetry`.
+
+    Returns:
+        A new tensor (B, 24, C, S, S).
+    """
+    import torch  # stage two itself needs no torch
+
+    S = parts.shape[-1]
+    source = torch.from_numpy(texel_permutation(S, symmetry)).to(parts.device)
+    chosen = parts[flipped].transpose(1, 2).flatten(2)  # (b, C, 24*S*S)
+    mirrored = parts.clone()
+    mirrored[flipped] = chosen[:, :, source].unflatten(2, (CHARTS, S, S)).transpose(1, 2)
+    return mirrored
+
+
+def mirror_iuv(iuv: np.ndarray, symmetry: np.ndarray | None = None) -> np.ndarray:
+    """Return the map of the flipped picture.
+
+    Args:
+        iuv: uint8 (H, W, 3), charts 0..24.
+        symmetry: see `read_symmetry`.
+    """
+    chart, u, v = np.moveaxis(iuv[:, ::-1], 2, 0)
+    if symmetry is None:
+        u, v = np.where(TURNS_U[chart], 255 - u, u), np.where(TURNS_V[chart], 255 - v, v)
+    else:
+        u, v = symmetry[:, chart.astype(np.intp) - 1, v, u] * (chart > 0)
+    return np.stack([PARTNER[chart].astype(np.uint8), u, v], axis=2)
+
+
+def texel_permutation(size: int, symmetry: np.ndarray | None = None) -> np.ndarray:
+    """Return where each mirrored texel comes from.
+
+    Args:
+        size: S.
+        symmetry: see `read_symmetry`. With it some texels are taken twice and others not at all, as where one side
+            of the body was given more room than the other.
+
+    Returns:
+        int64 (24*S*S,): with texels flattened over (24, S, S), `mirrored = flat[permutation]`.
+    """
+    return _measured(size) if symmetry is None else _looked_up(size, symmetry)
+
+
+@cache
+def _measured(size: int) -> np.ndarray:
+    number = np.arange(CHARTS * size * size).reshape(CHARTS, size, size)
+    rows, columns = TURNS_U[1:], TURNS_V[1:]
+    source = number[PARTNER[1:] - 1]  # (24, S, S)
+    source[rows] = source[rows, ::-1]
+    source[columns] = source[columns, :, ::-1]
+    source.flags.writeable = False  # shared by all who ask
+    return source.ravel()
+
+
+def _looked_up(size: int, symmetry: np.ndarray) -> np.ndarray:
+    middle = (255 * (2 * np.arange(size) + 1)) // (2 * size)  # byte of U or V at each texel's middle
+    u, v = symmetry[:, :, middle[None, :], middle[:, None]].astype(np.intp)  # each (24, S, S): rows U, columns V
+    row, column = np.minimum(u * size // 255, size - 1), np.minimum(v * size // 255, size - 1)
+    chart = (PARTNER[1:] - 1)[:, None, None]
+    return ((chart * size + row) * size + column).ravel()
+
+
+def read_symmetry(path: Path) -> np.ndarray:
+    """Read DensePose's `UV_symmetry_transforms.mat`.
+
+    Returns:
+        uint8 (2, 24, 256, 256): U and V on the partner of chart c of the point that is mirrored from byte values
+        v and u on c, at [:, c - 1, v, u].
+
+    Raises:
+        ConfigError: if the file is missing or another one, or SciPy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise ConfigError(f"Reading {path} needs SciPy. Install it: pip install scipy.") from None
+    try:
+        cells = loadmat(path)
+        tables = np.array([[np.asarray(cells[name][0, c], float) for c in range(CHARTS)] for name in _CELLS])
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist. Name DensePose's UV_symmetry_transforms.mat.") from None
+    except (KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
+        raise ConfigError(f"{path} is no UV_symmetry_transforms.mat ({error}). Name DensePose's own.") from None
+    if tables.shape != (2, CHARTS, 256, 256) or not ((tables >= 0) & (tables <= 1)).all():
+        raise ConfigError(f"{path}: expected {', '.join(_CELLS)}, each 24 cells of 256x256 in [0, 1].")
+    return np.rint(255 * tables).astype(np.uint8)
+
+
+_CELLS = ("U_transforms", "V_transforms")

@@ -7,8 +7,21 @@
 Needs torch, torchvision and NumPy, and nothing else of this project.
 """
 
-from .distances import distances
+from .distances import distances, join
 from .errors import ModelError
 from .main_stream import Features, MainStream, MainStreamConfig
+from .model import Model, load, save
+from .preprocessing import Preprocessing
 
-__all__ = ["Features", "MainStream", "MainStreamConfig", "ModelError", "distances"]
+__all__ = [
+    "Features",
+    "MainStream",
+    "MainStreamConfig",
+    "Model",
+    "ModelError",
+    "Preprocessing",
+    "distances",
+    "join",
+    "load",
+    "save",
+]

@@ -1,4 +1,4 @@
-"""Distances between features."""
+"""Features as they are compared: joined, and their distances."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import torch
 import torch.nn.functional as F
 
 from .errors import ModelError
+
+
+def join(*features: torch.Tensor | None) -> torch.Tensor:
+    """Return features side by side, each divided by its length.
+
+    Args:
+        features: (B, D) or (B, 8, L), the latter as one of 8·L dimensions; None is left out.
+
+    Returns float (B, ΣD).
+    """
+    return torch.cat([F.normalize(feature.flatten(1)) for feature in features if feature is not None], dim=1)
 
 
 def distances(a: torch.Tensor, b: torch.Tensor, metric: Literal["euclidean", "cosine"] = "euclidean") -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsa_reid import ModelError, distances
+from dsa_reid import ModelError, distances, join
 
 
 def test_by_hand() -> None:
@@ -44,3 +44,9 @@ def test_misfits_are_refused() -> None:
         distances(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(ModelError, match="'manhattan' is not known"):
         distances(torch.zeros(2, 3), torch.zeros(2, 3), "manhattan")  # type: ignore[arg-type]
+
+
+def test_joined_features_have_length_one_each() -> None:
+    f_global, f_local = torch.tensor([[3.0, 4.0]]), torch.full((1, 8, 2), 2.0)
+    joined = join(f_global, None, f_local)
+    torch.testing.assert_close(joined, torch.tensor([[0.6, 0.8, *[0.25] * 16]]))

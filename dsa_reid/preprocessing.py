@@ -1,0 +1,40 @@
+"""What a picture goes through before the network, in training as in use: one resize, one normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The size and colours that a network was trained on.
+
+    Attributes:
+        height, width: in pixels.
+        mean, std: of red, green and blue in 0..1.
+    """
+
+    height: int = 256
+    width: int = 128
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def resize(self, picture: torch.Tensor) -> torch.Tensor:
+        """Resize uint8 (H, W, 3) to (height, width, 3), bilinear, averaging where it shrinks."""
+        if picture.shape[:2] == (self.height, self.width):
+            return picture
+        stacked = picture.permute(2, 0, 1)[None]  # (1, 3, H, W)
+        size = (self.height, self.width)
+        return F.interpolate(stacked, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Map uint8 (B, H, W, 3), RGB, to float32 (B, 3, H, W) of mean 0 and deviation 1 over ImageNet."""
+        mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
+        return images.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std).contiguous()

@@ -8,6 +8,7 @@ every function here takes it as `symmetry`.
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ def mirror_parts(parts: Tensor, flipped: Tensor, symmetry: np.ndarray | None = N
     import torch  # stage two itself needs no torch
 
     S = parts.shape[-1]
-    source = torch.from_numpy(texel_permutation(S, symmetry)).to(parts.device)
+    source = torch.tensor(texel_permutation(S, symmetry), device=parts.device)
     chosen = parts[flipped].transpose(1, 2).flatten(2)  # (b, C, 24*S*S)
     mirrored = parts.clone()
     mirrored[flipped] = chosen[:, :, source].unflatten(2, (CHARTS, S, S)).transpose(1, 2)
@@ -106,7 +107,7 @@ def _measured(size: int) -> np.ndarray:
 
 
 def _looked_up(size: int, symmetry: np.ndarray) -> np.ndarray:
-    middle = (255 * (2 * np.arange(size) + 1)) // (2 * size)  # byte of U or V at each texel's middle
+    middle = (255 * (2 * np.arange(size) + 1) + size - 1) // (2 * size)  # byte of U or V at each texel's middle
     u, v = symmetry[:, :, middle[None, :], middle[:, None]].astype(np.intp)  # each (24, S, S): rows U, columns V
     row, column = np.minimum(u * size // 255, size - 1), np.minimum(v * size // 255, size - 1)
     chart = (PARTNER[1:] - 1)[:, None, None]
@@ -125,14 +126,15 @@ def read_symmetry(path: Path) -> np.ndarray:
     """
     try:
         from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
     except ImportError:
         raise ConfigError(f"Reading {path} needs SciPy. Install it: pip install scipy.") from None
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist. Name DensePose's UV_symmetry_transforms.mat.")
     try:
         cells = loadmat(path)
         tables = np.array([[np.asarray(cells[name][0, c], float) for c in range(CHARTS)] for name in _CELLS])
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist. Name DensePose's UV_symmetry_transforms.mat.") from None
-    except (KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
+    except (MatReadError, zlib.error, KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"{path} is no UV_symmetry_transforms.mat ({error}). Name DensePose's own.") from None
     if tables.shape != (2, CHARTS, 256, 256) or not ((tables >= 0) & (tables <= 1)).all():
         raise ConfigError(f"{path}: expected {', '.join(_CELLS)}, each 24 cells of 256x256 in [0, 1].")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data import images
 from dsa_reid.crops import as_rgb
 from dsa_reid.errors import ModelError
 
@@ -21,6 +22,15 @@ def test_every_form_is_the_same_picture(tmp_path: Path) -> None:
     forms.append(torch.from_numpy(PICTURE).permute(2, 0, 1))
     for form in forms:
         assert np.array_equal(as_rgb(form).numpy(), PICTURE)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_files_are_read_as_in_training(tmp_path: Path, quality: int) -> None:
+    """Training decodes with OpenCV, the deployable with torchvision: the same bytes, or features would drift."""
+    smooth = np.asarray(Image.fromarray(PICTURE).resize((64, 128), Image.Resampling.BICUBIC))
+    path = tmp_path / "crop.jpg"
+    path.write_bytes(images.encode_jpeg(smooth, quality))
+    assert np.array_equal(as_rgb(path).numpy(), images.read(path))
 
 
 def test_grey_pictures_become_rgb(tmp_path: Path) -> None:

@@ -114,7 +114,11 @@ class MainStream(nn.Module):
 
 
 def pooled(maps: torch.Tensor, global_head: nn.Module | None, local_head: nn.Module | None) -> Features:
-    """Apply the heads that there are to maps (B, C, h, w) and average over place."""
-    whole = None if global_head is None else global_head(maps).mean((2, 3))  # (B, G)
-    parts = None if local_head is None else local_head(maps).mean((2, 3))  # (B, G)
-    return Features(whole, None if parts is None else parts.unflatten(1, (REGIONS, -1)))  # (B, 8, G/8)
+    """Apply the heads that there are to maps (B, C, h, w) and average over place, in float32 or better."""
+    whole = None if global_head is None else _average(global_head(maps))  # (B, G)
+    parts = None if local_head is None else _average(local_head(maps)).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
+    return Features(whole, parts)
+
+
+def _average(maps: torch.Tensor) -> torch.Tensor:
+    return maps.mean((2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))

@@ -73,6 +73,20 @@ def test_each_classifier_reads_its_own_feature() -> None:
     assert len({id(p) for p in layers.parameters()}) == 11 * 5  # nothing shared
 
 
+def test_features_and_losses_are_float32_under_autocast() -> None:
+    network = tiny()
+    images, parts = batch()
+    labels = torch.tensor([0, 0, 1, 1])
+    exact = terms(network(images, parts), labels, LossConfig())
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(images, parts)
+    assert {value.dtype for value in outputs[:6]} == {torch.float32}
+    assert outputs.logits["z_local"].dtype == torch.bfloat16
+    for name, value in terms(outputs, labels, LossConfig()).items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, exact[name], atol=0.1, rtol=0.1)
+
+
 def test_loop_and_grouped_are_one_network() -> None:
     """The same output shapes and parameter count; equality of the numbers is tested with the branches."""
     grouped, loop = tiny(), tiny(branches="loop")

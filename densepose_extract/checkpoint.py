@@ -1,0 +1,133 @@
+"""Checkpoints: obtained by name or path, read without trusting them, and fitted to the network to the letter.
+
+The named ones are detectron2's public DensePose models, trained by Facebook AI Research (models CC BY-SA
+3.0, code Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.config import nearest
+from data.errors import CheckpointError
+
+from .download import digest, download
+from .network import DensePoseRCNN, build
+from .pickled import read_arrays
+
+BASE = "https://dl.fbaipublicfiles.com/densepose"
+PUBLISHED = {  # name -> address below BASE. No SHA-256 of these is published: pin yours in params.yaml
+    "R_50_FPN_s1x": "densepose_rcnn_R_50_FPN_s1x/165712039/model_final_162be9.pkl",
+    "R_101_FPN_s1x": "densepose_rcnn_R_101_FPN_s1x/165712084/model_final_c6ab63.pkl",
+    "R_50_FPN_DL_s1x": "densepose_rcnn_R_50_FPN_DL_s1x/165712097/model_final_0ed407.pkl",
+    "R_101_FPN_DL_s1x": "densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl",
+}
+NOT_WEIGHTS = ("pixel_", "proposal_generator.anchor_generator.")  # constants which old files keep
+NAMED = 3  # entries that an error names before it only counts
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint in memory: the model it is of, the SHA-256 of its file, its entries by name."""
+
+    model: str
+    digest: str
+    entries: dict[str, np.ndarray]
+    source: str
+
+    def network(self) -> DensePoseRCNN:
+        """Return the model with these weights. Raises CheckpointError where they do not fit."""
+        network = build(self.model)
+        fill(network, self.entries, self.source)
+        return network
+
+
+def obtain(
+    checkpoint: str | Path, cache: Path | None = None, base: str | None = None, sha256: str | None = None
+) -> Path:
+    """Return the file of a checkpoint: a path as it is, a name from the cache, downloaded on first use.
+
+    Args:
+        checkpoint: a name of `PUBLISHED`, or a path.
+        cache: folder of downloads; by default $DSA_CACHE, or ~/.cache/dsa-reid.
+        base: address above `PUBLISHED`'s; by default $DSA_CHECKPOINTS_URL (a mirror), or `BASE`.
+        sha256: digest that the file must have.
+
+    Raises CheckpointError for an unknown name, a failed download, or another digest than `sha256`.
+    """
+    name = str(checkpoint)
+    if name not in PUBLISHED:
+        path = Path(checkpoint).expanduser()
+        if not path.is_file():
+            raise CheckpointError(f"Checkpoint {name} is neither a file nor a name.{nearest(name, PUBLISHED)}")
+        if sha256 is not None:
+            compare(path, sha256)
+        return path
+    cache = cache or Path(os.environ.get("DSA_CACHE", Path.home() / ".cache" / "dsa-reid"))
+    base = base or os.environ.get("DSA_CHECKPOINTS_URL", BASE)
+    address = PUBLISHED[name]
+    path = cache.expanduser() / "densepose" / address
+    if not path.is_file():
+        download(f"{base.rstrip('/')}/{address}", path, sha256)
+    elif sha256 is not None:
+        compare(path, sha256)
+    return path
+
+
+def compare(path: Path, sha256: str) -> None:
+    """Raise CheckpointError unless `path` has the digest `sha256`."""
+    found = digest(path)
+    if found != sha256.lower():
+        raise CheckpointError(
+            f"{path} has SHA-256 {found}, expected {sha256}. "
+            "Delete it to download it again, or correct the pinned digest if you trust the file."
+        )
+
+
+def load(path: Path) -> Weights:
+    """Read a checkpoint without running any code in it. Raises CheckpointError (see `pickled.read_arrays`)."""
+    entries = {name: value for name, value in read_arrays(path).items() if not name.startswith(NOT_WEIGHTS)}
+    return Weights(model_of(entries), digest(path), entries, str(path))
+
+
+def model_of(entries: Mapping[str, np.ndarray]) -> str:
+    """Tell by the names of its entries which of our models a checkpoint is of."""
+    deep = any(name.startswith("backbone.bottom_up.res4.6.") for name in entries)
+    deeplab = any(name.startswith("roi_heads.densepose_head.ASPP.") for name in entries)
+    return f"R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}s1x"
+
+
+def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: str) -> None:
+    """Give `network` the weights `entries`, strictly: every one, no other, each of its shape.
+
+    Raises CheckpointError naming the entries that are missing, unknown, misshaped or no floating-point numbers.
+    """
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    problems = [
+        *_listed("is missing", sorted(expected.keys() - entries.keys())),
+        *_listed("is not known to the model", sorted(entries.keys() - expected.keys())),
+    ]
+    for name in sorted(expected.keys() & entries.keys()):
+        value = entries[name]
+        if value.shape != expected[name]:
+            problems.append(f"{name} has shape {value.shape}, expected {expected[name]}")
+        elif value.dtype.kind != "f":
+            problems.append(f"{name} is {value.dtype}, expected floating point")
+    if problems:
+        shown = "; ".join(problems[: 2 * NAMED])
+        raise CheckpointError(
+            f"{source} does not fit the model: {shown}. "
+            "Use a DensePose s1x checkpoint (chart-based, R_50 or R_101, with or without DL)."
+        )
+    network.load_state_dict({name: torch.from_numpy(v.astype(np.float32)) for name, v in entries.items()})
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    more = [f"{len(names) - NAMED} more: {what}"] if len(names) > NAMED else []
+    return [f"{name} {what}" for name in names[:NAMED]] + more

@@ -1,0 +1,73 @@
+"""Box arithmetic, all in float32: in bf16 a coordinate above 256 is off by 2 to 4 px.
+
+Boxes are (…, 4) XYXY in pixels of the resized picture unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .pyramid import STRIDES
+
+SIDES = (32, 64, 128, 256, 512)  # of the square anchors on p2 .. p6
+ASPECTS = (0.5, 1.0, 2.0)  # height over width
+MAX_LOG_SCALE = math.log(1000 / 16)  # before the exponential, so that no size overflows
+
+
+def anchors(side: float, stride: int, height: int, width: int, device: torch.device) -> Tensor:
+    """Return the anchors of one level (height · width · 3, 4), centred on (x · stride, y · stride), unrounded."""
+    halves = []
+    for aspect in ASPECTS:
+        w = math.sqrt(side**2 / aspect)
+        h = aspect * w
+        halves.append([-w / 2, -h / 2, w / 2, h / 2])
+    cell = torch.tensor(halves, device=device)  # (3, 4)
+    x = torch.arange(width, device=device, dtype=torch.float32) * stride
+    y = torch.arange(height, device=device, dtype=torch.float32) * stride
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    centres = torch.stack([x, y, x, y], dim=-1)  # (height, width, 4)
+    return (centres[:, :, None] + cell).reshape(-1, 4)
+
+
+def level_anchors(maps: list[Tensor]) -> list[Tensor]:
+    """Return the anchors of every level of a pyramid (B, C, h, w) x 5."""
+    return [
+        anchors(side, stride, level.shape[2], level.shape[3], level.device)
+        for level, side, stride in zip(maps, SIDES, STRIDES, strict=True)
+    ]
+
+
+def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
+    """Move and scale `boxes` (…, 4) by `deltas` (…, 4), which were trained `weights` times too large.
+
+    Centre and size as in R-CNN (Girshick et al., CVPR 2014, appendix C).
+    """
+    dx, dy, dw, dh = (deltas.float() / deltas.new_tensor(weights, dtype=torch.float32)).unbind(-1)
+    w = boxes[..., 2] - boxes[..., 0]
+    h = boxes[..., 3] - boxes[..., 1]
+    x = dx * w + (boxes[..., 0] + 0.5 * w)
+    y = dy * h + (boxes[..., 1] + 0.5 * h)
+    w = dw.clamp(max=MAX_LOG_SCALE).exp() * w
+    h = dh.clamp(max=MAX_LOG_SCALE).exp() * h
+    return torch.stack([x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h], dim=-1)
+
+
+def clip(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Limit `boxes` to a picture."""
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    limited = [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)]
+    return torch.stack(limited, dim=-1)
+
+
+def holds(boxes: Tensor) -> Tensor:
+    """Tell which `boxes` (N, 4) are finite and have an area: (N,) bool."""
+    return boxes.isfinite().all(-1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+
+
+def scaled(boxes: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+    """Carry `boxes` from a picture of `source` (height, width) to the same picture resized to `target`."""
+    y, x = target[0] / source[0], target[1] / source[1]
+    return boxes * boxes.new_tensor([x, y, x, y])

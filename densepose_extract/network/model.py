@@ -1,0 +1,98 @@
+"""DensePose R-CNN as a whole: pixels to features, to boxes, to the body's surface in each box."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from data.config import nearest
+from data.errors import EngineError
+
+from . import charts
+from .box_head import BoxHead, BoxPredictor, best_people
+from .charts import ChartHead, ChartPredictor, Surface
+from .decoder import Decoder
+from .deeplab import DeepLabHead
+from .pooling import pool
+from .proposals import ProposalNetwork
+from .pyramid import STRIDES, Pyramid
+
+MODELS = {  # name -> depth of the trunk, DeepLab head or not
+    "R_50_FPN_s1x": (50, False),
+    "R_101_FPN_s1x": (101, False),
+    "R_50_FPN_DL_s1x": (50, True),
+    "R_101_FPN_DL_s1x": (101, True),
+}
+PIXEL_MEAN = (103.53, 116.28, 123.675)  # B, G, R of ImageNet, 0 .. 255
+
+
+class RoiHeads(nn.Module):
+    """What looks at one region at a time, and the decoder that the DensePose head's regions are cut from."""
+
+    def __init__(self, deeplab: bool) -> None:
+        super().__init__()
+        self.box_head = BoxHead()
+        self.box_predictor = BoxPredictor()
+        self.decoder = Decoder()
+        self.densepose_head = DeepLabHead() if deeplab else ChartHead()
+        self.densepose_predictor = ChartPredictor()
+
+
+class DensePoseRCNN(nn.Module):
+    """The network, for inference. Its state dict has the names and shapes of detectron2's.
+
+    Its parameters' dtype is its precision. Boxes, regions of interest, scores and the answered heads are
+    float32 in any case.
+    """
+
+    def __init__(self, depth: int, deeplab: bool) -> None:
+        super().__init__()
+        self.backbone = Pyramid(depth)
+        self.proposal_generator = ProposalNetwork()
+        self.roi_heads = RoiHeads(deeplab)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return self.roi_heads.decoder.predictor.weight.device
+
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        """Return p2 .. p6 of float32 BGR `pixels` (B, 3, H, W), less `PIXEL_MEAN`, padded to multiples of 32."""
+        return self.backbone(pixels.to(self.roi_heads.decoder.predictor.weight.dtype))
+
+    def propose(self, maps: list[Tensor], sizes: list[tuple[int, int]], count: int) -> list[Tensor]:
+        """Return at most `count` proposed boxes a picture: B x (P, 4). `sizes` are without the padding."""
+        return self.proposal_generator(maps, sizes, count)
+
+    def people(
+        self,
+        maps: list[Tensor],
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        threshold: float,
+        count: int,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return each picture's people, best first: boxes (D, 4) in resized pixels and scores (D,)."""
+        x = self.roi_heads.box_head(maps[:4], proposals)
+        boxes, scores = self.roi_heads.box_predictor(x, torch.cat(proposals))
+        lengths = [len(p) for p in proposals]
+        each = zip(boxes.split(lengths), scores.split(lengths), sizes, strict=True)
+        return [best_people(box, score, size, threshold, count) for box, score, size in each]
+
+    def surface(self, maps: list[Tensor], boxes: list[Tensor]) -> Surface:
+        """Return the DensePose heads of B x (D_b, 4) boxes in resized pixels, one picture after another."""
+        if not any(len(b) for b in boxes):
+            return Surface.empty(self.device)
+        x = self.roi_heads.decoder(maps[:4])
+        x = pool(x, boxes, charts.SIZE, STRIDES[0])  # (ΣD_b, 256, 28, 28)
+        return self.roi_heads.densepose_predictor(self.roi_heads.densepose_head(x))
+
+
+def build(name: str) -> DensePoseRCNN:
+    """Build the model `name`, one of `MODELS`, in evaluation mode, its weights not yet those of a checkpoint.
+
+    Raises EngineError for an unknown name.
+    """
+    if name not in MODELS:
+        raise EngineError(f"No DensePose model is called {name!r}.{nearest(name, MODELS)}")
+    return DensePoseRCNN(*MODELS[name]).eval().requires_grad_(False)

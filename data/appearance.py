@@ -1,0 +1,180 @@
+"""What a synthetic person's surface looks like: colour as a function of chart, u and v.
+
+Sizes are in centimetres on a nominal body, so that a pattern or a mark is as large on a sleeve as on a chest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Colour = tuple[float, float, float]
+
+# Length along u and width across v of each chart in centimetres; chart I is row I. Of hands, feet and head
+# nothing but the colour is drawn by size.
+SIZE = np.array(
+    [[1, 1], [62, 50], [62, 50], [20, 18], [20, 18], [26, 24], [26, 24]]
+    + [[46, 26]] * 4 + [[42, 18]] * 4 + [[36, 15]] * 4 + [[26, 11]] * 4 + [[28, 26]] * 2,
+    np.float32,
+)  # fmt: skip
+_TRUNK, _ARM, _HAND, _HEAD = 0, 1, 2, 3
+_LIMB = np.array([0, *[_TRUNK] * 2, *[_HAND] * 2, *[_TRUNK] * 2, *[_TRUNK] * 8, *[_ARM] * 8, *[_HEAD] * 2])
+# Torso, upper leg, lower leg and foot follow each other from 0 to 4, upper and lower arm from 0 to 2.
+_BEGIN = np.array([0, *[0] * 2, *[0] * 2, *[3] * 2, *[1] * 4, *[2] * 4, *[0] * 4, *[1] * 4, *[0] * 2], np.float32)
+# The v of the outer seam of each chart of the legs and arms.
+_SEAM = np.full(25, 9.0, np.float32)
+_SEAM[[7, 8, 11, 12, 13, 14]] = 1
+_SEAM[[9, 10]] = 0
+_SEAM[[17, 18, 21, 22]] = 0.6
+
+PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "block", "seam")
+SHAPES = ("disc", "bar", "cross", "ring")
+
+
+@dataclass(frozen=True)
+class Garment:
+    """A cloth: two colours and how they alternate; `period` in centimetres."""
+
+    base: Colour
+    second: Colour
+    pattern: str = "plain"
+    period: float = 8.0
+    phase: float = 0.0
+
+    def colours(self, chart: NDArray[np.integer], u: Floats, v: Floats) -> Floats:
+        """Return (N, 3) colours of points of the cloth."""
+        if self.pattern == "plain":
+            return np.broadcast_to(np.array(self.base, np.float32), (len(u), 3))
+        size = SIZE[chart]
+        along = u * size[:, 0] / self.period + self.phase
+        around = (v - 0.5) * size[:, 1] / self.period + self.phase
+        if self.pattern == "hoops":
+            share = (along % 1 < 0.5).astype(np.float32)
+        elif self.pattern == "stripes":
+            share = (around % 1 < 0.4).astype(np.float32)
+        elif self.pattern == "checks":
+            share = 0.5 * ((along % 1 < 0.5).astype(np.float32) + (around % 1 < 0.5))
+        elif self.pattern == "dots":
+            share = ((along % 1 - 0.5) ** 2 + (around % 1 - 0.5) ** 2 < 0.1).astype(np.float32)
+        elif self.pattern == "block":
+            share = ((_LIMB[chart] == _ARM) | (_BEGIN[chart] + u < 0.42)).astype(np.float32)
+        else:  # seam
+            share = (np.abs(v - _SEAM[chart]) < 0.17).astype(np.float32)
+        base, second = np.array(self.base, np.float32), np.array(self.second, np.float32)
+        return base + share[:, None] * (second - base)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A patch at a place of the surface, `size` centimetres across: a badge, a print, a stain, a tattoo."""
+
+    chart: int
+    u: float
+    v: float
+    size: float
+    shape: str
+    colour: Colour
+
+    def paint(self, colours: Floats, chart: NDArray[np.integer], u: Floats, v: Floats) -> None:
+        """Paint the mark over the colours (N, 3) of points."""
+        at = np.flatnonzero(chart == self.chart)
+        length, width = SIZE[self.chart]
+        along = (u[at] - self.u) * (2 * length / self.size)
+        around = (v[at] - self.v) * (2 * width / self.size)  # the mark reaches from -1 to 1
+        if self.shape == "bar":
+            inside = (np.abs(along) < 0.5) & (np.abs(around) < 1.3)
+        elif self.shape == "cross":
+            inside = np.minimum(np.abs(along), np.abs(around)) < 0.4
+            inside &= np.maximum(np.abs(along), np.abs(around)) < 1.1
+        else:
+            radius = along**2 + around**2
+            inside = radius < 1
+            if self.shape == "ring":
+                inside &= radius > 0.25
+        colours[at[inside]] = self.colour
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """All that is painted on a person.
+
+    `sleeve` counts from the shoulder, 1 an upper arm; `hem` and `leg` count from the neck, 1 the torso, 2 an upper
+    leg more, 3 a lower leg more; `hairline` is the v above which the face ends.
+    """
+
+    skin: Colour
+    hair: Colour
+    hairline: float
+    top: Garment
+    bottom: Garment
+    shoes: Colour
+    sleeve: float
+    hem: float
+    leg: float
+    boot: float = 2.95
+    collar: float = 0.08
+    long_hair: bool = False
+    cap: Colour | None = None
+    bag: Colour = (0.2, 0.2, 0.2)
+    straps: str = "none"  # none, backpack, shoulder
+    marks: tuple[Mark, ...] = ()
+
+    def albedo(self, chart: NDArray[np.integer], u: Floats, v: Floats) -> NDArray[np.float32]:
+        """Return (N, 3) float32 RGB in [0, 1] of points (chart, u, v), each (N,); chart 0 is the bag."""
+        colours = np.empty((len(u), 3), np.float32)
+        colours[:] = self.skin
+        limb = _LIMB[chart]
+        way = _BEGIN[chart] + u
+        trunk = limb == _TRUNK
+        top = (trunk & (way < self.hem)) | ((limb == _ARM) & (way < self.sleeve))
+        bottom = trunk & ~top & (way < self.leg)
+        shoe = trunk & ~top & (way >= self.boot)
+        for where, cloth in ((bottom, self.bottom), (top, self.top)):
+            at = np.flatnonzero(where)
+            colours[at] = cloth.colours(chart[at], u[at], v[at])
+        colours[shoe] = self.shoes
+        torso = chart == 2
+        colours[torso & (u < self.collar * (1 - np.abs(v - 0.5) * 6))] = self.skin
+        self._paint_head(colours, limb == _HEAD, chart, u, v)
+        self._paint_straps(colours, chart, u, v)
+        for mark in self.marks:
+            mark.paint(colours, chart, u, v)
+        colours[chart == 0] = self.bag
+        return colours
+
+    def _paint_head(
+        self, colours: Floats, head: NDArray[np.bool_], chart: NDArray[np.integer], u: Floats, v: Floats
+    ) -> None:
+        at = np.flatnonzero(head)
+        u, v = u[at], v[at]
+        behind = np.where(chart[at] == 23, 1 - u, u)  # 0 in the middle of the face, 1 at the back of the head
+        edge = np.interp(behind, (0, 0.3, 0.42, 0.6, 1), (1, 0.97, 0.62, 0.36, 0.28)) * self.hairline
+        if self.long_hair:
+            edge = np.where(behind > 0.36, -1, edge)
+        colours[at[v > edge]] = self.hair
+        eyes = (np.abs(behind - 0.16) < 0.06) & (np.abs(v - 0.58) < 0.03)
+        colours[at[eyes]] = np.array(self.skin, np.float32) * 0.35
+        mouth = (behind < 0.09) & (np.abs(v - 0.33) < 0.02)
+        colours[at[mouth]] = np.array(self.skin, np.float32) * (0.75, 0.55, 0.55)
+        if self.cap is not None:
+            colours[at[v > 0.72]] = self.cap
+
+    def _paint_straps(self, colours: Floats, chart: NDArray[np.integer], u: Floats, v: Floats) -> None:
+        if self.straps == "backpack":
+            strap = (chart == 2) & (u < 0.5) & (np.abs(np.abs(v - 0.5) - 0.22) < 0.035)
+        elif self.straps == "shoulder":  # from the left shoulder down to the right hip, in front and behind
+            strap = (chart <= 2) & (np.abs(v - 0.25 - 0.75 * u) < 0.04) & (u < 0.9)
+        else:
+            return
+        colours[strap] = self.bag
+
+
+def texture(appearance: Appearance, size: int) -> NDArray[np.uint8]:
+    """Return the true part pictures (24, S, S, 3) uint8 RGB: rows are u, columns v (texel centres)."""
+    middle = (np.arange(size) + 0.5) / size
+    chart, u, v = np.meshgrid(np.arange(1, 25), middle, middle, indexing="ij")
+    colours = appearance.albedo(chart.ravel(), u.ravel(), v.ravel())
+    return np.rint(255 * colours).astype(np.uint8).reshape(24, size, size, 3)

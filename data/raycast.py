@@ -1,0 +1,164 @@
+"""Ray casting of tapered capsules, all solids and pixels in one pass of array operations.
+
+The camera is far away: rays are parallel to Z, so a ray is a pixel's X and Y. Each solid is cast only over the
+rectangle that it covers; the (solid, pixel) pairs of all rectangles lie end to end in flat arrays, so that what
+a solid gives to all its pairs is a `repeat`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pose import Frames
+from .solids import Solids
+
+Floats = NDArray[np.floating]
+_FAR = np.float32(-np.inf)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The picture's plane: `height` by `width` pixels, of which `down` and `across` make a metre.
+
+    The centre of the picture is X = Y = 0.
+    """
+
+    height: int
+    width: int
+    down: float
+    across: float
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The M pixels in which something is seen, in row-major order.
+
+    pixel (M,) is row * width + column; solid (M,); point and normal (M, 3) are in the view's space.
+    """
+
+    pixel: NDArray[np.intp]
+    solid: NDArray[np.intp]
+    point: Floats
+    normal: Floats
+
+
+def cast(solids: Solids, frames: Frames, window: Window) -> Hits:
+    """Return what the nearest surface in each pixel is."""
+    centre = _centres(solids, frames)
+    to_local = (solids.to_local @ frames.basis[solids.part]).astype(np.float32)  # (N, 3, 3): from the view's space
+    count, row, column = _pairs(_rectangles(solids, frames, window))
+    solid = np.repeat(np.arange(len(count)), count)
+    x = ((column + 0.5 - window.width / 2) / window.across).astype(np.float32)
+    y = ((window.height / 2 - 0.5 - row) / window.down).astype(np.float32)
+
+    # Where the ray crosses the plane of the solid's centre, in local coordinates: (3, pairs).
+    middle = np.repeat(centre.T.astype(np.float32), count, axis=1)
+    right, up = (np.repeat(to_local[:, :, axis].T, count, axis=1) for axis in (0, 1))
+    origin = right * (x - middle[0]) + up * (y - middle[1])
+    above = _depth(origin, to_local[:, :, 2].T, solids, count)  # the centre's plane
+    depth = above + middle[2]
+
+    seen = np.flatnonzero(depth > _FAR)
+    pixel = row[seen] * window.width + column[seen]
+    nearest = np.full(window.height * window.width, _FAR, np.float32)
+    np.maximum.at(nearest, pixel, depth[seen])
+    front = depth[seen] == nearest[pixel]
+    pair_of = np.full(window.height * window.width, -1, np.intp)
+    pair_of[pixel[front]] = seen[front]
+    pixel = np.flatnonzero(pair_of >= 0)
+    pair = pair_of[pixel]
+
+    solid = solid[pair]
+    local = origin[:, pair] + above[pair] * to_local[solid, :, 2].T
+    local[1] -= np.clip(local[1], -solids.half[solid], solids.half[solid])
+    normal = np.einsum("nij,in->nj", to_local[solid], local)
+    normal /= np.sqrt(np.einsum("ni,ni->n", normal, normal))[:, None]
+    return Hits(pixel, solid, np.stack([x[pair], y[pair], depth[pair]], axis=1), normal)
+
+
+def bounds(solids: Solids, frames: Frames) -> Floats:
+    """Return (N, 4): the least X and Y, and the greatest, that each solid reaches in the view."""
+    out = np.swapaxes(frames.basis[solids.part], 1, 2)[:, :2] @ solids.from_local  # (N, 2, 3): X, Y of local axes
+    centre = _centres(solids, frames)
+    reach = np.sqrt(np.einsum("nij,nij->ni", out, out))  # (N, 2), of a sphere of radius 1
+    axis = out[:, :, 1] * solids.half[:, None]
+    first = centre[:, :2] - axis
+    last = centre[:, :2] + axis
+    low, high = reach * solids.low[:, None], reach * solids.high[:, None]
+    return np.hstack([np.minimum(first - low, last - high), np.maximum(first + low, last + high)])
+
+
+def _centres(solids: Solids, frames: Frames) -> Floats:
+    return frames.origin[solids.part] + np.einsum("nij,ni->nj", frames.basis[solids.part], solids.centre)
+
+
+def _rectangles(solids: Solids, frames: Frames, window: Window) -> NDArray[np.intp]:
+    """Return (N, 4) rows and columns, top, left, below, right, of the pixels that each solid may cover."""
+    left, lowest, right, highest = bounds(solids, frames).T
+    rectangle = np.stack(
+        [
+            np.floor(window.height / 2 - highest * window.down),
+            np.floor(window.width / 2 + left * window.across),
+            np.ceil(window.height / 2 - lowest * window.down),
+            np.ceil(window.width / 2 + right * window.across),
+        ],
+        axis=1,
+    )
+    size = [window.height, window.width] * 2
+    return np.clip(rectangle, 0, size).astype(np.intp)
+
+
+def _pairs(rectangle: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return how many pixels each rectangle has (N,), and row and column of every one (pairs,)."""
+    top, left, below, right = rectangle.T
+    width = right - left
+    count = (below - top) * width
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    row, column = np.divmod(place, np.repeat(width, count))
+    return count, row + np.repeat(top, count), column + np.repeat(left, count)
+
+
+def _depth(origin: Floats, ray: Floats, solids: Solids, count: NDArray[np.intp]) -> Floats:
+    """Return the greatest t with origin + t ray on the solid, -inf where the ray passes it.
+
+    A tapered capsule is two spheres and the cone that touches both; it is convex, so that the nearest of the
+    three crossings is the crossing. An open one is the cone alone.
+
+    Args:
+        origin: (3, pairs); ray: (3, N), the same for all pairs of a solid; both in local coordinates.
+    """
+    half, low, high = solids.half, solids.low, solids.high
+    sine = np.divide(low - high, 2 * half, out=np.zeros_like(half), where=half > 0)
+    cosine = np.sqrt(1 - sine**2)
+    tangent, middle = sine / cosine, (low + high) / 2 / cosine
+    first = np.where(solids.open, -half, low * sine - half)  # the cone's ends along the axis
+    last = np.where(solids.open, half, high * sine + half)
+    rx, ry, rz = ray
+    flat = rx * rx + rz * rz
+    a = flat - (tangent * ry) ** 2
+    per_solid = [rx, ry, rz, half, low**2, high**2, tangent, middle, first, last, flat + ry * ry, a, solids.open]
+    rx, ry, rz, half, low, high, tangent, middle, first, last, rr, a, is_open = np.repeat(
+        np.array(per_solid, np.float32), count, axis=1
+    )
+
+    ox, oy, oz = origin
+    across, away = ox * rx + oz * rz, ox * ox + oz * oz
+    depth = np.full(len(ox), _FAR)
+    for end, square in ((-half, low), (half, high)):
+        y = oy - end
+        b = across + y * ry
+        root = b * b - rr * (away + y * y - square)
+        t = (np.sqrt(np.maximum(root, 0)) - b) / rr
+        depth = np.where((root >= 0) & (is_open == 0), np.maximum(depth, t), depth)
+
+    radius = middle - tangent * oy  # of the cone where the ray has t = 0
+    b = across + tangent * ry * radius
+    root = b * b - a * (away - radius * radius)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (np.sqrt(np.maximum(root, 0)) - b) / a
+        y = oy + t * ry
+        on_cone = (root >= 0) & (y >= first) & (y <= last) & np.isfinite(t)
+    return np.where(on_cone, np.maximum(depth, t), depth)

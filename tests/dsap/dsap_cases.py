@@ -1,7 +1,14 @@
-"""Pictures and maps for the tests of stage two: any that may occur, drawn by Hypothesis."""
+"""Pictures and maps for the tests of stage two: any that may occur, from Hypothesis, and a small dataset on disk."""
+
+import dataclasses
+from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
+
+from data.records import Record, index, read_manifest, write_manifest
+from data.sets.market1501 import scan
+from data.store import Header, IuvMap, IuvStore, write_iuv
 
 
 @st.composite
@@ -15,3 +22,61 @@ def pairs(draw: st.DrawFn, longest: int = 12) -> tuple[np.ndarray, np.ndarray]:
     u, v = rng.choice(levels, (2, height, width)) * (chart > 0)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     return image, np.stack([chart, u, v], axis=2).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A small dataset on disk with a map for every picture."""
+
+    folder: Path
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.csv"
+
+    @property
+    def iuv(self) -> Path:
+        return self.folder / "iuv.h5"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "dsap.h5"
+
+    def list_pictures(self) -> list[Record]:
+        """List the pictures that are there now."""
+        records = index(self.root, scan(self.root))
+        write_manifest(records, self.manifest)
+        return records
+
+    def make_maps(self, configuration: dict[str, object] | None = None) -> None:
+        """Make the maps of the listed pictures: each picture's own bytes decide its map."""
+        records = read_manifest(self.manifest)
+        keys = [record.key for record in records]
+        maps = [
+            IuvMap(random_map(record), 0.9, np.arange(4, dtype=np.float32), "found", record.digest, record.digest)
+            for record in records
+        ]
+        self.write_maps(Header("tiny", configuration or {"engine": "rendered"}, "ab" * 32), keys, maps)
+
+    def replace_maps(self, change: dict[int, np.ndarray]) -> None:
+        """Replace the maps at some places, as another run of stage one would."""
+        store = IuvStore(self.iuv)
+        maps = [store.read(place) for place in range(len(store))]
+        for place, iuv in change.items():
+            maps[place] = dataclasses.replace(maps[place], iuv=iuv)
+        self.write_maps(store.header, store.keys, maps)
+
+    def write_maps(self, header: Header, keys: list[str], maps: list[IuvMap]) -> None:
+        """Put a store of maps in place whole, as stage one does."""
+        shapes = np.array([one.iuv.shape[:2] for one in maps])
+        write_iuv(self.iuv.with_suffix(".part"), header, keys, shapes, iter(maps)).replace(self.iuv)
+
+
+def random_map(record: Record) -> np.ndarray:
+    """A map drawn from the picture's digest; every fifth picture or so shows nobody."""
+    rng = np.random.default_rng(int(record.digest[:16], 16))
+    chart = rng.integers(1, 25, (record.height, record.width)) * (rng.random((record.height, record.width)) < 0.5)
+    chart *= rng.random() < 0.8
+    u, v = rng.integers(0, 256, (2, record.height, record.width)) * (chart > 0)
+    return np.stack([chart, u, v], axis=2).astype(np.uint8)

@@ -1,0 +1,119 @@
+"""A worker's share of the warp: a group of pictures, decoded, warped, compressed and written as one piece."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from data import images
+from data.errors import PictureError, StoreError
+from data.pieces import Pieces
+from data.store import Chunk, IuvStore, digest_of, pack
+
+from .coarse import crop
+from .config import WarpConfig
+from .warp import warp
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One picture to warp.
+
+    Args:
+        key: path under the dataset's root.
+        digest: SHA-256 that the picture's bytes must have.
+        map: SHA-256 that its I, U, V map must have.
+    """
+
+    key: str
+    digest: str
+    map: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A group of pictures, and all that a worker, here or on another machine, needs to make a piece of them.
+
+    Paths are absolute. The piece's name tells its content, so that a piece found later is never taken for another.
+    """
+
+    root: Path
+    iuv: Path
+    config: WarpConfig
+    tasks: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        return digest_of(f"{task.key} {task.digest} {task.map}" for task in self.tasks)[:32]
+
+
+def make(share: Share, pieces: Pieces) -> Share:
+    """Write the piece of `share` unless it is there, and return the share.
+
+    Raises PictureError or StoreError, with the picture's name, if a picture or its map is not what was listed.
+    """
+    if not pieces.has(share.name):
+        file = share.iuv.stat()
+        maps = _open(share.iuv, (file.st_ino, file.st_mtime_ns))
+        chunks = [_chunk(share.root, maps, task, share.config) for task in share.tasks]
+        pieces.write(share.name, **_joined(chunks))
+    return share
+
+
+def read(share: Share, pieces: Pieces) -> Iterator[Chunk]:
+    """Yield the chunks of a piece in the order of its tasks. Raises StoreError if it is damaged."""
+    piece = pieces.read(share.name)
+    texels, valid = _split(piece["texels"], piece["texel_bytes"]), _split(piece["valid"], piece["valid_bytes"])
+    for place, task in enumerate(share.tasks):
+        checksum, count = int(piece["checksum"][place]), piece["count"][place]
+        yield Chunk(next(texels), next(valid), checksum, count, task.digest, task.map)
+
+
+def _chunk(root: Path, maps: IuvStore, task: Task, config: WarpConfig) -> Chunk:
+    path = root / task.key
+    data = images.read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != task.digest:
+        raise PictureError(
+            f"{path} has changed since it was listed. List the pictures and make their maps again: "
+            "dsa-data prepare, then densepose-extract run."
+        )
+    found = maps.read(maps.index(task.key))
+    if maps.checksums[maps.index(task.key)] != task.map:
+        raise StoreError(f"{maps.path} was replaced while it was read. Run again; what was done is kept.")
+    picture = images.decode(data, path)
+    try:
+        if config.parts == "coarse":
+            texels, valid = crop(picture, found.iuv, config.size)
+        else:
+            texels, valid = warp(picture, found.iuv, config.size, config.collision)
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from None
+    return pack(texels, valid, task.digest, task.map)
+
+
+@lru_cache(maxsize=1)
+def _open(iuv: Path, identity: tuple[int, int]) -> IuvStore:
+    """Open the maps once a process; `identity` tells files apart in a process that outlives one build."""
+    return IuvStore(iuv)
+
+
+def _joined(chunks: Sequence[Chunk]) -> dict[str, np.ndarray]:
+    return {
+        "texels": np.frombuffer(b"".join(chunk.texels for chunk in chunks), np.uint8),
+        "texel_bytes": np.array([len(chunk.texels) for chunk in chunks]),
+        "valid": np.frombuffer(b"".join(chunk.valid for chunk in chunks), np.uint8),
+        "valid_bytes": np.array([len(chunk.valid) for chunk in chunks]),
+        "checksum": np.array([chunk.checksum for chunk in chunks], np.uint32),
+        "count": np.array([chunk.count for chunk in chunks]),
+    }
+
+
+def _split(whole: np.ndarray, lengths: np.ndarray) -> Iterator[bytes]:
+    end = np.cumsum(lengths)
+    for start, stop in zip(end - lengths, end, strict=True):
+        yield whole[start:stop].tobytes()

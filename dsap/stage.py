@@ -1,0 +1,160 @@
+"""Stage two: from pictures and their I, U, V maps to a store of part pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import click
+import joblib
+
+from data.config import to_dict
+from data.console import progress
+from data.errors import DatasetError, StoreError
+from data.pieces import Pieces, differences
+from data.records import Record, read_manifest
+from data.store import DsapStore, Header, IuvStore, digest_of, write_dsap
+
+from . import piece
+from .config import WarpConfig
+from .piece import Share, Task
+from .workers import workers
+
+GROUP = 64  # pictures a piece: little work is lost by a kill, and a task is long against its dispatch
+
+
+def build(
+    manifest: Path,
+    iuv: Path,
+    out: Path,
+    config: WarpConfig,
+    root: Path,
+    splits: Sequence[str] | None = None,
+    jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Warp every picture into its 24 part pictures; return the file written.
+
+    What `out` holds of unchanged pictures is copied, not warped again. The bytes are those of a build from nothing,
+    whatever the number of workers and however often it was interrupted.
+
+    Args:
+        manifest, iuv: the records, and the store of their maps.
+        root: the dataset's folder, which the keys are under.
+        splits: only these; all by default.
+        jobs, backend, scheduler: workers, joblib's name for their kind, and for "dask" the scheduler's address.
+        overwrite: replace a store, or pieces, that other settings made.
+
+    Raises:
+        DatasetError, PictureError: if manifest, maps and pictures do not belong together.
+        StoreError: for a damaged store of maps, or an `out` that other settings made.
+        BusyError: if another process is building `out`.
+        ConfigError: for a backend or a scheduler that cannot be had.
+    """
+    listed = read_manifest(manifest)
+    maps = IuvStore(iuv)
+    tasks = _tasks(read_manifest(manifest, splits) if splits else listed, maps, {record.key for record in listed})
+    configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
+    inputs = digest_of(f"{task.key} {task.digest} {task.map}" for task in tasks)
+    header = Header(maps.header.dataset, configuration, inputs)
+    maps.close()
+    with Pieces(out.absolute(), configuration, overwrite) as pieces:
+        before = _before(out, header, overwrite)
+        kept = {task.key for task in tasks if before and _holds(before, task)}
+        todo = [task for task in tasks if task.key not in kept]
+        if kept:
+            click.echo(f"{out}: {len(kept)} pictures are as they were, {len(todo)} to warp", err=True)
+        groups = [tuple(todo[start : start + GROUP]) for start in range(0, len(todo), GROUP)]
+        shares = [Share(root.absolute(), iuv.absolute(), config, group) for group in groups]
+        with workers(jobs, backend, scheduler):
+            _make(shares, pieces, len(todo))
+
+        keys = [task.key for task in tasks]
+
+        def write(path: Path) -> None:
+            fresh = (chunk for share in shares for chunk in piece.read(share, pieces))
+            ready = (before.chunk(before.index(key)) if before and key in kept else next(fresh) for key in keys)
+            write_dsap(path, header, config.size, keys, ready)
+
+        pieces.assemble(write)
+    if before:
+        before.close()
+    return out
+
+
+def _tasks(records: Sequence[Record], maps: IuvStore, known: set[str]) -> list[Task]:
+    """Pair records with their maps; `known` are the keys of all splits.
+
+    Raises DatasetError, naming the first picture, where manifest and maps do not belong together.
+    """
+    remedy = "Make the maps again, from the present manifest: densepose-extract run."
+    lacking = [record.key for record in records if record.key not in maps]
+    unknown = [key for key in maps.keys if key not in known]
+    if lacking:
+        raise DatasetError(f"{maps.path} lacks the maps of {len(lacking)} pictures, first {lacking[0]}. {remedy}")
+    if unknown:
+        raise DatasetError(
+            f"{maps.path} holds maps of {len(unknown)} pictures that the manifest does not list, first {unknown[0]}. "
+            f"{remedy}"
+        )
+    tasks = []
+    for record in records:
+        place = maps.index(record.key)
+        height, width = maps.shapes[place]
+        if maps.digests[place] != record.digest:
+            raise DatasetError(f"{maps.path}: {record.key} has changed since its map was made. {remedy}")
+        if (height, width) != (record.height, record.width):
+            raise DatasetError(
+                f"{maps.path}: {record.key} is {record.width}x{record.height}, its map {width}x{height}. {remedy}"
+            )
+        tasks.append(Task(record.key, record.digest, maps.checksums[place]))
+    return tasks
+
+
+def _before(out: Path, header: Header, overwrite: bool) -> DsapStore | None:
+    """Return the store that is there if its chunks may be copied. Raises StoreError unless it may be replaced."""
+    if not out.exists():
+        return None
+    try:
+        store = DsapStore(out)
+    except StoreError:
+        if overwrite:
+            return None
+        raise
+    found = store.header
+    changed = differences(
+        {"dataset": found.dataset, **found.configuration}, {"dataset": header.dataset, **header.configuration}
+    )
+    if changed and not overwrite:
+        raise StoreError(
+            f"{out} was built with other settings: {changed}.\n"
+            f"Build it again: dsap build --dataset {header.dataset} --overwrite"
+        )
+    return store if found.configuration.get("warp") == header.configuration["warp"] else None
+
+
+def _holds(store: DsapStore, task: Task) -> bool:
+    """Tell whether a store holds this picture, warped from this map, undamaged."""
+    if task.key not in store:
+        return False
+    place = store.index(task.key)
+    if (store.digests[place], store.maps[place]) != (task.digest, task.map):
+        return False
+    try:
+        _, valid = store.read(place)
+    except StoreError:
+        return False
+    return (valid.sum(axis=(1, 2)) == store.counts[place]).all()
+
+
+def _make(shares: Sequence[Share], pieces: Pieces, total: int) -> None:
+    """Have the workers of the present joblib backend make every piece."""
+    helper = Pieces(pieces.out, pieces.configuration, lock=False)  # the lock stays here
+    work: Callable[..., Share] = joblib.delayed(piece.make)
+    done: Iterable[Share] = joblib.Parallel(return_as="generator", batch_size=1)(
+        work(share, helper) for share in shares
+    )
+    for _ in progress((share.tasks for share in done), total, "warping", each=0):
+        pass

@@ -1,0 +1,54 @@
+"""Who does the work: a joblib backend by name, on this machine or on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import joblib
+
+from data.errors import ConfigError
+
+BACKENDS = ("loky", "multiprocessing", "threading", "dask")
+
+
+@contextmanager
+def workers(jobs: int = 1, backend: str = "loky", scheduler: str | None = None) -> Iterator[None]:
+    """Have `joblib.Parallel` use these workers inside the context.
+
+    Args:
+        jobs: how many, negative as joblib counts; a Dask cluster has its own number.
+        backend: joblib's name for their kind.
+        scheduler: for "dask", the address of the scheduler.
+
+    Raises:
+        ConfigError: if the backend or the scheduler cannot be had.
+    """
+    if jobs == 0:
+        raise ConfigError("--jobs 0: nobody would work. Say how many, or -1 for every core.")
+    if (backend == "dask") != bool(scheduler):
+        raise ConfigError("--backend dask and --scheduler ADDRESS belong together. Say both, or neither.")
+    if backend == "dask":
+        with _dask(str(scheduler)):
+            yield
+        return
+    try:
+        context = joblib.parallel_config(backend=backend, n_jobs=jobs)
+    except ValueError:
+        raise ConfigError(f"joblib has no backend {backend!r}. Known: {', '.join(BACKENDS)}.") from None
+    with context:
+        yield
+
+
+@contextmanager
+def _dask(scheduler: str) -> Iterator[None]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigError("--backend dask needs Dask. Install it: pip install 'dsa-reid[dask]'.") from None
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"No Dask scheduler answers at {scheduler} ({error}). Start one: dask scheduler.") from None
+    with client, joblib.parallel_config(backend="dask"):
+        yield

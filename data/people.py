@@ -42,7 +42,7 @@ def draw_person(look: np.random.Generator, own: np.random.Generator, marks: int,
         size: the least and the greatest width of a mark, in centimetres.
     """
     build, appearance = _draw_look(look)
-    return Person(body(build), replace(appearance, marks=_draw_marks(own, marks, size)))
+    return Person(body(build), replace(appearance, marks=_draw_marks(own, appearance, marks, size)))
 
 
 def _draw_look(generator: np.random.Generator) -> tuple[Build, Appearance]:
@@ -103,23 +103,20 @@ def _draw_garment(generator: np.random.Generator, palette: tuple[Colour, ...], p
     )
 
 
-def _draw_marks(generator: np.random.Generator, count: int, size: tuple[float, float]) -> tuple[Mark, ...]:
-    charts = np.array(list(MARKED))
+def _draw_marks(
+    generator: np.random.Generator, under: Appearance, count: int, size: tuple[float, float]
+) -> tuple[Mark, ...]:
+    """Draw marks of colours that stand out from what is under them."""
     weights = np.array(list(MARKED.values()))
     marks = []
-    for chart in generator.choice(charts, count, p=weights / weights.sum()):
+    for chart in generator.choice(list(MARKED), count, p=weights / weights.sum()):
         width = float(generator.uniform(*size))
-        room_u, room_v = (min(0.4, width / 2 / side) for side in SIZE[chart])  # keep it off the chart's border
-        marks.append(
-            Mark(
-                int(chart),
-                float(generator.uniform(max(room_u, 0.12), min(1 - room_u, 0.88))),
-                float(generator.uniform(max(room_v, 0.12), min(1 - room_v, 0.88))),
-                width,
-                str(generator.choice(SHAPES)),
-                _near(generator, CLOTHES[generator.integers(len(CLOTHES))], 0.05),
-            )
-        )
+        edge_u, edge_v = np.clip(width / 2 / SIZE[chart], 0.12, 0.4)  # keeps it off the chart's border
+        u, v = float(generator.uniform(edge_u, 1 - edge_u)), float(generator.uniform(edge_v, 1 - edge_v))
+        ground = under.albedo(np.array([chart]), np.array([u]), np.array([v]))[0]
+        far = [colour for colour in CLOTHES if np.abs(np.array(colour) - ground).sum() > 0.8] or CLOTHES
+        colour = _near(generator, far[generator.integers(len(far))], 0.05)
+        marks.append(Mark(int(chart), u, v, width, str(generator.choice(SHAPES)), colour))
     return tuple(marks)
 
 

@@ -1,0 +1,62 @@
+"""Contact sheets: where each picture lies, and whose they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import sets
+from data.errors import DatasetError, PictureError
+from data.sheet import CAPTION, coloured, identity_sheet, sheet
+
+
+def filled(value: int, height: int = 20, width: int = 10) -> np.ndarray:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_pictures_lie_in_rows() -> None:
+    page = sheet([("", filled(value)) for value in (10, 20, 30)], columns=2, height=20)
+    assert page.shape == (2 * 24, 2 * 14, 3)
+    assert (page[:20, :10] == 10).all()
+    assert (page[:20, 14:24] == 20).all()
+    assert (page[24:44, :10] == 30).all()
+    assert (page[24:44, 14:] == 255).all()
+
+
+def test_captions_stand_above_their_pictures() -> None:
+    page = sheet([("12", filled(200)), ("", filled(90, 40, 20))], columns=2, height=20)
+    assert page.shape == (24 + CAPTION, 28, 3)
+    assert (page[:CAPTION, :14] < 250).any()
+    assert (page[CAPTION : CAPTION + 20, 14:24] == 90).all()
+
+
+def test_every_row_is_one_identity(market: Path) -> None:
+    entries = sets.scan("market1501", market)
+    page = identity_sheet(market, entries, identities=4, seed=1, pictures=3)
+    cell = 192 + CAPTION + 4
+    assert page.shape[0] == 4 * cell
+    again = identity_sheet(market, list(reversed(entries)), identities=4, seed=1, pictures=3)
+    np.testing.assert_array_equal(page, again)
+    everyone = identity_sheet(market, entries, identities=50, pictures=3)
+    assert everyone.shape[0] == 6 * cell  # there are no more, and the distractor is none
+
+
+def test_a_dataset_without_identities_is_named(market: Path) -> None:
+    distractors = [entry for entry in sets.scan("market1501", market) if entry.pid == 0]
+    with pytest.raises(DatasetError, match="no picture of an identity"):
+        identity_sheet(market, distractors)
+
+
+def test_a_picture_that_does_not_decode_is_named(market: Path) -> None:
+    entries = [entry for entry in sets.scan("market1501", market) if entry.pid == 7]
+    (market / entries[0].key).write_bytes(b"no JPEG")
+    with pytest.raises(PictureError, match="does not decode"):
+        identity_sheet(market, entries)
+
+
+def test_colours_tell_charts_apart_and_the_ground_is_black() -> None:
+    iuv = np.zeros((1, 25, 3), np.uint8)
+    iuv[0, :, 0] = np.arange(25)
+    shown = coloured(iuv)
+    assert not shown[0, 0].any()
+    assert len({tuple(pixel) for pixel in shown[0].tolist()}) == 25

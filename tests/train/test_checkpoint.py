@@ -1,0 +1,100 @@
+import pickle
+import random
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from data.errors import CheckpointError
+from train import checkpoint
+
+
+@pytest.fixture
+def path(tmp_path):
+    return checkpoint.save(tmp_path / "checkpoint.pt", {"weights": torch.arange(20_000.0), "epoch": 3})
+
+
+def test_comes_back_as_it_was(path):
+    state = checkpoint.load(path)
+    assert torch.equal(state["weights"], torch.arange(20_000.0))
+    assert state["epoch"] == 3
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.99])
+def test_cut_short(path, share):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match="cut short"):
+        checkpoint.load(path)
+
+
+def test_one_bit_flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.load(path)
+
+
+class Code:
+    """What unpickles into a call."""
+
+    def __reduce__(self):
+        return (Trap.spring, ())
+
+
+class Trap:
+    sprung = False
+
+    @staticmethod
+    def spring():
+        Trap.sprung = True
+
+
+def test_code_is_refused_and_not_run(path):
+    torch.save({"format": checkpoint.FORMAT, "version": 1, "state": Code()}, path)
+    with pytest.raises(CheckpointError, match="holds code, which is never run"):
+        checkpoint.load(path)
+    assert not Trap.sprung
+    path.write_bytes(pickle.dumps(Code()))
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        checkpoint.load(path)
+    assert not Trap.sprung
+
+
+def test_another_file_or_version(path):
+    torch.save({"state": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of dsa-train run"):
+        checkpoint.load(path)
+    torch.save({"format": checkpoint.FORMAT, "version": 99}, path)
+    with pytest.raises(CheckpointError, match="version 99, this program reads 1"):
+        checkpoint.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "a")
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.load(path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        checkpoint.load(path.with_name("none.pt"))
+
+
+def test_what_differs_is_said():
+    made_with = {"train": {"seed": 0, "network": {"guide": True}}, "pictures": "abc"}
+    checkpoint.check_same("checkpoint.pt", made_with, made_with)
+    with pytest.raises(CheckpointError, match=r"train\.network\.guide was True, this run wants False"):
+        checkpoint.check_same(
+            "checkpoint.pt", made_with, {**made_with, "train": {"seed": 0, "network": {"guide": False}}}
+        )
+
+
+def test_every_generator_is_put_back(tmp_path):
+    def draw():
+        return random.random(), np.random.rand(), np.random.randn(), torch.rand(1).item()
+
+    draw()
+    saved = checkpoint.save(tmp_path / "c.pt", checkpoint.random_states())
+    expected = draw()
+    draw()
+    checkpoint.restore_random(checkpoint.load(saved))
+    assert draw() == expected

@@ -1,0 +1,25 @@
+import itertools
+
+import pytest
+
+from train.schedule import ScheduleConfig, learning_rate
+
+PAPER = ScheduleConfig()
+
+
+def test_warm_up_is_linear():
+    rates = [learning_rate(epoch, PAPER) for epoch in range(21)]
+    assert rates[0] == pytest.approx(8e-6)
+    assert rates[20] == pytest.approx(8e-4)
+    steps = [after - before for before, after in itertools.pairwise(rates)]
+    assert steps == pytest.approx([(8e-4 - 8e-6) / 20] * 20)
+
+
+@pytest.mark.parametrize(("done", "halvings"), [(60, 1), (100, 2), (140, 3), (180, 4), (300, 7)])
+def test_halved_after_epochs_60_100_140(done, halvings):
+    assert learning_rate(done - 1, PAPER) == pytest.approx(8e-4 / 2 ** (halvings - 1))
+    assert learning_rate(done, PAPER) == pytest.approx(8e-4 / 2**halvings)
+
+
+def test_no_warm_up():
+    assert learning_rate(0, ScheduleConfig(warmup=0)) == 8e-4

@@ -1,0 +1,292 @@
+import json
+import multiprocessing
+import os
+import signal
+import threading
+
+import pytest
+import torch
+
+from data.errors import BusyError, CheckpointError, DatasetError, StoreError, TrainingError
+from dsa_reid.model import load
+from dsap.config import WarpConfig
+from train import checkpoint, loop, stage
+from train.interrupt import StoppedError
+
+STEPS = 4  # in an epoch: 1 + 2 + 2 + 2 + 3 + 2 groups of two pictures, three identities at a time
+
+
+def content(out):
+    """What must not depend on how often a run was interrupted: every value of the checkpoint, bytes of the rest."""
+    files = [out / "model.pt", *sorted((out / "live").rglob("*.tsv"))]
+    return [plain(checkpoint.load(out / "checkpoint.pt")), *(path.read_bytes() for path in files)]
+
+
+def plain(value):
+    """Bring tensors, to the last bit, into a form that is compared by ==."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, small, tmp_path_factory):
+    """A run of four epochs that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(epochs=4))
+    return out
+
+
+def at(call: int, what):
+    """Return a stand-in for the losses that does `what` before they are computed for the `call`-th time."""
+    calls = []
+
+    def terms(*arguments):
+        calls.append(0)
+        if len(calls) == call:
+            what()
+        return losses(*arguments)
+
+    losses = loop.terms
+    return terms
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(work, *arguments, **settings):
+    """Do `work` in another process and see that it kills itself."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments, kwargs=settings)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_two_and_two_epochs_are_four_to_the_bit(whole, train, tmp_path):
+    train(tmp_path, epochs=2)
+    train(tmp_path, epochs=4)
+    assert content(tmp_path) == content(whole)
+
+
+def test_from_disk_as_from_memory(whole, train, tmp_path, capsys):
+    train(tmp_path, epochs=4, memory=1e-9, workers=3)
+    assert "read from disk" in capsys.readouterr().err
+    assert content(tmp_path) == content(whole)
+
+
+def test_killed_in_the_middle_of_an_epoch(whole, train, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "terms", at(2 * STEPS + 2, die))
+        killed(train, tmp_path, epochs=4)
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 2
+    assert not (tmp_path / "model.pt").exists()
+    train(tmp_path, epochs=4)
+    assert content(tmp_path) == content(whole)
+
+
+def test_killed_in_the_middle_of_a_checkpoint(whole, train, tmp_path, monkeypatch):
+    train(tmp_path, epochs=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def half(state, file):
+        file.write(before[: len(before) // 2])
+        file.flush()
+        die()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", half)
+        killed(train, tmp_path, epochs=4)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    train(tmp_path, epochs=4)
+    assert content(tmp_path) == content(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_step_finish_and_is_gone_on_from(whole, train, tmp_path, monkeypatch, number):
+    handler = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "terms", at(6, lambda: os.kill(os.getpid(), number)))
+        with pytest.raises(StoppedError, match="Go on with the same command") as stopped:
+            train(tmp_path, epochs=4)
+    assert stopped.value.number == number
+    assert signal.getsignal(number) == handler
+    state = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert (state["epoch"], state["step"]) == divmod(6, STEPS)
+    train(tmp_path, epochs=4)
+    assert content(tmp_path) == content(whole)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path, monkeypatch):
+    train(tmp_path, epochs=1)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    losses, calls = loop.terms, []
+
+    def broken(*arguments):
+        calls.append(0)
+        found = losses(*arguments)
+        return {**found, "triplet_z_local": found["triplet_z_local"] * (float("nan") if len(calls) >= 2 else 1)}
+
+    monkeypatch.setattr(loop, "terms", broken)
+    with pytest.raises(TrainingError, match=r"step 2 of the epoch, term triplet_z_local is nan.*train\.schedule\.lr"):
+        train(tmp_path, epochs=3)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_out_of_memory_says_the_batch_and_what_to_change(train, tmp_path, monkeypatch):
+    def no_room():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(loop, "terms", at(2, no_room))
+    with pytest.raises(TrainingError, match=r"batches of 6 pictures of 64x32.*train\.identities"):
+        train(tmp_path)
+
+
+def test_a_finished_run_run_again_says_so(whole, train, capsys):
+    before = content(whole)
+    assert train(whole, epochs=4) == whole / "model.pt"
+    assert "all 4 epochs were done already" in capsys.readouterr().err
+    assert content(whole) == before
+
+
+def test_a_model_is_written_where_only_it_is_missing(train, tmp_path):
+    train(tmp_path)
+    before = content(tmp_path)
+    (tmp_path / "model.pt").unlink()
+    train(tmp_path)
+    assert content(tmp_path) == before
+
+
+def test_the_model_is_that_of_the_checkpoint_to_the_bit(whole):
+    state = checkpoint.load(whole / "checkpoint.pt")["network"]
+    model = load(whole / "model.pt").main_stream.state_dict()
+    assert model.keys() == {name.removeprefix("main.") for name in state if name.startswith("main.")}
+    assert all(torch.equal(value, state[f"main.{name}"]) for name, value in model.items())
+
+
+def test_another_configuration_is_refused_naming_what_differs_or_replaced(train, tmp_path):
+    train(tmp_path, epochs=1)
+    with pytest.raises(CheckpointError, match=r"train\.seed was 0, this run wants 1.*\n.*--overwrite"):
+        train(tmp_path, epochs=1, seed=1)
+    with pytest.raises(CheckpointError, match=r"train\.losses\.margin was 0\.3, this run wants 0\.5"):
+        train(tmp_path, epochs=1, losses={"margin": 0.5})
+    before = content(tmp_path)
+    train(tmp_path, epochs=1, overwrite=True)
+    assert content(tmp_path) == before, "of the same configuration nothing is thrown away"
+    train(tmp_path, epochs=1, seed=1, overwrite=True)
+    assert content(tmp_path) != before
+
+
+def test_fewer_epochs_are_another_run(train, tmp_path):
+    train(tmp_path, epochs=2)
+    with pytest.raises(CheckpointError, match="epochs was 2, this run wants 1"):
+        train(tmp_path, epochs=1)
+    train(tmp_path, epochs=1, overwrite=True)
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1
+
+
+def test_other_data_is_refused(train, tiny, small, tmp_path):
+    train(tmp_path / "run", epochs=1)
+    lines = tiny.manifest.read_text().splitlines(keepends=True)
+    fewer = tmp_path / "manifest.csv"
+    fewer.write_text("".join(line for line in lines if "bounding_box_train/0011" not in line))
+    with pytest.raises(CheckpointError, match="identities was 6, this run wants 5"):
+        stage.run(fewer, tiny.root, tiny.dsap, tmp_path / "run", small(epochs=1))
+
+
+def test_two_runs_in_one_folder(train, tmp_path, monkeypatch):
+    seen = []
+
+    def second():
+        with pytest.raises(BusyError, match="Another process is training"):
+            train(tmp_path)
+        seen.append(1)
+
+    monkeypatch.setattr(loop, "terms", at(1, second))
+    train(tmp_path, epochs=1)
+    assert seen
+
+
+def test_signals_of_a_run_in_another_thread_are_left_alone(train, tmp_path):
+    """A notebook or a server may train beside its main thread, which alone may handle signals."""
+    worker = threading.Thread(target=train, args=(tmp_path,), kwargs={"epochs": 1})
+    worker.start()
+    worker.join(60)
+    assert (tmp_path / "model.pt").exists()
+
+
+def test_deterministic_gives_the_same_bits_twice(train, tmp_path):
+    try:
+        train(tmp_path / "one", epochs=1, deterministic=True)
+        train(tmp_path / "two", epochs=1, deterministic=True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_another_seed_is_another_run(train, tmp_path):
+    train(tmp_path / "one", epochs=1)
+    train(tmp_path / "two", epochs=1, seed=5)
+    assert content(tmp_path / "one") != content(tmp_path / "two")
+
+
+def test_bfloat16_and_every_term_by_name(train, tmp_path):
+    train(tmp_path, epochs=1, precision="bfloat16")
+    (row,) = checkpoint.load(tmp_path / "checkpoint.pt")["history"]
+    terms = {name: value for name, value in row.items() if name.startswith("train/") and name != "train/loss"}
+    assert len(terms) == 13
+    assert row["train/loss"] == pytest.approx(sum(terms.values()))
+
+
+def test_it_learns(train, tmp_path):
+    """Without augmentation and smoothing the six colours are told apart in a few dozen steps."""
+    out = train(
+        tmp_path,
+        epochs=10,
+        identities=6,
+        pictures=4,
+        schedule={"warmup": 0, "lr": 0.01},
+        augment={"erase": 0, "pad": 0},
+        losses={"smoothing": 0},
+        weight_decay=0,
+        network={"main": {"trunk": "resnet18", "width": 0.125}, "weights": "none", "classifier_width": 32},
+    )
+    history = checkpoint.load(out.with_name("checkpoint.pt"))["history"]
+    assert history[-1]["train/loss"] < 0.5 * history[0]["train/loss"]
+
+
+def test_evaluation_every_few_epochs_is_logged_and_changes_nothing(whole, train, tmp_path):
+    train(tmp_path, epochs=4, evaluate_every=3)
+    history = checkpoint.load(tmp_path / "checkpoint.pt")["history"]
+    assert [row["epoch"] for row in history if "mAP" in row] == [3, 4]
+    assert (tmp_path / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()
+    assert json.loads((tmp_path / "live" / "metrics.json").read_text())["mAP"] == history[-1]["mAP"]
+
+
+def test_one_stream_needs_no_dsap(tiny, small, tmp_path):
+    network = {"guide": False, "main": {"trunk": "resnet18", "width": 0.125, "heads": "global"}, "weights": "none"}
+    stage.run(tiny.manifest, tiny.root, tmp_path / "none.h5", tmp_path / "run", small(epochs=1, network=network))
+    (row,) = checkpoint.load(tmp_path / "run" / "checkpoint.pt")["history"]
+    assert {"train/id_f_global", "train/triplet_f_global"} <= row.keys()
+    assert len(row) == 5
+
+
+def test_bad_input_is_named(tiny, small, tmp_path):
+    def run(config=None, manifest=tiny.manifest, dsap=tiny.dsap, warp=None):
+        stage.run(manifest, tiny.root, dsap, tmp_path / "run", config or small(), warp)
+
+    with pytest.raises(TrainingError, match="needs 16 identities, the training split has 6"):
+        run(small(identities=16))
+    with pytest.raises(StoreError, match=r"none\.h5 does not exist"):
+        run(dsap=tmp_path / "none.h5")
+    with pytest.raises(StoreError, match="size was 8, this run wants 32"):
+        run(warp=WarpConfig())
+    with pytest.raises(DatasetError, match=r"none\.csv does not exist"):
+        run(manifest=tmp_path / "none.csv")
+    with pytest.raises(TrainingError, match="'cuda:7' was asked for"):
+        run(small(device="cuda:7"))
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()

@@ -1,0 +1,90 @@
+"""All that a run needs to go on as if it had never stopped, in one file that holds no code."""
+
+from __future__ import annotations
+
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.errors import CheckpointError
+from data.pieces import differences, flush
+
+FORMAT, VERSION = "dsa-reid checkpoint", 1
+
+
+def save(path: Path, state: dict[str, Any]) -> Path:
+    """Write tensors and plain values to `path`, whole or not at all: a run killed here keeps its last checkpoint."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        torch.save({"format": FORMAT, "version": VERSION, **state}, file)
+        flush(file)
+    return part.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        CheckpointError: if it is missing, cut short, damaged, of another form or version, or holds anything but
+            tensors and plain values, code above all.
+    """
+    remedy = "Copy it again from where it was made, or delete it and train anew."
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist. Train first: dsa-train run.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself does not look at the checksums
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
+    except zipfile.BadZipFile:
+        raise CheckpointError(f"{path} is no checkpoint, or cut short. {remedy}") from None
+    except Exception as error:  # torch raises many kinds for what it cannot or will not unpickle
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path} is damaged, or holds code, which is never run ({reason}). {remedy}") from None
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not hold. {remedy}")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of dsa-train run. Name its checkpoint.pt.")
+    if state.get("version") != VERSION:
+        raise CheckpointError(f"{path} has version {state.get('version')}, this program reads {VERSION}. Train anew.")
+    return state
+
+
+def check_same(path: Path, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise CheckpointError, naming what differs, unless a checkpoint's configuration is the one wanted."""
+    found = differences(made_with, wanted)
+    if found:
+        raise CheckpointError(
+            f"{path} is of a run with another configuration: {found}.\n"
+            "Go on with its settings, name another folder with --out, or replace it with --overwrite."
+        )
+
+
+def random_states() -> dict[str, Any]:
+    """Return the states of every generator of Python, NumPy and torch."""
+    version, words, gauss = random.getstate()
+    numpy = np.random.get_state(legacy=False)
+    inner = numpy["state"]
+    return {
+        "python": (version, list(words), gauss),
+        "numpy": {**numpy, "state": {"key": torch.from_numpy(inner["key"].astype(np.int64)), "pos": inner["pos"]}},
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random(states: dict[str, Any]) -> None:
+    """Put every generator back where `random_states` found it; those of a GPU where there are as many."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    numpy = dict(states["numpy"])
+    numpy["state"] = {"key": numpy["state"]["key"].numpy().astype(np.uint32), "pos": numpy["state"]["pos"]}
+    np.random.set_state(numpy)
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,0 +1,195 @@
+"""`dsa-train`: train, measure, and look at what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from data import console
+from data.config import Settings
+from data.images import write_png
+from data.records import read_manifest
+from data.sets import dataset_root
+from dsa_reid.errors import ModelError
+from dsap.config import WarpConfig
+
+from . import experiments, report, stage
+from .config import EvaluateConfig, Match, TrainConfig
+from .dataset import open_store
+from .evaluate import evaluate as measure
+from .evaluate import write, write_json
+from .feed import epoch_order, feed
+from .interrupt import StoppedError
+from .show import draw_batch
+from .summary import summary as network_summary
+
+PLAIN = "paper"  # where a run without a named experiment is kept: it has the paper's values, and --set
+
+
+class Commands(console.Commands):
+    """Commands that also tell `dsa_reid`'s errors in one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ModelError as error:
+            console.fail(str(error))
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --manifest and --dsap."""
+    place = click.Path(path_type=Path)
+    command = click.option("--dsap", type=place, help="The DSAP store. [artifacts/<dataset>/dsap.h5]")(command)
+    return click.option("--manifest", type=place, help="The manifest. [artifacts/<dataset>/manifest.csv]")(command)
+
+
+@click.group(cls=Commands)
+def main() -> None:
+    """Train the two-stream network, measure it, look at it."""
+
+
+@main.command()
+@console.settings_options
+@data_options
+@click.option("--out", type=click.Path(path_type=Path), help="Folder. [artifacts/<dataset>/runs/<experiment>]")
+@click.option("--overwrite", is_flag=True, help="Start anew where the run there is of other settings or data.")
+def run(
+    dataset: str | None,
+    params: Path | None,
+    experiment: str | None,
+    assignments: tuple[str, ...],
+    manifest: Path | None,
+    dsap: Path | None,
+    out: Path | None,
+    overwrite: bool,
+) -> None:
+    """Train; the same command again goes on where the last was stopped or killed."""
+    settings = console.read(dataset, params, experiment, assignments)
+    made = console.artifacts(settings.dataset)
+    try:
+        model = stage.run(
+            manifest or made / "manifest.csv",
+            dataset_root(settings.dataset),
+            dsap or made / "dsap.h5",
+            out or _run_folder(settings),
+            settings.section("train", TrainConfig),
+            settings.section("warp", WarpConfig),
+            overwrite,
+        )
+    except StoppedError as stopped:
+        click.echo(str(stopped), err=True)
+        raise SystemExit(128 + stopped.number) from None
+    click.echo(f"{model}: the main stream, all that is needed from here on")
+
+
+@main.command()
+@console.settings_options
+@data_options
+@click.option("--run", "source", type=click.Path(path_type=Path), help="A run's folder, or a model.pt.")
+@click.option("--match", type=click.Choice(["main", "fused", "global", "local"]), help="The feature. [main]")
+@click.option("--out", type=click.Path(path_type=Path), help="[artifacts/<dataset>/metrics.json]")
+def evaluate(
+    dataset: str | None,
+    params: Path | None,
+    experiment: str | None,
+    assignments: tuple[str, ...],
+    manifest: Path | None,
+    dsap: Path | None,
+    source: Path | None,
+    match: Match | None,
+    out: Path | None,
+) -> None:
+    """Measure a trained network: Rank-1, 5, 10, mAP and mINP, beside chance."""
+    assignments = (*assignments, f"evaluate.match={match}") if match else assignments
+    settings = console.read(dataset, params, experiment, assignments)
+    made = console.artifacts(settings.dataset)
+    config = settings.section("evaluate", EvaluateConfig)
+    found, cmc = measure(
+        manifest or made / "manifest.csv",
+        dataset_root(settings.dataset),
+        dsap or made / "dsap.h5",
+        source or _run_folder(settings),
+        config,
+        settings.section("warp", WarpConfig),
+    )
+    path = write(out or made / "metrics.json", found, cmc)
+    if source is None:
+        write_json(experiments.result_file(made, _name(settings), config.match), found)
+    click.echo(report.table(found, settings.dataset, settings.experiment, config.match))
+    click.echo(path)
+
+
+@main.command("report")
+@console.settings_options
+def report_(dataset: str | None, params: Path | None, experiment: str | None, assignments: tuple[str, ...]) -> None:
+    """Print the last measures again, and where everything lies that was made."""
+    settings = console.read(dataset, params, experiment, assignments)
+    made = console.artifacts(settings.dataset)
+    found = report.read(made / "metrics.json")
+    match = settings.section("evaluate", EvaluateConfig).match
+    click.echo(report.table(found, settings.dataset, settings.experiment, match))
+    for path in report.made(made, _run_folder(settings)):
+        click.echo(path)
+
+
+@main.command("experiments")
+@click.option("--dataset", default="market1501", show_default=True, help="Whose measured results to show.")
+def experiments_(dataset: str) -> None:
+    """List every row of the paper's Tables 3, 4 and 5, with its numbers and those measured here."""
+    click.echo(experiments.table(console.artifacts(dataset)))
+
+
+@main.command("show-batch")
+@console.settings_options
+@data_options
+@click.option("--identities", default=4, show_default=True, help="How many to draw, a row each.")
+@click.option("--epoch", default=0, show_default=True, help="Whose first batch.")
+@click.option("--out", type=click.Path(path_type=Path), help="The PNG. [artifacts/<dataset>/batch.png]")
+def show_batch(
+    dataset: str | None,
+    params: Path | None,
+    experiment: str | None,
+    assignments: tuple[str, ...],
+    manifest: Path | None,
+    dsap: Path | None,
+    identities: int,
+    epoch: int,
+    out: Path | None,
+) -> None:
+    """Draw what the network is fed: augmented pictures with their DSAP beside them, by identity."""
+    settings = console.read(dataset, params, experiment, assignments)
+    made = console.artifacts(settings.dataset)
+    config = settings.section("train", TrainConfig)
+    records = read_manifest(manifest or made / "manifest.csv", ["train"])
+    store = open_store(dsap or made / "dsap.h5", settings.section("warp", WarpConfig)) if config.network.guide else None
+    root = dataset_root(settings.dataset)
+    data = stage.read_data(root, records, store, config)
+    places = epoch_order(data, config, epoch)[0].tolist()
+    images, parts = feed(data.pictures.read(places), data, config, epoch, step=0)
+    count = min(identities, config.identities) * config.pictures
+    labels = [f"pid {records[n].pid}, camera {records[n].camid}" for n in places]
+    shown = None if parts is None else parts[:count]
+    page = draw_batch(images[:count], shown, labels, data.pictures.preprocessing, config.pictures)
+    click.echo(write_png(out or made / "batch.png", page))
+
+
+@main.command()
+@console.settings_options
+def summary(dataset: str | None, params: Path | None, experiment: str | None, assignments: tuple[str, ...]) -> None:
+    """Print the network: layers, shapes, parameters and arithmetic by part, beside the paper's."""
+    settings = console.read(dataset or (None if params else "market1501"), params, experiment, assignments)
+    config = settings.section("train", TrainConfig)
+    size = settings.section("warp", WarpConfig).size
+    click.echo(network_summary(config.network, height=config.height, width=config.width, size=size))
+
+
+def _name(settings: Settings) -> str:
+    return settings.experiment or PLAIN
+
+
+def _run_folder(settings: Settings) -> Path:
+    return console.artifacts(settings.dataset) / "runs" / _name(settings)

@@ -1,0 +1,83 @@
+"""The settings of stage three, sections `train` and `evaluate` of params.yaml; the defaults are the paper's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from data.config import config
+
+from .augment import AugmentConfig
+from .losses import LossConfig
+from .network import NetworkConfig
+from .schedule import ScheduleConfig
+
+Match = Literal["main", "fused", "global", "local"]
+
+# What may differ when a run is gone on with: none of it changes what the steps so far have computed.
+FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard")
+
+
+@config
+class TrainConfig:
+    """How the network is trained (section 4.1 of the paper).
+
+    Attributes:
+        height, width: what pictures are resized to, in pixels.
+        identities, pictures: P and K of a batch.
+        evaluate_every: epochs between evaluations on query and gallery, for the log alone; 0 for none.
+        save_every: epochs between checkpoints; the last epoch and an interrupted one are always saved.
+        seed: of weights, batches and augmentation.
+        deterministic: only operations that give the same bits twice, also on a GPU, where it costs time.
+        precision: "auto" is bfloat16 autocast where the device has it, a GPU, and float32 elsewhere.
+        device: "auto" is the first GPU, else the CPU.
+        threads: of the CPU; 0 leaves torch's choice.
+        memory: pictures and DSAP are kept in memory up to so many GiB, beyond that read from disk for each batch; None
+            is half of the machine's memory.
+        workers: threads that read and decode pictures.
+        tensorboard: write TensorBoard's logs too.
+    """
+
+    height: PositiveInt = 256
+    width: PositiveInt = 128
+    identities: Annotated[int, Field(ge=1)] = 16
+    pictures: Annotated[int, Field(ge=1)] = 4
+    epochs: PositiveInt = 320
+    weight_decay: NonNegativeFloat = 5e-4
+    schedule: ScheduleConfig = ScheduleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    network: NetworkConfig = NetworkConfig()
+    losses: LossConfig = LossConfig()
+    evaluate_every: NonNegativeInt = 0
+    save_every: PositiveInt = 1
+    seed: NonNegativeInt = 0
+    deterministic: bool = False
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    device: str = "auto"
+    threads: NonNegativeInt = 0
+    memory: PositiveFloat | None = None
+    workers: PositiveInt = 2
+    tensorboard: bool = False
+
+
+@config
+class EvaluateConfig:
+    """How a trained network is measured.
+
+    Attributes:
+        match: the feature that is compared, of the joined ones each L2-normalised. "main" is (f_G, f_L), what is left
+            of the network after training; "fused" (z_G, z_L); "global" z_G and "local" z_L alone, the Joint rows of
+            Table 3. All but "main" need the guide, and the query's and gallery's DSAP.
+        distance: between those features.
+        trapezoid: average precision by trapezoids, as Market-1501's first code has it.
+        batch: pictures at once.
+        device, threads: as for training.
+    """
+
+    match: Match = "main"
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    trapezoid: bool = False
+    batch: PositiveInt = 64
+    device: str = "auto"
+    threads: NonNegativeInt = 0

@@ -1,0 +1,155 @@
+"""What a run tells while it goes on: DVCLive's files, TensorBoard's if asked for, and lines for whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import click
+import torch
+
+from data.errors import TrainingError
+
+SECONDS = 10  # between lines within an epoch
+CHECK = 10  # steps between looks at the losses: each look waits for the GPU
+
+
+class Losses:
+    """The terms of every step of an epoch, by name, watched for what is not finite.
+
+    Args:
+        steps: float32 (steps, terms) of an epoch that is gone on with.
+    """
+
+    def __init__(self, names: Sequence[str] = (), steps: torch.Tensor | None = None) -> None:
+        self.names = list(names)
+        self._checked = [] if steps is None else list(steps)
+        self._waiting: list[torch.Tensor] = []
+
+    def add(self, terms: Mapping[str, torch.Tensor]) -> None:
+        """Take one step's terms, and every few steps look at them. Raises TrainingError."""
+        self.names = list(terms)
+        self._waiting.append(torch.stack([term.detach().float() for term in terms.values()]))
+        if len(self._waiting) == CHECK:
+            self.check()
+
+    def check(self) -> None:
+        """Look at the steps not yet looked at. Raises TrainingError that names the first step and term not finite."""
+        if not self._waiting:
+            return
+        new = torch.stack(self._waiting).cpu()  # (steps, terms)
+        broken = (~new.isfinite()).nonzero().tolist()
+        if broken:
+            (row, column), *_ = broken
+            raise TrainingError(
+                f"The loss is not finite: step {len(self._checked) + row + 1} of the epoch, term "
+                f"{self.names[column]} is {new[row, column].item()}. Lower train.schedule.lr or warm up for longer "
+                "(train.schedule.warmup), or compute in float32 (train.precision)."
+            )
+        self._checked += list(new)
+        self._waiting.clear()
+
+    @property
+    def steps(self) -> torch.Tensor:
+        """All terms so far, float32 (steps, terms)."""
+        self.check()
+        return torch.stack(self._checked) if self._checked else torch.zeros(0, len(self.names))
+
+    def means(self) -> dict[str, float]:
+        """Return each term's mean over the epoch, and the mean of their sum as "loss"."""
+        means = self.steps.double().mean(0)
+        return {"loss": float(means.sum()), **dict(zip(self.names, means.tolist(), strict=True))}
+
+    @property
+    def last(self) -> float:
+        """The sum of the terms at the last step that was looked at."""
+        return float(self._checked[-1].sum()) if self._checked else float("nan")
+
+
+class Log:
+    """A run's numbers by epoch, in DVCLive's files under `folder` and, if asked for, TensorBoard's.
+
+    Args:
+        history: the epochs that are done. The files are written anew from them, so that they hold what the
+            checkpoint knows and nothing else, wherever a run was killed.
+    """
+
+    def __init__(self, folder: Path, history: Sequence[Mapping[str, float]], tensorboard: bool = False) -> None:
+        from dvclive import Live  # slow to import, and only training needs it
+
+        self._live = Live(str(folder), save_dvc_exp=False, dvcyaml=False)
+        self._board = _board(folder / "tensorboard") if tensorboard else None
+        for row in history:
+            self.write(row)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.end()
+        if self._board:
+            self._board.close()
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Log one epoch: the values by name, and "epoch", how many are done."""
+        epoch = int(row["epoch"])
+        self._live.step = epoch
+        for name, value in row.items():
+            if name == "epoch":
+                continue
+            self._live.log_metric(name, value)
+            if self._board:
+                self._board.add_scalar(name, value, epoch)
+        self._live.next_step()
+
+
+def _board(folder: Path):  # type: ignore[no-untyped-def]  # SummaryWriter, where it is installed
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainingError(
+            "TensorBoard is not installed. Install it: pip install 'dsa-reid[tensorboard]', or set "
+            "train.tensorboard=false; DVCLive's logs are always written."
+        ) from None
+    for old in folder.glob("events.*"):
+        old.unlink()
+    return SummaryWriter(str(folder))
+
+
+class Ticker:
+    """Lines for whoever watches: losses, pictures a second, time left.
+
+    Args:
+        done, total: steps of the whole run behind it, and in all.
+        pictures: in a step.
+    """
+
+    def __init__(self, done: int, total: int, pictures: int) -> None:
+        self.total, self.pictures, self.done = total, pictures, done
+        self._start = self._told = time.monotonic()
+        self._first = done
+
+    def step(self, where: str, loss: float) -> None:
+        """Count a step; print a line if the last was some time ago."""
+        self.done += 1
+        if time.monotonic() - self._told >= SECONDS:
+            self.tell(where, loss)
+
+    def tell(self, where: str, loss: float) -> None:
+        """Print a line."""
+        self._told = time.monotonic()
+        rate = (self.done - self._first) / max(self._told - self._start, 1e-9)
+        left = _duration((self.total - self.done) / rate) if rate else "unknown"
+        click.echo(f"{where}: loss {loss:.3f}, {rate * self.pictures:.0f} pictures a second, {left} left", err=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

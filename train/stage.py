@@ -1,0 +1,150 @@
+"""Stage three from paths to a path: manifest, pictures and DSAP to a trained model."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from data.config import to_dict
+from data.errors import BusyError
+from data.records import Record, read_manifest
+from data.store import DsapStore, digest_of
+from dsa_reid.model import save
+from dsa_reid.preprocessing import Preprocessing
+from dsap.config import WarpConfig
+
+from . import checkpoint, loop
+from .augment import mirror_table
+from .config import FREE, TrainConfig
+from .dataset import GIB, Pictures, memory_limit, number, open_store
+from .device import choose_device, prepare
+from .feed import TrainingSet
+from .loop import Run
+from .network import TwoStream
+from .retrieval import Retrieval, read_retrieval
+from .weights import load_trunk
+
+
+def run(
+    manifest: Path,
+    root: Path,
+    dsap: Path,
+    out: Path,
+    config: TrainConfig,
+    warp: WarpConfig | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Train a network, going on with what an interrupted run left in `out`; return the model file.
+
+    Args:
+        manifest: lists the pictures.
+        root: the dataset's folder.
+        dsap: the DSAP store; not opened for a network without a guide.
+        out: folder of checkpoint.pt (both streams, and all that training needs), model.pt (the main stream alone)
+            and live/ (DVCLive's logs).
+        warp: what the DSAP should have been built with; None to take it as it is.
+        overwrite: start anew if the checkpoint in `out` is of another configuration or other data.
+
+    Raises:
+        CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
+        StoreError, DatasetError, PictureError: for data that is missing or does not fit.
+        TrainingError: if the training cannot start or go on.
+    """
+    device = choose_device(config.device)
+    prepare(config.seed, config.deterministic, config.threads)
+    records = read_manifest(manifest, ["train"])
+    store = open_store(dsap, warp) if config.network.guide else None
+    configuration = identity(config, records, store)
+    with _locked(out):
+        path, model = out / "checkpoint.pt", out / "model.pt"
+        state = _found(path, configuration, config.epochs, overwrite)
+        if state and state["epoch"] == config.epochs and model.exists():
+            click.echo(f"{out}: all {config.epochs} epochs were done already.", err=True)
+            return model
+        data = read_data(root, records, store, config, _retrieval(manifest, root, config))
+        _keep(data.pictures, config)
+        network = TwoStream(config.network, data.identities)
+        if state is None:
+            load_trunk(network.main, config.network.weights, config.network.conv5_init)
+        going = Run(network.to(device), config)
+        if state:
+            going.restore(state)
+            click.echo(f"{path}: going on after {going.epoch} epochs and {going.step} steps.", err=True)
+        model.unlink(missing_ok=True)  # of a shorter run that is now made longer
+        loop.train(going, data, configuration, out)
+        return save(network.main, model, data.pictures.preprocessing)
+
+
+def identity(config: TrainConfig, records: Sequence[Record], store: DsapStore | None) -> dict[str, Any]:
+    """Return all that decides what the steps of a run compute: settings, pictures and DSAP."""
+    settings = {key: value for key, value in to_dict(config).items() if key not in FREE}
+    pictures = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
+    texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records) if store else None
+    identities = len({record.pid for record in records})
+    return {"train": settings, "identities": identities, "pictures": pictures, "dsap": texels}
+
+
+def read_data(
+    root: Path,
+    records: Sequence[Record],
+    store: DsapStore | None,
+    config: TrainConfig,
+    retrieval: Retrieval | None = None,
+) -> TrainingSet:
+    """Return what the network is trained on, still on the disk."""
+    pictures = Pictures(root, records, Preprocessing(config.height, config.width), store)
+    mirror = torch.zeros(0, dtype=torch.int64)
+    if store:
+        mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size)
+    return TrainingSet(pictures, number(record.pid for record in records), mirror, retrieval)
+
+
+def _keep(pictures: Pictures, config: TrainConfig) -> None:
+    """Read pictures and DSAP into memory, or say that they are too large for it."""
+    limit = memory_limit(config.memory)
+    if not pictures.keep(limit, config.workers):
+        click.echo(
+            f"Pictures and DSAP take {pictures.bytes / GIB:.1f} GiB, of which train.memory allows {limit / GIB:.1f}: "
+            "they are read from disk, batch by batch.",
+            err=True,
+        )
+
+
+def _retrieval(manifest: Path, root: Path, config: TrainConfig) -> Retrieval | None:
+    """Return query and gallery if the run is to measure itself on them now and then."""
+    if not config.evaluate_every:
+        return None
+    records = read_manifest(manifest, ["query", "gallery"])
+    return read_retrieval(root, records, Preprocessing(config.height, config.width))
+
+
+def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bool) -> dict[str, Any] | None:
+    """Return the checkpoint to go on with, or None to start anew."""
+    if not path.exists():
+        return None
+    state = checkpoint.load(path)
+    made_with, wanted = dict(state["configuration"]), dict(configuration)
+    if state["epoch"] > epochs:  # a longer run is another one; a shorter one is made longer
+        made_with["epochs"], wanted["epochs"] = state["epoch"], epochs
+    if overwrite and made_with != wanted:
+        return None
+    checkpoint.check_same(path, made_with, wanted)
+    return state
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Make a folder, and keep a second run out of it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with out.with_name(out.name + ".lock").open("ab") as file:  # beside the folder, which may be DVC's
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"Another process is training in {out} now. Wait for it, or name another --out.") from None
+        yield

@@ -29,7 +29,7 @@ PUBLISHED = {  # name -> address below BASE. No SHA-256 of these is published: p
     "R_101_FPN_DL_s1x": "densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl",
 }
 NOT_WEIGHTS = ("pixel_", "proposal_generator.anchor_generator.")  # constants which old files keep
-NAMED = 3  # entries that an error names before it only counts
+NAMED = 3  # entries of a kind that an error names before it only counts
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Weights:
     def network(self) -> DensePoseRCNN:
         """Return the model with these weights. Raises CheckpointError where they do not fit."""
         network = build(self.model)
-        fill(network, self.entries, self.source)
+        fill(network, self.entries, self.source, self.model)
         return network
 
 
@@ -103,31 +103,30 @@ def model_of(entries: Mapping[str, np.ndarray]) -> str:
     return f"R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}s1x"
 
 
-def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: str) -> None:
+def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: str, model: str = "the model") -> None:
     """Give `network` the weights `entries`, strictly: every one, no other, each of its shape.
 
     Raises CheckpointError naming the entries that are missing, unknown, misshaped or no floating-point numbers.
     """
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    problems = [
-        *_listed("is missing", sorted(expected.keys() - entries.keys())),
-        *_listed("is not known to the model", sorted(entries.keys() - expected.keys())),
-    ]
+    missing = [f"{name} is missing" for name in sorted(expected.keys() - entries.keys())]
+    unknown = [f"{name} is not known to the model" for name in sorted(entries.keys() - expected.keys())]
+    wrong = []
     for name in sorted(expected.keys() & entries.keys()):
         value = entries[name]
         if value.shape != expected[name]:
-            problems.append(f"{name} has shape {value.shape}, expected {expected[name]}")
+            wrong.append(f"{name} has shape {value.shape}, expected {expected[name]}")
         elif value.dtype.kind != "f":
-            problems.append(f"{name} is {value.dtype}, expected floating point")
+            wrong.append(f"{name} is {value.dtype}, expected floating point")
+    problems = [*_first(missing), *_first(unknown), *_first(wrong)]
     if problems:
-        shown = "; ".join(problems[: 2 * NAMED])
         raise CheckpointError(
-            f"{source} does not fit the model: {shown}. "
+            f"{source} does not fit {model}: {'; '.join(problems)}. "
             "Use a DensePose s1x checkpoint (chart-based, R_50 or R_101, with or without DL)."
         )
     network.load_state_dict({name: torch.from_numpy(v.astype(np.float32)) for name, v in entries.items()})
 
 
-def _listed(what: str, names: list[str]) -> list[str]:
-    more = [f"{len(names) - NAMED} more: {what}"] if len(names) > NAMED else []
-    return [f"{name} {what}" for name in names[:NAMED]] + more
+def _first(problems: list[str]) -> list[str]:
+    more = [f"and {len(problems) - NAMED} more like it"] if len(problems) > NAMED else []
+    return problems[:NAMED] + more

@@ -13,7 +13,7 @@ import torch
 
 from data.errors import EngineError
 
-from .checkpoint import fill
+from .checkpoint import Weights, fill
 from .engine import Extracted, Status
 from .network import MODELS
 from .network_engine import NetworkEngine
@@ -40,8 +40,12 @@ class DetectronEngine(NetworkEngine):
         """See `NetworkEngine`. Raises EngineError where detectron2 or its DensePose project is missing."""
         require()
         super().__init__(*args, **kwargs)
-        self.network = build(self.weights.model, self.recipe, self.device)
-        fill(self.network, self.weights.entries, self.weights.source)
+
+    def filled(self, weights: Weights) -> Any:
+        """Return detectron2's network with these weights."""
+        network = build(weights.model, self.recipe, self.device)
+        fill(network, weights.entries, weights.source)
+        return network
 
     def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:
         """Answer for one batch of RGB pictures, each uint8 (H, W, 3)."""

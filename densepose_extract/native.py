@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .checkpoint import Weights
 from .engine import Extracted
 from .network import DensePoseRCNN, Surface
 from .network.boxes import scaled
@@ -117,12 +118,11 @@ class NativeEngine(NetworkEngine):
     name = "native"
     precisions: ClassVar = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See `NetworkEngine`. Raises CheckpointError for weights that do not fit the model."""
-        super().__init__(*args, **kwargs)
-        self.network = self.weights.network()
-        fold_norms(self.network)
-        self.network.to(self.device, self.precisions[self.precision])
+    def filled(self, weights: Weights) -> DensePoseRCNN:
+        """Return the network with these weights, its norms folded, in the engine's precision."""
+        network = weights.network()
+        fold_norms(network)
+        return network.to(self.device, self.precisions[self.precision])
 
     def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:
         """Answer for one batch of RGB pictures, each uint8 (H, W, 3)."""

@@ -42,15 +42,21 @@ class NetworkEngine:
         self.device = usable(device)
         self.precision = precision
         self.recipe = recipe or Recipe()
-        self.weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
+        weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
+        self.model, self.digest = weights.model, weights.digest
+        self.network = self.filled(weights)
+
+    def filled(self, weights: checkpoints.Weights) -> Any:
+        """Return the engine's network with these weights, ready on its device."""
+        raise NotImplementedError
 
     @property
     def identity(self) -> dict[str, Any]:
         """Engine, model, the checkpoint's digest, kind of device, precision and the whole recipe."""
         return {
             "engine": self.name,
-            "model": self.weights.model,
-            "checkpoint": self.weights.digest,
+            "model": self.model,
+            "checkpoint": self.digest,
             "device": self.device.type,
             "precision": self.precision,
             **to_dict(self.recipe),

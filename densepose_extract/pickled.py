@@ -135,6 +135,11 @@ def encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def nothing() -> bytes:
+    """Return no bytes, which protocol 2 writes as a call of `bytes`."""
+    return b""
+
+
 def refused(*args: Any) -> None:
     """Stand for a class that is named as a type only."""
     raise pickle.UnpicklingError("it calls numpy.ndarray itself")
@@ -143,6 +148,7 @@ def refused(*args: Any) -> None:
 ADMITTED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): Maker(encoded),
+    ("__builtin__", "bytes"): Maker(nothing),
     ("numpy", "ndarray"): Maker(refused),
     ("numpy", "dtype"): Maker(Dtype),
     ("numpy.core.multiarray", "_reconstruct"): Maker(begun),

@@ -72,7 +72,7 @@ def pixels(pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], dev
 def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize uint8 (H, W, 3) to `size` (h, w), bilinearly as PIL does it, which is part of the model's recipe."""
     height, width = size
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def check(picture: np.ndarray) -> None:

@@ -1,0 +1,33 @@
+"""Lets the tests import `drawn`, and keeps one network and one checkpoint file for all of them."""
+
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from drawn import entries
+
+from densepose_extract.checkpoint import fill
+from densepose_extract.network import DensePoseRCNN, build
+
+
+@pytest.fixture(scope="session")
+def network() -> DensePoseRCNN:
+    """R_50_FPN_s1x with drawn weights."""
+    made = build("R_50_FPN_s1x")
+    fill(made, entries("R_50_FPN_s1x"), "drawn")
+    return made
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same weights as a checkpoint file of 240 MB, which goes when the tests end."""
+    path = tmp_path_factory.mktemp("checkpoint") / "drawn.pkl"
+    with path.open("wb") as file:
+        pickle.dump({"model": entries("R_50_FPN_s1x"), "__author__": "drawn"}, file, protocol=4)
+    yield path
+    path.unlink()

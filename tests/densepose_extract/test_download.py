@@ -1,0 +1,98 @@
+"""Downloads from a server on loopback: whole, cut off, resumed, of another version, refused, side by side."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loopback import Mirror, serving
+
+from data.errors import CheckpointError
+from densepose_extract import download as downloads
+from densepose_extract.download import digest, download
+
+CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
+    with serving({"/model.pkl": CONTENT}) as made:
+        yield made
+
+
+def test_arrives_whole_and_tells_its_digest(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "deep" / "model.pkl"
+    download(f"{mirror.base}/model.pkl", target, SHA.upper())
+    assert target.read_bytes() == CONTENT
+    assert SHA in capsys.readouterr().err
+    assert not target.with_name("model.pkl.part").exists()
+
+
+def test_goes_on_where_the_connection_was_cut(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.cuts = [1_500_000, 2_000_000]
+    download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
+    assert mirror.asked == [None, "bytes=1500000-", "bytes=3500000-"]
+    assert digest(tmp_path / "model.pkl") == SHA
+
+
+def test_gives_up_when_nothing_comes_and_a_later_call_goes_on(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.cuts = [1_000_000, 0, 0, 0]
+    with pytest.raises(CheckpointError, match=r"the connection was cut.*after the 1,000,000 bytes"):
+        download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl")
+    assert not (tmp_path / "model.pkl").exists()
+    download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
+    assert mirror.asked[-1] == "bytes=1000000-"
+
+
+def test_a_server_that_gives_only_whole_files_starts_over(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.ranges = False
+    (tmp_path / "model.pkl.part").write_bytes(b"x" * 1000)
+    download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
+
+
+@pytest.mark.parametrize("rest", [b"", b"longer"], ids=["just arrived", "of another version"])
+def test_a_part_as_long_as_the_file_or_longer_is_fetched_again(mirror: Mirror, tmp_path: Path, rest: bytes) -> None:
+    (tmp_path / "model.pkl.part").write_bytes(CONTENT + rest)
+    download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
+    assert digest(tmp_path / "model.pkl") == SHA
+
+
+def test_another_digest_is_refused_and_leaves_nothing(mirror: Mirror, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"has SHA-256 {SHA}, expected {'0' * 64}"):
+        download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", "0" * 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pkl.lock"]
+
+
+def test_refusals_are_told_at_once(mirror: Mirror, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"HTTP 404.*by hand and give its path"):
+        download(f"{mirror.base}/other.pkl", tmp_path / "model.pkl")
+    assert len(mirror.asked) == 1
+    mirror.status = 503
+    with pytest.raises(CheckpointError, match="HTTP 503"):
+        download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl")
+    assert len(mirror.asked) == 1 + downloads.TRIES
+
+
+def test_a_server_that_is_not_there(mirror: Mirror, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"could not be downloaded: .*refused"):
+        download("http://127.0.0.1:9/model.pkl", tmp_path / "model.pkl")
+
+
+def test_a_server_that_tells_no_length(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.length = False
+    with pytest.raises(CheckpointError, match="does not say how long"):
+        download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl")
+
+
+def test_those_who_come_meanwhile_wait_and_fetch_nothing(mirror: Mirror, tmp_path: Path) -> None:
+    args = (f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
+    crowd = [threading.Thread(target=download, args=args) for _ in range(4)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join()
+    assert len(mirror.asked) == 1
+    assert digest(tmp_path / "model.pkl") == SHA

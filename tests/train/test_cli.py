@@ -1,0 +1,129 @@
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from data.images import read
+from train import loop, stage
+from train.cli import main
+
+REPOSITORY = Path(__file__).parents[2]
+TRAIN = {
+    "height": 64,
+    "width": 32,
+    "identities": 3,
+    "pictures": 2,
+    "epochs": 1,
+    "network": {"main": {"trunk": "resnet18", "width": 0.125}, "weights": "none", "classifier_width": 8},
+}
+
+
+@pytest.fixture
+def dsa_train(tiny, tmp_path, monkeypatch):
+    """Run a command where the tiny dataset passes for market1501; return its result."""
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "market1501").symlink_to(tiny.root)
+    made = tmp_path / "artifacts" / "market1501"
+    made.mkdir(parents=True)
+    shutil.copy(tiny.manifest, made)
+    shutil.copy(tiny.dsap, made)
+    params = tmp_path / "params.yaml"
+    params.write_text(
+        yaml.safe_dump({"dataset": "market1501", "experiment": "demo", "warp": {"size": 8}, "train": TRAIN})
+    )
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.chdir(REPOSITORY)
+
+    def command(*arguments, params=params):
+        options = ["--params", str(params)] if params else []
+        return CliRunner().invoke(main, [*arguments, *options], catch_exceptions=False)
+
+    return command
+
+
+def test_from_training_to_a_table(dsa_train, tmp_path):
+    made = tmp_path / "artifacts" / "market1501"
+    trained = dsa_train("run")
+    assert trained.exit_code == 0
+    assert f"{made}/runs/demo/model.pt" in trained.output
+    again = dsa_train("run")
+    assert again.exit_code == 0
+    assert "all 1 epochs were done already" in again.output
+
+    measured = dsa_train("evaluate")
+    assert measured.exit_code == 0
+    assert "chance mAP" in measured.output
+    metrics = json.loads((made / "metrics.json").read_text())
+    assert json.loads((made / "results" / "demo" / "main.json").read_text()) == metrics
+    assert len(json.loads((made / "cmc.json").read_text())) == 50
+
+    joint = dsa_train("evaluate", "--match", "fused", "--out", str(tmp_path / "fused.json"))
+    assert joint.exit_code == 0
+    assert json.loads((made / "metrics.json").read_text()) == metrics
+    assert (made / "results" / "demo" / "fused.json").read_bytes() == (tmp_path / "fused.json").read_bytes()
+
+    told = dsa_train("report")
+    assert told.exit_code == 0
+    assert f"{100 * metrics['mAP']:.1f}" in told.output
+    assert "dsa_reid.load reads it" in told.output
+
+
+def test_show_batch(dsa_train, tmp_path):
+    out = tmp_path / "batch.png"
+    assert dsa_train("show-batch", "--identities", "2", "--out", str(out)).exit_code == 0
+    assert read(out).shape == (2 * (6 * 32 + 26), 2 * (96 + 2 + 4 * 32 + 2 + 6), 3)
+
+
+def test_summary_and_experiments(dsa_train):
+    told = dsa_train("summary")
+    assert told.exit_code == 0
+    assert "conv5_g" in told.output
+    listed = dsa_train("experiments", params=None)
+    assert listed.exit_code == 0
+    assert "Global (Joint)" in listed.output
+
+
+def test_a_signal_ends_the_command_as_a_shell_expects(dsa_train, monkeypatch):
+    def stopped(*arguments, **settings):
+        raise loop.StoppedError("Stopped as asked. Go on with the same command.", signal.SIGTERM)
+
+    monkeypatch.setattr(stage, "run", stopped)
+    result = dsa_train("run")
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert "Go on with the same command" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--set", "train.epoch=2"], "no setting is called 'epoch'. Did you mean 'epochs'?"),
+        (["run", "--set", "train.network.main.width=0.3"], "width = 0.3 does not hold"),
+        (["run", "--set", "train.device=cuda:9"], "'cuda:9' was asked for"),
+        (["run", "--set", "warp.size=16"], "size was 8, this run wants 16"),
+        (["run", "--experiment", "table3/dsa-read"], "Did you mean 'table3/dsa-reid'?"),
+        (["evaluate"], "model.pt cannot be read"),
+        (["evaluate", "--match", "fused"], "checkpoint.pt does not exist"),
+        (["report"], "metrics.json does not exist"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(dsa_train, arguments, message):
+    result = dsa_train(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_oddly_damaged_files_are_named(dsa_train, tmp_path):
+    dsa_train("run")
+    run = tmp_path / "artifacts" / "market1501" / "runs" / "demo"
+    for name in ("model.pt", "checkpoint.pt"):
+        (run / name).write_bytes(b"not a network")
+    for arguments in (["run"], ["evaluate"], ["evaluate", "--match", "local"]):
+        result = dsa_train(*arguments)
+        assert result.exit_code == 2
+        assert ".pt is" in result.output

@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.config import read_settings
+from dsap.config import WarpConfig
+from train import experiments
+from train.config import TrainConfig
+from train.experiments import ROWS, result_file, table
+from train.losses import LossConfig, terms
+from train.network import TwoStream
+
+REPOSITORY = Path(__file__).parents[2]
+NAMES = sorted({row.experiment for row in ROWS})
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    return lambda name, *changes: read_settings(None, "market1501", name, changes)
+
+
+def test_nine_trainings_each_in_a_file():
+    files = {
+        str(file.relative_to(REPOSITORY / "experiments").with_suffix(""))
+        for file in (REPOSITORY / "experiments").glob("table*/*.yaml")
+    }
+    assert files == set(NAMES)
+    assert len(NAMES) == 9
+    assert len(ROWS) == 14
+
+
+def test_the_full_scheme_is_the_defaults(settings):
+    found = settings("table3/dsa-reid")
+    assert found.section("train", TrainConfig) == TrainConfig()
+    assert found.section("warp", WarpConfig) == WarpConfig()
+
+
+# what each training's loss is made of: number of terms and sum of their weights, by the design's section 4
+EXPECTED = {
+    "table3/baseline": (2, 1.0 + 1.5),
+    "table3/baseline-re": (2, 1.0 + 1.5),
+    "table3/baseline-re-ls": (2, 1.0 + 1.5),
+    "table3/two-branches": (11, 9 * 0.5 + 2 * 1.5),
+    "table3/global-single": (3, 0.5 + 1.0 + 1.5),
+    "table3/local-single": (10, 8 * 0.5 + 1.0 + 1.5),
+    "table3/dsa-reid": (13, 9 * 0.5 + 2 * 1.0 + 2 * 1.5),
+    "table4/csa": (13, 9 * 0.5 + 2 * 1.0 + 2 * 1.5),
+    "table5/concatenation": (13, 9 * 0.5 + 2 * 1.0 + 2 * 1.5),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_trains_the_losses_it_should(settings, name, monkeypatch):
+    config = settings(name, "train.network.main.width=0.125", "train.network.main.trunk=resnet18").section(
+        "train", TrainConfig
+    )
+    network = TwoStream(config.network, identities=2).eval()
+    parts = torch.rand(4, 24, 3, 8, 8) if config.network.guide else None
+    outputs = network(torch.rand(4, 3, 32, 16), parts)
+    for kind in ("cross_entropy", "batch_hard_triplet"):
+        monkeypatch.setattr(f"train.losses.{kind}", lambda *_: torch.ones(()))
+    weights = terms(outputs, torch.tensor([0, 0, 1, 1]), config.losses)
+    assert (len(weights), float(sum(weights.values()))) == EXPECTED[name]
+
+
+def test_what_the_small_files_change(settings):
+    def section(name):
+        return settings(name).section("train", TrainConfig)
+
+    baseline, erasing, smoothing = (section(f"table3/baseline{more}") for more in ("", "-re", "-re-ls"))
+    assert (baseline.augment.erase, erasing.augment.erase, smoothing.augment.erase) == (0, 0.5, 0.5)
+    assert (baseline.losses.smoothing, erasing.losses.smoothing) == (0, 0)
+    assert smoothing.losses == LossConfig()
+    assert section("table5/concatenation").network.fusion == "concat"
+    assert settings("table4/csa").section("warp", WarpConfig).parts == "coarse"
+    for name in NAMES:
+        assert section(name).epochs == 320
+
+
+def test_joint_rows_share_one_training():
+    matches = [row.match for row in ROWS if row.table == 3 and row.experiment == experiments.DSA]
+    assert matches == ["global", "local", "fused", "main"]
+
+
+def test_table_shows_what_was_measured(tmp_path):
+    before = table(tmp_path)
+    assert before.count("not yet") == len(ROWS)
+    file = result_file(tmp_path, experiments.DSA, "global")
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"mAP": 0.871, "rank1": 0.953}))
+    (line,) = [line for line in table(tmp_path).splitlines() if "Global (Joint)" in line]
+    assert "87.4" in line
+    assert "87.1 95.3" in line

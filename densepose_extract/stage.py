@@ -1,0 +1,164 @@
+"""Stage one: from pictures to a store of their I, U, V maps, whichever engine makes them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.console import progress
+from data.errors import DatasetError
+from data.pieces import Pieces
+from data.records import Record, read_manifest
+from data.store import Header, IuvStore, write_iuv
+
+from . import takeover
+from .engine import Engine
+from .maps import Maps
+from .packed import Packed
+from .plan import Piece, inputs_digest, plan, units_of
+from .team import Team
+from .work import Pictures, make
+
+INCOMPLETE = "-incomplete"  # ends the name of a piece some of whose pictures were skipped
+Source = tuple[IuvStore | Packed, int]  # what holds a map, and where in it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        path: the store.
+        made: maps that this process made, in `seconds`; the others were there.
+        skipped: why pictures could not be read, by key.
+        changed: whether the store was written; False if it was up to date.
+    """
+
+    path: Path
+    made: int = 0
+    seconds: float = 0.0
+    skipped: dict[str, str] = field(default_factory=dict)
+    changed: bool = True
+
+
+def extract(
+    manifest: Path,
+    root: Path,
+    out: Path,
+    dataset: str,
+    engine: Engine | Maps,
+    jobs: int = 1,
+    overwrite: bool = False,
+    skip_broken: bool = False,
+    team: Team | None = None,
+) -> Outcome:
+    """Make or find the map of every picture, and write all to `out`.
+
+    Maps that `out` holds already, of the same pictures by the same engine, are taken over. The bytes are those of a run
+    from nothing, whatever the number of processes and however often it was killed.
+
+    Args:
+        root: the folder that the manifest's keys are under.
+        jobs: see `work.make`.
+        overwrite: replace a store, or pieces, that other settings made, and mend a damaged store.
+        skip_broken: give a picture that cannot be read an empty map; `<out>.skipped.csv` tells why.
+        team: the processes that share the work; this one alone by default.
+
+    Raises:
+        PictureError: for a picture or a map that cannot be read.
+        StoreError: if `out` is damaged, or made with other settings.
+        BusyError: if another process is making `out`.
+    """
+    team = team or Team()
+    out = out.absolute()
+    records = read_manifest(manifest)
+    if not records:
+        raise DatasetError(f"{manifest} lists no picture. List them again: dsa-data prepare.")
+    pieces = plan(records, engine)
+    identity = json.loads(json.dumps(engine.identity))
+    before = takeover.before(out, dataset, identity, overwrite)
+    kept, todo = takeover.sort_out(before, records, pieces, verify=overwrite)
+    if before and not todo and before.header.inputs == inputs_digest(records, units_of(pieces)):
+        if team.leads:
+            takeover.drop_leftovers(out, identity)
+        return Outcome(out, changed=False)
+    with Pieces(out, identity, overwrite, lock=team.leads) as store:
+        if team.leads:
+            _drop_incomplete(store)
+        team.wait()  # for the lock, and until pieces of other settings are gone
+        start = time.monotonic()
+        mine = [piece for piece in todo[team.rank :: team.size] if not store.has(piece.name)]
+        made = _make(mine, store, Pictures(records, root, skip_broken), engine, jobs, team)
+        seconds = time.monotonic() - start
+        team.wait()  # for everybody's pieces
+        if not team.leads:
+            return Outcome(out, made, seconds)
+        sources = _sources(before, kept, store, todo)
+        _assemble(store, dataset, records, sources)
+    if before:
+        before.close()
+    return Outcome(out, made, seconds, _note_skipped(out, records, sources))
+
+
+def _make(
+    pieces: Sequence[Piece], store: Pieces, pictures: Pictures, engine: Engine | Maps, jobs: int, team: Team
+) -> int:
+    """Make pieces and keep them; return the number of maps."""
+    total = sum(len(piece.places) for piece in pieces)
+    done = make(pieces, pictures, engine, jobs)
+    for piece, arrays in progress(done, total, "extracting") if team.leads else done:
+        store.write(piece.name + INCOMPLETE if any(arrays["reason"]) else piece.name, **arrays)
+    return total
+
+
+def _drop_incomplete(store: Pieces) -> None:
+    """Forget pieces with skipped pictures: what was wrong may be mended, or no longer be allowed."""
+    for path in store.folder.glob(f"*{INCOMPLETE}.npz"):
+        path.unlink()
+
+
+def _sources(before: IuvStore | None, kept: Mapping[int, int], store: Pieces, made: Sequence[Piece]) -> list[Source]:
+    """Return what holds each picture's map, in the order of the manifest."""
+    sources: dict[int, Source] = {}
+    if before:
+        sources.update((place, (before, there)) for place, there in kept.items())
+    for piece in made:
+        packed = Packed(store.read(piece.name if store.has(piece.name) else piece.name + INCOMPLETE))
+        sources.update((place, (packed, there)) for there, place in enumerate(piece.places))
+    return [sources[place] for place in range(len(sources))]
+
+
+def _assemble(store: Pieces, dataset: str, records: Sequence[Record], sources: Sequence[Source]) -> None:
+    """Write the store from the maps that are kept and those that were made."""
+    inputs = inputs_digest(records, [holder.units[there] for holder, there in sources])
+    header = Header(dataset, store.configuration, inputs)
+    shapes = np.array([(record.height, record.width) for record in records])
+    keys = [record.key for record in records]
+    maps = (holder.read(there) for holder, there in sources)
+
+    def write(path: Path) -> None:
+        write_iuv(path, header, keys, shapes, progress(maps, len(keys), "writing"))
+
+    store.assemble(write)
+
+
+def _note_skipped(out: Path, records: Sequence[Record], sources: Sequence[Source]) -> dict[str, str]:
+    """Write down, beside the store, which pictures were skipped and why; return it."""
+    skipped = {
+        record.key: holder.reasons[there]
+        for record, (holder, there) in zip(records, sources, strict=True)
+        if isinstance(holder, Packed) and holder.reasons[there]
+    }
+    note = out.with_suffix(".skipped.csv")
+    if skipped:
+        with note.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([("key", "reason"), *skipped.items()])
+    else:
+        note.unlink(missing_ok=True)
+    return skipped

@@ -1,0 +1,69 @@
+"""Which pictures stage one works on, and where what it makes goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from data import records, sets
+from data.console import artifacts
+from data.errors import ConfigError, DatasetError
+from data.images import is_picture
+from data.records import Entry
+
+from .maps import SUFFIX
+
+SPLIT = "all"  # of pictures that belong to no dataset
+
+
+@dataclass(frozen=True)
+class Target:
+    """A dataset's pictures, or any folder's, with their manifest and their store of maps.
+
+    Attributes:
+        dataset: a name of `data.sets`, or that of the folder.
+        free: whether the pictures belong to no dataset: nobody knows who is in them.
+    """
+
+    dataset: str
+    root: Path
+    manifest: Path
+    store: Path
+    free: bool = False
+
+    @classmethod
+    def of_dataset(cls, name: str, root: Path | None, manifest: Path | None, store: Path | None) -> Target:
+        """Return a dataset's; what is not given is where the other commands put it."""
+        folder = artifacts(name)
+        return cls(
+            name, root or sets.dataset_root(name), manifest or folder / "manifest.csv", store or folder / "iuv.h5"
+        )
+
+    @classmethod
+    def of_folder(cls, folder: Path, manifest: Path | None, store: Path | None) -> Target:
+        """Return a folder's; the manifest lies beside the store, whose place must be said."""
+        if store is None:
+            raise ConfigError(f"Where shall the maps of {folder} go? Say it: --out DIR/iuv.h5.")
+        return cls(folder.resolve().name, folder, manifest or store.with_name("manifest.csv"), store, free=True)
+
+    def list_pictures(self, jobs: int = 1) -> None:
+        """Write the manifest: of a folder anew each time, of a dataset where it is missing.
+
+        Raises DatasetError or PictureError, see `records.index`.
+        """
+        if self.manifest.exists() and not self.free:
+            return
+        entries = free_entries(self.root) if self.free else sets.scan(self.dataset, self.root)
+        found = records.index(self.root, entries, jobs)
+        records.write_manifest(found, self.manifest)
+        click.echo(f"{self.manifest}: {len(found)} pictures of {self.root}")
+
+
+def free_entries(folder: Path) -> list[Entry]:
+    """List the pictures below a folder, IUV pictures left out: split "all", identity 0, camera 0."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is no folder. Name one that holds pictures.")
+    paths = sorted(path for path in folder.rglob("*") if is_picture(path) and not path.name.endswith(SUFFIX))
+    return [Entry(path.relative_to(folder).as_posix(), SPLIT, 0, 0) for path in paths]

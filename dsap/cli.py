@@ -8,14 +8,25 @@ from pathlib import Path
 import click
 
 from data import console, sets
-from data.store import DsapStore
+from data.images import write_png
+from data.records import read_manifest
+from data.store import DsapStore, IuvStore
 
+from . import export as exporting
 from . import stage
 from .config import WarpConfig
+from .show import Page, fullest
 from .summary import summary
+from .verify import verify as faults_of
 from .workers import BACKENDS
 
 FILE = click.Path(path_type=Path)
+NAME = click.option("--dataset", required=True, help="Name of the dataset.")
+MANIFEST = click.option("--manifest", type=FILE, help="The list of pictures. [artifacts/<dataset>/manifest.csv]")
+IUV = click.option("--iuv", type=FILE, help="Their I, U, V maps. [artifacts/<dataset>/iuv.h5]")
+ROOT = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
+STORE = click.option("--store", type=FILE, help="The store. [artifacts/<dataset>/dsap.h5]")
+SPLITS = click.option("--split", "splits", multiple=True, help="Only this split; may be said again. [all]")
 
 
 @click.group(cls=console.Commands)
@@ -25,13 +36,13 @@ def main() -> None:
 
 @main.command()
 @console.settings_options
-@click.option("--split", "splits", multiple=True, help="Only this split; may be said again. [all]")
+@SPLITS
 @click.option("--jobs", default=1, show_default=True, help="Worker processes; -1 for every core.")
 @click.option("--backend", default=BACKENDS[0], show_default=True, help=f"joblib's: {', '.join(BACKENDS)}.")
 @click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the address of the Dask scheduler.")
-@click.option("--manifest", type=FILE, help="The list of pictures. [artifacts/<dataset>/manifest.csv]")
-@click.option("--iuv", type=FILE, help="Their I, U, V maps. [artifacts/<dataset>/iuv.h5]")
-@click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
+@MANIFEST
+@IUV
+@ROOT
 @click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/dsap.h5]")
 @click.option("--overwrite", is_flag=True, help="Replace a store that other settings made, or that is damaged.")
 def build(
@@ -70,3 +81,73 @@ def build(
     for line in summary(store):
         click.echo(line)
     click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} pictures a second")
+
+
+@main.command()
+@NAME
+@MANIFEST
+@IUV
+@STORE
+@SPLITS
+def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | None, splits: tuple[str, ...]) -> None:
+    """Read a store through and say what is wrong with which picture."""
+    folder = console.artifacts(dataset)
+    path = store or folder / "dsap.h5"
+    records = read_manifest(manifest or folder / "manifest.csv", splits or None)
+    maps = IuvStore(iuv or folder / "iuv.h5")
+    faults = 0
+    for fault in faults_of(path, records, maps):
+        click.echo(f"{fault}")
+        faults += 1
+    if faults:
+        console.fail(f"{path}: {faults} faults. Build it again: dsap build --dataset {dataset} --overwrite")
+    click.echo(f"{path}: {len(records)} pictures, nothing wrong")
+
+
+@main.command()
+@NAME
+@click.argument("key", required=False)
+@click.option("--mean", "pid", type=int, metavar="PID", help="The mean over an identity's pictures.")
+@click.option("--compare", is_flag=True, help="Fine above coarse part pictures.")
+@MANIFEST
+@IUV
+@ROOT
+@STORE
+@click.option("--out", type=FILE, help="The PNG. [artifacts/<dataset>/show.png]")
+def show(
+    dataset: str,
+    key: str | None,
+    pid: int | None,
+    compare: bool,
+    manifest: Path | None,
+    iuv: Path | None,
+    root: Path | None,
+    store: Path | None,
+    out: Path | None,
+) -> None:
+    """Draw a picture, its map, and its 24 part pictures laid out as a body.
+
+    KEY is the picture's path under the dataset's folder; by default one that shows the most charts.
+    """
+    folder = console.artifacts(dataset)
+    parts = DsapStore(store or folder / "dsap.h5")
+    page = Page(root or sets.dataset_root(dataset), IuvStore(iuv or folder / "iuv.h5"), parts)
+    if pid is None:
+        drawn = page.picture(key or fullest(parts), compare)
+    else:
+        drawn = page.mean(pid, read_manifest(manifest or folder / "manifest.csv"), compare)
+    click.echo(write_png(out or folder / "show.png", drawn))
+
+
+@main.command()
+@NAME
+@MANIFEST
+@STORE
+@SPLITS
+@click.option("--out", type=FILE, required=True, help="A name ending with .parquet, or a folder for .npy files.")
+def export(dataset: str, manifest: Path | None, store: Path | None, splits: tuple[str, ...], out: Path) -> None:
+    """Write part pictures for other programs: .npy files in a folder, or one Parquet file."""
+    folder = console.artifacts(dataset)
+    records = read_manifest(manifest or folder / "manifest.csv", splits or None)
+    path = exporting.export(DsapStore(store or folder / "dsap.h5"), records, out)
+    click.echo(f"{path}: {len(records)} pictures")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -49,7 +49,12 @@ class Share:
 
     @property
     def name(self) -> str:
-        return digest_of(f"{task.key} {task.digest} {task.map}" for task in self.tasks)[:32]
+        return inputs_of(self.tasks)[:32]
+
+
+def inputs_of(tasks: Iterable[Task]) -> str:
+    """Return the SHA-256 over all that tasks read, in hexadecimal."""
+    return digest_of(f"{task.key} {task.digest} {task.map}" for task in tasks)
 
 
 def make(share: Share, pieces: Pieces) -> Share:

@@ -13,11 +13,11 @@ from data.console import progress
 from data.errors import DatasetError, StoreError
 from data.pieces import Pieces, differences
 from data.records import Record, read_manifest
-from data.store import DsapStore, Header, IuvStore, digest_of, write_dsap
+from data.store import DsapStore, Header, IuvStore, write_dsap
 
 from . import piece
 from .config import WarpConfig
-from .piece import Share, Task
+from .piece import Share, Task, inputs_of
 from .workers import workers
 
 GROUP = 64  # pictures a piece: little work is lost by a kill, and a task is long against its dispatch
@@ -57,8 +57,7 @@ def build(
     maps = IuvStore(iuv)
     tasks = _tasks(read_manifest(manifest, splits) if splits else listed, maps, {record.key for record in listed})
     configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
-    inputs = digest_of(f"{task.key} {task.digest} {task.map}" for task in tasks)
-    header = Header(maps.header.dataset, configuration, inputs)
+    header = Header(maps.header.dataset, configuration, inputs_of(tasks))
     maps.close()
     with Pieces(out.absolute(), configuration, overwrite) as pieces:
         before = _before(out, header, overwrite)

@@ -1,4 +1,4 @@
-"""Pictures and maps for the tests of stage two: any that may occur, from Hypothesis, and a small dataset on disk."""
+"""Pictures and maps for the tests of stage two: from Hypothesis, from a small dataset on disk, from real people."""
 
 import dataclasses
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
+from data import images
 from data.records import Record, index, read_manifest, write_manifest
 from data.sets.market1501 import scan
 from data.store import Header, IuvMap, IuvStore, write_iuv
@@ -80,3 +81,29 @@ def random_map(record: Record) -> np.ndarray:
     chart *= rng.random() < 0.8
     u, v = rng.integers(0, 256, (2, record.height, record.width)) * (chart > 0)
     return np.stack([chart, u, v], axis=2).astype(np.uint8)
+
+
+def real_maps(shared: Path) -> list[np.ndarray]:
+    """The four photographs' maps as I, U, V; the group's was written as V, U, I."""
+    maps = [images.read(shared / "real" / f"{name}_IUV.png") for name in ("front1", "front2", "back", "group")]
+    return [*maps[:3], maps[3][..., ::-1]]
+
+
+def fields(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return by chart the mean gradient (24, 4): U by x and y, V by x and y; and the mean of its determinant (24,).
+
+    The determinant's sign tells which way round a chart lies on the body, whatever the pose.
+    """
+    charts, gradients = [], []
+    for iuv in maps:
+        chart, here = iuv[:-1, :-1, 0], iuv[:-1, :-1, 1:].astype(float)
+        inside = (chart > 0) & (iuv[1:, :-1, 0] == chart) & (iuv[:-1, 1:, 0] == chart)
+        by_x, by_y = iuv[:-1, 1:, 1:] - here, iuv[1:, :-1, 1:] - here
+        gradient = np.stack([by_x[..., 0], by_y[..., 0], by_x[..., 1], by_y[..., 1]], axis=2)[inside]
+        smooth = (np.abs(gradient) < 20).all(axis=1)  # no jump from one person to another
+        charts.append(chart[inside][smooth])
+        gradients.append(gradient[smooth])
+    chart, gradient = np.concatenate(charts), np.concatenate(gradients)
+    determinant = gradient[:, 0] * gradient[:, 3] - gradient[:, 1] * gradient[:, 2]
+    mean = np.array([gradient[chart == c].mean(axis=0) for c in range(1, 25)])
+    return mean, np.array([determinant[chart == c].mean() for c in range(1, 25)])

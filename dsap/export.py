@@ -1,0 +1,101 @@
+"""Part pictures for other programs: NumPy files in a folder, or one Parquet file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from data.console import progress
+from data.errors import ConfigError, StoreError
+from data.records import Record, write_manifest
+from data.store import CHARTS, DsapStore
+
+ROWS = 256  # pictures in a row group
+
+
+def export(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
+    """Write the part pictures of `records`, whole or not at all; return what was written.
+
+    Args:
+        out: a name that ends with .parquet for `to_parquet`, any other for `to_npy`.
+
+    Raises:
+        StoreError: if the store lacks one of the records, or is damaged. ConfigError: if pyarrow is missing.
+    """
+    lacking = [record.key for record in records if record.key not in store]
+    if lacking:
+        raise StoreError(f"{store.path} lacks {len(lacking)} pictures, first {lacking[0]}. Build it again: dsap build.")
+    return to_parquet(store, records, out) if out.suffix == ".parquet" else to_npy(store, records, out)
+
+
+def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
+    """Write a folder: `texels.npy` uint8 (N, 24, S, S, 3), `valid.npy` bool (N, 24, S, S), and `records.csv`.
+
+    `np.load(..., mmap_mode="r")` reads it without loading it. A folder of an earlier export is replaced.
+    """
+    if out.exists() and not (out / "texels.npy").exists():
+        raise ConfigError(f"{out} is there and is no export of ours. Name another place.")
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    count, S = len(records), store.size
+    texels = open_memmap(part / "texels.npy", "w+", np.uint8, (count, CHARTS, S, S, 3))
+    valid = open_memmap(part / "valid.npy", "w+", bool, (count, CHARTS, S, S))
+    for row, record in enumerate(progress(records, count, "exporting")):
+        texels[row], valid[row] = store.read(store.index(record.key))
+    texels.flush()
+    valid.flush()
+    write_manifest(records, part / "records.csv")
+    if out.exists():
+        shutil.rmtree(out)
+    return part.replace(out)
+
+
+def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
+    """Write a Parquet file, a row a picture.
+
+    Columns: key, split, pid, camid, size (S), texels (the bytes of uint8 (24, S, S, 3)), valid (the bits of (24, S, S),
+    packed most significant first), count (valid texels by chart).
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow. Install it: pip install 'dsa-reid[parquet]'.") from None
+    schema = pa.schema(
+        [
+            ("key", pa.string()),
+            ("split", pa.string()),
+            ("pid", pa.int32()),
+            ("camid", pa.int32()),
+            ("size", pa.int32()),
+            ("texels", pa.binary()),
+            ("valid", pa.binary()),
+            ("count", pa.list_(pa.int32(), CHARTS)),
+        ]
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    groups = [records[start : start + ROWS] for start in range(0, len(records), ROWS)]
+    with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        for group in progress(groups, len(records), "exporting", each=0):
+            writer.write_table(pa.Table.from_pylist([_row(store, record) for record in group], schema))
+    return part.replace(out)
+
+
+def _row(store: DsapStore, record: Record) -> dict[str, object]:
+    texels, valid = store.read(store.index(record.key))
+    return {
+        "key": record.key,
+        "split": record.split,
+        "pid": record.pid,
+        "camid": record.camid,
+        "size": store.size,
+        "texels": texels.tobytes(),
+        "valid": np.packbits(valid).tobytes(),
+        "count": valid.sum(axis=(1, 2)).tolist(),
+    }

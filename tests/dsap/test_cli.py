@@ -1,0 +1,88 @@
+"""The commands: one call each, what they print, and one line for a mistake."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from dsap_cases import Case
+
+from data.store import DsapStore
+from dsap.cli import main
+
+
+@pytest.fixture
+def run(case: Case, monkeypatch: pytest.MonkeyPatch) -> "Run":
+    return Run(case)
+
+
+class Run:
+    """Calls `dsap` on the tiny dataset."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+
+    def __call__(self, command: str, *arguments: object, store: str = "--store") -> Result:
+        places = {"build": ["manifest", "iuv", "root"], "show": ["manifest", "iuv", "root"], "export": ["manifest"]}
+        options = [
+            option
+            for name in places.get(command, ["manifest", "iuv"])
+            for option in (f"--{name}", str(getattr(self.case, name)))
+        ]
+        options += ["--out" if command == "build" else "--store", str(self.case.out), "--dataset", "market1501"]
+        return CliRunner().invoke(main, [command, *options, *map(str, arguments)])
+
+
+def test_build_tells_what_it_made(run: Run, case: Case) -> None:
+    result = run("build", "--set", "warp.size=8")
+    assert result.exit_code == 0, result.output
+    store = DsapStore(case.out)
+    assert f"{case.out}: {len(store)} pictures, 24 parts of 8x8 texels" in result.output
+    assert f"{(store.counts.sum(axis=1) == 0).sum()} pictures without a person" in result.output
+    assert "23 right head" in result.output
+    assert "pictures a second" in result.output
+
+
+def test_build_one_split(run: Run, case: Case) -> None:
+    assert run("build", "--set", "warp.size=8", "--split", "query").exit_code == 0
+    assert len(DsapStore(case.out)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "warp.sise=8"], "Did you mean 'size'?"),
+        (["--set", "warp.size=1"], "warp: size = 1 does not hold"),
+        (["--set", "warp.collision=first"], "warp: collision = 'first' does not hold"),
+        (["--backend", "dask"], "belong together"),
+        (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["--iuv", "nowhere.h5"], "nowhere.h5 does not exist. Make it again: densepose-extract run"),
+        (["--split", "val"], "the split 'val' is empty"),
+    ],
+)
+def test_a_mistake_is_one_line(run: Run, arguments: list[str], words: str) -> None:
+    result = run("build", *arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+    assert words in result.output
+
+
+def test_verify_show_and_export(run: Run, case: Case, tmp_path: Path) -> None:
+    run("build", "--set", "warp.size=8")
+    assert "nothing wrong" in run("verify").output
+    for arguments in ([], ["--compare"], ["--mean", "7"], ["query/0001_c1s1_000001_00.jpg"]):
+        page = tmp_path / "page.png"
+        result = run("show", *arguments, "--out", page)
+        assert result.exit_code == 0, result.output
+        assert page.stat().st_size > 1000
+        page.unlink()
+    result = run("export", "--split", "query", "--out", tmp_path / "parts")
+    assert result.output == f"{tmp_path / 'parts'}: 3 pictures\n"
+
+
+def test_verify_fails_on_a_fault(run: Run, case: Case) -> None:
+    run("build", "--set", "warp.size=8", "--split", "query")
+    result = run("verify")
+    assert result.exit_code == 2
+    assert "bounding_box_train/0002_c1s1_000002_01.jpg: is not in the store" in result.output
+    assert "faults. Build it again: dsap build --dataset market1501 --overwrite" in result.output
+    assert run("verify", "--split", "query").exit_code == 0

@@ -1,0 +1,69 @@
+"""Export: what is written is what is stored, and only that."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dsap_cases import Case
+
+from data.errors import ConfigError, StoreError
+from data.records import read_manifest
+from data.store import DsapStore
+from dsap.config import WarpConfig
+from dsap.export import export
+from dsap.stage import build
+
+
+@pytest.fixture
+def store(case: Case) -> DsapStore:
+    return DsapStore(build(case.manifest, case.iuv, case.out, WarpConfig(size=6), case.root))
+
+
+def test_npy(case: Case, store: DsapStore, tmp_path: Path) -> None:
+    records = read_manifest(case.manifest, ["query", "gallery"])
+    for _ in range(2):  # an earlier export is replaced
+        folder = export(store, records, tmp_path / "out" / "parts")
+    texels, valid = np.load(folder / "texels.npy", mmap_mode="r"), np.load(folder / "valid.npy")
+    assert read_manifest(folder / "records.csv") == records
+    assert (texels.dtype, texels.shape) == (np.uint8, (len(records), 24, 6, 6, 3))
+    assert (valid.dtype, valid.shape) == (bool, (len(records), 24, 6, 6))
+    for row, record in enumerate(records):
+        expected = store.read(store.index(record.key))
+        assert (texels[row] == expected[0]).all()
+        assert (valid[row] == expected[1]).all()
+    assert [path.name for path in folder.parent.iterdir()] == ["parts"]
+
+
+def test_parquet(case: Case, store: DsapStore, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    records = read_manifest(case.manifest)
+    table = parquet.read_table(export(store, records, tmp_path / "parts.parquet"))
+    assert table["key"].to_pylist() == [record.key for record in records]
+    assert table["pid"].to_pylist() == [record.pid for record in records]
+    assert set(table["size"].to_pylist()) == {6}
+    for row, record in enumerate(records):
+        texels, valid = store.read(store.index(record.key))
+        assert table["texels"][row].as_py() == texels.tobytes()
+        bits = np.unpackbits(np.frombuffer(table["valid"][row].as_py(), np.uint8))
+        assert (bits.reshape(24, 6, 6) == valid).all()
+        assert table["count"][row].as_py() == valid.sum(axis=(1, 2)).tolist()
+
+
+def test_without_pyarrow(case: Case, store: DsapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"dsa-reid\[parquet\]"):
+        export(store, read_manifest(case.manifest), tmp_path / "parts.parquet")
+
+
+def test_a_store_that_lacks_a_picture(case: Case, tmp_path: Path) -> None:
+    path = build(case.manifest, case.iuv, case.out, WarpConfig(size=6), case.root, splits=["train"])
+    with pytest.raises(StoreError, match="lacks 10 pictures, first bounding_box_test"):
+        export(DsapStore(path), read_manifest(case.manifest), tmp_path / "parts")
+
+
+def test_a_folder_of_somebody_else_is_left_alone(case: Case, store: DsapStore, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(ConfigError, match="is no export of ours"):
+        export(store, read_manifest(case.manifest), tmp_path / "mine")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"

@@ -1,0 +1,72 @@
+"""Pages to look at: the mean by hand, and that every page holds what it should."""
+
+import numpy as np
+import pytest
+from dsap_cases import Case
+
+from data import images
+from data.errors import DatasetError
+from data.records import read_manifest
+from data.store import DsapStore, IuvStore
+from dsap.config import WarpConfig
+from dsap.layout import CAPTION, MARGIN, body
+from dsap.show import Page, average, fullest
+from dsap.stage import build
+from dsap.warp import warp
+
+
+@pytest.fixture
+def page(case: Case) -> Page:
+    build(case.manifest, case.iuv, case.out, WarpConfig(size=8), case.root)
+    return Page(case.root, IuvStore(case.iuv), DsapStore(case.out))
+
+
+def holds(page: np.ndarray, figures: np.ndarray) -> bool:
+    """Tell whether `figures` are on `page` where they belong: below two titles, at the right margin."""
+    height, width = figures.shape[:2]
+    y, x = MARGIN + 2 * CAPTION, page.shape[1] - MARGIN - width
+    return bool((page[y : y + height, x : x + width] == figures).all())
+
+
+def test_average_by_hand() -> None:
+    texels, valid = np.zeros((3, 24, 2, 2, 3), np.uint8), np.zeros((3, 24, 2, 2), bool)
+    texels[0, 4, 1, 0], valid[0, 4, 1, 0] = 10, True
+    texels[2, 4, 1, 0], valid[2, 4, 1, 0] = 21, True
+    texels[1, 5, 0, 0], valid[1, 5, 0, 0] = 255, True
+    mean, ever = average(list(zip(texels, valid, strict=True)))
+    assert mean[4, 1, 0].tolist() == [16, 16, 16]  # of the two that are valid, half rounded up
+    assert mean[5, 0, 0].tolist() == [255, 255, 255]
+    assert ever.sum() == 2
+    assert mean.sum() == 3 * (16 + 255)
+
+
+def test_a_picture_s_page_holds_its_parts(page: Page, case: Case) -> None:
+    key = fullest(page.store)
+    texels, valid = page.store.read(page.store.index(key))
+    assert holds(page.picture(key), body(texels, valid, "synthetic"))
+    compared = page.picture(key, compare=True)
+    fine = warp(images.read(case.root / key), page.iuv.read(page.iuv.index(key)).iuv, 8)
+    assert holds(compared, body(*fine, "synthetic"))
+    assert compared.shape[0] > page.picture(key).shape[0]
+
+
+def test_an_identity_s_page_holds_the_mean(page: Page, case: Case) -> None:
+    records = read_manifest(case.manifest)
+    keys = [record.key for record in records if record.pid == 7]
+    assert len(keys) == 2
+    parts = [page.store.read(page.store.index(key)) for key in keys]
+    assert holds(page.mean(7, records), body(*average(parts), "synthetic"))
+
+
+def test_coarse_parts_lie_as_in_the_picture(case: Case) -> None:
+    build(case.manifest, case.iuv, case.out, WarpConfig(size=8, parts="coarse"), case.root)
+    page = Page(case.root, IuvStore(case.iuv), DsapStore(case.out))
+    key = fullest(page.store)
+    assert holds(page.picture(key), body(*page.store.read(page.store.index(key)), "none"))
+
+
+def test_who_is_not_there(page: Page, case: Case) -> None:
+    with pytest.raises(DatasetError, match="no picture of identity 4711"):
+        page.mean(4711, read_manifest(case.manifest))
+    with pytest.raises(DatasetError, match=r"no picture query/none\.jpg"):
+        page.picture("query/none.jpg")

@@ -55,7 +55,7 @@ def compose(
         person.appearance,
         camera,
         place,
-        noise=generator.standard_normal((height, width, 3), np.float32),
+        noise=generator.standard_normal((height, width, 1), np.float32),
         before=occlude(generator, height, width) if hidden else None,
     )
 

@@ -20,8 +20,15 @@ CLOTHES = (
 )  # fmt: skip
 DARKS = CLOTHES[:2] + CLOTHES[4:6] + CLOTHES[12:14]
 SHOES = (CLOTHES[0], CLOTHES[0], CLOTHES[1], CLOTHES[3], CLOTHES[4], CLOTHES[7], CLOTHES[13])
-# Charts on which marks lie, and how many fall on each: torso, then each side of the limbs.
-MARKED = {1: 4.0, 2: 4.0} | dict.fromkeys(range(7, 15), 0.8) | dict.fromkeys(range(15, 19), 0.5)
+# Charts on which marks lie: how many fall on each, and the u and v between which clothes and skin are ever seen.
+MARKED = {
+    1: (4.0, (0.12, 0.8), (0.12, 0.88)),
+    2: (4.0, (0.12, 0.8), (0.12, 0.88)),
+    **dict.fromkeys(range(7, 11), (0.8, (0.3, 0.88), (0.12, 0.88))),
+    **dict.fromkeys(range(11, 15), (0.8, (0.1, 0.88), (0.12, 0.88))),
+    **dict.fromkeys((15, 16), (0.3, (0.12, 0.88), (0.5, 0.88))),
+    **dict.fromkeys((17, 18), (0.7, (0.12, 0.88), (0.15, 0.88))),
+}
 
 
 @dataclass(frozen=True)
@@ -107,16 +114,21 @@ def _draw_marks(
     generator: np.random.Generator, under: Appearance, count: int, size: tuple[float, float]
 ) -> tuple[Mark, ...]:
     """Draw marks of colours that stand out from what is under them."""
-    weights = np.array(list(MARKED.values()))
+    weights = np.array([weight for weight, _, _ in MARKED.values()])
+    chart = generator.choice(list(MARKED), count, p=weights / weights.sum())
+    width = generator.uniform(*size, count)
+    lowest, highest = np.array([MARKED[int(i)][1:] for i in chart]).transpose(2, 0, 1)  # (count, 2) of u and v
+    edge = np.minimum(width[:, None] / 2 / SIZE[chart], 0.4)  # keeps it off the chart's border
+    place = generator.uniform(np.maximum(lowest, edge), np.maximum(np.minimum(highest, 1 - edge), lowest))
+    ground = under.albedo(chart, place[:, 0], place[:, 1])
+    contrast = np.abs(np.array(CLOTHES) - ground[:, None]).sum(axis=-1)  # (count, colours)
     marks = []
-    for chart in generator.choice(list(MARKED), count, p=weights / weights.sum()):
-        width = float(generator.uniform(*size))
-        edge_u, edge_v = np.clip(width / 2 / SIZE[chart], 0.12, 0.4)  # keeps it off the chart's border
-        u, v = float(generator.uniform(edge_u, 1 - edge_u)), float(generator.uniform(edge_v, 1 - edge_v))
-        ground = under.albedo(np.array([chart]), np.array([u]), np.array([v]))[0]
-        far = [colour for colour in CLOTHES if np.abs(np.array(colour) - ground).sum() > 0.8] or CLOTHES
-        colour = _near(generator, far[generator.integers(len(far))], 0.05)
-        marks.append(Mark(int(chart), u, v, width, str(generator.choice(SHAPES)), colour))
+    for i in range(count):
+        far = np.flatnonzero(contrast[i] > min(0.8, contrast[i].max() - 1e-6))
+        colour = _near(generator, CLOTHES[generator.choice(far)], 0.05)
+        shape = SHAPES[generator.integers(len(SHAPES))]
+        u, v = place[i].tolist()
+        marks.append(Mark(int(chart[i]), u, v, float(width[i]), shape, colour))
     return tuple(marks)
 
 

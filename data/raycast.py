@@ -114,11 +114,15 @@ def _rectangles(solids: Solids, frames: Frames, window: Window) -> NDArray[np.in
 def _pairs(rectangle: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return how many pixels each rectangle has (N,), and row and column of every one (pairs,)."""
     top, left, below, right = rectangle.T
-    width = right - left
-    count = (below - top) * width
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    row, column = np.divmod(place, np.repeat(width, count))
-    return count, row + np.repeat(top, count), column + np.repeat(left, count)
+    height, width = below - top, right - left
+    row = _counted_from(top, height)
+    across = np.repeat(width, height)  # of every row of every rectangle
+    return height * width, np.repeat(row, across), _counted_from(np.repeat(left, height), across)
+
+
+def _counted_from(start: NDArray[np.intp], length: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return start[0], start[0] + 1, ... to `length[0]` numbers, then start[1], ..., end to end."""
+    return np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)
 
 
 def _depth(origin: Floats, ray: Floats, solids: Solids, count: NDArray[np.intp]) -> Floats:

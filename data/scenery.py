@@ -58,9 +58,11 @@ def backdrop(generator: np.random.Generator, camera: Camera, height: int, width:
     picture[:horizon] = camera.wall
     picture[horizon:] = camera.floor
     _lay_tiles(generator, picture[horizon:])
+    blotches = np.zeros((height, width), np.float32)
     for cells, strength in ((3, 0.06), (12, 0.025)):
-        blotches = generator.normal(0, strength, (2 * cells, cells, 1)).astype(np.float32)
-        picture += cv2.resize(blotches, (width, height), interpolation=cv2.INTER_CUBIC)[:, :, None]
+        coarse = generator.normal(0, strength, (2 * cells, cells)).astype(np.float32)
+        blotches += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture += blotches[:, :, None]
     for _ in range(int(generator.integers(3, 9))):
         _place_box(generator, picture, horizon)
     for _ in range(int(generator.integers(0, 3))):

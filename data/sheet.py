@@ -58,8 +58,9 @@ def identity_sheet(
     pids = sorted(by_pid)
     generator = np.random.default_rng(seed)
     chosen = sorted(generator.choice(pids, min(identities, len(pids)), replace=False).tolist())
-    rows = [_row(root, by_pid[pid][:pictures], pictures) for pid in chosen]
-    return sheet([cell for row in rows for cell in row], columns=pictures)
+    columns = min(pictures, max(len(by_pid[pid]) for pid in chosen))
+    rows = [_row(root, by_pid[pid][:pictures], columns) for pid in chosen]
+    return sheet([cell for row in rows for cell in row], columns=columns)
 
 
 def coloured(iuv: Picture) -> Picture:

@@ -47,8 +47,12 @@ class Share:
     config: WarpConfig
     tasks: tuple[Task, ...]
 
+    def __len__(self) -> int:
+        return len(self.tasks)
+
     @property
     def name(self) -> str:
+        """The piece's name."""
         return inputs_of(self.tasks)[:32]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,14 +13,14 @@ from data.console import progress
 from data.errors import DatasetError, StoreError
 from data.pieces import Pieces, differences
 from data.records import Record, read_manifest
-from data.store import DsapStore, Header, IuvStore, write_dsap
+from data.store import Chunk, DsapStore, Header, IuvStore, write_dsap
 
 from . import piece
 from .config import WarpConfig
 from .piece import Share, Task, inputs_of
 from .workers import workers
 
-GROUP = 64  # pictures a piece: little work is lost by a kill, and a task is long against its dispatch
+GROUP = 128  # pictures a piece: little work is lost by a kill, and a task is long against its dispatch
 
 
 def build(
@@ -68,16 +68,13 @@ def build(
         groups = [tuple(todo[start : start + GROUP]) for start in range(0, len(todo), GROUP)]
         shares = [Share(root.absolute(), iuv.absolute(), config, group) for group in groups]
         with workers(jobs, backend, scheduler):
-            _make(shares, pieces, len(todo))
+            fresh = _made(shares, pieces, len(todo))
 
-        keys = [task.key for task in tasks]
+            def write(path: Path) -> None:
+                chunks = _in_order(tasks, kept, before, fresh)
+                write_dsap(path, header, config.size, [task.key for task in tasks], chunks)
 
-        def write(path: Path) -> None:
-            fresh = (chunk for share in shares for chunk in piece.read(share, pieces))
-            ready = (before.chunk(before.index(key)) if before and key in kept else next(fresh) for key in keys)
-            write_dsap(path, header, config.size, keys, ready)
-
-        pieces.assemble(write)
+            pieces.assemble(write)
     if before:
         before.close()
     return out
@@ -148,12 +145,21 @@ def _holds(store: DsapStore, task: Task) -> bool:
     return (valid.sum(axis=(1, 2)) == store.counts[place]).all()
 
 
-def _make(shares: Sequence[Share], pieces: Pieces, total: int) -> None:
-    """Have the workers of the present joblib backend make every piece."""
+def _made(shares: Sequence[Share], pieces: Pieces, total: int) -> Iterator[Chunk]:
+    """Have the workers of the present joblib backend make every piece; yield the chunks as they are ready, in order."""
     helper = Pieces(pieces.out, pieces.configuration, lock=False)  # the lock stays here
     work: Callable[..., Share] = joblib.delayed(piece.make)
-    done: Iterable[Share] = joblib.Parallel(return_as="generator", batch_size=1)(
-        work(share, helper) for share in shares
-    )
-    for _ in progress((share.tasks for share in done), total, "warping", each=0):
-        pass
+    parallel = joblib.Parallel(return_as="generator", batch_size=1)
+    made: Iterable[Share] = parallel(work(share, helper) for share in shares)
+    for share in progress(made, total, "warping", each=0):
+        yield from piece.read(share, pieces)
+
+
+def _in_order(
+    tasks: Sequence[Task], kept: set[str], before: DsapStore | None, fresh: Iterator[Chunk]
+) -> Iterator[Chunk]:
+    """Yield a chunk for every task: that of the store before if it was kept, else the next fresh one."""
+    for task in tasks:
+        yield before.chunk(before.index(task.key)) if before and task.key in kept else next(fresh)
+    surplus = list(fresh)  # asks once more, so that the workers come to their end
+    assert not surplus, "as many fresh chunks as tasks that were not kept"

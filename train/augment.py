@@ -149,12 +149,12 @@ def mirrored(
     texels: torch.Tensor, valid: torch.Tensor, flip: torch.Tensor, mirror: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mirror the DSAP of the pictures that were flipped: texels (B, 24, S, S, 3), valid (B, 24, S, S)."""
-    same = torch.arange(len(mirror), device=mirror.device)
-    source = torch.where(flip[:, None], mirror, same)  # (B, 24·S·S)
-    each = torch.arange(len(flip), device=flip.device)[:, None]
+    B, L = len(flip), len(mirror)
+    source = torch.where(flip[:, None], mirror, torch.arange(L, device=mirror.device))  # (B, 24·S·S)
+    source = (source + L * torch.arange(B, device=mirror.device)[:, None]).flatten()
     return (
-        texels.flatten(1, 3)[each, source].view_as(texels),
-        valid.flatten(1)[each, source].view_as(valid),
+        texels.flatten(0, 3).index_select(0, source).view_as(texels),
+        valid.flatten().index_select(0, source).view_as(valid),
     )
 
 

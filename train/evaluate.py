@@ -20,7 +20,7 @@ from dsap.config import WarpConfig
 from . import checkpoint, metrics
 from .config import EvaluateConfig, TrainConfig
 from .dataset import open_store
-from .device import choose_device
+from .device import choose_device, memory_explained
 from .features import check_match
 from .network import TwoStream
 from .retrieval import Retrieval, measure, read_retrieval
@@ -62,7 +62,8 @@ def evaluate(
         check_match(network, config.match)
         network, store = network.to(device), open_store(dsap, warp)
     retrieval = read_retrieval(root, records, preprocessing, store)
-    result, chance = measure(network, retrieval, config)
+    with memory_explained(f"{config.batch} pictures at once", "Take fewer: --set evaluate.batch=8."):
+        result, chance = measure(network, retrieval, config)
     return summary(result, chance, retrieval), result.cmc
 
 

@@ -62,10 +62,16 @@ class Losses:
         means = self.steps.double().mean(0)
         return {"loss": float(means.sum()), **dict(zip(self.names, means.tolist(), strict=True))}
 
-    @property
-    def last(self) -> float:
-        """The sum of the terms at the last step that was looked at."""
-        return float(self._checked[-1].sum()) if self._checked else float("nan")
+    def __str__(self) -> str:
+        """Say in short what the last step looked at cost: "loss 12.345 (id 10.111, triplet 2.234)"."""
+        if not self._checked:
+            return "loss not yet known"
+        kinds: dict[str, float] = {}
+        for name, value in zip(self.names, self._checked[-1].tolist(), strict=True):
+            kind = name.split("_")[0]
+            kinds[kind] = kinds.get(kind, 0) + value
+        parts = ", ".join(f"{kind} {value:.3f}" for kind, value in kinds.items())
+        return f"loss {sum(kinds.values()):.3f} ({parts})"
 
 
 class Log:
@@ -133,18 +139,18 @@ class Ticker:
         self._start = self._told = time.monotonic()
         self._first = done
 
-    def step(self, where: str, loss: float) -> None:
+    def step(self, where: str, losses: Losses) -> None:
         """Count a step; print a line if the last was some time ago."""
         self.done += 1
         if time.monotonic() - self._told >= SECONDS:
-            self.tell(where, loss)
+            self.tell(where, str(losses))
 
-    def tell(self, where: str, loss: float) -> None:
+    def tell(self, where: str, loss: str) -> None:
         """Print a line."""
         self._told = time.monotonic()
         rate = (self.done - self._first) / max(self._told - self._start, 1e-9)
         left = _duration((self.total - self.done) / rate) if rate else "unknown"
-        click.echo(f"{where}: loss {loss:.3f}, {rate * self.pictures:.0f} pictures a second, {left} left", err=True)
+        click.echo(f"{where}: {loss}, {rate * self.pictures:.0f} pictures a second, {left} left", err=True)
 
 
 def _duration(seconds: float) -> str:

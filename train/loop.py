@@ -109,7 +109,7 @@ def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path)
 
                 run.step += 1
                 run.losses.add(losses)
-                ticker.step(f"epoch {run.epoch + 1}/{config.epochs}, step {run.step}/{steps}", run.losses.last)
+                ticker.step(f"epoch {run.epoch + 1}/{config.epochs}, step {run.step}/{steps}", run.losses)
                 if asked.number and run.step < steps:
                     checkpoint.save(path, run.state(configuration))
                     raise _stopped(run, path, asked.number)
@@ -121,7 +121,7 @@ def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path)
                 row |= {"rank1": result.rank(1), "mAP": result.mAP}
             run.history.append(row)
             log.write(row)
-            ticker.tell(f"epoch {run.epoch}/{config.epochs} done", row["train/loss"])
+            ticker.tell(f"epoch {run.epoch}/{config.epochs} done", f"mean loss {row['train/loss']:.3f}")
             if asked.number or _due(run.epoch, config.save_every, config.epochs):
                 checkpoint.save(path, run.state(configuration))
             if asked.number and run.epoch < config.epochs:

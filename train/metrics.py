@@ -112,7 +112,8 @@ def find_matches(
         if len(right) == 0:
             ranks.append(np.empty(0, np.int64))
             continue
-        nearer = _at_most(np.sort(row), right) - _at_most(right, right) - _at_most(left_out, right)
+        near = np.sort(row[row <= right[-1]])  # what is farther than the last right picture does not count
+        nearer = _at_most(near, right) - _at_most(right, right) - _at_most(left_out, right)
         ranks.append(nearer + np.arange(1, len(right) + 1))  # wrong pictures as near or nearer, and the right before
     return Matches(np.concatenate(ranks), np.array([len(one) for one in ranks]), ranked)
 

@@ -11,8 +11,9 @@ import torch
 from dsa_reid.preprocessing import Preprocessing
 
 COLUMNS, ROWS = 4, 6  # of the 24 part pictures: charts 1-4, 5-8, ...
-CELL = 32  # least side of a part picture, in pixels
+CELL = 33  # least side of a part picture with its line, in pixels
 GAP = 6
+LINE = ((1, 0), (1, 0), (0, 0))  # above and left of every part picture
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
@@ -53,7 +54,7 @@ def _tile(image: np.ndarray, parts: np.ndarray | None, label: str) -> np.ndarray
     height = ROWS * cell
     content = [_scaled(image, height, round(height * image.shape[1] / image.shape[0]))]
     if parts is not None:
-        grid = np.stack([_scaled(part, cell, cell) for part in parts])
+        grid = np.stack([np.pad(_scaled(part, cell - 1, cell - 1), LINE, constant_values=255) for part in parts])
         grid = grid.reshape(ROWS, COLUMNS, cell, cell, 3).swapaxes(1, 2)  # (6, cell, 4, cell, 3)
         content.append(grid.reshape(height, COLUMNS * cell, 3))
     body = np.concatenate([np.pad(one, ((0, 0), (0, 2), (0, 0)), constant_values=255) for one in content], 1)

@@ -24,7 +24,7 @@ from .augment import mirror_table
 from .config import FREE, TrainConfig
 from .dataset import GIB, Pictures, memory_limit, number, open_store
 from .device import choose_device, prepare
-from .feed import TrainingSet
+from .feed import TrainingSet, epoch_order
 from .loop import Run
 from .network import TwoStream
 from .retrieval import Retrieval, read_retrieval
@@ -68,7 +68,7 @@ def run(
             click.echo(f"{out}: all {config.epochs} epochs were done already.", err=True)
             return model
         data = read_data(root, records, store, config, _retrieval(manifest, root, config))
-        _keep(data.pictures, config)
+        epoch_order(data, config, epoch=0)  # what cannot be drawn is refused before anything is read
         network = TwoStream(config.network, data.identities)
         if state is None:
             load_trunk(network.main, config.network.weights, config.network.conv5_init)
@@ -76,6 +76,7 @@ def run(
         if state:
             going.restore(state)
             click.echo(f"{path}: going on after {going.epoch} epochs and {going.step} steps.", err=True)
+        _keep(data.pictures, config)
         model.unlink(missing_ok=True)  # of a shorter run that is now made longer
         loop.train(going, data, configuration, out)
         return save(network.main, model, data.pictures.preprocessing)

@@ -75,7 +75,9 @@ def test_a_line_tells_speed_and_time_left(capsys, monkeypatch):
     clock = iter([100.0, 105.0, 112.0, 112.0])
     monkeypatch.setattr("train.log.time.monotonic", lambda: next(clock))
     ticker = Ticker(done=10, total=1000, pictures=64)
-    ticker.step("epoch 1/2, step 1/9", 3.0)
-    ticker.step("epoch 1/2, step 2/9", 2.5)
+    losses = Losses(["id_f_global", "id_z_global", "triplet_z_global"], torch.tensor([[1.0, 0.75, 0.75]]))
+    ticker.step("epoch 1/2, step 1/9", Losses())
+    ticker.step("epoch 1/2, step 2/9", losses)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["epoch 1/2, step 2/9: loss 2.500, 11 pictures a second, 1 h 38 min left"]
+    loss = "loss 2.500 (id 1.750, triplet 0.750)"
+    assert lines == [f"epoch 1/2, step 2/9: {loss}, 11 pictures a second, 1 h 38 min left"]

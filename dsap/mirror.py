@@ -11,15 +11,13 @@ from __future__ import annotations
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import ConfigError
 from data.store import CHARTS
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from .config import Parts
 
 TORSO = (1, 2)
 ENDS = (3, 4, 5, 6, 23, 24)  # hands, feet, head
@@ -30,40 +28,20 @@ TURNS_U = np.isin(NUMBERS, ENDS)  # U becomes 255 - U: rows reversed
 TURNS_V = np.isin(NUMBERS, TORSO)  # V becomes 255 - V: columns reversed
 
 
-def mirror(texels: np.ndarray, valid: np.ndarray, symmetry: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def mirror(
+    texels: np.ndarray, valid: np.ndarray, parts: Parts = "fine", symmetry: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the part pictures of the flipped picture.
 
     Args:
         texels: (..., 24, S, S, 3).
         valid: (..., 24, S, S).
-        symmetry: see `read_symmetry`.
+        parts, symmetry: see `texel_permutation`.
     """
-    source = texel_permutation(texels.shape[-2], symmetry)
-    channels = texels.shape[-1]
-    flat = texels.reshape(*texels.shape[:-4], source.size, channels)
+    source = texel_permutation(texels.shape[-2], parts, symmetry)
+    flat = texels.reshape(*texels.shape[:-4], source.size, texels.shape[-1])
     mask = valid.reshape(*valid.shape[:-3], source.size)
     return flat[..., source, :].reshape(texels.shape), mask[..., source].reshape(valid.shape)
-
-
-def mirror_parts(parts: Tensor, flipped: Tensor, symmetry: np.ndarray | None = None) -> Tensor:
-    """Mirror the samples of a batch whose pictures were flipped.
-
-    Args:
-        parts: (B, 24, C, S, S), of any type and on any device; left as it is.
-        flipped: bool (B,).
-        symmetry: see `read_symmetry`.
-
-    Returns:
-        A new tensor (B, 24, C, S, S).
-    """
-    import torch  # stage two itself needs no torch
-
-    S = parts.shape[-1]
-    source = torch.tensor(texel_permutation(S, symmetry), device=parts.device)
-    chosen = parts[flipped].transpose(1, 2).flatten(2)  # (b, C, 24*S*S)
-    mirrored = parts.clone()
-    mirrored[flipped] = chosen[:, :, source].unflatten(2, (CHARTS, S, S)).transpose(1, 2)
-    return mirrored
 
 
 def mirror_iuv(iuv: np.ndarray, symmetry: np.ndarray | None = None) -> np.ndarray:
@@ -81,25 +59,26 @@ def mirror_iuv(iuv: np.ndarray, symmetry: np.ndarray | None = None) -> np.ndarra
     return np.stack([PARTNER[chart].astype(np.uint8), u, v], axis=2)
 
 
-def texel_permutation(size: int, symmetry: np.ndarray | None = None) -> np.ndarray:
+def texel_permutation(size: int, parts: Parts = "fine", symmetry: np.ndarray | None = None) -> np.ndarray:
     """Return where each mirrored texel comes from.
 
     Args:
         size: S.
-        symmetry: see `read_symmetry`. With it some texels are taken twice and others not at all, as where one side
-            of the body was given more room than the other.
+        parts: "coarse" ones are pieces of the picture: they change places with their partners and are flipped as it is.
+        symmetry: of fine parts, see `read_symmetry`. With it some texels are taken twice and others not at all, where
+            one side of the body was given more room than the other.
 
     Returns:
-        int64 (24*S*S,): with texels flattened over (24, S, S), `mirrored = flat[permutation]`.
+        int64 (24*S*S,): with texels flattened over (24, S, S), `mirrored = flat[permutation]`, in NumPy as in torch.
     """
-    return _measured(size) if symmetry is None else _looked_up(size, symmetry)
+    return _measured(size, parts) if symmetry is None else _looked_up(size, symmetry)
 
 
 @cache
-def _measured(size: int) -> np.ndarray:
+def _measured(size: int, parts: Parts) -> np.ndarray:
     number = np.arange(CHARTS * size * size).reshape(CHARTS, size, size)
-    rows, columns = TURNS_U[1:], TURNS_V[1:]
     source = number[PARTNER[1:] - 1]  # (24, S, S)
+    rows, columns = (TURNS_U[1:], TURNS_V[1:]) if parts == "fine" else (np.zeros(CHARTS, bool), np.ones(CHARTS, bool))
     source[rows] = source[rows, ::-1]
     source[columns] = source[columns, :, ::-1]
     source.flags.writeable = False  # shared by all who ask

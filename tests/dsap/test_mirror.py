@@ -15,7 +15,8 @@ from data import images
 from data.errors import ConfigError
 from data.render import Scene, mirrored, render
 from data.shots import SynthConfig, plan, scene_of
-from dsap.mirror import mirror, mirror_iuv, mirror_parts, read_symmetry, texel_permutation
+from dsap.coarse import crop
+from dsap.mirror import mirror, mirror_iuv, read_symmetry, texel_permutation
 from dsap.warp import warp
 
 PARTNERS = {chart: chart + 1 if chart % 2 else chart - 1 for chart in range(3, 25)} | {1: 1, 2: 2}
@@ -57,17 +58,22 @@ def test_many_at_once() -> None:
     assert (reached[1, 2] == slow_mirror(valid[1, 2])).all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
-def test_tensors_of_a_batch(dtype: torch.dtype) -> None:
-    rng = np.random.default_rng(0)
-    texels = rng.integers(0, 256, (3, 24, 8, 8, 3), dtype=np.uint8)
-    parts = torch.from_numpy(texels).permute(0, 1, 4, 2, 3).to(dtype)  # (B, 24, 3, S, S)
-    before = parts.clone()
-    mirrored = mirror_parts(parts, torch.tensor([True, False, True]))
-    expected = np.stack([slow_mirror(texels[0]), texels[1], slow_mirror(texels[2])])
-    assert (mirrored.permute(0, 1, 3, 4, 2).numpy() == expected).all()
-    assert torch.equal(parts, before)
-    assert torch.equal(mirror_parts(parts, torch.zeros(3, dtype=torch.bool)), parts)
+def test_the_permutation_serves_torch_too() -> None:
+    texels = np.random.default_rng(0).integers(0, 256, (2, 24, 8, 8, 3), dtype=np.uint8)
+    mirrored = torch.from_numpy(texels).flatten(1, 3)[:, torch.tensor(texel_permutation(8))]  # (B, 24*S*S, 3)
+    expected = np.stack([slow_mirror(parts) for parts in texels])
+    assert (mirrored.view(2, 24, 8, 8, 3).numpy() == expected).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(pair=pairs())
+def test_the_flipped_picture_s_coarse_parts_are_the_mirrored_ones(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    """At S = 16 no texel's middle lies between two pixels of a box of 12 or less."""
+    image, iuv = pair
+    texels, valid = crop(image[:, ::-1], mirror_iuv(iuv), 16)
+    mirrored, reached = mirror(*crop(image, iuv, 16), parts="coarse")
+    assert (valid == reached).all()
+    assert (texels == mirrored).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -171,7 +177,7 @@ def test_a_symmetry_table_of_the_rule_is_the_rule(tmp_path: Path) -> None:
     iuv[..., 0] = np.where(iuv.any(axis=2), iuv[..., 0] % 24 + 1, 0)
     assert (mirror_iuv(iuv, symmetry) == mirror_iuv(iuv)).all()
     for size in (2, 16, 32, 64):
-        assert (texel_permutation(size, symmetry) == texel_permutation(size)).all()
+        assert (texel_permutation(size, symmetry=symmetry) == texel_permutation(size)).all()
 
 
 def test_a_symmetry_table_moves_points_where_it_says(tmp_path: Path) -> None:
@@ -183,7 +189,7 @@ def test_a_symmetry_table_moves_points_where_it_says(tmp_path: Path) -> None:
     assert mirror_iuv(np.zeros_like(iuv), symmetry).tolist() == [[[0, 0, 0]]]
     texels = np.zeros((24, 16, 16, 3), np.uint8)
     texels[8 - 1, 100 * 16 // 255, 200 * 16 // 255] = 9  # on the partner
-    mirrored, _ = mirror(texels, texels[..., 0] > 0, symmetry)
+    mirrored, _ = mirror(texels, texels[..., 0] > 0, symmetry=symmetry)
     assert mirrored[7 - 1, 24 * 16 // 255, 8 * 16 // 255].tolist() == [9, 9, 9]
 
 

@@ -9,8 +9,9 @@ import click
 from . import console, records, sets
 from .config import Settings
 from .images import write_png
-from .sets.synthetic import SynthConfig, synthesise
+from .sets.synthetic import synthesise
 from .sheet import identity_sheet
+from .shots import SynthConfig
 
 
 @click.group(cls=console.Commands)
@@ -27,21 +28,17 @@ def list_() -> None:
 
 
 @main.command()
-@console.settings_options
+@console.with_settings(default="synthetic")
 @click.option("--out", type=click.Path(path_type=Path), help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @click.option("--jobs", default=1, show_default=True, help="Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Draw the synthetic dataset anew if its settings changed.")
 def prepare(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: tuple[str, ...],
+    settings: Settings,
     out: Path | None,
     jobs: int,
     overwrite: bool,
 ) -> None:
     """List every picture of a dataset in its manifest; the synthetic dataset is drawn first."""
-    settings = console.read(dataset or ("synthetic" if not params else None), params, experiment, assignments)
     if settings.dataset == "synthetic":
         draw(settings, jobs, overwrite)
     root = sets.dataset_root(settings.dataset)
@@ -53,19 +50,16 @@ def prepare(
 
 
 @main.command()
-@console.settings_options
+@console.with_settings(default="synthetic")
 @click.option("--jobs", default=1, show_default=True, help="Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was drawn with other settings.")
 def synth(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: tuple[str, ...],
+    settings: Settings,
     jobs: int,
     overwrite: bool,
 ) -> None:
     """Draw the synthetic dataset: people with every pixel's true I, U, V, in Market-1501's layout."""
-    draw(console.read(dataset or "synthetic", params, experiment, assignments), jobs, overwrite)
+    draw(settings, jobs, overwrite)
 
 
 def draw(settings: Settings, jobs: int, overwrite: bool) -> None:

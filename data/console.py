@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
 import time
@@ -45,6 +46,34 @@ def fail(message: str) -> None:
     click.echo(f"error: {message}", err=True)
     sys.stdout.flush()
     raise SystemExit(2)
+
+
+def with_settings(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command --dataset, --params, --experiment and --set, and hand it what they say as `settings`.
+
+    Args:
+        default: the dataset where neither the option nor a params file names one.
+    """
+    options = [
+        click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
+        click.option("--params", type=click.Path(path_type=Path), help="A params.yaml with overrides."),
+        click.option("--experiment", help="A file in experiments/, as in table3/dsa-reid."),
+        click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One override."),
+    ]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def joined(
+            dataset: str | None, params: Path | None, experiment: str | None, assignments: Iterable[str], **others: Any
+        ) -> Any:
+            named = dataset or (None if params else default)
+            return command(settings=read_settings(params, named, experiment, assignments), **others)
+
+        for option in reversed(options):
+            joined = option(joined)
+        return joined
+
+    return decorate
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:

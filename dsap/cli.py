@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from data import console, sets
+from data.config import Settings
 from data.images import write_png
 from data.records import read_manifest
 from data.store import DsapStore, IuvStore
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 @main.command()
-@console.settings_options
+@console.with_settings()
 @SPLITS
 @click.option("--jobs", default=1, show_default=True, help="Worker processes; -1 for every core.")
 @click.option("--backend", default=BACKENDS[0], show_default=True, help=f"joblib's: {', '.join(BACKENDS)}.")
@@ -46,10 +47,7 @@ def main() -> None:
 @click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/dsap.h5]")
 @click.option("--overwrite", is_flag=True, help="Replace a store that other settings made, or that is damaged.")
 def build(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: tuple[str, ...],
+    settings: Settings,
     splits: tuple[str, ...],
     jobs: int,
     backend: str,
@@ -61,7 +59,6 @@ def build(
     overwrite: bool,
 ) -> None:
     """Warp every picture of a dataset; what is unchanged since the last time is taken over."""
-    settings = console.read(dataset, params, experiment, assignments)
     folder = console.artifacts(settings.dataset)
     start = time.monotonic()
     path = stage.build(

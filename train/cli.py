@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,22 +54,18 @@ def main() -> None:
 
 
 @main.command()
-@console.settings_options
+@console.with_settings()
 @data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder. [artifacts/<dataset>/runs/<experiment>]")
 @click.option("--overwrite", is_flag=True, help="Start anew where the run there is of other settings or data.")
 def run(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: tuple[str, ...],
+    settings: Settings,
     manifest: Path | None,
     dsap: Path | None,
     out: Path | None,
     overwrite: bool,
 ) -> None:
     """Train; the same command again goes on where the last was stopped or killed."""
-    settings = console.read(dataset, params, experiment, assignments)
     made = console.artifacts(settings.dataset)
     try:
         model = stage.run(
@@ -87,16 +84,13 @@ def run(
 
 
 @main.command()
-@console.settings_options
+@console.with_settings()
 @data_options
 @click.option("--run", "source", type=click.Path(path_type=Path), help="A run's folder, or a model.pt.")
 @click.option("--match", type=click.Choice(["main", "fused", "global", "local"]), help="The feature. [main]")
 @click.option("--out", type=click.Path(path_type=Path), help="[artifacts/<dataset>/metrics.json]")
 def evaluate(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: tuple[str, ...],
+    settings: Settings,
     manifest: Path | None,
     dsap: Path | None,
     source: Path | None,
@@ -104,10 +98,10 @@ def evaluate(
     out: Path | None,
 ) -> None:
     """Measure a trained network: Rank-1, 5, 10, mAP and mINP, beside chance."""
-    assignments = (*assignments, f"evaluate.match={match}") if match else assignments
-    settings = console.read(dataset, params, experiment, assignments)
     made = console.artifacts(settings.dataset)
     config = settings.section("evaluate", EvaluateConfig)
+    if match:
+        config = dataclasses.replace(config, match=match)
     found, cmc = measure(
         manifest or made / "manifest.csv",
         dataset_root(settings.dataset),
@@ -124,10 +118,9 @@ def evaluate(
 
 
 @main.command("report")
-@console.settings_options
-def report_(dataset: str | None, params: Path | None, experiment: str | None, assignments: tuple[str, ...]) -> None:
+@console.with_settings()
+def report_(settings: Settings) -> None:
     """Print the last measures again, and where everything lies that was made."""
-    settings = console.read(dataset, params, experiment, assignments)
     made = console.artifacts(settings.dataset)
     found = report.read(made / "metrics.json")
     match = settings.section("evaluate", EvaluateConfig).match
@@ -144,16 +137,13 @@ def experiments_(dataset: str) -> None:
 
 
 @main.command("show-batch")
-@console.settings_options
+@console.with_settings()
 @data_options
 @click.option("--identities", default=4, show_default=True, help="How many to draw, a row each.")
 @click.option("--epoch", default=0, show_default=True, help="Whose first batch.")
 @click.option("--out", type=click.Path(path_type=Path), help="The PNG. [artifacts/<dataset>/batch.png]")
 def show_batch(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: tuple[str, ...],
+    settings: Settings,
     manifest: Path | None,
     dsap: Path | None,
     identities: int,
@@ -161,7 +151,6 @@ def show_batch(
     out: Path | None,
 ) -> None:
     """Draw what the network is fed: augmented pictures with their DSAP beside them, by identity."""
-    settings = console.read(dataset, params, experiment, assignments)
     made = console.artifacts(settings.dataset)
     config = settings.section("train", TrainConfig)
     records = read_manifest(manifest or made / "manifest.csv", ["train"])
@@ -178,10 +167,9 @@ def show_batch(
 
 
 @main.command()
-@console.settings_options
-def summary(dataset: str | None, params: Path | None, experiment: str | None, assignments: tuple[str, ...]) -> None:
+@console.with_settings(default="market1501")
+def summary(settings: Settings) -> None:
     """Print the network: layers, shapes, parameters and arithmetic by part, beside the paper's."""
-    settings = console.read(dataset or (None if params else "market1501"), params, experiment, assignments)
     config = settings.section("train", TrainConfig)
     size = settings.section("warp", WarpConfig).size
     click.echo(network_summary(config.network, height=config.height, width=config.width, size=size))

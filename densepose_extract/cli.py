@@ -9,16 +9,18 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from data import config as configuration
-from data import console
+from data import console, images
 from data.config import Settings
+from data.errors import ConfigError
 from data.records import read_manifest
 from data.store import IuvStore
 
+from . import show as pages
 from . import stage
 from .config import ExtractConfig
 from .engines import make_engine
 from .imported import Imported
-from .stats import summary
+from .stats import report, summary
 from .target import Target
 from .team import gathered
 
@@ -46,10 +48,21 @@ def options(*chosen: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-place_options = options(
-    click.option("--pictures", type=FILE, help="A folder of any pictures, in place of a dataset; wants --out."),
-    click.option("--manifest", type=FILE, help="The list of pictures. [artifacts/<dataset>/manifest.csv]"),
-    click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]"),
+pictures_option = click.option("--pictures", type=FILE, help="A folder of any pictures, in place of a dataset.")
+manifest_option = click.option(
+    "--manifest", type=FILE, help="The list of pictures. [artifacts/<dataset>/manifest.csv, or beside the store]"
+)
+root_option = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
+store_options = options(
+    click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
+    pictures_option,
+    root_option,
+    click.option("--store", type=FILE, help="The maps. [artifacts/<dataset>/iuv.h5]"),
+)
+work_options = options(
+    pictures_option,
+    manifest_option,
+    root_option,
     click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/iuv.h5]"),
     click.option(
         "--jobs", default=1, show_default=True, help="Processes that read maps, or threads that read pictures."
@@ -71,7 +84,7 @@ def main() -> None:
 @setting("--device", "device", "As torch names it: cpu, cuda, cuda:1; auto is the GPU if there is one.")
 @setting("--precision", "precision", "Of the network.")
 @setting("--batch", "batch", "Pictures of 256x512 at a time.")
-@place_options
+@work_options
 def run(**given: Any) -> None:
     """Make the maps of a dataset, or of a folder of pictures.
 
@@ -86,7 +99,7 @@ def run(**given: Any) -> None:
 @setting("--from", "maps", "The folder that holds the *_IUV.png, at the pictures' paths or by their names.")
 @setting("--channels", "channels", "Where the chart is when read as RGB: first (rgb) or last (bgr).")
 @setting("--allow-missing", "allow_missing", "Count a picture without a map as one in which nobody was found.")
-@place_options
+@work_options
 def import_(**given: Any) -> None:
     """Bring maps made elsewhere, *_IUV.png, in either channel order."""
     _extract(engine="import", **given)
@@ -109,10 +122,7 @@ def _extract(
     """Join the settings with those given as options, run the stage, and say what came of it."""
     settings = console.read(dataset or (pictures.resolve().name if pictures else None), params, experiment, assignments)
     config = extract_config(settings, given)
-    if pictures:
-        target = Target.of_folder(pictures, manifest, out)
-    else:
-        target = Target.of_dataset(settings.dataset, root, manifest, out)
+    target = Target.choose(settings.dataset, pictures, root, manifest, out)
     with gathered() as team:
         if team.leads:
             target.list_pictures(jobs)
@@ -132,3 +142,46 @@ def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
     """Build the settings of section "extract", those given as options before all others."""
     values = {**settings.sections.get("extract", {}), **{name: x for name, x in given.items() if x is not None}}
     return configuration.build(ExtractConfig, values, f"{settings.source}: extract")
+
+
+@main.command()
+@click.argument("keys", nargs=-1)
+@store_options
+@click.option("--sheet", "count", type=click.IntRange(min=1), metavar="N", help="A random sample, on one page.")
+@click.option("--seed", default=0, show_default=True, help="Draws the sample.")
+@click.option("--out", type=FILE, help="The PNG. [iuv.png or iuv_sheet.png beside the store]")
+def show(
+    keys: tuple[str, ...],
+    dataset: str | None,
+    pictures: Path | None,
+    root: Path | None,
+    store: Path | None,
+    count: int | None,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Draw pictures with their charts, U, V and level lines; or, with --sheet, a sample with status and score.
+
+    KEYS are paths under the dataset's folder, as the manifest lists them.
+    """
+    target = Target.choose(dataset, pictures, root, None, store)
+    if bool(keys) == bool(count):
+        raise ConfigError("Say what to show: keys, as in query/0001_c1s1_000001_00.jpg, or --sheet 40.")
+    maps = IuvStore(target.store)
+    if count:
+        page, name = pages.contact_sheet(maps, target.root, count, seed), "iuv_sheet.png"
+    else:
+        page, name = pages.page(maps, target.root, keys), "iuv.png"
+    click.echo(images.write_png(out or target.store.with_name(name), page))
+
+
+@main.command()
+@store_options
+@manifest_option
+def stats(
+    dataset: str | None, pictures: Path | None, root: Path | None, store: Path | None, manifest: Path | None
+) -> None:
+    """Print who was found by split and camera, which charts are seen, and how much of the pictures is body."""
+    target = Target.choose(dataset, pictures, root, manifest, store)
+    for line in report(IuvStore(target.store), read_manifest(target.manifest)):
+        click.echo(line)

@@ -2,35 +2,107 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
-from data.store import STATUS, IuvStore
+import numpy as np
+
+from data.charts import CHARTS as NAMES
+from data.console import progress
+from data.errors import DatasetError
+from data.records import Record
+from data.store import CHARTS, IuvStore
 
 from .stage import Outcome
 
+SAID = ("found", "fallback", "none")  # the statuses, best first
 NAMED = 5  # skipped pictures that the summary names
+TOTAL = ("total", "")  # the last row of the table by split and camera
+BINS, BAR = 10, 40  # of a histogram: its rows, and characters of the longest bar
 
 
 def summary(store: IuvStore, outcome: Outcome) -> list[str]:
     """Return lines that say what a run made."""
     made = f"{outcome.made} maps made in {outcome.seconds:.1f} s"
     if outcome.made and outcome.seconds:
-        made += f", {outcome.made / outcome.seconds:,.0f} a second"
+        made += f", {outcome.made / outcome.seconds:,.1f} a second"
+    statuses = Counter(store.statuses)
     lines = [
         f"{store.path}: {len(store)} maps, {store.path.stat().st_size / 2**20:.1f} MiB",
         made if outcome.changed else "up to date: the same pictures, the same settings",
-        counted(Counter(store.statuses)),
+        ", ".join(f"{statuses[status]} {status}" for status in SAID),
     ]
     if "checkpoint" in store.header.configuration:
         lines.append(f"checkpoint SHA-256 {store.header.configuration['checkpoint']}")
     if outcome.skipped:
-        lines.append(f"{len(outcome.skipped)} pictures could not be read and are empty:")
+        lines.append(f"{len(outcome.skipped)} pictures could not be read and count as none:")
         lines += [f"  {reason}" for reason in list(outcome.skipped.values())[:NAMED]]
     return lines
 
 
-def counted(statuses: Mapping[str, int]) -> str:
-    """Return how many pictures have each status, in words: "10 found, 2 none"."""
-    order = [status for status in ("found", "fallback", "none") if status in STATUS]
-    return ", ".join(f"{statuses.get(status, 0)} {status}" for status in order)
+def report(store: IuvStore, records: Sequence[Record]) -> list[str]:
+    """Return lines of tables: statuses by split and camera, charts seen, how much of a picture is body, scores.
+
+    Raises DatasetError unless `records` list the store's pictures.
+    """
+    if [record.key for record in records] != store.keys:
+        raise DatasetError(f"{store.path} was made from another manifest. Run densepose-extract again.")
+    pixels = count_pixels(store)  # (N, 25)
+    body = pixels[:, 1:].sum(axis=1) / pixels.sum(axis=1)
+    lines = [*by_camera(store.statuses, records), "", *charts_seen(pixels)]
+    lines += ["", "share of the picture that is body", *histogram(body)]
+    scores = store.scores[[status != "none" for status in store.statuses]]
+    if np.isfinite(scores).any():
+        lines += ["", "score, where somebody was found", *histogram(scores[np.isfinite(scores)])]
+    return lines
+
+
+def count_pixels(store: IuvStore) -> np.ndarray:
+    """Return how many pixels of each picture each chart has, background first: int (N, 25)."""
+    counts = np.zeros((len(store), CHARTS + 1), np.int64)
+    for place in progress(range(len(store)), len(store), "counting"):
+        counts[place] = np.bincount(store.read(place).iuv[..., 0].ravel(), minlength=CHARTS + 1)
+    return counts
+
+
+def by_camera(statuses: Sequence[str], records: Sequence[Record]) -> list[str]:
+    """Return lines of a table: how many pictures of each split and camera have each status, and all of them."""
+    groups: Mapping[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for status, record in zip(statuses, records, strict=True):
+        for group in ((record.split, f"{record.camid:6}"), (record.split, "all"), TOTAL):
+            groups[group][status] += 1
+    lines = [f"{'split':10}{'camera':>8}{'pictures':>10}" + "".join(f"{status:>18}" for status in SAID)]
+    for (split, camera), counts in sorted(groups.items(), key=lambda item: (item[0] == TOTAL, item[0])):
+        total = counts.total()
+        cells = [f"{counts[status]:10} {counts[status] / total:7.1%}" for status in SAID]
+        lines.append(f"{split:10}{camera:>8}{total:10}" + "".join(cells))
+    return lines
+
+
+def charts_seen(pixels: np.ndarray) -> list[str]:
+    """Return lines: in how many of the pictures each chart is seen, and its share of the body's pixels.
+
+    Args:
+        pixels: see `count_pixels`.
+    """
+    seen = (pixels[:, 1:] > 0).mean(axis=0)  # (24,)
+    share = pixels[:, 1:].sum(axis=0) / max(1, pixels[:, 1:].sum())  # (24,)
+    lines = [f"{'chart':28}{'seen in':>9}{'of body':>9}"]
+    for chart, name in enumerate(NAMES):
+        lines.append(f"{chart + 1:4} {name:23}{seen[chart]:9.1%}{share[chart]:9.1%}  {bar(seen[chart])}")
+    return lines
+
+
+def histogram(values: np.ndarray) -> list[str]:
+    """Return lines: how many of `values`, each within 0..1, lie in each tenth."""
+    counts, edges = np.histogram(values, BINS, (0, 1))
+    largest = max(1, counts.max())
+    return [
+        f"{low:.1f} to {high:.1f}{count:10}  {bar(count / largest)}".rstrip()
+        for low, high, count in zip(edges, edges[1:], counts, strict=False)
+    ]
+
+
+def bar(share: float) -> str:
+    """Return a bar for a share within 0..1; what is not nothing is seen."""
+    return "#" * max(round(share * BAR), int(share > 0))

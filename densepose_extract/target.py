@@ -34,19 +34,28 @@ class Target:
     free: bool = False
 
     @classmethod
-    def of_dataset(cls, name: str, root: Path | None, manifest: Path | None, store: Path | None) -> Target:
-        """Return a dataset's; what is not given is where the other commands put it."""
-        folder = artifacts(name)
-        return cls(
-            name, root or sets.dataset_root(name), manifest or folder / "manifest.csv", store or folder / "iuv.h5"
-        )
+    def choose(
+        cls,
+        dataset: str | None,
+        pictures: Path | None,
+        root: Path | None = None,
+        manifest: Path | None = None,
+        store: Path | None = None,
+    ) -> Target:
+        """Return a dataset's pictures, or those of the folder `pictures`; what is not given is where it is by default.
 
-    @classmethod
-    def of_folder(cls, folder: Path, manifest: Path | None, store: Path | None) -> Target:
-        """Return a folder's; the manifest lies beside the store, whose place must be said."""
-        if store is None:
-            raise ConfigError(f"Where shall the maps of {folder} go? Say it: --out DIR/iuv.h5.")
-        return cls(folder.resolve().name, folder, manifest or store.with_name("manifest.csv"), store, free=True)
+        Raises ConfigError if neither is named, or a folder without a place for its store.
+        """
+        if pictures:
+            if store is None:
+                raise ConfigError(f"Where are the maps of {pictures} to be? Say the store: DIR/iuv.h5.")
+            name = dataset or pictures.resolve().name
+            return cls(name, pictures, manifest or store.with_name("manifest.csv"), store, free=True)
+        if dataset is None:
+            raise ConfigError("No dataset was named. Say --dataset market1501, or --pictures DIR.")
+        folder = artifacts(dataset)
+        place = root or sets.dataset_root(dataset)
+        return cls(dataset, place, manifest or folder / "manifest.csv", store or folder / "iuv.h5")
 
     def list_pictures(self, jobs: int = 1) -> None:
         """Write the manifest: of a folder anew each time, of a dataset where it is missing.

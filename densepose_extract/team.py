@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from data.errors import EngineError
+
 PATIENCE = timedelta(days=7)  # a process may wait as long as another has pictures left
 
 
@@ -31,11 +33,15 @@ class Team:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until all have come here. A process that died ends the others: torchrun sees to it."""
-        if self.size > 1:
-            import torch.distributed
+        """Wait until all have come here. Raises EngineError if one of them has stopped."""
+        if self.size == 1:
+            return
+        import torch.distributed
 
+        try:
             torch.distributed.barrier()
+        except RuntimeError:
+            raise EngineError("Another process of this run has stopped; its own error says why.") from None
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:

@@ -1,0 +1,137 @@
+"""The commands: defaults from the dataclass, one-line errors, what was made and where."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tiny import add_truth, draw_iuv, write_iuv_picture
+
+from data import images
+from data.config import Settings
+from data.store import IuvStore
+from densepose_extract.cli import extract_config, main
+
+
+@pytest.fixture
+def synthetic(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny dataset in the place of the synthetic one; returns the folder of what is made of it."""
+    add_truth(market)
+    shutil.move(market, tmp_path / "datasets" / "synthetic")
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
+    return tmp_path / "artifacts" / "synthetic"
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: str | Path) -> str:
+    """Call a command that must fail; return its one-line error."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    (error,) = [part for part in result.stderr.split("error: ") if part]
+    return error
+
+
+def test_run_lists_extracts_and_reports(synthetic: Path) -> None:
+    result = call("run", "--dataset", "synthetic")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{synthetic / 'manifest.csv'}: 16 pictures of ")
+    assert lines[1].startswith(f"{synthetic / 'iuv.h5'}: 16 maps, 0.0 MiB")
+    assert lines[2].startswith("16 maps made in ")
+    assert lines[3] == "15 found, 0 fallback, 1 none"
+    assert "up to date" in call("run", "--dataset", "synthetic").stdout
+
+
+def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Path) -> None:
+    assert call("run", "--dataset", "synthetic").exit_code == 0
+    rendered = IuvStore(synthetic / "iuv.h5")
+    truth = tmp_path / "datasets" / "synthetic" / "iuv"
+    turned = tmp_path / "turned"
+    for path in truth.rglob("*.png"):
+        write_iuv_picture(turned / path.relative_to(truth), images.read(path), "bgr")
+    for folder in (truth, turned):
+        result = call("import", "--dataset", "synthetic", "--from", folder, "--out", tmp_path / f"{folder.name}.h5")
+        assert result.exit_code == 0, result.stderr
+        imported = IuvStore(tmp_path / f"{folder.name}.h5")
+        assert imported.checksums == rendered.checksums
+        assert imported.statuses == rendered.statuses
+        assert imported.header.configuration == {"engine": "import"}
+
+
+def test_import_for_free_pictures(tmp_path: Path) -> None:
+    folder, out = tmp_path / "holiday", tmp_path / "made" / "iuv.h5"
+    for name, order in (("a", "rgb"), ("sub/b", "bgr")):
+        iuv = write_iuv_picture(folder / f"{name}_IUV.png", draw_iuv(20, 10), order)
+        images.write_png(iuv.with_name(iuv.name.replace("_IUV", "")), draw_iuv(20, 10, 5))
+    result = call("import", "--from", folder, "--pictures", folder, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    store = IuvStore(out)
+    assert (store.keys, store.header.dataset) == (["a.png", "sub/b.png"], "holiday")
+    assert (store.read(0).iuv == store.read(1).iuv).all()
+    assert "all,0,0" in (out.parent / "manifest.csv").read_text()
+    (folder / "sub" / "b_IUV.png").unlink()
+    assert "--allow-missing" in refused("import", "--from", folder, "--pictures", folder, "--out", out)
+    result = call("import", "--from", folder, "--pictures", folder, "--out", out, "--allow-missing")
+    assert "1 pictures have no map" in result.stdout
+    assert "1 found, 0 fallback, 1 none" in result.stdout
+    for command in (["show", "a.png"], ["show", "--sheet", "2"], ["stats"]):
+        assert call(*command, "--pictures", folder, "--store", out).exit_code == 0
+    assert {"iuv.png", "iuv_sheet.png"} <= {path.name for path in out.parent.iterdir()}
+
+
+def test_show_and_stats(synthetic: Path, tmp_path: Path) -> None:
+    call("run", "--dataset", "synthetic")
+    key = IuvStore(synthetic / "iuv.h5").keys[3]
+    result = call("show", key, "--dataset", "synthetic", "--out", tmp_path / "x.png")
+    assert result.stdout.strip() == str(tmp_path / "x.png")
+    assert images.read(tmp_path / "x.png").shape[2] == 3
+    result = call("show", "--dataset", "synthetic", "--sheet", "4", "--seed", "3")
+    assert result.stdout.strip() == str(synthetic / "iuv_sheet.png")
+    assert "total" in call("stats", "--dataset", "synthetic").stdout
+    assert "Say what to show" in refused("show", "--dataset", "synthetic")
+
+
+def test_options_stand_before_settings_and_those_before_defaults(tmp_path: Path) -> None:
+    settings = Settings("synthetic", None, {"extract": {"engine": "native", "batch": 4}}, "params.yaml")
+    config = extract_config(settings, {"batch": 8, "engine": None, "precision": None})
+    assert (config.batch, config.engine, config.precision) == (8, "native", "fp32")
+
+
+def test_the_help_tells_the_dataclass_defaults() -> None:
+    text = " ".join(call("run", "--help").stdout.split())
+    for default in ("[auto]", "[R_50_FPN_s1x]", "[fp32]", "[16]"):
+        assert default in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "No dataset was named"),
+        (["run", "--dataset", "synthetik"], "No dataset is called 'synthetik'. Did you mean 'synthetic'"),
+        (["run", "--dataset", "market1501"], "market1501 is missing"),
+        (["run", "--dataset", "synthetic", "--set", "extract.bach=2"], "Did you mean 'batch'"),
+        (["run", "--dataset", "synthetic", "--engine", "native", "--checkpoint", "R_50"], "neither a file nor a name"),
+        (["run", "--dataset", "synthetic", "--engine", "import"], "wants a folder of IUV pictures"),
+        (["run", "--pictures", "."], "Say the store"),
+        (["import", "--dataset", "synthetic", "--from", "nowhere"], "nowhere is no folder"),
+        (["show", "x", "--dataset", "synthetic"], "iuv.h5 does not exist"),
+        (["stats", "--dataset", "synthetic"], "iuv.h5 does not exist"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(synthetic: Path, arguments: list[str], message: str) -> None:
+    error = refused(*arguments)
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_other_settings_are_refused_and_named(synthetic: Path, tmp_path: Path) -> None:
+    call("run", "--dataset", "synthetic")
+    truth = tmp_path / "datasets" / "synthetic" / "iuv"
+    error = refused("import", "--dataset", "synthetic", "--from", truth)
+    assert "engine was rendered, this run wants import" in error
+    assert "--overwrite" in error
+    assert call("import", "--dataset", "synthetic", "--from", truth, "--overwrite").exit_code == 0

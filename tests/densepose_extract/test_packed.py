@@ -1,0 +1,40 @@
+"""Maps of a piece: what goes in comes out, each by itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import draw_iuv
+
+from data.pieces import Pieces
+from data.store import IuvMap
+from densepose_extract.packed import Packed, pack
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=5))
+def test_round_trip_through_a_file(tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[int, int]]) -> None:
+    statuses = ["found", "none", "fallback"]
+    maps = [
+        IuvMap(
+            draw_iuv(*size, n),
+            float("nan") if n == 1 else n / 8,
+            np.arange(4, dtype=np.float32),
+            statuses[n % 3],
+            "0f" * 32,
+            f"{n:064x}",
+        )
+        for n, size in enumerate(sizes)
+    ]
+    reasons = ["" if n else "a.jpg does not decode: ä" for n in range(len(maps))]
+    with Pieces(tmp_path_factory.mktemp("p") / "out", {}) as pieces:
+        pieces.write("one", **pack(maps, reasons))
+        packed = Packed(pieces.read("one"))
+    assert packed.reasons == reasons
+    assert packed.units == [one.unit for one in maps]
+    for place in reversed(range(len(maps))):
+        found, expected = packed.read(place), maps[place]
+        assert (found.iuv == expected.iuv).all()
+        assert found.score == expected.score or np.isnan([found.score, expected.score]).all()
+        assert (found.status, found.digest, found.unit) == (expected.status, expected.digest, expected.unit)
+        assert found.box.tolist() == expected.box.tolist()

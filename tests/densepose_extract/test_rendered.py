@@ -1,0 +1,41 @@
+"""The renderer's truth as an engine."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
+
+from data.errors import EngineError, PictureError
+from data.records import read_manifest
+from densepose_extract.rendered import Rendered
+
+
+def test_the_truth_of_every_record(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    engine = Rendered(market)
+    for number, record in enumerate(records):
+        answer = engine.find(record).read(record)
+        expected = draw_iuv(24, 12, number) if number else np.zeros((24, 12, 3))
+        assert (answer.iuv == expected).all()
+        assert (answer.status, answer.score) == (("found", 1.0) if number else ("none", 0.0))
+
+
+def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    record = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))[3]
+    engine = Rendered(market)
+    before = engine.find(record)
+    assert engine.find(record) == before
+    assert before.path is not None
+    write_iuv_picture(before.path, draw_iuv(24, 12, 99))
+    assert engine.find(record).digest != before.digest
+    before.path.unlink()
+    with pytest.raises(PictureError, match=rf"{before.path.name} is missing"):
+        engine.find(record)
+
+
+def test_a_dataset_of_photographs_has_no_truth(market: Path) -> None:
+    with pytest.raises(EngineError, match=r"market1501/iuv is missing.*--engine native"):
+        Rendered(market)

@@ -1,0 +1,92 @@
+"""Numbers of a store, counted by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import DatasetError
+from data.records import Record
+from data.store import Header, IuvMap, IuvStore, write_iuv
+from densepose_extract import stats
+from densepose_extract.stage import Outcome
+
+STATUSES = ["found", "none", "fallback", "found"]
+
+
+def records() -> list[Record]:
+    places = [("query", 1), ("train", 1), ("train", 2), ("train", 2)]
+    return [Record(f"{n}.jpg", split, 1, camid, 4, 2, "00" * 32) for n, (split, camid) in enumerate(places)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> IuvStore:
+    """Four pictures of 4 × 2 pixels; picture n shows n pixels of chart 2, and picture 3 one of chart 24 besides."""
+    maps = []
+    for n, status in enumerate(STATUSES):
+        iuv = np.zeros((2, 4, 3), np.uint8)
+        iuv[0, :n, 0] = 2
+        iuv[1, 0, 0] = 24 * (n == 3)
+        maps.append(IuvMap(iuv, n / 4, np.zeros(4), status, "00" * 32, "00" * 32))
+    header = Header("tiny", {"engine": "native", "checkpoint": "ab" * 32}, "00" * 32)
+    keys = [record.key for record in records()]
+    return IuvStore(write_iuv(tmp_path / "iuv.h5", header, keys, np.array([(2, 4)] * 4), maps))
+
+
+def test_pixels_by_chart(store: IuvStore) -> None:
+    pixels = stats.count_pixels(store)
+    assert pixels[:, 0].tolist() == [8, 7, 6, 4]
+    assert pixels[:, 2].tolist() == [0, 1, 2, 3]
+    assert pixels[:, 24].tolist() == [0, 0, 0, 1]
+    assert (pixels.sum(axis=1) == 8).all()
+
+
+def test_by_camera() -> None:
+    lines = [line.split() for line in stats.by_camera(STATUSES, records())]
+    assert lines == [
+        ["split", "camera", "pictures", "found", "fallback", "none"],
+        ["query", "1", "1", "1", "100.0%", "0", "0.0%", "0", "0.0%"],
+        ["query", "all", "1", "1", "100.0%", "0", "0.0%", "0", "0.0%"],
+        ["train", "1", "1", "0", "0.0%", "0", "0.0%", "1", "100.0%"],
+        ["train", "2", "2", "1", "50.0%", "1", "50.0%", "0", "0.0%"],
+        ["train", "all", "3", "1", "33.3%", "1", "33.3%", "1", "33.3%"],
+        ["total", "4", "2", "50.0%", "1", "25.0%", "1", "25.0%"],
+    ]
+
+
+def test_charts_seen(store: IuvStore) -> None:
+    lines = stats.charts_seen(stats.count_pixels(store))
+    assert len(lines) == 25
+    assert lines[2].split()[:6] == ["2", "torso", "front", "75.0%", "85.7%", "#" * 30]
+    assert lines[24].split()[:6] == ["24", "left", "head", "25.0%", "14.3%", "#" * 10]
+    assert "#" not in lines[1]
+
+
+def test_histogram() -> None:
+    lines = stats.histogram(np.array([0.0, 0.05, 0.55, 1.0]))
+    assert [int(line.split()[3]) for line in lines] == [2, 0, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert lines[0].endswith("#" * stats.BAR)
+    assert lines[5].count("#") == stats.BAR // 2
+    assert stats.bar(0.001) == "#"
+    assert stats.bar(0.0) == ""
+
+
+def test_report(store: IuvStore) -> None:
+    text = "\n".join(stats.report(store, records()))
+    assert "share of the picture that is body" in text
+    assert "score, where somebody was found" in text
+    with pytest.raises(DatasetError, match=r"iuv\.h5 was made from another manifest"):
+        stats.report(store, records()[:-1])
+
+
+def test_summary(store: IuvStore) -> None:
+    lines = stats.summary(store, Outcome(store.path, made=3, seconds=1.5, skipped={"1.jpg": "1.jpg is missing."}))
+    assert lines[0].startswith(f"{store.path}: 4 maps, 0.0 MiB")
+    assert lines[1:] == [
+        "3 maps made in 1.5 s, 2.0 a second",
+        "2 found, 1 fallback, 1 none",
+        f"checkpoint SHA-256 {'ab' * 32}",
+        "1 pictures could not be read and count as none:",
+        "  1.jpg is missing.",
+    ]
+    assert "up to date" in stats.summary(store, Outcome(store.path, changed=False))[1]

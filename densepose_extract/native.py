@@ -124,7 +124,7 @@ class NativeEngine(NetworkEngine):
         fold_norms(network)
         network.to(self.device, self.precisions[self.precision])
         if self.precision == "bf16":  # the layout that tensor cores read; on a CPU neither better nor worse
-            network.to(memory_format=torch.channels_last)
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
     def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:

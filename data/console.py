@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from tqdm import tqdm
 
-from .config import Settings, read_settings
+from .config import read_settings
 from .errors import DsaError
 
 T = TypeVar("T")
@@ -48,11 +48,14 @@ def fail(message: str) -> None:
     raise SystemExit(2)
 
 
-def with_settings(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_settings(
+    default: str | Callable[[dict[str, Any]], str | None] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command --dataset, --params, --experiment and --set, and hand it what they say as `settings`.
 
     Args:
-        default: the dataset where neither the option nor a params file names one.
+        default: the dataset where neither the option nor a params file names one, or how it follows from the
+            command's other options.
     """
     options = [
         click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
@@ -66,7 +69,8 @@ def with_settings(default: str | None = None) -> Callable[[Callable[..., Any]], 
         def joined(
             dataset: str | None, params: Path | None, experiment: str | None, assignments: Iterable[str], **others: Any
         ) -> Any:
-            named = dataset or (None if params else default)
+            implied = default(others) if callable(default) else default
+            named = dataset or (None if params else implied)
             return command(settings=read_settings(params, named, experiment, assignments), **others)
 
         for option in reversed(options):
@@ -74,24 +78,6 @@ def with_settings(default: str | None = None) -> Callable[[Callable[..., Any]], 
         return joined
 
     return decorate
-
-
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --dataset, --params, --experiment and --set, which `read` joins into `Settings`."""
-    options = [
-        click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
-        click.option("--params", type=click.Path(path_type=Path), help="A params.yaml with overrides."),
-        click.option("--experiment", help="A file in experiments/, as in table3/dsa-reid."),
-        click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One override."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def read(dataset: str | None, params: Path | None, experiment: str | None, assignments: Iterable[str]) -> Settings:
-    """Join what `settings_options` brought."""
-    return read_settings(params, dataset, experiment, assignments)
 
 
 def progress(items: Iterable[T], total: int, what: str, unit: str = "pictures", each: int = 1) -> Iterator[T]:

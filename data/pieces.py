@@ -43,12 +43,20 @@ class Pieces:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.lock:
             self._take_lock()
-            self._check_configuration()
+            try:
+                self._check_configuration()
+            except BaseException:
+                self.close()
+                raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock back."""
         if self._locked:
             self._locked.close()
 
@@ -97,21 +105,20 @@ class Pieces:
 
     def _check_configuration(self) -> None:
         note = self.folder / "configuration.json"
-        if note.exists():
-            try:
-                made_with = json.loads(note.read_text())
-            except ValueError:
-                made_with = None  # cut short: nothing can be known of the pieces
-            if made_with == self.configuration:
-                return
-            if not self.overwrite and made_with is not None:
-                raise StoreError(
-                    f"{self.folder} holds the pieces of a run with other settings: "
-                    f"{differences(made_with, self.configuration)}.\n"
-                    "Finish that run with its settings, or begin anew with --overwrite."
-                )
-            for piece in self.folder.glob("*.npz*"):
-                piece.unlink()
+        try:
+            made_with = json.loads(note.read_text())
+        except (FileNotFoundError, ValueError):
+            made_with = None  # killed while it was made or removed: nothing can be known of the pieces
+        if made_with == self.configuration:
+            return
+        if made_with is not None and not self.overwrite:
+            raise StoreError(
+                f"{self.folder} holds the pieces of a run with other settings: "
+                f"{differences(made_with, self.configuration)}.\n"
+                "Finish that run with its settings, or begin anew with --overwrite."
+            )
+        for piece in self.folder.glob("*.npz*"):
+            piece.unlink()
         part = note.with_suffix(".part")
         part.write_text(json.dumps(self.configuration, sort_keys=True))
         part.replace(note)

@@ -7,8 +7,8 @@ path: the same content gives the same bytes.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
+import io
 import json
 import os
 import zlib
@@ -92,11 +92,9 @@ class _Store:
         self._owner = -1
         with self._guard():
             attributes = dict(self.file.attrs)
-        self._check_form(attributes)
-        self.header = Header(
-            str(attributes["dataset"]), json.loads(attributes["configuration"]), str(attributes["inputs"])
-        )
-        with self._guard():
+            self._check_form(attributes)
+            configuration = json.loads(attributes["configuration"])
+            self.header = Header(str(attributes["dataset"]), configuration, str(attributes["inputs"]))
             self.keys = [key.decode() for key in self.file["key"][:]]
         self._index = {key: place for place, key in enumerate(self.keys)}
 
@@ -355,20 +353,36 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
 
 @contextmanager
 def _creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iterator[h5py.File]:
-    """Open a new store with its header and keys; HDF5's own words for a full disk become an OSError with errno."""
+    """Open a new store with its header and keys. Raises OSError, with errno and file name, for a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _Disk(path, "w+") as disk:
         # the newest form of file: it keeps no times, and indexes chunks of a fixed number in the order of writing
-        with h5py.File(path, "w", libver="latest", locking=False) as file:
-            file.attrs["format"], file.attrs["version"] = form, VERSION
-            file.attrs["dataset"], file.attrs["inputs"] = header.dataset, header.inputs
-            file.attrs["configuration"] = json.dumps(header.configuration, sort_keys=True)
-            file["key"] = np.array([key.encode() for key in keys], dtype=bytes)
-            yield file
-    except (OSError, RuntimeError) as error:
-        if "No space left" in str(error):
-            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from None
-        raise
+        try:
+            with h5py.File(disk, "w", libver="latest") as file:
+                file.attrs["format"], file.attrs["version"] = form, VERSION
+                file.attrs["dataset"], file.attrs["inputs"] = header.dataset, header.inputs
+                file.attrs["configuration"] = json.dumps(header.configuration, sort_keys=True)
+                file["key"] = np.array([key.encode() for key in keys], dtype=bytes)
+                yield file
+        finally:
+            if disk.error:
+                raise disk.error from None
+
+
+class _Disk(io.FileIO):
+    """A file that keeps its first error, as of a full disk, until HDF5 has closed it: HDF5 crashes where it cannot."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or pretend to."""
+        rest = memoryview(data)
+        try:
+            while rest and not self.error:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = OSError(error.errno, error.strerror, str(self.name))
+        return len(data)
 
 
 def _hex(rows: np.ndarray) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -72,13 +72,18 @@ work_options = options(
 )
 
 
+def folder_name(given: dict[str, Any]) -> str | None:
+    """Return what a store of --pictures calls its dataset."""
+    return given["pictures"].resolve().name if given["pictures"] else None
+
+
 @click.group(cls=console.Commands)
 def main() -> None:
     """Stage one: DensePose's I, U, V for every pixel of every picture."""
 
 
 @main.command()
-@console.settings_options
+@console.with_settings(default=folder_name)
 @setting("--engine", "engine", "What makes the maps; auto is rendered for the synthetic dataset, else native.")
 @setting("--checkpoint", "checkpoint", "A checkpoint's name, or its file.")
 @setting("--device", "device", "As torch names it: cpu, cuda, cuda:1; auto is the GPU if there is one.")
@@ -95,7 +100,7 @@ def run(**given: Any) -> None:
 
 
 @main.command("import")
-@console.settings_options
+@console.with_settings(default=folder_name)
 @setting("--from", "maps", "The folder that holds the *_IUV.png, at the pictures' paths or by their names.")
 @setting("--channels", "channels", "Where the chart is when read as RGB: first (rgb) or last (bgr).")
 @setting("--allow-missing", "allow_missing", "Count a picture without a map as one in which nobody was found.")
@@ -106,10 +111,7 @@ def import_(**given: Any) -> None:
 
 
 def _extract(
-    dataset: str | None,
-    params: Path | None,
-    experiment: str | None,
-    assignments: Iterable[str],
+    settings: Settings,
     pictures: Path | None,
     manifest: Path | None,
     root: Path | None,
@@ -120,7 +122,6 @@ def _extract(
     **given: Any,
 ) -> None:
     """Join the settings with those given as options, run the stage, and say what came of it."""
-    settings = console.read(dataset or (pictures.resolve().name if pictures else None), params, experiment, assignments)
     config = extract_config(settings, given)
     target = Target.choose(settings.dataset, pictures, root, manifest, out)
     with gathered() as team:

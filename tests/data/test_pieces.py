@@ -35,6 +35,24 @@ def test_other_settings_are_refused_and_say_what_differs(tmp_path: Path) -> None
         assert not pieces.has("one")
 
 
+def test_pieces_of_unknown_settings_are_not_adopted(tmp_path: Path) -> None:
+    with Pieces(tmp_path / "out", {"size": 16}) as pieces:
+        pieces.write("one", values=np.arange(3))
+        (pieces.folder / "configuration.json").unlink()  # as if killed while the folder was being removed
+    with Pieces(tmp_path / "out", {"size": 16}) as pieces:
+        assert not pieces.has("one")
+
+
+def test_a_refusal_gives_the_lock_back(tmp_path: Path) -> None:
+    with Pieces(tmp_path / "out", {"size": 16}):
+        pass
+    refused = Pieces(tmp_path / "out", {"size": 32})
+    with pytest.raises(StoreError):
+        refused.__enter__()
+    with Pieces(tmp_path / "out", {"size": 16}):
+        pass
+
+
 def test_a_failed_assembly_leaves_the_old_output(tmp_path: Path) -> None:
     out = tmp_path / "out.bin"
     out.write_text("old")

@@ -1,6 +1,8 @@
 """Stores: what goes in comes out, the same content gives the same bytes, and damage is never passed on."""
 
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -126,6 +128,25 @@ def test_another_form_or_version_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("data.store.VERSION", 2)
     with pytest.raises(StoreError, match="has version 1, this program reads 2"):
         IuvStore(tmp_path / "iuv.h5")
+
+
+@pytest.mark.parametrize("limit", [600, 3000, 8000])
+def test_a_full_disk_is_told_and_does_not_crash(tmp_path: Path, limit: int) -> None:
+    program = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_store import make_dsap
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    make_dsap(Path({str(tmp_path / "dsap.h5")!r}))
+except OSError as error:
+    assert error.filename.endswith("dsap.h5"), error
+    sys.exit(2)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
 
 
 def test_missing_key_is_named(tmp_path: Path) -> None:

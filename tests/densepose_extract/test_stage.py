@@ -274,6 +274,8 @@ def test_work_is_shared_by_a_rule_fixed_beforehand(root: Path, manifest: Path, t
             """Nobody else is there to wait for."""
 
     out, engine = tmp_path / "iuv.h5", BatchEngine(3)
+    with Pieces(out, engine.identity):
+        pass  # what the leader does before anybody begins
     second = stage.extract(manifest, root, out, "tiny", engine, team=Waiting(1, 2))
     assert not out.exists()
     first = stage.extract(manifest, root, out, "tiny", engine, team=Waiting(0, 2))

@@ -17,6 +17,9 @@ $(CURRENT): setup.cfg pyproject.toml constraints.txt
 
 demo: env
 	dvc repro
+	@dsa-data sheet --dataset synthetic
+	@dsap show --dataset synthetic
+	@dsa-train show-batch --params params.yaml
 	@dsa-train report --params params.yaml
 
 test: env

@@ -14,6 +14,18 @@ def test_normalised_by_hand() -> None:
     torch.testing.assert_close(x, torch.tensor(expected).view(1, 3, 1, 1))
 
 
+def test_a_colour_gives_the_same_bits_wherever_it_lies() -> None:
+    colours = torch.arange(256, dtype=torch.uint8)[:, None].expand(256, 3)
+    strip = colours.view(1, 1, 256, 3)
+    whole = Preprocessing().normalise(strip)[0, :, 0].T  # (256, 3)
+    alone = Preprocessing().normalise(strip.view(256, 1, 1, 3))[:, :, 0, 0]
+    shifted = Preprocessing().normalise(strip[:, :, 3:])[0, :, 0].T
+    assert torch.equal(whole, alone)
+    assert torch.equal(whole[3:], shifted)
+    mean, std = (torch.tensor(value, dtype=torch.float64) for value in (Preprocessing().mean, Preprocessing().std))
+    torch.testing.assert_close(whole.double(), (colours / 255.0 - mean) / std, atol=1e-6, rtol=0)
+
+
 def test_resized_as_pil_does_it() -> None:
     rng = np.random.default_rng(0)
     for height, width in [(40, 20), (10, 7), (33, 64)]:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import joblib
 
+from data.config import nearest
 from data.errors import ConfigError
 
-BACKENDS = ("loky", "multiprocessing", "threading", "dask")
+BACKENDS = ("loky", "threading", "dask")  # joblib's that hand over results while others are under way
 
 
 @contextmanager
@@ -28,15 +29,9 @@ def workers(jobs: int = 1, backend: str = "loky", scheduler: str | None = None) 
         raise ConfigError("--jobs 0: nobody would work. Say how many, or -1 for every core.")
     if (backend == "dask") != bool(scheduler):
         raise ConfigError("--backend dask and --scheduler ADDRESS belong together. Say both, or neither.")
-    if backend == "dask":
-        with _dask(str(scheduler)):
-            yield
-        return
-    try:
-        context = joblib.parallel_config(backend=backend, n_jobs=jobs)
-    except ValueError:
-        raise ConfigError(f"joblib has no backend {backend!r}. Known: {', '.join(BACKENDS)}.") from None
-    with context:
+    if backend not in BACKENDS:
+        raise ConfigError(f"No backend is called {backend!r}.{nearest(backend, BACKENDS)}")
+    with _dask(str(scheduler)) if backend == "dask" else joblib.parallel_config(backend=backend, n_jobs=jobs):
         yield
 
 

@@ -315,7 +315,8 @@ def test_errors_come_home_from_workers(case: Case) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"backend": "looky"}, "joblib has no backend 'looky'"),
+        ({"backend": "looky"}, "Did you mean 'loky'?"),
+        ({"backend": "multiprocessing"}, "No backend is called 'multiprocessing'"),
         ({"backend": "dask"}, "belong together"),
         ({"scheduler": "tcp://127.0.0.1:1"}, "belong together"),
         ({"jobs": 0}, "nobody would work"),

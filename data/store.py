@@ -1,7 +1,7 @@
-"""The one schema of what is kept in HDF5: I, U, V maps (`iuv.h5`) and DSAP tensors (`dsap.h5`).
+"""The schema of what is kept in HDF5: I, U, V maps (`iuv.h5`) and DSAP tensors (`dsap.h5`).
 
-No other module names a dataset inside a file. `docs/formats.md` describes both forms. Neither holds a time or a
-path: the same content gives the same bytes.
+No module but this and its sibling `feature_store` names a dataset inside a file. `docs/formats.md` describes all
+forms. None holds a time or a path: the same content gives the same bytes.
 """
 
 from __future__ import annotations
@@ -81,10 +81,11 @@ def map_checksum(iuv: np.ndarray) -> str:
     return hashlib.sha256(f"{iuv.shape}".encode() + iuv.tobytes()).hexdigest()
 
 
-class _Store:
+class Store:
     """An open store: header, keys, and reading that is safe in forked and spawned workers."""
 
     form: str
+    remedy: str
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -119,7 +120,7 @@ class _Store:
         """The HDF5 file, opened by this very process: HDF5 does not survive a fork."""
         if self._file is None or self._owner != os.getpid():
             if not self.path.exists():
-                raise StoreError(f"{self.path} does not exist. {_REMEDY[self.form]}")
+                raise StoreError(f"{self.path} does not exist. {self.remedy}")
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}
             self._owner = os.getpid()
@@ -141,39 +142,35 @@ class _Store:
     def _check_form(self, attributes: dict[str, Any]) -> None:
         form, version = attributes.get("format"), attributes.get("version")
         if form != self.form:
-            raise StoreError(f"{self.path} is not a {self.form} store. Name another file. {_REMEDY[self.form]}")
+            raise StoreError(f"{self.path} is not a {self.form} store. Name another file. {self.remedy}")
         if version != VERSION:
-            raise StoreError(f"{self.path} has version {version}, this program reads {VERSION}. {_REMEDY[self.form]}")
+            raise StoreError(f"{self.path} has version {version}, this program reads {VERSION}. {self.remedy}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
+        """Turn whatever HDF5 and zstd say of a damaged file into a StoreError."""
         try:
             yield
         except (OSError, KeyError, RuntimeError, ValueError, zstandard.ZstdError) as error:
             if isinstance(error, PermissionError):
                 raise
             reason = " ".join(str(error).split())
-            raise StoreError(f"{self.path} is damaged or cut short ({reason}). {_REMEDY[self.form]}") from None
+            raise StoreError(f"{self.path} is damaged or cut short ({reason}). {self.remedy}") from None
 
 
-_REMEDY = {
-    IUV: "Make it again: densepose-extract run --overwrite.",
-    DSAP: "Build it again: dsap build --overwrite.",
-}
-
-
-class IuvStore(_Store):
+class IuvStore(Store):
     """The I, U, V maps of a dataset, by place or key."""
 
     form = IUV
+    remedy = "Make it again: densepose-extract run --overwrite."
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         with self._guard():
             self.shapes = self.file["shape"][:]  # (N, 2): H, W
-            self.digests = _hex(self.file["digest"][:])
-            self.units = _hex(self.file["unit"][:])
-            self.checksums = _hex(self.file["checksum"][:])
+            self.digests = to_hex(self.file["digest"][:])
+            self.units = to_hex(self.file["unit"][:])
+            self.checksums = to_hex(self.file["checksum"][:])
             self.scores = self.file["score"][:]
             self.boxes = self.file["box"][:]
             self.statuses = [STATUS[code] for code in self.file["status"][:]]
@@ -185,7 +182,7 @@ class IuvStore(_Store):
             pixels = self._dataset("iuv")[self._offset[place] : self._offset[place + 1]]
             iuv = pixels.reshape(*self.shapes[place], 3)
         if map_checksum(iuv) != self.checksums[place]:
-            raise StoreError(f"{self.path}: the map of {self.keys[place]} is damaged. {_REMEDY[self.form]}")
+            raise StoreError(f"{self.path}: the map of {self.keys[place]} is damaged. {self.remedy}")
         return IuvMap(
             iuv,
             float(self.scores[place]),
@@ -214,7 +211,7 @@ def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarra
         "unit": np.zeros((count, 32), np.uint8),
         "checksum": np.zeros((count, 32), np.uint8),
     }
-    with _creating(path, IUV, header, keys) as file:
+    with creating(path, IUV, header, keys) as file:
         file["offset"], file["shape"] = offset, np.asarray(shapes, np.int32)
         pixels = file.create_dataset(
             "iuv",
@@ -229,9 +226,9 @@ def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarra
             pixels[offset[place] : offset[place + 1]] = one.iuv.reshape(-1, 3)
             columns["score"][place], columns["box"][place] = one.score, one.box
             columns["status"][place] = STATUS.index(one.status)
-            columns["digest"][place] = _unhex(one.digest)
-            columns["unit"][place] = _unhex(one.unit)
-            columns["checksum"][place] = _unhex(map_checksum(one.iuv))
+            columns["digest"][place] = from_hex(one.digest)
+            columns["unit"][place] = from_hex(one.unit)
+            columns["checksum"][place] = from_hex(map_checksum(one.iuv))
             written += 1
         assert written == count, "a map for every key"
         for name, column in columns.items():
@@ -273,10 +270,11 @@ def pack(texels: np.ndarray, valid: np.ndarray, digest: str, map_digest: str) ->
     )
 
 
-class DsapStore(_Store):
+class DsapStore(Store):
     """The DSAP tensors of a dataset, by place or key, one or many at a time."""
 
     form = DSAP
+    remedy = "Build it again: dsap build --overwrite."
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -284,8 +282,8 @@ class DsapStore(_Store):
             self.size = int(self.file["texels"].shape[2])  # S
             self.checksums = self.file["checksum"][:]
             self.counts = self.file["count"][:]  # (N, 24)
-            self.digests = _hex(self.file["digest"][:])
-            self.maps = _hex(self.file["map"][:])
+            self.digests = to_hex(self.file["digest"][:])
+            self.maps = to_hex(self.file["map"][:])
 
     def chunk(self, place: int) -> Chunk:
         """Return the stored chunk of the picture at `place`, as it is."""
@@ -312,7 +310,7 @@ class DsapStore(_Store):
             texels = decompressor.decompress(chunk.texels, max_output_size=CHARTS * S * S * 3)
             bits = decompressor.decompress(chunk.valid, max_output_size=CHARTS * S * S // 8)
         if zlib.crc32(bits, zlib.crc32(texels)) != chunk.checksum:
-            raise StoreError(f"{self.path}: the texels of {self.keys[place]} are damaged. {_REMEDY[self.form]}")
+            raise StoreError(f"{self.path}: the texels of {self.keys[place]} are damaged. {self.remedy}")
         valid = np.unpackbits(np.frombuffer(bits, np.uint8)).view(bool)
         return np.frombuffer(texels, np.uint8).reshape(CHARTS, S, S, 3), valid.reshape(CHARTS, S, S)
 
@@ -343,7 +341,7 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
     }
     shape, bits = (CHARTS, size, size, 3), CHARTS * size * size // 8
     compression = hdf5plugin.Zstd(clevel=COMPRESSION)
-    with _creating(path, DSAP, header, keys) as file:
+    with creating(path, DSAP, header, keys) as file:
         texels = file.create_dataset("texels", (count, *shape), np.uint8, chunks=(1, *shape), **compression)
         valid = file.create_dataset("valid", (count, bits), np.uint8, chunks=(1, bits), **compression)
         written = 0
@@ -351,7 +349,7 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
             texels.id.write_direct_chunk((place, 0, 0, 0, 0), chunk.texels)
             valid.id.write_direct_chunk((place, 0), chunk.valid)
             columns["checksum"][place], columns["count"][place] = chunk.checksum, chunk.count
-            columns["digest"][place], columns["map"][place] = _unhex(chunk.digest), _unhex(chunk.map)
+            columns["digest"][place], columns["map"][place] = from_hex(chunk.digest), from_hex(chunk.map)
             written += 1
         assert written == count, "a chunk for every key"
         for name, column in columns.items():
@@ -360,7 +358,7 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
 
 
 @contextmanager
-def _creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iterator[h5py.File]:
+def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iterator[h5py.File]:
     """Open a new store with its header and keys. Raises OSError, with errno and file name, for a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _Disk(path, "w+") as disk:
@@ -393,9 +391,11 @@ class _Disk(io.FileIO):
         return len(data)
 
 
-def _hex(rows: np.ndarray) -> list[str]:
+def to_hex(rows: np.ndarray) -> list[str]:
+    """Return digests uint8 (N, 32) as N lines of hexadecimal."""
     return [row.tobytes().hex() for row in rows]
 
 
-def _unhex(text: str) -> np.ndarray:
+def from_hex(text: str) -> np.ndarray:
+    """Return a digest in hexadecimal as uint8 (32,)."""
     return np.frombuffer(bytes.fromhex(text), np.uint8)

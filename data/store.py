@@ -258,7 +258,7 @@ class Chunk:
 
 def pack(texels: np.ndarray, valid: np.ndarray, digest: str, map_digest: str) -> Chunk:
     """Compress texels uint8 (24, S, S, 3) and valid bool (24, S, S) into a chunk ready to be stored."""
-    raw, bits = np.ascontiguousarray(texels), np.packbits(valid)
+    raw, bits = np.ascontiguousarray(texels).data, np.packbits(valid).data
     compressor = zstandard.ZstdCompressor(level=COMPRESSION, write_checksum=True)
     return Chunk(
         compressor.compress(raw),

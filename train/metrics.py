@@ -2,7 +2,7 @@
 
 A gallery picture of the query's person from the query's camera is left out, as in Market-1501's protocol. What
 remains is ranked by distance; every measure follows from the places of the right pictures, so no row of the distance
-matrix is ever argsorted: one sort of its values and a binary search for each right picture are enough.
+matrix is ever argsorted: counting what is no farther than each right picture is enough.
 
 **Ties** flatter nobody: of pictures at one distance the wrong ones are ranked first. A network that gives every
 picture the same feature has the worst score there is, whatever the order of the gallery.
@@ -11,13 +11,14 @@ picture the same feature has the worst score there is, whatever the order of the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from data.errors import TrainingError
 
 REPEATS = 100  # random rankings behind `chance`
+FEW = 64  # right pictures up to which a count for each is faster than one sort of the row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +99,9 @@ def find_matches(
     """Return the ranks of every query's right pictures; arguments as for `evaluate`."""
     distmat = np.asarray(distmat)
     q_pids, g_pids, q_camids, g_camids = map(np.asarray, (q_pids, g_pids, q_camids, g_camids))
-    _check(distmat, q_pids, g_pids, q_camids, g_camids)
-    by_pid = np.argsort(g_pids, kind="stable")
-    first = np.searchsorted(g_pids, q_pids, side="left", sorter=by_pid)
-    end = np.searchsorted(g_pids, q_pids, side="right", sorter=by_pid)
+    check(distmat, q_pids, g_pids, q_camids, g_camids)
     ranks, ranked = [], np.empty(len(q_pids), np.int64)
-    for query, row in enumerate(distmat):
-        same = by_pid[first[query] : end[query]]  # the gallery pictures of this person
+    for query, (row, same) in enumerate(zip(distmat, same_pid(q_pids, g_pids), strict=True)):
         other_camera = g_camids[same] != q_camids[query]
         right = np.sort(row[same[other_camera]])
         left_out = np.sort(row[same[~other_camera]])
@@ -112,10 +109,18 @@ def find_matches(
         if len(right) == 0:
             ranks.append(np.empty(0, np.int64))
             continue
-        near = np.sort(row[row <= right[-1]])  # what is farther than the last right picture does not count
-        nearer = _at_most(near, right) - _at_most(right, right) - _at_most(left_out, right)
+        nearer = _no_farther(row, right) - _at_most(right, right) - _at_most(left_out, right)
         ranks.append(nearer + np.arange(1, len(right) + 1))  # wrong pictures as near or nearer, and the right before
     return Matches(np.concatenate(ranks), np.array([len(one) for one in ranks]), ranked)
+
+
+def same_pid(q_pids: np.ndarray, g_pids: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the places of each query's person in the gallery."""
+    by_pid = np.argsort(g_pids, kind="stable")
+    first = np.searchsorted(g_pids, q_pids, side="left", sorter=by_pid)
+    end = np.searchsorted(g_pids, q_pids, side="right", sorter=by_pid)
+    for start, stop in zip(first, end, strict=True):
+        yield by_pid[start:stop]
 
 
 def joined(parts: Sequence[Matches]) -> Matches:
@@ -129,8 +134,10 @@ def measure(matches: Matches, max_rank: int = 50, trapezoid: bool = False) -> Re
     counts, starts, ranks = matches.counts[counted], matches.starts, matches.ranks
     if not len(counts):
         raise TrainingError(
-            "No query has a picture of its person in the gallery from another camera, so nothing can be measured. "
-            "Check the split, and that the pictures' camera numbers differ."
+            "No query has a picture of its person in the gallery from another camera, so nothing can be measured: "
+            "Rank-k and mAP count what is found again by another camera. Check the split and the camera numbers. If "
+            "all pictures are one camera's, or nobody knows whose, go on without that rule (what is found may then be "
+            "the next frame): --set evaluate.cameras=ignore."
         )
     place = np.arange(len(ranks)) - np.repeat(starts, counts) + 1  # 1, 2, ... within each query
     precision = place / ranks
@@ -173,14 +180,22 @@ def chance(matches: Matches, repeats: int = REPEATS, seed: int = 0) -> float:
     return total / int((matches.counts > 0).sum())
 
 
+def _no_farther(row: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Count, for each limit, the values of a row in any order that do not exceed it."""
+    if len(limits) <= FEW:
+        return np.array([np.count_nonzero(row <= limit) for limit in limits])
+    return _at_most(np.sort(row), limits)
+
+
 def _at_most(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """Count, for each limit, the sorted `values` that do not exceed it."""
     return np.searchsorted(values, limits, side="right")
 
 
-def _check(
+def check(
     distmat: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray
 ) -> None:
+    """Raise TrainingError unless `evaluate` can go to work on its arguments."""
     if distmat.ndim != 2 or not distmat.size:
         raise TrainingError(
             f"The distances have the shape {distmat.shape}: a query and a gallery picture, at least, are needed. "

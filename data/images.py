@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import PictureError
+from .whole import whole
 
 try:
     import cv2
@@ -77,10 +78,9 @@ def encode_jpeg(picture: np.ndarray, quality: int = 90) -> bytes:
 
 def write_png(path: Path, picture: np.ndarray) -> Path:
     """Write uint8 (H, W, 3) RGB as a PNG, whole or not at all; return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(encode_png(picture))
-    return part.replace(path)
+    with whole(path) as part:
+        part.write_bytes(encode_png(picture))
+    return path
 
 
 def _encode(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .errors import BusyError, StoreError
+from .whole import whole
 
 
 class Pieces:
@@ -66,12 +67,8 @@ class Pieces:
 
     def write(self, name: str, **arrays: np.ndarray) -> None:
         """Write a piece, whole or not at all."""
-        path = self._path(name)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
+        with whole(self._path(name), f"{os.getpid()}.part") as part, part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            flush(file)
-        part.replace(path)
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Read a piece back. Raises StoreError if it is damaged."""
@@ -84,11 +81,8 @@ class Pieces:
 
     def assemble(self, write: Callable[[Path], None]) -> Path:
         """Have `write` make the output under another name, put it in place, and drop the pieces."""
-        part = self.out.with_name(self.out.name + ".part")
-        write(part)
-        with part.open("rb+") as file:
-            flush(file)
-        part.replace(self.out)
+        with whole(self.out) as part:
+            write(part)
         shutil.rmtree(self.folder)
         return self.out
 
@@ -111,7 +105,8 @@ class Pieces:
             made_with = None  # killed while it was made or removed: nothing can be known of the pieces
         if made_with == self.configuration:
             return
-        if made_with is not None and not self.overwrite:
+        begun = any(self.folder.glob("*.npz"))  # a run that was refused, or stopped at once, left nothing to go on with
+        if made_with is not None and begun and not self.overwrite:
             raise StoreError(
                 f"{self.folder} holds the pieces of a run with other settings: "
                 f"{differences(made_with, self.configuration)}.\n"
@@ -119,15 +114,8 @@ class Pieces:
             )
         for piece in self.folder.glob("*.npz*"):
             piece.unlink()
-        part = note.with_suffix(".part")
-        part.write_text(json.dumps(self.configuration, sort_keys=True))
-        part.replace(note)
-
-
-def flush(file: Any) -> None:
-    """Have what was written to `file` reach the disk, so that a rename is never ahead of its content."""
-    file.flush()
-    os.fsync(file.fileno())
+        with whole(note) as part:
+            part.write_text(json.dumps(self.configuration, sort_keys=True))
 
 
 def differences(made_with: dict[str, Any], wanted: dict[str, Any], above: str = "") -> str:

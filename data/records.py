@@ -17,7 +17,8 @@ import joblib
 
 from . import images
 from .console import progress
-from .errors import DatasetError
+from .errors import DatasetError, PictureError
+from .whole import whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,19 @@ def _read_one(root: Path, entry: Entry) -> Record:
     return Record(**dataclasses.asdict(entry), width=width, height=height, digest=digest)
 
 
+def read_listed(root: Path, key: str, digest: str) -> bytes:
+    """Return a picture's bytes. Raises PictureError if they are missing, or not those that the manifest lists."""
+    path = root / key
+    data = images.read_bytes(path)
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise PictureError(
+            f"{path} has changed since it was listed: its SHA-256 was {digest[:12]}…, now {found[:12]}…. List the "
+            "pictures again (dsa-data prepare), then make what comes of them: densepose-extract run, dsap build."
+        )
+    return data
+
+
 def check_unique(keys: Iterable[str], where: str) -> None:
     """Raise DatasetError if one key is claimed twice."""
     twice = [key for key, count in Counter(keys).items() if count > 1]
@@ -83,10 +97,9 @@ def write_manifest(records: Iterable[Record], path: Path) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(dataclasses.astuple(record) for record in sorted(records, key=lambda record: record.key))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text.getvalue(), encoding="utf-8")
-    return part.replace(path)
+    with whole(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")
+    return path
 
 
 def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ import numpy as np
 
 from data import images
 from data.errors import EngineError, PictureError
-from data.records import Record
+from data.records import Record, read_listed
 from data.store import IuvMap, digest_of
 
 from .engine import Engine, Extracted
@@ -27,7 +26,7 @@ from .plan import Piece, batch_unit
 
 T = TypeVar("T")
 R = TypeVar("R")
-AHEAD = 2  # batches read before the network asks for them
+AHEAD = 2  # batches read before the network asks for them, or one for each thread if that is more
 Arrays = dict[str, np.ndarray]
 
 
@@ -49,15 +48,7 @@ class Pictures:
 
     def read(self, record: Record) -> bytes:
         """Return a picture's bytes. Raises PictureError if they are not those that the manifest lists."""
-        path = self.root / record.key
-        data = images.read_bytes(path)
-        found = hashlib.sha256(data).hexdigest()
-        if found != record.digest:
-            raise PictureError(
-                f"{path} has changed since it was listed: its SHA-256 was {record.digest[:12]}…, now {found[:12]}…. "
-                "List the pictures again: dsa-data prepare."
-            )
-        return data
+        return read_listed(self.root, record.key, record.digest)
 
     def decode(self) -> list[np.ndarray | PictureError]:
         """Return each picture, uint8 (H, W, 3), or why there is none. Raises that unless broken ones are skipped."""
@@ -87,7 +78,8 @@ def make(
         tasks = (work(piece, pictures.of(piece)) for piece in pieces)
         yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
         return
-    for piece, decoded in ahead(lambda piece: pictures.of(piece).decode(), pieces, jobs):
+    threads = joblib.effective_n_jobs(jobs)
+    for piece, decoded in ahead(lambda piece: pictures.of(piece).decode(), pieces, threads):
         yield piece, compute(engine, pictures.of(piece).records, decoded)
 
 
@@ -122,14 +114,14 @@ def compute(engine: Engine, records: Sequence[Record], decoded: Sequence[np.ndar
 
 def ahead(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[tuple[T, R]]:
     """Yield every item with what `function` makes of it, in order, while threads are at work on the next ones."""
-    with ThreadPoolExecutor(max(1, threads)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         waiting = iter(items)
         under_way: deque[tuple[T, Future[R]]] = deque()
 
         def start(count: int) -> None:
             under_way.extend((item, pool.submit(function, item)) for item in islice(waiting, count))
 
-        start(AHEAD)
+        start(max(AHEAD, threads))
         while under_way:
             item, future = under_way.popleft()
             start(1)

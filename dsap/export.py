@@ -13,6 +13,7 @@ from data.console import progress
 from data.errors import ConfigError, StoreError
 from data.records import Record, write_manifest
 from data.store import CHARTS, DsapStore
+from data.whole import whole
 
 ROWS = 256  # pictures in a row group
 
@@ -78,13 +79,11 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
             ("count", pa.list_(pa.int32(), CHARTS)),
         ]
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
     groups = [records[start : start + ROWS] for start in range(0, len(records), ROWS)]
-    with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    with whole(out) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for group in progress(groups, len(records), "exporting", each=0):
             writer.write_table(pa.Table.from_pylist([_row(store, record) for record in group], schema))
-    return part.replace(out)
+    return out
 
 
 def _row(store: DsapStore, record: Record) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from data import images
 from data.errors import PictureError, StoreError
 from data.pieces import Pieces
+from data.records import read_listed
 from data.store import Chunk, IuvStore, digest_of, pack
 
 from .coarse import crop
@@ -85,12 +85,7 @@ def read(share: Share, pieces: Pieces) -> Iterator[Chunk]:
 
 def _chunk(root: Path, maps: IuvStore, task: Task, config: WarpConfig) -> Chunk:
     path = root / task.key
-    data = images.read_bytes(path)
-    if hashlib.sha256(data).hexdigest() != task.digest:
-        raise PictureError(
-            f"{path} has changed since it was listed. List the pictures and make their maps again: "
-            "dsa-data prepare, then densepose-extract run."
-        )
+    data = read_listed(root, task.key, task.digest)
     found = maps.read(maps.index(task.key))
     if maps.checksums[maps.index(task.key)] != task.map:
         raise StoreError(f"{maps.path} was replaced while it was read. Run again; what was done is kept.")

@@ -11,18 +11,20 @@ import numpy as np
 import torch
 
 from data.errors import CheckpointError
-from data.pieces import differences, flush
+from data.pieces import differences
+from data.whole import whole
 
 FORMAT, VERSION = "dsa-reid checkpoint", 1
 
 
 def save(path: Path, state: dict[str, Any]) -> Path:
     """Write tensors and plain values to `path`, whole or not at all: a run killed here keeps its last checkpoint."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save({"format": FORMAT, "version": VERSION, **state}, file)
-        flush(file)
-    return part.replace(path)
+    with whole(path) as part, part.open("wb") as file:
+        try:
+            torch.save({"format": FORMAT, "version": VERSION, **state}, file)
+        except RuntimeError as error:  # torch's own, of the file that it could not end after a failure to write
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+    return path
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ import torch
 from data.config import to_dict
 from data.console import progress
 from data.errors import StoreError
-from data.images import read
+from data.images import decode
 from data.pieces import differences
-from data.records import Record
+from data.records import Record, read_listed
 from data.store import CHARTS, DsapStore
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
@@ -108,12 +108,15 @@ class Pictures:
         if self._memory is not None:
             index = torch.as_tensor(list(places))
             return self._memory.map(lambda tensor: tensor[index])
-        files = [self.root / self.records[place].key for place in places]
-        images = torch.stack([self.preprocessing.resize(torch.from_numpy(read(file))) for file in files])
+        images = torch.stack([self._picture(self.records[place]) for place in places])  # (B, H, W, 3)
         if self.store is None:
             return Batch(images)
         texels, valid = self.store.read_many([self._rows[place] for place in places])
         return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid))
+
+    def _picture(self, record: Record) -> torch.Tensor:
+        data = read_listed(self.root, record.key, record.digest)
+        return self.preprocessing.resize(torch.from_numpy(decode(data, self.root / record.key)))
 
     def _stream(self, order: Iterable[Sequence[int]], workers: int) -> Iterator[Batch]:
         """Read in threads: decoding, resizing and decompression all leave Python's lock."""

@@ -43,9 +43,18 @@ def test_pieces_of_unknown_settings_are_not_adopted(tmp_path: Path) -> None:
         assert not pieces.has("one")
 
 
-def test_a_refusal_gives_the_lock_back(tmp_path: Path) -> None:
+def test_a_run_that_left_no_piece_binds_nobody(tmp_path: Path) -> None:
     with Pieces(tmp_path / "out", {"size": 16}):
+        pass  # as after a refusal
+    with Pieces(tmp_path / "out", {"size": 32}) as pieces:
+        pieces.write("one", values=np.arange(3))
+    with pytest.raises(StoreError, match="size was 32, this run wants 16"), Pieces(tmp_path / "out", {"size": 16}):
         pass
+
+
+def test_a_refusal_gives_the_lock_back(tmp_path: Path) -> None:
+    with Pieces(tmp_path / "out", {"size": 16}) as pieces:
+        pieces.write("one", values=np.arange(3))
     refused = Pieces(tmp_path / "out", {"size": 32})
     with pytest.raises(StoreError):
         refused.__enter__()

@@ -1,5 +1,6 @@
 import pickle
 import random
+import resource
 import zipfile
 
 import numpy as np
@@ -19,6 +20,22 @@ def test_comes_back_as_it_was(path):
     state = checkpoint.load(path)
     assert torch.equal(state["weights"], torch.arange(20_000.0))
     assert state["epoch"] == 3
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("room", [0, 100, 79_000, 81_000])
+def test_a_full_disk_says_of_which_file_and_keeps_the_old_one(path, room):
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert room < len(before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            checkpoint.save(path, {"weights": torch.ones(20_000), "epoch": 4})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(path)
+    assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
 
 

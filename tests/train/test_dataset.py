@@ -81,6 +81,13 @@ def test_a_missing_picture_is_named(tiny, workers):
         pictures.keep(GIB, workers)
 
 
+def test_a_picture_that_has_changed_is_named(tiny):
+    first, *rest = tiny.records("train")
+    pictures = load(tiny, records=[*rest, dataclasses.replace(first, digest="0" * 64)], store=None)
+    with pytest.raises(PictureError, match=f"{re.escape(first.key)} has changed since it was listed.*dsa-data prepare"):
+        pictures.read([len(rest)])
+
+
 def test_identities_are_numbered_in_ascending_order():
     assert number([40, 7, 40, 11]).tolist() == [2, 0, 2, 1]
 

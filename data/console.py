@@ -15,7 +15,7 @@ import click
 from tqdm import tqdm
 
 from .config import read_settings
-from .errors import DsaError
+from .errors import ConfigError, DsaError
 
 T = TypeVar("T")
 REMEDIES = {
@@ -24,6 +24,7 @@ REMEDIES = {
     errno.EACCES: "Permission denied. Change its permissions, or name another place.",
     errno.EROFS: "The file system is read-only. Name another place.",
     errno.EPERM: "Not permitted. Change its permissions, or name another place.",
+    errno.EFBIG: "The file grows too large. Raise the limit (ulimit -f) and run again; what was done is kept.",
 }
 
 
@@ -36,9 +37,10 @@ class Commands(click.Group):
         except DsaError as error:
             fail(str(error))
         except OSError as error:
-            if error.errno not in REMEDIES:
+            if error.errno in (None, errno.EPIPE):  # not a file's; click knows what to do with a reader that has gone
                 raise
-            fail(f"{error.filename or 'Writing'}: {REMEDIES[error.errno]}")
+            remedy = REMEDIES.get(error.errno, f"{error.strerror}. Name another place.")
+            fail(f"{error.filename2 or error.filename or 'Writing'}: {remedy}")
 
 
 def fail(message: str) -> None:
@@ -78,6 +80,17 @@ def with_settings(
         return joined
 
     return decorate
+
+
+def jobs(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option --jobs, how many work at a time; negative numbers count as joblib's do."""
+    return click.option("--jobs", default=1, show_default=True, callback=_somebody, help=text)
+
+
+def _somebody(context: click.Context, option: click.Parameter, count: int) -> int:
+    if count == 0:
+        raise ConfigError("--jobs 0: nobody would work. Say how many, or -1 for every core.")
+    return count
 
 
 def progress(items: Iterable[T], total: int, what: str, unit: str = "pictures", each: int = 1) -> Iterator[T]:

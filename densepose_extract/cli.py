@@ -64,9 +64,7 @@ work_options = options(
     manifest_option,
     root_option,
     click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/iuv.h5]"),
-    click.option(
-        "--jobs", default=1, show_default=True, help="Processes that read maps, or threads that read pictures."
-    ),
+    console.jobs("Processes that read maps, or threads that read pictures; -1 for every core."),
     click.option("--overwrite", is_flag=True, help="Replace a store of other settings, mend a damaged one."),
     click.option("--skip-broken", is_flag=True, help="Go on where a picture cannot be read, and note why."),
 )

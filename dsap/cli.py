@@ -38,7 +38,7 @@ def main() -> None:
 @main.command()
 @console.with_settings()
 @SPLITS
-@click.option("--jobs", default=1, show_default=True, help="Worker processes; -1 for every core.")
+@console.jobs("Worker processes; -1 for every core.")
 @click.option("--backend", default=BACKENDS[0], show_default=True, help=f"joblib's: {', '.join(BACKENDS)}.")
 @click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the address of the Dask scheduler.")
 @MANIFEST

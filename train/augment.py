@@ -10,15 +10,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from data.config import config
-from data.store import CHARTS
 from dsa_reid.preprocessing import Preprocessing
-from dsap.mirror import PARTNER, texel_permutation
+from dsap.config import Parts
+from dsap.mirror import texel_permutation
 
 from .dataset import Batch
 
@@ -131,18 +130,14 @@ def erase(images: torch.Tensor, draws: Draws) -> torch.Tensor:
     return images.masked_fill(inside[:, None], 0)
 
 
-def mirror_table(parts: str, size: int) -> torch.Tensor:
+def mirror_table(parts: Parts, size: int) -> torch.Tensor:
     """Return which texel takes each one's place in a flipped picture: int64 (24·S·S), over (24, S, S).
 
     Args:
-        parts: of `dsap.config.WarpConfig`. Coarse ones are pieces of the picture itself: besides changing places with
-            their partners they are flipped as it is.
+        parts: of `dsap.config.WarpConfig`.
         size: S.
     """
-    if parts == "coarse":
-        number = np.arange(CHARTS * size * size).reshape(CHARTS, size, size)
-        return torch.from_numpy(number[PARTNER[1:] - 1, :, ::-1].ravel())
-    return torch.from_numpy(texel_permutation(size).copy())
+    return torch.from_numpy(texel_permutation(size, parts).copy())
 
 
 def mirrored(

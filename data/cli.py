@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
-from . import console, records, sets
+from . import check as checks
+from . import console, sets
 from .config import Settings
+from .errors import DatasetError
 from .images import write_png
+from .listing import PROTOCOLS, list_dataset
 from .sets.synthetic import synthesise
 from .sheet import identity_sheet
 from .shots import SynthConfig
@@ -24,13 +27,14 @@ def list_() -> None:
     """Print the datasets, where each is expected, and whether it is there."""
     for name, dataset in sets.SETS.items():
         root = sets.dataset_root(name)
-        click.echo(f"{name:12} {root} {'(there)' if root.is_dir() else '(missing)'}  {dataset.title}. {dataset.source}")
+        click.echo(f"{name:26}{root} {'(there)' if root.is_dir() else '(missing)'}  {dataset.title}. {dataset.source}")
+    click.echo(f"\nYour own: {sets.parent()}/<name>, as docs/datasets.md says. Several at once: market1501+msmt17.")
 
 
 @main.command()
 @console.with_settings(default="synthetic")
 @click.option("--out", type=click.Path(path_type=Path), help="The manifest. [artifacts/<dataset>/manifest.csv]")
-@click.option("--jobs", default=1, show_default=True, help="Worker processes.")
+@console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Draw the synthetic dataset anew if its settings changed.")
 def prepare(
     settings: Settings,
@@ -41,17 +45,21 @@ def prepare(
     """List every picture of a dataset in its manifest; the synthetic dataset is drawn first."""
     if settings.dataset == "synthetic":
         draw(settings, jobs, overwrite)
-    root = sets.dataset_root(settings.dataset)
-    found = records.index(root, sets.scan(settings.dataset), jobs)
-    path = records.write_manifest(found, out or console.artifacts(settings.dataset) / "manifest.csv")
-    click.echo(f"{path}: {len(found)} pictures of {root}")
-    for line in counts(found):
+    path = out or console.artifacts(settings.dataset) / "manifest.csv"
+    found = list_dataset(settings.dataset, path, jobs)
+    click.echo(f"{path}: {len(found)} pictures of {sets.dataset_root(settings.dataset)}")
+    for line in checks.table(found):
         click.echo(line)
+    for protocol in sorted((path.parent / PROTOCOLS).glob("*.csv")):
+        click.echo(protocol)
+    for note in (*checks.differences(found, sets.dataset(settings.dataset)), checks.unmatched(found)):
+        if note:
+            click.echo(f"note: {note}", err=True)
 
 
 @main.command()
 @console.with_settings(default="synthetic")
-@click.option("--jobs", default=1, show_default=True, help="Worker processes.")
+@console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was drawn with other settings.")
 def synth(
     settings: Settings,
@@ -86,15 +94,23 @@ def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
 @click.option("--dataset", required=True, help="Name of the dataset.")
 def stats(dataset: str) -> None:
     """Print pictures, identities and cameras of each split."""
-    for line in counts(sets.scan(dataset)):
+    for line in checks.table(sets.scan(dataset)):
         click.echo(line)
 
 
-def counts(entries: list[records.Entry] | list[records.Record]) -> list[str]:
-    """Return lines of a table: pictures, identities (distractors left out) and cameras of each split."""
-    lines = [f"{'split':10}{'pictures':>10}{'identities':>12}{'cameras':>9}"]
-    for split in dict.fromkeys(entry.split for entry in entries):
-        part = [entry for entry in entries if entry.split == split]
-        pids = {entry.pid for entry in part} - {0}
-        lines.append(f"{split:10}{len(part):10}{len(pids):12}{len({entry.camid for entry in part}):9}")
-    return lines
+@main.command()
+@click.option("--dataset", required=True, help="Name of the dataset.")
+def check(dataset: str) -> None:
+    """Compare a dataset with its published counts; say what is missing and how to get it."""
+    known, root = sets.dataset(dataset), sets.dataset_root(dataset)
+    entries = sets.scan(dataset)
+    for line in checks.table(entries, known):
+        click.echo(line)
+    faults = checks.differences(entries, known)
+    if faults:
+        raise DatasetError(f"{root} is not the {known.title} that was published: {'; '.join(faults)}. {known.source}")
+    without = checks.unmatched(entries)
+    if without:
+        raise DatasetError(f"{root}: {without}")
+    compared = "as published" if known.published else "nothing was published to compare it with"
+    click.echo(f"{root}: {known.title}, {compared}")

@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 from ..config import nearest
 from ..errors import DatasetError
 from ..records import Entry
-from . import market1501
+from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, msmt17, table
+from .dataset import Dataset
 
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A dataset: how to list its pictures, and how to come by it."""
-
-    scan: Callable[[Path], list[Entry]]
-    title: str
-    source: str
-
-
-SETS = {
-    "market1501": Dataset(
-        market1501.scan,
-        "Market-1501",
-        "Download Market-1501-v15.09.15.zip from its authors and unpack it there.",
-    ),
-    "synthetic": Dataset(market1501.scan, "people drawn by this project", "Draw it: dsa-data synth."),
+SYNTHETIC = Dataset(market1501.scan, "people drawn by this project", "Draw it: dsa-data synth.", "synthetic")
+SETS: dict[str, Dataset] = {
+    **market1501.SETS,
+    **dukemtmcreid.SETS,
+    **cuhk03.SETS,
+    **cuhk03_np.SETS,
+    **cuhk01.SETS,
+    **msmt17.SETS,
+    "synthetic": SYNTHETIC,
 }
+OWN_NAME = re.compile(r"[\w][\w.-]*")
+
+
+def parent() -> Path:
+    """Return the folder that holds all datasets: datasets, or $DSA_DATASETS."""
+    return Path(os.environ.get("DSA_DATASETS", "datasets"))
 
 
 def dataset(name: str) -> Dataset:
-    """Return the dataset called `name`. Raises DatasetError with the nearest known name."""
-    if name not in SETS:
-        raise DatasetError(f"No dataset is called {name!r}.{nearest(name, SETS)}")
-    return SETS[name]
+    """Return the dataset called `name`: a known one, several joined by "+", or a folder of people's own.
+
+    Raises:
+        DatasetError: with the nearest known name if there is none, or if it is in no known form.
+    """
+    if name in SETS:
+        return SETS[name]
+    if joined.SIGN in name:
+        return _joined(joined.check_distinct(name, list(SETS)))
+    folder = parent() / name
+    if OWN_NAME.fullmatch(name) and folder.is_dir():
+        return table.own(name, folder)
+    raise DatasetError(
+        f"No dataset is called {name!r}.{nearest(name, SETS)} Your own pictures go into {parent()}/<name> "
+        "(docs/datasets.md)."
+    )
 
 
 def dataset_root(name: str) -> Path:
-    """Return the folder of a dataset: datasets/<name>, under $DSA_DATASETS if that is set."""
-    dataset(name)
-    return Path(os.environ.get("DSA_DATASETS", "datasets")) / name
+    """Return the folder of a dataset, datasets/<its folder>, under $DSA_DATASETS if that is set."""
+    return parent() / dataset(name).folder
 
 
 def scan(name: str, root: Path | None = None) -> list[Entry]:
     """List a dataset's pictures. Raises DatasetError if its folder is missing or not as it should be."""
-    place = root or dataset_root(name)
+    return _listed(dataset(name), root or dataset_root(name))
+
+
+def _listed(found: Dataset, place: Path) -> list[Entry]:
     if not place.is_dir():
-        raise DatasetError(f"{place} is missing. {dataset(name).source} ($DSA_DATASETS names another parent folder.)")
-    return dataset(name).scan(place)
+        raise DatasetError(f"{place} is missing. {found.source} ($DSA_DATASETS names another parent folder.)")
+    return found.scan(place)
+
+
+def _joined(names: list[str]) -> Dataset:
+    parts = [dataset(name) for name in names]
+
+    def scan_all(root: Path) -> list[Entry]:
+        return joined.join([(part.folder, _listed(part, root / part.folder)) for part in parts])
+
+    title = f"trained on {', '.join(names)}, tested on {names[0]}"
+    return Dataset(scan_all, title, " ".join(part.source for part in parts), ".", gallery=parts[0].gallery)

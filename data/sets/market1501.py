@@ -1,7 +1,8 @@
-"""Market-1501 (Zheng et al., ICCV 2015), and whatever lies in its layout.
+"""Market-1501 (Zheng et al., ICCV 2015), version 15.09.15, and whatever lies in its layout.
 
 `bounding_box_train/`, `query/`, `bounding_box_test/` hold pictures named PPPP_cCsS_FFFFFF_NN.jpg: identity, camera,
-sequence, frame, box. Identity -1 is junk and dropped, 0000 a distractor and kept in the gallery.
+sequence, frame, box. Identity -1 is junk and dropped, 0000 a distractor and kept in the gallery. `gt_bbox/` holds all
+hand-drawn boxes of every identity, of which multi-queries are made.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import re
 from pathlib import Path
 
 from ..errors import DatasetError
-from ..images import is_picture
 from ..records import Entry
+from .dataset import Dataset, published
+from .layout import JUNK, check_disjoint, need, pictures
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+BOXES, MULTIQUERY = "gt_bbox", "multiquery"
 NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camid>\d+)[s_]")
-JUNK = -1
 
 
 def scan(root: Path) -> list[Entry]:
@@ -25,34 +27,47 @@ def scan(root: Path) -> list[Entry]:
         DatasetError: for a folder that is missing or empty, a picture whose name tells no identity and camera, or
             an identity that is in training and in test.
     """
+    layout = f"{root} should hold {', '.join(FOLDERS.values())}, as Market-1501 is laid out."
+    need(root, list(FOLDERS.values()), layout)
     entries = []
     for split, folder in FOLDERS.items():
-        found = [_entry(path, split, folder) for path in _pictures(root / folder)]
-        found = [entry for entry in found if entry.pid != JUNK]
+        found = _entries(root, folder, split)
         if not found:
-            raise DatasetError(f"{root / folder} holds no picture for the split {split!r}. {_remedy(root)}")
+            raise DatasetError(f"{root / folder} holds no picture for the split {split!r}. {layout}")
         entries += found
-    trained = {entry.pid for entry in entries if entry.split == "train"}
-    shared = sorted(trained & {entry.pid for entry in entries if entry.split != "train"})
-    if shared:
-        raise DatasetError(
-            f"{root}: {len(shared)} identities are in training and in test, first {shared[0]}. Separate them."
-        )
+    check_disjoint(entries, root)
     return entries
 
 
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is missing. {_remedy(folder.parent)}")
-    return sorted(path for path in folder.iterdir() if is_picture(path))
+def multiquery(root: Path) -> dict[str, list[Entry]]:
+    """List the pictures in `gt_bbox` of each query's identity in its camera; nothing where there is no such folder."""
+    if not (root / BOXES).is_dir():
+        return {}
+    asked = {(entry.pid, entry.camid) for entry in _entries(root, FOLDERS["query"], "query")}
+    boxes = _entries(root, BOXES, MULTIQUERY)
+    return {MULTIQUERY: [entry for entry in boxes if (entry.pid, entry.camid) in asked]}
 
 
-def _entry(path: Path, split: str, folder: str) -> Entry:
-    match = NAME.match(path.name)
+def _entries(root: Path, folder: str, split: str) -> list[Entry]:
+    found = [_entry(root, key, split) for key in pictures(root / folder, root)]
+    return [entry for entry in found if entry.pid != JUNK]
+
+
+def _entry(root: Path, key: str, split: str) -> Entry:
+    match = NAME.match(Path(key).name)
     if not match:
-        raise DatasetError(f"{path}: expected a name like 0002_c1s1_000451_03.jpg. Rename it or take it out.")
-    return Entry(f"{folder}/{path.name}", split, int(match["pid"]), int(match["camid"]))
+        raise DatasetError(f"{root / key}: expected a name like 0002_c1s1_000451_03.jpg. Rename it or take it out.")
+    return Entry(key, split, int(match["pid"]), int(match["camid"]))
 
 
-def _remedy(root: Path) -> str:
-    return f"{root} should hold {', '.join(FOLDERS.values())}, as Market-1501 is laid out."
+SETS = {
+    "market1501": Dataset(
+        scan,
+        "Market-1501",
+        "Download Market-1501-v15.09.15.zip from its authors and unpack what is in it there.",
+        "market1501",
+        published((12936, 751), (3368, 750), (15913, 750)),
+        cameras=6,
+        more=multiquery,
+    )
+}

@@ -1,0 +1,20 @@
+"""CUHK03 under the new protocol, ready made: `labeled/` and `detected/`, each in Market-1501's layout."""
+
+from __future__ import annotations
+
+from . import market1501
+from .cuhk03 import COUNTS
+from .dataset import Dataset
+
+SETS = {
+    f"cuhk03-np-{boxes}": Dataset(
+        market1501.scan,
+        f"CUHK03, {boxes} boxes, new protocol, in Market-1501's layout",
+        "Download cuhk03-np.zip (Zhong et al., person-re-ranking) and unpack it so that labeled/ and detected/ lie in "
+        "cuhk03-np/; or take the authors' own file: cuhk03-" + boxes + ".",
+        f"cuhk03-np/{boxes}",
+        COUNTS[boxes],
+        cameras=2,
+    )
+    for boxes in ("labeled", "detected")
+}

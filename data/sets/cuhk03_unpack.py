@@ -1,0 +1,136 @@
+"""CUHK03's pictures out of `cuhk-03.mat`, once, into PNG files that every stage can read.
+
+The file is MATLAB 7.3, HDF5 inside: `labeled` and `detected` are five cells, one a pair of cameras, each a table of
+cells with a row a person and ten columns a picture: 1-5 of the first camera, 6-10 of the second, empty where there are
+fewer. MATLAB stores arrays transposed. Pictures are named PAIR_PERSON_CAMERA_NUMBER.png, as in the new protocol's
+lists. `testsets` holds the classic protocol's twenty lists of (pair, person); they are kept beside the pictures, so
+that the file may go once it is unpacked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import h5py
+import numpy as np
+
+from ..console import progress
+from ..errors import BusyError, DatasetError
+from ..images import write_png
+from ..whole import whole
+
+MAT, NOTE = "cuhk-03.mat", "unpacked.json"
+SOURCE = "Ask its authors for cuhk03_release.zip (Chinese University of Hong Kong) and put its cuhk-03.mat there."
+PER_CAMERA = 5
+
+Cell = tuple[str, h5py.Reference]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unpacked:
+    """The pictures of one kind of boxes.
+
+    Attributes:
+        folder: name of the folder below the dataset's.
+        names: the pictures in it, sorted.
+        testsets: of each classic split, the persons that are tested, as (pair, person), from 1.
+    """
+
+    folder: str
+    names: list[str]
+    testsets: list[list[tuple[int, int]]]
+
+
+def unpack(root: Path, boxes: str) -> Unpacked:
+    """Write the pictures of `boxes` ("labeled" or "detected") below `root`, where they are not there yet; list them.
+
+    Killed, it goes on where it was: a picture is written whole or not at all, and the note of all of them last.
+
+    Raises:
+        DatasetError: if the file is missing, cut short, or not CUHK03's.
+        BusyError: if another process is unpacking it.
+    """
+    folder = root / f"images_{boxes}"
+    note = _read_note(folder / NOTE)
+    if note is None:
+        with _locked(folder):
+            _write(root / MAT, boxes, folder)
+        note = _read_note(folder / NOTE)
+        assert note is not None, "it was written a moment ago"
+    missing = [name for name in note.names if not (folder / name).exists()]
+    if missing:
+        raise DatasetError(
+            f"{folder} lacks {len(missing)} of its {len(note.names)} pictures, first {missing[0]}. "
+            f"Delete {folder / NOTE} and run again; what is there is kept."
+        )
+    return note
+
+
+def _write(mat: Path, boxes: str, folder: Path) -> None:
+    if not mat.is_file():
+        raise DatasetError(f"{mat} is missing. {SOURCE}")
+    click.echo(f"{folder}: unpacking the {boxes} pictures of {mat}, once", err=True)
+    try:
+        with h5py.File(mat, "r") as file:
+            cells = list(_cells(file, boxes))
+            names = []
+            for name, cell in progress(cells, len(cells), "unpacking", unit="cells"):
+                if _save(file, cell, folder / name):
+                    names.append(name)
+            testsets = [file[cell][()].T.astype(int).tolist() for cell in file["testsets"][0]]
+    except (OSError, KeyError, ValueError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno:  # a full disk, permissions: not the file's fault
+            raise
+        raise DatasetError(
+            f"{mat} cannot be read as CUHK03's ({error}): it is cut short or another file. Copy it again. {SOURCE}"
+        ) from None
+    if not names:
+        raise DatasetError(f"{mat} holds no {boxes} picture. {SOURCE}")
+    with whole(folder / NOTE) as part:
+        part.write_text(json.dumps({"names": sorted(names), "testsets": testsets}) + "\n", encoding="utf-8")
+
+
+def _cells(file: h5py.File, boxes: str) -> Iterator[Cell]:
+    """Yield every picture's name and place, pair by pair, person by person."""
+    for pair, table in enumerate(file[boxes][0], start=1):
+        persons = file[table][()].T  # (persons, 10) references
+        for person, row in enumerate(persons, start=1):
+            for number, cell in enumerate(row, start=1):
+                camera = 1 if number <= PER_CAMERA else 2
+                yield f"{pair}_{person:03}_{camera}_{number:02}.png", cell
+
+
+def _save(file: h5py.File, cell: h5py.Reference, path: Path) -> bool:
+    """Write a cell's picture unless it is there; tell whether the cell has one."""
+    stored = file[cell]
+    if stored.ndim != 3:  # an empty cell is two numbers, its size
+        return False
+    if not path.exists():
+        write_png(path, np.ascontiguousarray(stored[()].T, dtype=np.uint8))  # (3, W, H) -> (H, W, 3) RGB
+    return True
+
+
+def _read_note(path: Path) -> Unpacked | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    tested = [[(pair, person) for pair, person in testset] for testset in found["testsets"]]
+    return Unpacked(path.parent.name, found["names"], tested)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"Another process is unpacking {folder} now. Wait for it, or stop it.") from None
+        yield

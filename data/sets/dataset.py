@@ -1,0 +1,49 @@
+"""What is known of a dataset: how to list its pictures, how to come by it, what its authors counted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from ..records import Entry
+
+Scan = Callable[[Path], list[Entry]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Pictures and identities of a split, as published; distractors are no identity."""
+
+    pictures: int
+    identities: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset under one of its protocols.
+
+    Attributes:
+        scan: lists the pictures of the manifest below the dataset's folder.
+        source: how to come by it, a sentence.
+        folder: where it lies, under the parent of all datasets.
+        published: the counts of each split; empty where nothing was published.
+        cameras: how many there are, over all splits.
+        gallery: "single-shot" if the protocol draws one gallery picture of each identity, several times over.
+        more: lists further protocols by name, each a manifest of its own (docs/formats.md, Protocols).
+    """
+
+    scan: Scan
+    title: str
+    source: str
+    folder: str
+    published: Mapping[str, Count] = dataclasses.field(default_factory=dict)
+    cameras: int | None = None
+    gallery: Literal["whole", "single-shot"] = "whole"
+    more: Callable[[Path], dict[str, list[Entry]]] | None = None
+
+
+def published(train: tuple[int, int], query: tuple[int, int], gallery: tuple[int, int]) -> dict[str, Count]:
+    """Return the counts of the three splits, each given as (pictures, identities)."""
+    return {"train": Count(*train), "query": Count(*query), "gallery": Count(*gallery)}

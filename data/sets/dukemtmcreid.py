@@ -1,0 +1,20 @@
+"""DukeMTMC-reID (Ristani et al., 2016; Zheng et al., ICCV 2017): Market-1501's layout, names like 0001_c2_f0046182.jpg.
+
+The gallery's 408 identities that only one camera saw are its distractors, with numbers of their own.
+"""
+
+from __future__ import annotations
+
+from . import market1501
+from .dataset import Dataset, published
+
+SETS = {
+    "dukemtmcreid": Dataset(
+        market1501.scan,
+        "DukeMTMC-reID",
+        "Its authors withdrew it in 2019; whoever holds DukeMTMC-reID.zip unpacks what is in it there.",
+        "dukemtmcreid",
+        published((16522, 702), (2228, 702), (17661, 1110)),
+        cameras=8,
+    )
+}

@@ -1,7 +1,8 @@
-"""The main full-image stream (MF) of section 3.2: a ResNet trunk, one global head and eight local heads."""
+"""The main full-image stream (MF) of section 3.2: a trunk, one global head and eight local heads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,14 +11,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from .errors import ModelError
+from .pooling import GeneralisedMean, average
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
+from .timm_trunk import TIMM, TimmTrunk
 
 REGIONS = 8  # local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
 DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet50_ibn": (Bottleneck, (3, 4, 6, 3)),
 }
+HEAD_OF_TIMM: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on whatever trunk
 
 
 @dataclass(frozen=True)
@@ -25,23 +30,37 @@ class MainStreamConfig:
     """The main stream's shape; the defaults are the paper's.
 
     Attributes:
+        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), or "timm/" and the
+            name of a timm model that gives a map at stride 16.
         width: multiplies every channel count; a multiple of 1/8.
         local_input: what a local head sees of F: its own eighth of the channels, or all of them.
         heads: which of the heads there are.
+        pooling: "average", or "gem", the generalised mean with a learnt power.
+        neck: "bn" puts a batch norm without bias between a feature and what compares or classifies it (BNNeck, Luo et
+            al. 2019); triplets and fusion see the feature before it.
+        size: height and width of the pictures that a timm trunk with places of its own (ViT, Swin) is built for.
 
     Raises ModelError for a value that does not hold.
     """
 
-    trunk: Literal["resnet50", "resnet18"] = "resnet50"
+    trunk: str = "resnet50"
     width: float = 1.0
     local_input: Literal["slice", "full"] = "slice"
     heads: Literal["both", "global", "local"] = "both"
+    pooling: Literal["average", "gem"] = "average"
+    neck: Literal["none", "bn"] = "none"
+    size: tuple[int, int] = (256, 128)
 
     def __post_init__(self) -> None:
         """Check the values: they may come from a file."""
-        _one_of("trunk", self.trunk, tuple(DEPTHS))
+        if self.trunk.startswith(TIMM):
+            _one_of("width", self.width, (1.0,))
+        else:
+            _one_of("trunk", self.trunk, (*DEPTHS, f"{TIMM}NAME"))
         _one_of("local_input", self.local_input, ("slice", "full"))
         _one_of("heads", self.heads, ("both", "global", "local"))
+        _one_of("pooling", self.pooling, ("average", "gem"))
+        _one_of("neck", self.neck, ("none", "bn"))
         if not (self.width > 0 and (STEM * self.width) % REGIONS == 0):
             raise ModelError(
                 f"width = {self.width!r} does not hold: conv1's {STEM} × width channels must divide by "
@@ -49,7 +68,7 @@ class MainStreamConfig:
             )
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         raise ModelError(f"{name} = {value!r} does not hold: expected {' or '.join(map(repr, known))}.")
 
@@ -64,14 +83,14 @@ class Features(NamedTuple):
 class Trunk(nn.Module):
     """ResNet's conv1 to conv4_x under torchvision's names: pictures to F at stride 16."""
 
-    def __init__(self, block: Block, depths: tuple[int, ...], stem: int) -> None:
+    def __init__(self, block: Block, depths: tuple[int, ...], stem: int, ibn: bool = False) -> None:
         super().__init__()
         out = block.expansion
         self.conv1 = conv(3, stem, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(stem)
-        self.layer1 = stage(block, stem, stem, depths[0])
-        self.layer2 = stage(block, stem * out, 2 * stem, depths[1], stride=2)
-        self.layer3 = stage(block, 2 * stem * out, 4 * stem, depths[2], stride=2)
+        self.layer1 = stage(block, stem, stem, depths[0], ibn=ibn)
+        self.layer2 = stage(block, stem * out, 2 * stem, depths[1], stride=2, ibn=ibn)
+        self.layer3 = stage(block, 2 * stem * out, 4 * stem, depths[2], stride=2, ibn=ibn)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised pictures (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
@@ -91,34 +110,79 @@ class MainStream(nn.Module):
         feature_width: G, the dimensions of the global feature, and of the eight local ones together.
     """
 
+    trunk: Trunk | TimmTrunk
+
     def __init__(self, config: MainStreamConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or MainStreamConfig()
-        block, depths = DEPTHS[config.trunk]
-        stem = int(STEM * config.width)
-        self.channels = 4 * stem * block.expansion
-        self.feature_width = 8 * stem * block.expansion
-        self.trunk = Trunk(block, depths[:3], stem)
+        if config.trunk.startswith(TIMM):
+            block, depth = HEAD_OF_TIMM
+            self.trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size)
+            self.channels, self.feature_width = self.trunk.channels, self.trunk.last_width
+            _check_divides(config.trunk, self.channels, self.feature_width, block)
+        else:
+            block, (*depths, depth) = DEPTHS[config.trunk]
+            stem = int(STEM * config.width)
+            self.channels = 4 * stem * block.expansion
+            self.feature_width = 8 * stem * block.expansion
+            self.trunk = Trunk(block, tuple(depths), stem, ibn=config.trunk.endswith("_ibn"))
+            initialise(self.trunk)
+        width = self.feature_width // block.expansion
         self.global_head: nn.Sequential | None = None
         self.local_head: nn.Sequential | None = None
         if config.heads != "local":
-            self.global_head = stage(block, self.channels, 8 * stem, depths[3])
+            self.global_head = stage(block, self.channels, width, depth)
+            initialise(self.global_head)
         if config.heads != "global":
             reading = REGIONS if config.local_input == "slice" else 1
-            self.local_head = stage(block, self.channels, 8 * stem, depths[3], groups=REGIONS, input_groups=reading)
-        initialise(self)
+            self.local_head = stage(block, self.channels, width, depth, groups=REGIONS, input_groups=reading)
+            initialise(self.local_head)
+        self.pool = GeneralisedMean() if config.pooling == "gem" else None
+        self.necks = nn.ModuleDict()
+        if config.neck == "bn":
+            heads = ("global", "local") if config.heads == "both" else (config.heads,)
+            self.necks.update({head: neck(self.feature_width) for head in heads})
 
     def forward(self, images: torch.Tensor) -> Features:
-        """Map normalised pictures, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8)."""
-        return pooled(self.trunk(images), self.global_head, self.local_head)
+        """Map normalised pictures, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared."""
+        return self.after_necks(self.features(images))
+
+    def features(self, images: torch.Tensor) -> Features:
+        """Map normalised pictures to f_G and f_L as the guide's d_G and d_L are added to them: before any neck."""
+        return pooled(self.trunk(images), self.global_head, self.local_head, self.pool or average)
+
+    def after_necks(self, f: Features) -> Features:
+        """Pass features through their necks; where there are none they stay as they are."""
+        if not self.necks:
+            return f
+        whole = None if f.global_ is None else self.necks["global"](f.global_)
+        parts = None if f.local is None else self.necks["local"](f.local.flatten(1)).view_as(f.local)
+        return Features(whole, parts)
 
 
-def pooled(maps: torch.Tensor, global_head: nn.Module | None, local_head: nn.Module | None) -> Features:
-    """Apply the heads that there are to maps (B, C, h, w) and average over place, in float32 or better."""
-    whole = None if global_head is None else _average(global_head(maps))  # (B, G)
-    parts = None if local_head is None else _average(local_head(maps)).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
+def neck(width: int) -> nn.BatchNorm1d:
+    """Return a BNNeck (Luo et al. 2019, section 3.5): batch norm whose bias stays 0."""
+    norm = nn.BatchNorm1d(width)
+    norm.bias.requires_grad_(False)
+    return norm
+
+
+def pooled(
+    maps: torch.Tensor,
+    global_head: nn.Module | None,
+    local_head: nn.Module | None,
+    pool: Callable[[torch.Tensor], torch.Tensor] = average,
+) -> Features:
+    """Apply the heads that there are to maps (B, C, h, w) and pool over place, in float32 or better."""
+    whole = None if global_head is None else pool(global_head(maps))  # (B, G)
+    parts = None if local_head is None else pool(local_head(maps)).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
     return Features(whole, parts)
 
 
-def _average(maps: torch.Tensor) -> torch.Tensor:
-    return maps.mean((2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
+def _check_divides(trunk: str, channels: int, width: int, block: Block) -> None:
+    """Raise ModelError unless a trunk's channels can be shared out among local heads and the guide's branches."""
+    if channels % (4 * REGIONS) or width % (block.expansion * REGIONS):
+        raise ModelError(
+            f"{trunk} has {channels} channels at stride 16 and {width} in its last stage; both must divide by "
+            f"{4 * REGIONS}, for the guide's first layers have c_A / {4 * REGIONS}. Choose another trunk."
+        )

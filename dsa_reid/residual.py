@@ -33,6 +33,24 @@ class _Residual(nn.Module):
         return x if self.downsample is None else self.downsample(x)
 
 
+class InstanceBatchNorm(nn.Module):
+    """IBN-a (Pan et al. 2018, figure 3): instance norm for the first half of the channels, batch norm for the rest.
+
+    Layer names are those of the authors' published weights.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.instances = channels // 2
+        self.IN = nn.InstanceNorm2d(self.instances, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.instances)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise (B, channels, h, w)."""
+        instance, batch = x.split([self.instances, x.shape[1] - self.instances], dim=1)
+        return torch.cat([self.IN(instance.contiguous()), self.BN(batch.contiguous())], dim=1)
+
+
 class BasicBlock(_Residual):
     """ResNet-18's block: 3×3, 3×3, add (He et al. 2016, figure 5).
 
@@ -41,17 +59,24 @@ class BasicBlock(_Residual):
         width: channels within, over all groups; `width * expansion` come out.
         groups: independent branches.
         input_groups: groups of the convolutions that read the input; 1 lets every branch read all of it.
+        ibn: instance norm for half of the first convolution's channels.
     """
 
     expansion = 1
 
     def __init__(
-        self, inputs: int, width: int, stride: int = 1, groups: int = 1, input_groups: int | None = None
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        groups: int = 1,
+        input_groups: int | None = None,
+        ibn: bool = False,
     ) -> None:
         super().__init__()
         reading = input_groups or groups
         self.conv1 = conv(inputs, width, 3, stride, reading)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = InstanceBatchNorm(width) if ibn else nn.BatchNorm2d(width)
         self.conv2 = conv(width, width, 3, 1, groups)
         self.bn2 = nn.BatchNorm2d(width)
         self._add_shortcut(inputs, width, stride, reading)
@@ -69,13 +94,19 @@ class Bottleneck(_Residual):
     expansion = 4
 
     def __init__(
-        self, inputs: int, width: int, stride: int = 1, groups: int = 1, input_groups: int | None = None
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        groups: int = 1,
+        input_groups: int | None = None,
+        ibn: bool = False,
     ) -> None:
         super().__init__()
         reading = input_groups or groups
         outputs = width * self.expansion
         self.conv1 = conv(inputs, width, 1, 1, reading)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = InstanceBatchNorm(width) if ibn else nn.BatchNorm2d(width)
         self.conv2 = conv(width, width, 3, stride, groups)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = conv(width, outputs, 1, 1, groups)
@@ -101,10 +132,11 @@ def stage(
     stride: int = 1,
     groups: int = 1,
     input_groups: int | None = None,
+    ibn: bool = False,
 ) -> nn.Sequential:
     """Return `depth` blocks in a row, the stride (and `input_groups`) in the first."""
-    first = block(inputs, width, stride, groups, input_groups)
-    rest = [block(width * block.expansion, width, groups=groups) for _ in range(depth - 1)]
+    first = block(inputs, width, stride, groups, input_groups, ibn)
+    rest = [block(width * block.expansion, width, groups=groups, ibn=ibn) for _ in range(depth - 1)]
     return nn.Sequential(first, *rest)
 
 

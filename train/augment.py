@@ -8,6 +8,7 @@ draw, and no step of it is Python for each picture.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -20,6 +21,7 @@ from dsap.config import Parts
 from dsap.mirror import texel_permutation
 
 from .dataset import Batch
+from .jitter import jitter
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 TRIES = 20  # boxes to erase drawn for a picture, of which the first that fits is taken
@@ -35,6 +37,8 @@ class AugmentConfig:
         erase: probability of random erasing, which leaves the DSAP.
         erase_area: least and greatest share of the picture, drawn evenly.
         erase_aspect: least and greatest height / width, drawn evenly.
+        jitter: how far brightness, contrast and saturation stray from 1, drawn evenly, picture and DSAP alike (after
+            Krizhevsky et al. 2012; the factors and their order are torchvision's ColorJitter's); 0 for none.
     """
 
     pad: NonNegativeInt = 10
@@ -42,6 +46,7 @@ class AugmentConfig:
     erase: Fraction = 0.5
     erase_area: tuple[Fraction, Fraction] = (0.02, 0.4)
     erase_aspect: tuple[PositiveFloat, PositiveFloat] = (0.3, 3.3)
+    jitter: tuple[Fraction, Fraction, Fraction] = (0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,22 +57,36 @@ class Draws:
         flip: bool (B,).
         crop: int64 (B, 2), top and left of the crop within the padded picture.
         erased: int64 (B, 4), top, left, bottom, right of the box to erase, end excluded; empty where there is none.
+        colours: float32 (B, 3), factors of brightness, contrast and saturation; None to leave them.
     """
 
     flip: torch.Tensor
     crop: torch.Tensor
     erased: torch.Tensor
+    colours: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Draws:
         """Return the same draws on another device."""
-        return Draws(self.flip.to(device), self.crop.to(device), self.erased.to(device))
+        return self._map(lambda drawn: drawn.to(device))
+
+    def of(self, pictures: slice) -> Draws:
+        """Return the draws of some of the pictures."""
+        return self._map(lambda drawn: drawn[pictures])
+
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Draws:
+        colours = None if self.colours is None else change(self.colours)
+        return Draws(change(self.flip), change(self.crop), change(self.erased), colours)
 
 
 def draw(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> Draws:
     """Draw the augmentation of B pictures of H×W pixels from a CPU generator."""
     flip = torch.rand(B, generator=generator) < config.flip
     crop = torch.randint(0, 2 * config.pad + 1, (B, 2), generator=generator)
-    return Draws(flip, crop, _boxes(B, H, W, config, generator))
+    boxes = _boxes(B, H, W, config, generator)
+    if not any(config.jitter):
+        return Draws(flip, crop, boxes)
+    stray = 2 * torch.rand(B, 3, generator=generator) - 1
+    return Draws(flip, crop, boxes, 1 + stray * torch.tensor(config.jitter))
 
 
 def _boxes(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
@@ -104,6 +123,8 @@ def augment(
     Returns:
         Normalised pictures, float32 (B, 3, H, W), and part pictures, float32 (B, 24, 3, S, S).
     """
+    if draws.colours is not None:
+        batch = jitter(batch, draws.colours)
     images = erase(preprocessing.normalise(move(batch.images, draws, pad)), draws)
     if batch.texels is None or batch.valid is None:
         return images, None

@@ -12,11 +12,12 @@ from .augment import AugmentConfig
 from .losses import LossConfig
 from .network import NetworkConfig
 from .schedule import ScheduleConfig
+from .speed import SpeedConfig
 
 Match = Literal["main", "fused", "global", "local"]
 
 # What may differ when a run is gone on with: none of it changes what the steps so far have computed.
-FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard")
+FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard", "speed")
 
 
 @config
@@ -26,6 +27,13 @@ class TrainConfig:
     Attributes:
         height, width: what pictures are resized to, in pixels.
         identities, pictures: P and K of a batch.
+        accumulate: batches whose gradients are averaged for one step of the optimiser; batch norm and the triplets see
+            one batch at a time. What an epoch leaves over makes a smaller step.
+        freeze: epochs in which the trunk stays as it was loaded, statistics included, while the new layers learn (He et
+            al. 2020, FastReID, "backbone freezing").
+        ema: decay of a moving average of the weights, which is then measured and kept; 0 for none.
+        synchronised_norm: of several processes: batch norm over all of the batch instead of each one's share.
+        speed: how it is computed; may differ when a run is gone on with.
         evaluate_every: epochs between evaluations on query and gallery, for the log alone; 0 for none.
         save_every: epochs between checkpoints; the last epoch and an interrupted one are always saved.
         seed: of weights, batches and augmentation.
@@ -46,9 +54,14 @@ class TrainConfig:
     epochs: PositiveInt = 320
     weight_decay: NonNegativeFloat = 5e-4
     schedule: ScheduleConfig = ScheduleConfig()
+    accumulate: PositiveInt = 1
+    freeze: NonNegativeInt = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    synchronised_norm: bool = False
     augment: AugmentConfig = AugmentConfig()
     network: NetworkConfig = NetworkConfig()
     losses: LossConfig = LossConfig()
+    speed: SpeedConfig = SpeedConfig()
     evaluate_every: NonNegativeInt = 0
     save_every: PositiveInt = 1
     seed: NonNegativeInt = 0

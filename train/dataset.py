@@ -85,13 +85,18 @@ class Pictures:
         parts = CHARTS * self.store.size**2 * 4 if self.store else 0  # three colours and `valid`
         return len(self) * (self.preprocessing.height * self.preprocessing.width * 3 + parts)
 
-    def keep(self, limit: float, workers: int) -> bool:
-        """Read everything into memory if it takes no more than `limit` bytes; tell whether it does."""
+    def keep(self, limit: float, workers: int, device: torch.device | None = None) -> bool:
+        """Read everything into memory if it takes no more than `limit` bytes; tell whether it does.
+
+        Args:
+            device: whose memory; None for the machine's.
+        """
         if self.bytes > limit:
             return False
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
         read_in = progress(self._stream(chunks, workers), len(self), "Reading pictures", each=0)
-        self._memory = _fill(len(self), read_in)
+        whole = _fill(len(self), read_in)
+        self._memory = whole.to(device) if device else whole
         return True
 
     def batches(self, order: Sequence[Sequence[int]], workers: int, pin: bool = False) -> Iterator[Batch]:
@@ -101,12 +106,12 @@ class Pictures:
             pin: put them in page-locked memory, from which a GPU copies without waiting.
         """
         for batch in self._stream(order, workers):
-            yield batch.map(torch.Tensor.pin_memory) if pin else batch
+            yield batch.map(torch.Tensor.pin_memory) if pin and not batch.images.is_cuda else batch
 
     def read(self, places: Sequence[int]) -> Batch:
         """Return the pictures at `places` as one batch. Raises PictureError or StoreError naming the one at fault."""
         if self._memory is not None:
-            index = torch.as_tensor(list(places))
+            index = torch.as_tensor(list(places), device=self._memory.images.device)
             return self._memory.map(lambda tensor: tensor[index])
         images = torch.stack([self._picture(self.records[place]) for place in places])  # (B, H, W, 3)
         if self.store is None:

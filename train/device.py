@@ -13,10 +13,16 @@ import torch
 from data.errors import TrainingError
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" is the first GPU, else the CPU. Raises TrainingError."""
+def choose_device(name: str, local: int = 0) -> torch.device:
+    """Return the device called `name`; "auto" is a GPU, else the CPU. Raises TrainingError.
+
+    Args:
+        local: number of this process on its machine: which GPU it takes where none is named by number.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and local:
+        name = f"cuda:{local}"
     try:
         device = torch.device(name)
     except RuntimeError:

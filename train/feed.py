@@ -45,16 +45,20 @@ def epoch_order(data: TrainingSet, config: TrainConfig, epoch: int) -> torch.Ten
 
 
 def feed(
-    batch: Batch, data: TrainingSet, config: TrainConfig, epoch: int, step: int
+    batch: Batch, data: TrainingSet, config: TrainConfig, epoch: int, step: int, own: slice = slice(None)
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Augment a batch, on the device where it lies, by the draws of one step.
+
+    Args:
+        own: which pictures of the step's P·K those of `batch` are, where other processes have the rest.
 
     Returns:
         Normalised pictures, float32 (B, 3, H, W), and part pictures, float32 (B, 24, 3, S, S), or None.
     """
     device = batch.images.device
-    B, H, W, _ = batch.images.shape
-    draws = draw(B, H, W, config.augment, generator(config.seed, "augment", epoch, step)).to(device)
+    _, H, W, _ = batch.images.shape
+    B = config.identities * config.pictures
+    draws = draw(B, H, W, config.augment, generator(config.seed, "augment", epoch, step)).of(own).to(device)
     return augment(batch, draws, config.augment.pad, data.mirror.to(device), data.pictures.preprocessing)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import nn
 
 from dsa_reid.main_stream import REGIONS, Features, pooled
+from dsa_reid.pooling import GeneralisedMean, average
 from dsa_reid.residual import BasicBlock, initialise, stage
 
 from .branches import GroupedBranches, LoopBranches
@@ -16,11 +18,15 @@ from .branches import GroupedBranches, LoopBranches
 class GuideStream(nn.Module):
     """Part pictures to d_G and d_L, which have the shapes of the main stream's f_G and f_L.
 
+    Attributes:
+        run_branches: stands in for calling the branches, as one that keeps less for the backward pass; None for none.
+
     Args:
         channels: c_A, of the main stream's F; a branch has 1/8 of them after conv4_x.
         feature_width: G, the dimensions of d_G, and of the eight d_L together.
         heads: which of the heads there are, as in the main stream.
         branches: how the 24 branches are computed.
+        pooling: as the main stream's, so that features of one kind are added.
     """
 
     def __init__(
@@ -29,18 +35,22 @@ class GuideStream(nn.Module):
         feature_width: int,
         heads: Literal["both", "global", "local"] = "both",
         branches: Literal["grouped", "loop"] = "grouped",
+        pooling: Literal["average", "gem"] = "average",
     ) -> None:
         super().__init__()
         width = channels // REGIONS
         self.branches = GroupedBranches(width) if branches == "grouped" else LoopBranches(width)
+        self.run_branches: Callable[[torch.Tensor], torch.Tensor] | None = None
         self.global_head: nn.Sequential | None = None  # conv5_g
         self.local_head: nn.Sequential | None = None  # conv5_l
         if heads != "local":
             self.global_head = stage(BasicBlock, channels, feature_width, depth=2)
         if heads != "global":
             self.local_head = stage(BasicBlock, channels, feature_width, depth=2, groups=REGIONS)
+        self.pool = GeneralisedMean() if pooling == "gem" else None
         initialise(self)
 
     def forward(self, parts: torch.Tensor) -> Features:
         """Map normalised DSAP pictures, float (B, 24, 3, S, S), to d_G (B, G) and d_L (B, 8, G/8)."""
-        return pooled(self.branches(parts), self.global_head, self.local_head)
+        maps = (self.run_branches or self.branches)(parts)  # (B, c_A, S/4, S/4)
+        return pooled(maps, self.global_head, self.local_head, self.pool or average)

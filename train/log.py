@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -21,10 +21,16 @@ class Losses:
 
     Args:
         steps: float32 (steps, terms) of an epoch that is gone on with.
+        mean: over the processes of the run; each has the terms of its own share of a batch.
     """
 
-    def __init__(self, names: Sequence[str] = (), steps: torch.Tensor | None = None) -> None:
-        self.names = list(names)
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        steps: torch.Tensor | None = None,
+        mean: Callable[[torch.Tensor], torch.Tensor] = lambda terms: terms,
+    ) -> None:
+        self.names, self._mean = list(names), mean
         self._checked = [] if steps is None else list(steps)
         self._waiting: list[torch.Tensor] = []
 
@@ -39,7 +45,7 @@ class Losses:
         """Look at the steps not yet looked at. Raises TrainingError that names the first step and term not finite."""
         if not self._waiting:
             return
-        new = torch.stack(self._waiting).cpu()  # (steps, terms)
+        new = self._mean(torch.stack(self._waiting).cpu())  # (steps, terms)
         broken = (~new.isfinite()).nonzero().tolist()
         if broken:
             (row, column), *_ = broken
@@ -132,10 +138,11 @@ class Ticker:
     Args:
         done, total: steps of the whole run behind it, and in all.
         pictures: in a step.
+        quiet: print nothing; another process does.
     """
 
-    def __init__(self, done: int, total: int, pictures: int) -> None:
-        self.total, self.pictures, self.done = total, pictures, done
+    def __init__(self, done: int, total: int, pictures: int, quiet: bool = False) -> None:
+        self.total, self.pictures, self.done, self.quiet = total, pictures, done, quiet
         self._start = self._told = time.monotonic()
         self._first = done
 
@@ -147,6 +154,8 @@ class Ticker:
 
     def tell(self, where: str, loss: str) -> None:
         """Print a line."""
+        if self.quiet:
+            return
         self._told = time.monotonic()
         rate = (self.done - self._first) / max(self._told - self._start, 1e-9)
         left = _duration((self.total - self.done) / rate) if rate else "unknown"

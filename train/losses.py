@@ -6,9 +6,12 @@ whatever the network ran in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from data.config import config
 
@@ -25,6 +28,8 @@ class LossConfig:
         triplet: on z_G and z_L; without a guide on f_G and f_L.
         margin: of the triplet loss, in units of the unnormalised features' Euclidean distance.
         smoothing: of the labels, in every identity term.
+        metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
+        circle_margin, circle_scale: m and γ of the circle loss.
     """
 
     id_f: NonNegativeFloat = 0.5
@@ -32,9 +37,18 @@ class LossConfig:
     triplet: NonNegativeFloat = 1.5
     margin: NonNegativeFloat = 0.3
     smoothing: float = Field(default=0.1, ge=0, lt=1)
+    metric: Literal["triplet", "circle"] = "triplet"
+    circle: NonNegativeFloat = 1.0
+    circle_margin: float = Field(default=0.25, ge=0, lt=1)
+    circle_scale: PositiveFloat = 64.0
 
 
-def terms(outputs: Outputs, labels: torch.Tensor, config: LossConfig) -> dict[str, torch.Tensor]:
+def terms(
+    outputs: Outputs,
+    labels: torch.Tensor,
+    config: LossConfig,
+    gather: Callable[[torch.Tensor], torch.Tensor] = lambda own: own,
+) -> dict[str, torch.Tensor]:
     """Return the weighted terms of the loss by name, "id_f_global" or "triplet_z_local"; their sum is the loss.
 
     Thirteen for the full scheme. Without a guide the triplets fall on f; the Baseline (no guide, one feature)
@@ -42,6 +56,7 @@ def terms(outputs: Outputs, labels: torch.Tensor, config: LossConfig) -> dict[st
 
     Args:
         labels: int64 (B), identities numbered from 0.
+        gather: joins what all processes of the run hold, for the terms over pairs of pictures.
     """
     guided = outputs.z_global is not None or outputs.z_local is not None
     baseline = not guided and outputs.f_local is None
@@ -52,9 +67,14 @@ def terms(outputs: Outputs, labels: torch.Tensor, config: LossConfig) -> dict[st
     for name in ("z_global", "z_local") if guided else ("f_global", "f_local"):
         features = getattr(outputs, name)
         if features is not None:
-            loss = batch_hard_triplet(features.flatten(1), labels, config.margin)
-            found[f"triplet_{name}"] = config.triplet * loss
+            found[f"{config.metric}_{name}"] = _metric(gather(features.flatten(1)), gather(labels), config)
     return found
+
+
+def _metric(features: torch.Tensor, pids: torch.Tensor, config: LossConfig) -> torch.Tensor:
+    if config.metric == "circle":
+        return config.circle * circle(features, pids, config.circle_margin, config.circle_scale)
+    return config.triplet * batch_hard_triplet(features, pids, config.margin)
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -75,6 +95,31 @@ def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float
     positive, negative = hardest(euclidean(_precise(features)), pids)
     counted = (positive != -torch.inf) & (negative != torch.inf)  # what is not a number counts, and shows
     losses = F.relu(margin + positive - negative)
+    return torch.where(counted, losses, 0).sum() / counted.sum().clamp(min=1)
+
+
+def circle(features: torch.Tensor, pids: torch.Tensor, margin: float, scale: float) -> torch.Tensor:
+    """Return the circle loss over pairs (Sun et al. 2020, equation 6), a mean over anchors.
+
+    Anchors are left out, and an empty set is zero, as in `batch_hard_triplet`. The defaults of `LossConfig` are
+    FastReID's (He et al. 2020).
+
+    Args:
+        features: (B, D); compared by the cosine.
+        pids: (B).
+        margin, scale: the paper's m and γ.
+    """
+    unit = F.normalize(_precise(features))
+    similarity = unit @ unit.T  # (B, B)
+    same = pids[:, None] == pids[None, :]
+    itself = torch.eye(len(pids), dtype=torch.bool, device=pids.device)
+    positive = -scale * F.relu(1 + margin - similarity.detach()) * (similarity - (1 - margin))
+    negative = scale * F.relu(similarity.detach() + margin) * (similarity - margin)
+    least = torch.finfo(similarity.dtype).min  # not -inf, whose gradient in an empty row is not a number
+    losses = F.softplus(
+        positive.masked_fill(~same | itself, least).logsumexp(1) + negative.masked_fill(same, least).logsumexp(1)
+    )
+    counted = (same & ~itself).any(1) & ~same.all(1)
     return torch.where(counted, losses, 0).sum() / counted.sum().clamp(min=1)
 
 

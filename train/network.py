@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from data.config import config
-from dsa_reid.main_stream import REGIONS, Features, MainStream, MainStreamConfig
+from dsa_reid.main_stream import REGIONS, Features, MainStream, MainStreamConfig, neck
 
 from .classifiers import classifier
 from .fusion import Concatenation, Sum
@@ -61,19 +61,24 @@ class TwoStream(nn.Module):
     Attributes:
         main: what is kept after training.
         guide: None where there is none.
+        memory_format: of the pictures, which the trunk's maps follow.
     """
 
     def __init__(self, config: NetworkConfig, identities: int) -> None:
         super().__init__()
+        self.memory_format = torch.contiguous_format
         self.main = MainStream(config.main)
         width, heads = self.main.feature_width, config.main.heads
         self.guide: GuideStream | None = None
         self.fuse_global: Sum | Concatenation | None = None
         self.fuse_local: Sum | Concatenation | None = None
         if config.guide:
-            self.guide = GuideStream(self.main.channels, width, heads, config.branches)
+            self.guide = GuideStream(self.main.channels, width, heads, config.branches, config.main.pooling)
             self.fuse_global = _fusion(config.fusion, width) if heads != "local" else None
             self.fuse_local = _fusion(config.fusion, width) if heads != "global" else None
+        self.necks = nn.ModuleDict()
+        if config.guide and config.main.neck == "bn":
+            self.necks.update({name: neck(width) for name in _classified(heads, True, width) if name.startswith("z")})
         self.classifiers = nn.ModuleDict(
             {
                 name: classifier(inputs, config.classifier_width, identities)
@@ -88,21 +93,25 @@ class TwoStream(nn.Module):
             images: normalised pictures, float (B, 3, H, W).
             parts: normalised DSAP pictures, float (B, 24, 3, S, S); not looked at without a guide.
         """
-        f = self.main(images)
+        f = self.main.features(images.contiguous(memory_format=self.memory_format))
         d = z = Features(None, None)
         if self.guide is not None:
             assert parts is not None, "a network with a guide is trained with part pictures"
             d = self.guide(parts)
             z = Features(_fused(self.fuse_global, f.global_, d.global_), _fused(self.fuse_local, f.local, d.local))
-        return Outputs(f.global_, f.local, d.global_, d.local, z.global_, z.local, self._logits(f, z))
+        logits = self._logits(self.main.after_necks(f), z)
+        return Outputs(f.global_, f.local, d.global_, d.local, z.global_, z.local, logits)
 
     def _logits(self, f: Features, z: Features) -> dict[str, torch.Tensor]:
-        features = {"f_global": f.global_, "z_global": z.global_}
+        features = {"f_global": f.global_, "z_global": self._after_neck("z_global", z.global_)}
         if f.local is not None:
             features |= {f"f_local_{i}": f.local[:, i] for i in range(REGIONS)}
         if z.local is not None:
-            features["z_local"] = z.local.flatten(1)  # (B, 8, G/8) -> (B, G)
+            features["z_local"] = self._after_neck("z_local", z.local.flatten(1))  # (B, 8, G/8) -> (B, G)
         return {name: layers(features[name]) for name, layers in self.classifiers.items()}
+
+    def _after_neck(self, name: str, z: torch.Tensor | None) -> torch.Tensor | None:
+        return self.necks[name](z) if z is not None and name in self.necks else z
 
 
 def _fusion(kind: str, width: int) -> Sum | Concatenation:

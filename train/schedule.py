@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from data.config import config
 
 
 @config
 class ScheduleConfig:
-    """How the learning rate rises and falls; the paper's numbers."""
+    """How the learning rate rises and falls; the paper's numbers.
+
+    Attributes:
+        fall: "steps" is the paper's; "cosine" falls along half a cosine (Loshchilov and Hutter 2017, equation 5,
+            without restarts) from the end of the warm-up until `end` epochs are done, and stays at `least`.
+    """
 
     lr: PositiveFloat = 8e-4
     warmup: NonNegativeInt = 20  # epochs of linear rise
     warmup_lr: PositiveFloat = 8e-6
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
     decay_every: PositiveInt = 40  # epochs, counted from the end of the warm-up
+    fall: Literal["steps", "cosine"] = "steps"
+    end: PositiveInt = 320  # epochs, of the cosine
+    least: NonNegativeFloat = 0.0  # of the cosine
+
+    def __post_init__(self) -> None:
+        """Check that a cosine has epochs to fall in."""
+        if self.fall == "cosine" and self.end <= self.warmup:
+            raise ValueError(f"a cosine needs more epochs (end = {self.end}) than the warm-up's {self.warmup}")
 
 
 def learning_rate(epoch: int, config: ScheduleConfig) -> float:
     """Return the rate of one epoch, counted from 0, so that `epoch` epochs are behind it.
 
     It starts at `warmup_lr`, reaches `lr` when `warmup` epochs are done, and is halved after epochs 60, 100, 140, ...
-    of the paper's run.
+    of the paper's run; or falls along a cosine.
     """
     if epoch < config.warmup:
         return config.warmup_lr + (config.lr - config.warmup_lr) * epoch / config.warmup
+    if config.fall == "cosine":
+        done = min((epoch - config.warmup) / (config.end - config.warmup), 1.0)
+        return config.least + (config.lr - config.least) * (1 + math.cos(math.pi * done)) / 2
     return config.lr * config.decay ** ((epoch - config.warmup) // config.decay_every)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import click
 import torch
 
 from data.config import to_dict
-from data.errors import BusyError
+from data.errors import BusyError, ConfigError
 from data.records import Record, read_manifest
 from data.store import DsapStore, digest_of
+from densepose_extract.team import gathered
+from dsa_reid.main_stream import TIMM
 from dsa_reid.model import save
 from dsa_reid.preprocessing import Preprocessing
+from dsa_reid.timm_trunk import colours
 from dsap.config import WarpConfig
 
 from . import checkpoint, loop
@@ -24,6 +27,7 @@ from .augment import mirror_table
 from .config import FREE, TrainConfig
 from .dataset import GIB, Pictures, memory_limit, number, open_store
 from .device import choose_device, prepare
+from .distributed import Processes, processes_here
 from .feed import TrainingSet, epoch_order
 from .loop import Run
 from .network import TwoStream
@@ -42,6 +46,8 @@ def run(
 ) -> Path:
     """Train a network, going on with what an interrupted run left in `out`; return the model file.
 
+    Started by torchrun, the processes share every batch, and the first of them writes.
+
     Args:
         manifest: lists the pictures.
         root: the dataset's folder.
@@ -54,32 +60,54 @@ def run(
     Raises:
         CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
         StoreError, DatasetError, PictureError: for data that is missing or does not fit.
+        ConfigError: for settings that contradict each other.
         TrainingError: if the training cannot start or go on.
     """
-    device = choose_device(config.device)
-    prepare(config.seed, config.deterministic, config.threads)
-    records = read_manifest(manifest, ["train"])
-    store = open_store(dsap, warp) if config.network.guide else None
-    configuration = identity(config, records, store)
-    with _locked(out):
-        path, model = out / "checkpoint.pt", out / "model.pt"
-        state = _found(path, configuration, config.epochs, overwrite)
-        if state and state["epoch"] == config.epochs and model.exists():
-            click.echo(f"{out}: all {config.epochs} epochs were done already.", err=True)
+    with gathered() as team:
+        device = choose_device(config.device, team.local)
+        processes = Processes(team, device)
+        processes.check(config.identities)
+        prepare(config.seed, config.deterministic, config.threads)
+        records = read_manifest(manifest, ["train"])
+        store = open_store(dsap, warp) if config.network.guide else None
+        configuration = identity(config, records, store)
+        check_size(config)
+        with _locked(out) if processes.leads else nullcontext():
+            path, model = out / "checkpoint.pt", out / "model.pt"
+            state = _found(path, configuration, config.epochs, overwrite)
+            finished = state is not None and state["epoch"] == config.epochs and model.exists()
+            data = read_data(root, records, store, config, None if finished else _retrieval(manifest, root, config))
+            epoch_order(data, config, epoch=0)  # what cannot be drawn is refused before anything is read
+            processes.wait()  # from here on files change
+            if finished:
+                _tell(processes, f"{out}: all {config.epochs} epochs were done already.")
+                return model
+            network = TwoStream(config.network, data.identities)
+            if state is None and processes.leads:  # the others get their weights from the first
+                load_trunk(network.main, config.network.weights, config.network.conv5_init)
+            going = Run(network.to(device), config, processes)
+            if state:
+                going.restore(state)
+                _tell(processes, f"{path}: going on after {going.epoch} epochs and {going.step} steps.")
+            _keep(data.pictures, config, device)
+            if processes.leads:
+                model.unlink(missing_ok=True)  # of a shorter run that is now made longer
+            loop.train(going, data, configuration, out)
+            if processes.leads:
+                with going.used():
+                    save(network.main, model, data.pictures.preprocessing)
+            processes.wait()
             return model
-        data = read_data(root, records, store, config, _retrieval(manifest, root, config))
-        epoch_order(data, config, epoch=0)  # what cannot be drawn is refused before anything is read
-        network = TwoStream(config.network, data.identities)
-        if state is None:
-            load_trunk(network.main, config.network.weights, config.network.conv5_init)
-        going = Run(network.to(device), config)
-        if state:
-            going.restore(state)
-            click.echo(f"{path}: going on after {going.epoch} epochs and {going.step} steps.", err=True)
-        _keep(data.pictures, config)
-        model.unlink(missing_ok=True)  # of a shorter run that is now made longer
-        loop.train(going, data, configuration, out)
-        return save(network.main, model, data.pictures.preprocessing)
+
+
+def check_size(config: TrainConfig) -> None:
+    """Raise ConfigError where a trunk is built for pictures of another size than the run's."""
+    main = config.network.main
+    if main.trunk.startswith(TIMM) and tuple(main.size) != (config.height, config.width):
+        raise ConfigError(
+            f"The trunk {main.trunk} is built for pictures of {main.size[0]}x{main.size[1]}, the run's are "
+            f"{config.height}x{config.width}. Set train.network.main.size=[{config.height},{config.width}]."
+        )
 
 
 def identity(config: TrainConfig, records: Sequence[Record], store: DsapStore | None) -> dict[str, Any]:
@@ -99,17 +127,18 @@ def read_data(
     retrieval: Retrieval | None = None,
 ) -> TrainingSet:
     """Return what the network is trained on, still on the disk."""
-    pictures = Pictures(root, records, Preprocessing(config.height, config.width), store)
+    pictures = Pictures(root, records, preprocessing(config), store)
     mirror = torch.zeros(0, dtype=torch.int64)
     if store:
         mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size)
     return TrainingSet(pictures, number(record.pid for record in records), mirror, retrieval)
 
 
-def _keep(pictures: Pictures, config: TrainConfig) -> None:
+def _keep(pictures: Pictures, config: TrainConfig, device: torch.device) -> None:
     """Read pictures and DSAP into memory, or say that they are too large for it."""
-    limit = memory_limit(config.memory)
-    if not pictures.keep(limit, config.workers):
+    limit = memory_limit(config.memory) / processes_here()
+    where = device if config.speed.resident else torch.device("cpu")
+    if not pictures.keep(limit, config.workers, where):
         click.echo(
             f"Pictures and DSAP take {pictures.bytes / GIB:.1f} GiB, of which train.memory allows {limit / GIB:.1f}: "
             "they are read from disk, batch by batch.",
@@ -117,12 +146,26 @@ def _keep(pictures: Pictures, config: TrainConfig) -> None:
         )
 
 
+def _tell(processes: Processes, message: str) -> None:
+    if processes.leads:
+        click.echo(message, err=True)
+
+
 def _retrieval(manifest: Path, root: Path, config: TrainConfig) -> Retrieval | None:
     """Return query and gallery if the run is to measure itself on them now and then."""
     if not config.evaluate_every:
         return None
     records = read_manifest(manifest, ["query", "gallery"])
-    return read_retrieval(root, records, Preprocessing(config.height, config.width))
+    return read_retrieval(root, records, preprocessing(config))
+
+
+def preprocessing(config: TrainConfig) -> Preprocessing:
+    """Return the size and colours that a run trains on: ImageNet's, or what timm's weights were trained with."""
+    network = config.network
+    if network.weights == "imagenet" and network.main.trunk.startswith(TIMM):
+        mean, std = colours(network.main.trunk.removeprefix(TIMM))
+        return Preprocessing(config.height, config.width, mean, std)
+    return Preprocessing(config.height, config.width)
 
 
 def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bool) -> dict[str, Any] | None:

@@ -16,9 +16,14 @@ from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from data.errors import CheckpointError, ConfigError
 from dsa_reid.main_stream import MainStream
+from dsa_reid.timm_trunk import TimmTrunk
 
-IMAGENET = {"resnet18": ResNet18_Weights.IMAGENET1K_V1.url, "resnet50": ResNet50_Weights.IMAGENET1K_V1.url}
-"""torchvision's first weights, those of the paper's time; the file names end in their SHA-256."""
+IMAGENET = {
+    "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
+    "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
+    "resnet50_ibn": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth",
+}
+"""torchvision's first weights, those of the paper's time, and the IBN authors'; the names end in their SHA-256."""
 
 
 def load_trunk(
@@ -27,17 +32,19 @@ def load_trunk(
     conv5_init: Literal["random", "imagenet"] = "random",
     cache: Path | None = None,
 ) -> Path | None:
-    """Give the main stream's trunk, and by option its global head, weights under torchvision's names.
+    """Give the main stream's trunk, and by option its global head, weights under torchvision's names, or timm's.
 
     Args:
-        weights: "imagenet", "none" (leave them random), or a file with a torchvision ResNet's state dict.
+        weights: "imagenet" (what timm publishes, for its trunks), "none" (leave them random), or a file with a
+            torchvision ResNet's state dict.
         conv5_init: "imagenet" takes the global head (conv5_x) from the same weights; the local one stays random.
         cache: folder of downloads; torch hub's if None.
 
     Returns:
-        The file that was read, None for "none".
+        The file that was read, None for "none" and for timm's, which lie in its own cache.
 
     Raises:
+        ModelError: if timm cannot have a trunk's weights.
         CheckpointError: if the weights cannot be had, trusted, or are of another network.
         ConfigError: for settings that contradict each other.
     """
@@ -48,6 +55,14 @@ def load_trunk(
     if weights == "none":
         return None
     config = main_stream.config
+    if isinstance(main_stream.trunk, TimmTrunk):
+        if weights != "imagenet" or conv5_init == "imagenet":
+            raise ConfigError(
+                f"{config.trunk} takes weights=imagenet, those that timm publishes, or none, and its heads start at "
+                f"random; weights = {weights!r}, conv5_init = {conv5_init!r} do not hold."
+            )
+        main_stream.trunk.load_pretrained()
+        return None
     if weights == "imagenet" and config.width != 1:
         raise ConfigError(
             f"ImageNet weights are of width 1, this network of width {config.width}. Set width=1, or weights=none "

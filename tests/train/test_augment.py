@@ -139,14 +139,14 @@ def test_invalid_texels_are_exactly_the_mean():
 
 
 def test_pure_functions_of_the_generator_and_of_each_picture():
-    config = AugmentConfig()
+    config = AugmentConfig(jitter=(0.3, 0.3, 0.3))
     one, same, other = (draw(8, H, W, config, generator(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(same).values(), strict=True))
     assert not torch.equal(one.crop, other.crop)
     table, batch = mirror_table("fine", S), Batch(pictures(8), *parts(8))
     whole = augment(batch, one, config.pad, table, PLAIN)
     for n in range(8):
-        single = Draws(*(value[n : n + 1] for value in vars(one).values()))
+        single = one.of(slice(n, n + 1))
         alone = augment(batch.map(lambda tensor, n=n: tensor[n : n + 1]), single, config.pad, table, PLAIN)
         assert torch.equal(alone[0][0], whole[0][n])
         assert torch.equal(alone[1][0], whole[1][n])
@@ -162,3 +162,11 @@ def test_pictures_alone():
 def test_tiny_pictures_are_spared_when_no_box_fits(size):
     config = dataclasses.replace(AugmentConfig(erase=1), erase_area=(0.0, 0.001))
     assert (draw(10, size, size, config, generator()).erased == 0).all()
+
+
+def test_no_jitter_draws_nothing_more():
+    plain, jittered = (draw(8, H, W, AugmentConfig(jitter=j), generator()) for j in ((0, 0, 0), (0.1, 0, 0.2)))
+    assert plain.colours is None
+    assert torch.equal(plain.erased, jittered.erased)
+    assert (jittered.colours[:, 1] == 1).all()
+    assert ((jittered.colours - 1).abs().amax(0) <= torch.tensor([0.1, 0, 0.2])).all()

@@ -1,0 +1,153 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.errors import TrainingError
+from densepose_extract.team import Team
+from train import checkpoint, loop, stage
+from train.distributed import Processes
+
+from .team import together
+
+STEPS = 3  # in an epoch
+
+
+def exactly(tiny, small, folder, **changes):
+    """Train in float64 and leave every step's terms in the folder, a file for each process."""
+    torch.set_default_dtype(torch.float64)
+    feed, terms, seen = loop.feed, loop.terms, []
+
+    def doubled(*arguments):
+        images, parts = feed(*arguments)
+        return images.double(), parts.double()
+
+    def noted(*arguments):
+        found = terms(*arguments)
+        seen.append(torch.stack(list(found.values())).detach())
+        return found
+
+    loop.feed, loop.terms = doubled, noted
+    config = small(identities=4, pictures=2, precision="float32", **changes)
+    stage.run(tiny.manifest, tiny.root, tiny.dsap, folder / "run", config)
+    torch.save(torch.stack(seen), folder / f"{os.environ['RANK']}.pt")
+
+
+@pytest.mark.parametrize("metric", ["triplet", "circle"])
+def test_two_processes_have_the_losses_and_weights_of_one(tiny, small, tmp_path, metric):
+    """In float64, with the same batches and batch norm synchronised; over steps, so gradients are compared too."""
+    seen, weights = {}, {}
+    for size in (1, 2):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        changes = {"epochs": 2, "synchronised_norm": True, "losses": {"metric": metric}}
+        assert together(exactly, size, tiny, small, folder, **changes) == [0] * size
+        seen[size] = torch.stack([torch.load(folder / f"{rank}.pt") for rank in range(size)]).mean(0)
+        weights[size] = checkpoint.load(folder / "run" / "checkpoint.pt")["network"]
+    assert seen[1].shape[0] >= 2 * STEPS
+    torch.testing.assert_close(seen[2], seen[1], rtol=0, atol=1e-9)
+    assert weights[1].keys() == weights[2].keys()
+    for name, value in weights[1].items():
+        torch.testing.assert_close(weights[2][name], value, rtol=0, atol=1e-7)
+
+
+def test_the_triplet_sees_the_others(tiny, small, tmp_path):
+    """With each process's own pictures alone the losses would be others."""
+    seen = {}
+    for alone in (False, True):
+        folder = tmp_path / str(alone)
+        folder.mkdir()
+        work = blind if alone else exactly
+        assert together(work, 2, tiny, small, folder, epochs=1, synchronised_norm=True) == [0, 0]
+        seen[alone] = torch.stack([torch.load(folder / f"{rank}.pt") for rank in range(2)])
+    triplets = slice(-2, None)
+    assert torch.equal(seen[False][0, 0, triplets], seen[False][1, 0, triplets])
+    assert not torch.equal(seen[True][0, 0, triplets], seen[True][1, 0, triplets])
+
+
+def blind(*arguments, **settings):
+    Processes.gather = lambda self, x: x
+    exactly(*arguments, **settings)
+
+
+def trained(tiny, small, out, **changes):
+    stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(identities=4, pictures=2, **changes))
+
+
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (2, 4)])
+def test_gone_on_with_by_another_number_of_processes(tiny, small, tmp_path, sizes):
+    first, second = sizes
+    assert together(trained, first, tiny, small, tmp_path, epochs=1) == [0] * first
+    before = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert together(trained, second, tiny, small, tmp_path, epochs=2) == [0] * second
+    after = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert after.keys() == before.keys()
+    assert after["network"].keys() == before["network"].keys()
+    assert after["history"][:1] == before["history"]
+    assert [row["epoch"] for row in after["history"]] == [1, 2]
+    assert (tmp_path / "model.pt").exists()
+
+
+def test_two_processes_twice_and_at_once_are_the_same_to_the_bit(tiny, small, tmp_path):
+    settings = {"accumulate": 2, "ema": 0.9}
+    assert together(trained, 2, tiny, small, tmp_path / "whole", epochs=3, **settings) == [0, 0]
+    assert together(trained, 2, tiny, small, tmp_path / "parts", epochs=1, **settings) == [0, 0]
+    assert together(trained, 2, tiny, small, tmp_path / "parts", epochs=3, **settings) == [0, 0]
+    assert (tmp_path / "whole" / "model.pt").read_bytes() == (tmp_path / "parts" / "model.pt").read_bytes()
+
+
+def dying(tiny, small, out):
+    """Let the second process kill itself in the second epoch; the first must say what happened."""
+    terms, calls = loop.terms, []
+
+    def fatal(*arguments):
+        calls.append(0)
+        if len(calls) == STEPS + 2 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return terms(*arguments)
+
+    loop.terms = fatal
+    with pytest.raises(TrainingError, match=r"Another process.*ended.*checkpoint\.pt\. Go on with the same"):
+        trained(tiny, small, out, epochs=3)
+
+
+def test_a_process_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(tiny, small, tmp_path):
+    assert together(dying, 2, tiny, small, tmp_path) == [0, -signal.SIGKILL]
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1
+    assert not (tmp_path / "model.pt").exists()
+    assert together(trained, 2, tiny, small, tmp_path, epochs=3) == [0, 0]
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 3
+
+
+def test_identities_stay_whole():
+    with pytest.raises(TrainingError, match="16 identities cannot be shared out whole among 3 processes"):
+        Processes(Team(0, 3, 0)).check(16)
+    shares = [Processes(Team(rank, 4, rank)).own(64) for rank in range(4)]
+    assert [(share.start, share.stop) for share in shares] == [(0, 16), (16, 32), (32, 48), (48, 64)]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_command(tiny, tmp_path):
+    scripts = Path(sys.executable).parent
+    places = ["--manifest", tiny.manifest, "--dsap", tiny.dsap, "--out", tmp_path / "run"]
+    values = ["height=64", "width=32", "identities=4", "pictures=2", "epochs=2", "network.weights=none"]
+    values += ["network.main.trunk=resnet18", "network.main.width=0.125"]
+    command = [scripts / "torchrun", "--no-python", "--standalone", "--nproc-per-node", "2", scripts / "dsa-train"]
+    command += ["run", "--dataset", "market1501", *places, "--set", f"warp.size={tiny.store().size}"]
+    command += [part for value in values for part in ("--set", f"train.{value}")]
+    folder = tmp_path / "market1501"
+    folder.symlink_to(tiny.root)
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | {"DSA_DATASETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["epoch"] == 2

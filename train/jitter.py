@@ -1,0 +1,50 @@
+"""Colour jitter of a whole batch: brightness, contrast and saturation, each picture and its DSAP by one draw."""
+
+from __future__ import annotations
+
+import torch
+
+from .dataset import Batch
+
+LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue in a grey value, as torchvision has them
+
+
+def jitter(batch: Batch, colours: torch.Tensor) -> Batch:
+    """Change the colours of pictures and part pictures, which keep their shapes and uint8.
+
+    Contrast stretches around the mean grey of the picture, also in its parts: they are pixels of it.
+
+    Args:
+        colours: float32 (B, 3), factors of brightness, contrast and saturation; 1 leaves them.
+    """
+    brightness, contrast, saturation = colours.unbind(1)
+    bright = _scaled(batch.images.float(), brightness)  # (B, H, W, 3)
+    mean = _grey(bright).mean((1, 2))  # (B)
+
+    def change(pixels: torch.Tensor) -> torch.Tensor:
+        bright = _scaled(pixels.float(), brightness)
+        stretched = _blended(bright, _each(mean, bright), contrast)
+        return _blended(stretched, _grey(stretched)[..., None], saturation).to(torch.uint8)
+
+    texels = None if batch.texels is None else change(batch.texels)
+    return Batch(change(batch.images), texels, batch.valid)
+
+
+def _scaled(pixels: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    return (pixels * _each(factor, pixels)).clamp_(0, 255).floor_()
+
+
+def _blended(pixels: torch.Tensor, other: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    share = _each(factor, pixels)
+    return (share * pixels + (1 - share) * other).clamp_(0, 255).floor_()
+
+
+def _grey(pixels: torch.Tensor) -> torch.Tensor:
+    """Return whole grey values (…) of colours (…, 3)."""
+    red, green, blue = pixels.unbind(-1)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).floor_()
+
+
+def _each(values: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Give (B) the rank of `pixels` (B, …)."""
+    return values.view(-1, *[1] * (pixels.ndim - 1))

@@ -26,8 +26,9 @@ def main() -> None:
 def list_() -> None:
     """Print the datasets, where each is expected, and whether it is there."""
     for name, dataset in sets.SETS.items():
-        root = sets.dataset_root(name)
-        click.echo(f"{name:26}{root} {'(there)' if root.is_dir() else '(missing)'}  {dataset.title}. {dataset.source}")
+        place = sets.parent() / dataset.folder
+        there = "(there)" if place.is_dir() else "(missing)"
+        click.echo(f"{name:26}{place} {there}  {dataset.title}. {dataset.source}")
     click.echo(f"\nYour own: {sets.parent()}/<name>, as docs/datasets.md says. Several at once: market1501+msmt17.")
 
 

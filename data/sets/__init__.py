@@ -51,7 +51,7 @@ def dataset(name: str) -> Dataset:
 
 def dataset_root(name: str) -> Path:
     """Return the folder of a dataset, datasets/<its folder>, under $DSA_DATASETS if that is set."""
-    return parent() / dataset(name).folder
+    return dataset(name).root(parent())
 
 
 def scan(name: str, root: Path | None = None) -> list[Entry]:
@@ -69,7 +69,10 @@ def _joined(names: list[str]) -> Dataset:
     parts = [dataset(name) for name in names]
 
     def scan_all(root: Path) -> list[Entry]:
-        return joined.join([(part.folder, _listed(part, root / part.folder)) for part in parts])
+        places = [part.root(root) for part in parts]
+        listed = [_listed(part, place) for part, place in zip(parts, places, strict=True)]
+        folders = [place.relative_to(root).as_posix() for place in places]
+        return joined.join(list(zip(folders, listed, strict=True)))
 
     title = f"trained on {', '.join(names)}, tested on {names[0]}"
     return Dataset(scan_all, title, " ".join(part.source for part in parts), ".", gallery=parts[0].gallery)

@@ -26,7 +26,7 @@ from ..images import write_png
 from ..whole import whole
 
 MAT, NOTE = "cuhk-03.mat", "unpacked.json"
-SOURCE = "Ask its authors for cuhk03_release.zip (Chinese University of Hong Kong) and put its cuhk-03.mat there."
+SOURCE = "Ask its authors for cuhk03_release.zip (Chinese University of Hong Kong) and unpack it there."
 PER_CAMERA = 5
 
 Cell = tuple[str, h5py.Reference]
@@ -60,7 +60,7 @@ def unpack(root: Path, boxes: str) -> Unpacked:
     note = _read_note(folder / NOTE)
     if note is None:
         with _locked(folder):
-            _write(root / MAT, boxes, folder)
+            _write(_mat(root), boxes, folder)
         note = _read_note(folder / NOTE)
         assert note is not None, "it was written a moment ago"
     missing = [name for name in note.names if not (folder / name).exists()]
@@ -72,9 +72,15 @@ def unpack(root: Path, boxes: str) -> Unpacked:
     return note
 
 
+def _mat(root: Path) -> Path:
+    """Return the authors' file, beside the pictures or in the folder that its archive unpacks to."""
+    for mat in (root / MAT, root / "cuhk03_release" / MAT):
+        if mat.is_file():
+            return mat
+    raise DatasetError(f"{root / MAT} is missing. {SOURCE}")
+
+
 def _write(mat: Path, boxes: str, folder: Path) -> None:
-    if not mat.is_file():
-        raise DatasetError(f"{mat} is missing. {SOURCE}")
     click.echo(f"{folder}: unpacking the {boxes} pictures of {mat}, once", err=True)
     try:
         with h5py.File(mat, "r") as file:

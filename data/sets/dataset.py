@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from ..errors import DatasetError
 from ..records import Entry
 
 Scan = Callable[[Path], list[Entry]]
@@ -31,6 +32,7 @@ class Dataset:
         published: the counts of each split; empty where nothing was published.
         cameras: how many there are, over all splits.
         gallery: "single-shot" if the protocol draws one gallery picture of each identity, several times over.
+        inner: what the authors call the folder in their archive; it may be left as it is, below `folder`.
         more: lists further protocols by name, each a manifest of its own (docs/formats.md, Protocols).
     """
 
@@ -41,7 +43,16 @@ class Dataset:
     published: Mapping[str, Count] = dataclasses.field(default_factory=dict)
     cameras: int | None = None
     gallery: Literal["whole", "single-shot"] = "whole"
+    inner: tuple[str, ...] = ()
     more: Callable[[Path], dict[str, list[Entry]]] | None = None
+
+    def root(self, parent: Path) -> Path:
+        """Return the folder that its pictures' keys start from. Raises DatasetError if there are two."""
+        place = parent / self.folder
+        there = [name for name in self.inner if (place / name).is_dir()]
+        if len(there) > 1:
+            raise DatasetError(f"{place} holds {' and '.join(there)}: which is meant? Move one of them elsewhere.")
+        return place / there[0] if there else place
 
 
 def published(train: tuple[int, int], query: tuple[int, int], gallery: tuple[int, int]) -> dict[str, Count]:

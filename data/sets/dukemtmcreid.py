@@ -12,9 +12,10 @@ SETS = {
     "dukemtmcreid": Dataset(
         market1501.scan,
         "DukeMTMC-reID",
-        "Its authors withdrew it in 2019; whoever holds DukeMTMC-reID.zip unpacks what is in it there.",
+        "Its authors withdrew it in 2019; whoever holds DukeMTMC-reID.zip unpacks it there.",
         "dukemtmcreid",
         published((16522, 702), (2228, 702), (17661, 1110)),
         cameras=8,
+        inner=("DukeMTMC-reID",),
     )
 }

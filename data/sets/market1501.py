@@ -64,10 +64,11 @@ SETS = {
     "market1501": Dataset(
         scan,
         "Market-1501",
-        "Download Market-1501-v15.09.15.zip from its authors and unpack what is in it there.",
+        "Download Market-1501-v15.09.15.zip from its authors and unpack it there.",
         "market1501",
         published((12936, 751), (3368, 750), (15913, 750)),
         cameras=6,
+        inner=("Market-1501-v15.09.15",),
         more=multiquery,
     )
 }

@@ -17,8 +17,9 @@ from .layout import need
 
 FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))
 LISTS = {"train": ["list_train.txt", "list_val.txt"], "query": ["list_query.txt"], "gallery": ["list_gallery.txt"]}
+ARCHIVES = ("MSMT17_V1", "MSMT17_V2")
 TEST_FROM = 10_001  # first number of a test identity here; 0 is a distractor's, and training's count from 1
-SOURCE = "Ask its authors for MSMT17 (Peking University) and unpack what is in it there: pictures and list_*.txt."
+SOURCE = "Ask its authors for MSMT17 (Peking University) and unpack it there: pictures and list_*.txt."
 
 
 def scan(root: Path, val: bool) -> list[Entry]:
@@ -78,6 +79,7 @@ SETS = {
         "msmt17",
         published((32621, 1041), (11659, 3060), (82161, 3060)),
         cameras=15,
+        inner=ARCHIVES,
     ),
     "msmt17-train": Dataset(
         partial(scan, val=False),
@@ -86,5 +88,6 @@ SETS = {
         "msmt17",
         published((30248, 1041), (11659, 3060), (82161, 3060)),
         cameras=15,
+        inner=ARCHIVES,
     ),
 }

@@ -48,9 +48,11 @@ def test_new_protocol_by_hand(datasets: Path, boxes: str) -> None:
 
 def test_it_is_unpacked_once_and_the_file_may_go(datasets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = trees.cuhk03(datasets)
+    (root / "cuhk03_release").mkdir()
+    (root / "cuhk-03.mat").rename(root / "cuhk03_release" / "cuhk-03.mat")  # where the archive has it
     first = sets.scan("cuhk03-labeled")
     assert "unpacking the labeled pictures" in capsys.readouterr().err
-    (root / "cuhk-03.mat").unlink()
+    (root / "cuhk03_release" / "cuhk-03.mat").unlink()
     assert sets.scan("cuhk03-labeled") == first
     assert len(sets.scan("cuhk03-classic-labeled")) == len(first)
     assert "unpacking" not in capsys.readouterr().err

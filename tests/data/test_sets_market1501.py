@@ -58,11 +58,23 @@ def test_cuhk03_np_by_hand(datasets: Path, boxes: str) -> None:
 def test_a_folder_too_deep_or_above_is_pointed_at(datasets: Path) -> None:
     right = trees.market1501(datasets, "unpacked")
     (datasets / "market1501").mkdir()
-    right.rename(datasets / "market1501" / "Market-1501-v15.09.15")
-    with pytest.raises(DatasetError, match=r"lacks bounding_box_train, query.*Market-1501-v15\.09\.15 has it: move"):
+    right.rename(datasets / "market1501" / "market")
+    with pytest.raises(DatasetError, match=r"lacks bounding_box_train, query.*market1501/market has it: move"):
         sets.scan("market1501")
-    with pytest.raises(DatasetError, match=r"Market-1501-v15\.09\.15 has it"):
-        sets.scan("market1501", datasets / "market1501" / "Market-1501-v15.09.15" / "query")
+    with pytest.raises(DatasetError, match=r"market1501/market has it"):
+        sets.scan("market1501", datasets / "market1501" / "market" / "query")
+
+
+def test_the_archives_own_folder_may_stay(datasets: Path) -> None:
+    right = trees.market1501(datasets, "unpacked")
+    before = sets.scan("market1501", right)
+    (datasets / "market1501").mkdir()
+    right.rename(datasets / "market1501" / "Market-1501-v15.09.15")
+    assert sets.scan("market1501") == before
+    assert sets.dataset_root("market1501").name == "Market-1501-v15.09.15"
+    trees.dukemtmcreid(datasets)
+    keys = [entry.key for entry in sets.scan("dukemtmcreid+market1501")]
+    assert all((sets.dataset_root("dukemtmcreid+market1501") / key).exists() for key in keys)
 
 
 def test_half_a_dataset_is_told(datasets: Path) -> None:

@@ -80,6 +80,11 @@ def test_msmt17_faults(datasets: Path) -> None:
     trees.msmt17(datasets, version=2)
     with pytest.raises(DatasetError, match="holds the pictures of both versions"):
         sets.scan("msmt17")
+    root.rename(datasets / "MSMT17_V1")
+    (root / "MSMT17_V2").mkdir(parents=True)
+    (datasets / "MSMT17_V1").rename(root / "MSMT17_V1")
+    with pytest.raises(DatasetError, match="holds MSMT17_V1 and MSMT17_V2: which is meant"):
+        sets.scan("msmt17")
 
 
 def test_msmt17_a_listed_picture_that_is_not_there(datasets: Path, tmp_path: Path) -> None:

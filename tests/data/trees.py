@@ -22,6 +22,14 @@ def picture(seed: int) -> np.ndarray:
     return (rng.integers(40, 215, 3) + noise).astype(np.uint8)
 
 
+def made_up_map(seed: int) -> np.ndarray:
+    """Draw I, U, V of a picture, uint8 (H, W, 3): random charts in the middle, nothing around."""
+    rng = np.random.default_rng(seed)
+    iuv = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    iuv[2:-2, 2:-2] = rng.integers((1, 0, 0), (25, 256, 256), (HEIGHT - 4, WIDTH - 4, 3))
+    return iuv
+
+
 def draw(root: Path, names: Iterable[str]) -> Path:
     """Write a picture of each name below `root`, by its ending as JPEG or PNG."""
     for seed, name in enumerate(names):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import hashlib
 import os
 import pickle
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .crops import Crop, as_rgb
+from .crops import Crop
 from .distances import join
 from .errors import ModelError
 from .main_stream import MainStream, MainStreamConfig
 from .preprocessing import Preprocessing
+from .reading import batches
 
 FORMAT = "dsa-reid model"
 VERSION = 1
@@ -30,38 +31,48 @@ class Model:
         main_stream: the network, in evaluation mode.
         preprocessing: what `embed` does to a crop first.
         device: where the network is.
+        digest: SHA-256 of the file that it was read from, hexadecimal; empty if from none.
     """
 
-    def __init__(self, main_stream: MainStream, preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(
+        self, main_stream: MainStream, preprocessing: Preprocessing, device: torch.device, digest: str = ""
+    ) -> None:
         self.main_stream = main_stream.eval().to(device)
         self.preprocessing = preprocessing
         self.device = device
+        self.digest = digest
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """What a feature joins, in order, with its length: "global", "local" or both."""
+        heads = self.main_stream.config.heads
+        return {head: self.main_stream.feature_width for head in ("global", "local") if heads in ("both", head)}
 
     @property
     def dimensions(self) -> int:
         """D, the length of a feature: 4096 for the paper's network."""
-        heads = 2 if self.main_stream.config.heads == "both" else 1
-        return heads * self.main_stream.feature_width
+        return sum(self.parts.values())
 
-    @torch.inference_mode()
-    def embed(self, crops: Iterable[Crop], batch_size: int = 64) -> torch.Tensor:
+    def embed(self, crops: Iterable[Crop], batch_size: int = 64, workers: int | None = None) -> torch.Tensor:
         """Compute the features of crops of people, of any sizes, mixed as you like.
 
         Args:
             crops: paths, uint8 arrays (H, W, 3), uint8 tensors (3, H, W) or PIL pictures, all RGB.
             batch_size: crops that go through the network together.
+            workers: threads that decode and resize ahead of it; one a core, at most 8, if None.
 
         Returns:
             float32 (N, D) on the CPU: f_G and f_L, each of length one, side by side. Compare them by `distances`.
 
         Raises ModelError for a crop that is not a picture.
         """
-        found = [torch.empty(0, self.dimensions)]
-        for batch in _batches(crops, batch_size):
-            images = torch.stack([self.preprocessing.resize(as_rgb(crop)) for crop in batch])
-            features = self.main_stream(self.preprocessing.normalise(images.to(self.device)))
-            found.append(join(*features).cpu())
-        return torch.cat(found)
+        found = [self.features(images) for images in batches(crops, self.preprocessing, batch_size, workers)]
+        return torch.cat([torch.empty(0, self.dimensions), *found])
+
+    @torch.inference_mode()
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Map pictures of the network's size, uint8 RGB (B, height, width, 3), to float32 (B, D) on the CPU."""
+        return join(*self.main_stream(self.preprocessing.normalise(images.to(self.device)))).float().cpu()
 
 
 def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: Preprocessing) -> Path:
@@ -104,7 +115,13 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     except (KeyError, TypeError, RuntimeError, ModelError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} contradicts itself ({reason}). Write it again: dsa-train run.") from None
-    return Model(main_stream, preprocessing, _device(device))
+    return Model(main_stream, preprocessing, _device(device), digest_of(path))
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal: by it features and exports name their model."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> Any:
@@ -134,11 +151,3 @@ def _device(name: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ModelError(f"device {str(name)!r} cannot be used here: {reason}. Use 'cpu'.") from None
     return device
-
-
-def _batches(crops: Iterable[Crop], size: int) -> Iterator[list[Crop]]:
-    if size < 1:
-        raise ModelError(f"batch_size = {size} does not hold: expected 1 or more.")
-    crops = iter(crops)
-    while batch := list(itertools.islice(crops, size)):
-        yield batch

@@ -1,0 +1,71 @@
+"""Distances by body region: what the eight local features say one by one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from .errors import ModelError
+from .main_stream import REGIONS
+
+REGION_NAMES = ("torso", "hands", "feet", "upper legs", "lower legs", "upper arms", "lower arms", "head")
+"""What guided local head i: the order in which the guide's merging ends (section 3.3)."""
+
+
+class Explanation(NamedTuple):
+    """How one query compares with what was found for it, by region.
+
+    Attributes:
+        distances: float (K, 8), Euclidean between features of length one: 0 to 2.
+        agreement: float (K, 8), the share of other pictures that are farther from the query in this region: 1 where
+            none is nearer, 0.5 where chance would do as well.
+    """
+
+    distances: torch.Tensor
+    agreement: torch.Tensor
+
+
+def region_distances(a: torch.Tensor, b: torch.Tensor, parts: dict[str, int]) -> torch.Tensor:
+    """Return the distance of every row of `a` to every row of `b` in each of the eight regions.
+
+    Args:
+        a: float (Q, D), as from `Model.embed`.
+        b: float (G, D).
+        parts: `Model.parts`: where in a row the local features are.
+
+    Returns float (Q, G, 8): Euclidean between local features that are each brought to length one. Raises ModelError
+    for features without local ones.
+    """
+    regions_a, regions_b = _regions(a, parts), _regions(b, parts)  # (Q, 8, L), (G, 8, L)
+    cosines = torch.einsum("qrl,grl->qgr", regions_a, regions_b)
+    return (2 - 2 * cosines).clamp(min=0).sqrt()
+
+
+def explain(query: torch.Tensor, found: torch.Tensor, others: torch.Tensor, parts: dict[str, int]) -> Explanation:
+    """Compare a query with what was found, region by region, measured by how `others` lie.
+
+    Args:
+        query: float (D,).
+        found: float (K, D).
+        others: float (S, D): the gallery, or as much of it as gives a fair sample.
+        parts: `Model.parts`.
+
+    Raises ModelError for features without local ones.
+    """
+    near = region_distances(query[None], found, parts)[0]  # (K, 8)
+    usual = region_distances(query[None], others, parts)[0]  # (S, 8)
+    return Explanation(near, (usual[None] > near[:, None]).float().mean(1))
+
+
+def _regions(features: torch.Tensor, parts: dict[str, int]) -> torch.Tensor:
+    """Return the local features of rows (N, D), each of length one: (N, 8, L)."""
+    if "local" not in parts:
+        raise ModelError(
+            "These features have no local part. Use a model that was trained with heads 'both' or 'local'."
+        )
+    if features.ndim != 2 or features.shape[1] != sum(parts.values()):
+        raise ModelError(f"Features of shape {tuple(features.shape)} do not have the parts {parts}.")
+    local = features[:, features.shape[1] - parts["local"] :].float()  # the local part comes last
+    return F.normalize(local.unflatten(1, (REGIONS, -1)), dim=2)

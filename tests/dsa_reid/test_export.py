@@ -1,0 +1,134 @@
+"""Exported networks give PyTorch's features for any batch, say how they are fed, and are told apart."""
+
+import importlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import dsa_reid
+from dsa_reid import MainStream, MainStreamConfig, Model, ModelError, Preprocessing
+
+PREPROCESSING = Preprocessing(32, 16, mean=(0.5, 0.4, 0.3))
+
+
+def model_file(path: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    stream = MainStream(MainStreamConfig(trunk="resnet18", width=0.125))
+    stream(torch.randn(8, 3, 32, 16))  # running statistics of its own
+    return dsa_reid.save(stream, path, PREPROCESSING)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, exported in each way."""
+    folder = tmp_path_factory.mktemp("export")
+    model = dsa_reid.load(model_file(folder / "model.pt"))
+    for ending in ("onnx", "pt2"):
+        for where in ("inside", "outside"):
+            dsa_reid.export(model, folder / f"{where}.{ending}", where)
+    return folder
+
+
+@pytest.fixture
+def model(folder: Path) -> Model:
+    return dsa_reid.load(folder / "model.pt")
+
+
+def crops(count: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (40, 20, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", ["inside.onnx", "outside.onnx", "inside.pt2", "outside.pt2"])
+def test_the_features_are_pytorchs(folder: Path, model: Model, name: str) -> None:
+    found = dsa_reid.check(model, folder / name, crops(11), batch=5)
+    assert found.pictures == 1 + 3 + 5 + 11
+    assert found.passed
+    assert found.difference < 1e-5
+
+
+@pytest.mark.parametrize("batch", [1, 2, 9])
+def test_onnxruntime_alone_needs_nothing_but_what_the_file_states(folder: Path, model: Model, batch: int) -> None:
+    """As a user without torch would: resize by the stated size, feed bytes, read features."""
+    session = onnxruntime.InferenceSession(str(folder / "inside.onnx"))
+    pictures = np.random.default_rng(1).integers(0, 256, (batch, 32, 16, 3), dtype=np.uint8)
+    (features,) = session.run(["features"], {"images": pictures})
+    np.testing.assert_allclose(features, model.embed(list(pictures)).numpy(), atol=1e-5)
+
+
+def test_normalising_outside_is_stated_with_its_numbers(folder: Path, model: Model) -> None:
+    about = dsa_reid.load_exported(folder / "outside.onnx").about
+    pictures = np.stack(crops(2))[:, :32, :16]
+    normalised = (pictures / 255 - np.array(about["mean"])) / np.array(about["std"])
+    session = onnxruntime.InferenceSession(str(folder / "outside.onnx"))
+    (features,) = session.run(None, {"images": normalised.transpose(0, 3, 1, 2).astype(np.float32)})
+    np.testing.assert_allclose(features, model.embed(list(pictures)).numpy(), atol=1e-5)
+    assert (about["normalise"], about["model"]) == ("outside", model.digest)
+    assert about["input"] == "float32 RGB (B, 3, 32, 16)"
+    assert about["parts"] == {"global": 64, "local": 64}
+
+
+def test_normalising_twice_is_refused_by_the_type(folder: Path) -> None:
+    session = onnxruntime.InferenceSession(str(folder / "inside.onnx"))
+    with pytest.raises(Exception, match="float"):
+        session.run(None, {"images": np.zeros((1, 32, 16, 3), np.float32)})
+
+
+def test_valid_onnx_in_one_file(folder: Path) -> None:
+    onnx.checker.check_model(str(folder / "inside.onnx"), full_check=True)
+    assert {path.name for path in folder.iterdir()} == {
+        "model.pt", "inside.onnx", "outside.onnx", "inside.pt2", "outside.pt2",
+    }  # fmt: skip
+
+
+def test_torch_loads_the_program(folder: Path, model: Model) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torch.export.load(folder / "inside.pt2").module()
+    pictures = torch.from_numpy(np.stack(crops(3))[:, :32, :16])
+    torch.testing.assert_close(network(pictures), model.features(pictures))
+
+
+def test_an_export_of_another_model(folder: Path, tmp_path: Path) -> None:
+    other = dsa_reid.load(model_file(tmp_path / "other.pt", seed=1))
+    with pytest.raises(ModelError, match=r"was exported from the model \w{12}, not from"):
+        dsa_reid.check(other, folder / "inside.onnx")
+
+
+def test_a_wrong_network_does_not_pass(folder: Path, tmp_path: Path) -> None:
+    """The check can fail: another network's export under this model's name."""
+    other = dsa_reid.load(model_file(tmp_path / "other.pt", seed=1))
+    model = dsa_reid.load(folder / "model.pt")
+    other.digest = model.digest
+    found = dsa_reid.check(model, dsa_reid.export(other, tmp_path / "other.pt2"))
+    assert not found.passed
+
+
+def test_no_such_form(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"expected a name in \.onnx"):
+        dsa_reid.export(model, tmp_path / "model.engine")
+
+
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_files_that_are_no_exports(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"x.{ending}"
+    with pytest.raises(ModelError, match="does not exist"):
+        dsa_reid.load_exported(path)
+    path.write_bytes(b"neither one")
+    with pytest.raises(ModelError, match="cannot be read"):
+        dsa_reid.load_exported(path)
+
+
+def test_without_onnx(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name=name)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(ModelError, match=r"onnx is not installed.*dsa-reid\[export\]"):
+        dsa_reid.export(model, tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,62 @@
+"""Distances by body region: an example by hand, a slow oracle, and what has no regions."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import dsa_reid
+from dsa_reid import ModelError
+
+PARTS = {"global": 5, "local": 24}
+
+
+def rows(count: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    whole, local = torch.randn(count, 5, generator=generator), torch.randn(count, 8, 3, generator=generator)
+    return dsa_reid.join(whole, local)
+
+
+def test_eight_names() -> None:
+    assert len(dsa_reid.REGION_NAMES) == 8
+
+
+def test_by_hand() -> None:
+    """Two people who differ in the region "feet" alone, by a right angle."""
+    one = torch.tensor([[1.0, 0.0]] * 8)
+    other = one.clone()
+    other[2] = torch.tensor([0.0, 3.0])  # lengths do not count
+    found = dsa_reid.region_distances(one.reshape(1, 16), other.reshape(1, 16), {"local": 16})
+    expected = torch.zeros(8)
+    expected[dsa_reid.REGION_NAMES.index("feet")] = 2**0.5
+    torch.testing.assert_close(found[0, 0], expected)
+
+
+def test_against_a_loop() -> None:
+    a, b = rows(3, 0), rows(4, 1)
+    found = dsa_reid.region_distances(a, b, PARTS)
+    assert found.shape == (3, 4, 8)
+    for q in range(3):
+        for g in range(4):
+            for region in range(8):
+                place = slice(5 + 3 * region, 8 + 3 * region)
+                expected = (F.normalize(a[q, place], dim=0) - F.normalize(b[g, place], dim=0)).norm()
+                torch.testing.assert_close(found[q, g, region], expected, atol=1e-3, rtol=0)
+
+
+def test_agreement_is_the_share_of_others_that_are_farther() -> None:
+    query, found, others = rows(1, 0)[0], rows(2, 1), rows(30, 2)
+    explained = dsa_reid.explain(query, found, others, PARTS)
+    usual = dsa_reid.region_distances(query[None], others, PARTS)[0]
+    for k in range(2):
+        for region in range(8):
+            farther = [float(d) > float(explained.distances[k, region]) for d in usual[:, region]]
+            assert float(explained.agreement[k, region]) == pytest.approx(sum(farther) / 30)
+    itself = dsa_reid.explain(query, query[None], others, PARTS)
+    assert (itself.agreement == 1).all()
+
+
+def test_features_without_regions() -> None:
+    with pytest.raises(ModelError, match="no local part"):
+        dsa_reid.region_distances(torch.ones(1, 5), torch.ones(1, 5), {"global": 5})
+    with pytest.raises(ModelError, match="do not have the parts"):
+        dsa_reid.region_distances(torch.ones(1, 28), torch.ones(1, 28), PARTS)

@@ -66,9 +66,9 @@ def unmatched(entries: Sequence[Entry]) -> str | None:
         return (
             "All pictures have the same camera number, and the evaluation counts answers of another camera alone: "
             "nothing can be measured so. Give the cameras their numbers, or measure without the camera rule, which is "
-            "easier and not comparable with published results: --set evaluate.camera_rule=false"
+            "easier and not comparable with published results: --set evaluate.cameras=ignore"
         )
     return (
         "No query has a gallery picture of its person from another camera: nothing can be measured. Check the split "
-        "and the camera numbers, or measure without the camera rule: --set evaluate.camera_rule=false"
+        "and the camera numbers, or measure without the camera rule: --set evaluate.cameras=ignore"
     )

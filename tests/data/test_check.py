@@ -75,7 +75,7 @@ def test_one_camera_data(datasets: Path) -> None:
     assert "note: All pictures have the same camera number" in prepared.output
     result = call("check", "--dataset", "shop")
     assert result.exit_code == 2
-    assert "--set evaluate.camera_rule=false" in result.output
+    assert "--set evaluate.cameras=ignore" in result.output
 
 
 def test_prepare_tells_of_protocols_and_differences(datasets: Path) -> None:

@@ -17,7 +17,7 @@ from data.sets import dataset_root
 from dsa_reid.errors import ModelError
 from dsap.config import WarpConfig
 
-from . import experiments, report, stage
+from . import deploy, experiments, report, stage
 from .config import EvaluateConfig, Match, TrainConfig
 from .dataset import open_store
 from .evaluate import evaluate as measure
@@ -50,7 +50,11 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=Commands)
 def main() -> None:
-    """Train the two-stream network, measure it, look at it."""
+    """Train the two-stream network, measure it, look at it; use what is left."""
+
+
+for command in deploy.COMMANDS:
+    main.add_command(command)
 
 
 @main.command()

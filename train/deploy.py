@@ -16,8 +16,8 @@ from dsa_reid.export import export as export_model
 from dsa_reid.model import Model, digest_of, load
 from dsa_reid.search import Ranking
 
-from . import embed as embedding
 from . import answers
+from . import embed as embedding
 from . import search as searching
 from .device import choose_device
 from .feature_files import FeatureFile, open_features

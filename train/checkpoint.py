@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import zipfile
 from pathlib import Path
@@ -45,9 +46,13 @@ def load(path: Path) -> dict[str, Any]:
         raise
     except zipfile.BadZipFile:
         raise CheckpointError(f"{path} is no checkpoint, or cut short. {remedy}") from None
-    except Exception as error:  # torch raises many kinds for what it cannot or will not unpickle
+    except pickle.UnpicklingError:  # its own words advise to run what is in the file
+        raise CheckpointError(
+            f"{path} holds more than weights: it was refused, and no code in it run. {remedy}"
+        ) from None
+    except Exception as error:  # torch raises many kinds for what it cannot read
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path} is damaged, or holds code, which is never run ({reason}). {remedy}") from None
+        raise CheckpointError(f"{path} is damaged ({reason}). {remedy}") from None
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not hold. {remedy}")
     if not isinstance(state, dict) or state.get("format") != FORMAT:

@@ -22,7 +22,8 @@ class NetworkConfig:
 
     Attributes:
         main: the main stream, and which heads both streams have.
-        weights: where the trunk's come from: "imagenet", a torchvision file's path, or "none" (random).
+        weights: where the trunk's come from: "imagenet", a torchvision file's path, or "none" (random); or the folder
+            of a run of the same network, which gives both streams theirs.
         conv5_init: whether the main stream's global head starts at random or from ImageNet's conv5_x.
         guide: train with the guide stream.
         fusion: how z is made of f and d.

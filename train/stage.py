@@ -29,10 +29,10 @@ from .dataset import GIB, Pictures, memory_limit, number, open_store
 from .device import choose_device, prepare
 from .distributed import Processes, processes_here
 from .feed import TrainingSet, epoch_order
+from .initial import initialise
 from .loop import Run
 from .network import TwoStream
 from .retrieval import Retrieval, read_retrieval
-from .weights import load_trunk
 
 
 def run(
@@ -84,7 +84,7 @@ def run(
                 return model
             network = TwoStream(config.network, data.identities)
             if state is None and processes.leads:  # the others get their weights from the first
-                load_trunk(network.main, config.network.weights, config.network.conv5_init)
+                initialise(network, config.network)
             going = Run(network.to(device), config, processes)
             if state:
                 going.restore(state)

@@ -27,8 +27,8 @@ def list_() -> None:
     """Print the datasets, where each is expected, and whether it is there."""
     for name, dataset in sets.SETS.items():
         place = sets.parent() / dataset.folder
-        there = "(there)" if place.is_dir() else "(missing)"
-        click.echo(f"{name:26}{place} {there}  {dataset.title}. {dataset.source}")
+        state = "there" if place.is_dir() else f"missing. {dataset.source}"
+        click.echo(f"{name:26}{dataset.title}\n{'':26}{place}: {state}")
     click.echo(f"\nYour own: {sets.parent()}/<name>, as docs/datasets.md says. Several at once: market1501+msmt17.")
 
 
@@ -109,7 +109,7 @@ def check(dataset: str) -> None:
         click.echo(line)
     faults = checks.differences(entries, known)
     if faults:
-        raise DatasetError(f"{root} is not the {known.title} that was published: {'; '.join(faults)}. {known.source}")
+        raise DatasetError(f"{root} is not {known.title}, as it was published: {'; '.join(faults)}. {known.source}")
     without = checks.unmatched(entries)
     if without:
         raise DatasetError(f"{root}: {without}")

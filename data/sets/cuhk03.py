@@ -20,7 +20,7 @@ from .dataset import Dataset, published
 from .layout import check_disjoint
 
 LISTS = (
-    "Put cuhk03_new_protocol_config_labeled.mat and ..._detected.mat beside cuhk-03.mat: they are in Zhong et al.'s "
+    "Put cuhk03_new_protocol_config_labeled.mat and ..._detected.mat into the same folder: they are in Zhong et al.'s "
     "repository person-re-ranking, under CUHK03-NP."
 )
 COUNTS = {

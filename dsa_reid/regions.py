@@ -19,8 +19,8 @@ class Explanation(NamedTuple):
 
     Attributes:
         distances: float (K, 8), Euclidean between features of length one: 0 to 2.
-        agreement: float (K, 8), the share of other pictures that are farther from the query in this region: 1 where
-            none is nearer, 0.5 where chance would do as well.
+        agreement: float (K, 8), -1 to 1: 1 where it is as near in this region as the nearest of other pictures, 0
+            where it is no nearer than half of them, below 0 where it is farther, linear in the distance.
     """
 
     distances: torch.Tensor
@@ -56,7 +56,8 @@ def explain(query: torch.Tensor, found: torch.Tensor, others: torch.Tensor, part
     """
     near = region_distances(query[None], found, parts)[0]  # (K, 8)
     usual = region_distances(query[None], others, parts)[0]  # (S, 8)
-    return Explanation(near, (usual[None] > near[:, None]).float().mean(1))
+    median, least = usual.median(0).values, usual.min(0).values  # (8,) each
+    return Explanation(near, ((median - near) / (median - least).clamp(min=1e-6)).clamp(-1, 1))
 
 
 def _regions(features: torch.Tensor, parts: dict[str, int]) -> torch.Tensor:

@@ -15,7 +15,7 @@ GAP, FRAME, CAPTION = 8, 4, 16
 BAR = 15  # height of a region's line
 INK, PAPER = (45, 45, 45), (255, 255, 255)
 RIGHT, WRONG, UNKNOWN = (34, 139, 70), (200, 50, 45), (225, 225, 225)
-DISAGREES, CHANCE, AGREES = (214, 96, 77), (247, 247, 247), (67, 147, 95)  # where 0, 0.5 and 1 of others are farther
+DISAGREES, CHANCE, AGREES = (214, 96, 77), (247, 247, 247), (67, 147, 95)  # agreement of -1, 0 and 1
 
 
 class Hit(NamedTuple):
@@ -35,16 +35,16 @@ class Answer(NamedTuple):
 
 
 def table(answers: Sequence[Answer]) -> str:
-    """Return answers as text: a line a hit, with the share of others that are farther in each region if explained."""
+    """Return answers as text: a line a hit, with each region's agreement if explained."""
     names = "".join(f"{name:>12}" for name in REGION_NAMES)
     lines = []
     for answer in answers:
         lines.append(f"{answer.query}\n{'':>4}{'distance':>9}{names if answer.explanation else ''}  picture")
         for n, hit in enumerate(answer.hits):
             agreement = [] if answer.explanation is None else answer.explanation.agreement[n].tolist()
-            shares = "".join(f"{share:>12.0%}" for share in agreement)
+            values = "".join(f"{value:>12.2f}" for value in agreement)
             mark = {True: "  right", False: "  wrong", None: ""}[hit.right]
-            lines.append(f"{n + 1:>4}{hit.distance:>9.3f}{shares}  {hit.key}{mark}")
+            lines.append(f"{n + 1:>4}{hit.distance:>9.3f}{values}  {hit.key}{mark}")
     return "\n".join(lines)
 
 
@@ -52,8 +52,8 @@ def page(answers: Sequence[Answer], queries: Sequence[np.ndarray], found: Sequen
     """Draw answers, a row each: the query, then what was found, framed green if right and red if wrong.
 
     Args:
-        answers: with an explanation, each picture stands above eight lines, one a region: green where nearly all
-            others are farther from the query, white at chance, red where nearly all are nearer.
+        answers: with an explanation, each picture stands above eight lines, one a region: green where it agrees,
+            white where half of the gallery agrees as much, red where it does not; see `Explanation`.
         queries: uint8 (H, W, 3) RGB of each query.
         found: uint8 (H, W, 3) RGB of each hit.
 
@@ -97,18 +97,18 @@ def _names() -> np.ndarray:
 
 
 def _bars(agreement: Sequence[float]) -> np.ndarray:
-    """Draw eight shares as coloured lines with their percentage."""
+    """Draw what eight regions say as coloured lines with their number."""
     block = _blank(GAP + BAR * len(agreement))
-    for n, share in enumerate(agreement):
+    for n, value in enumerate(agreement):
         top = GAP + BAR * n
-        block[top : top + BAR - 1] = _colour(share)
-        _write(block, f"{share:.0%}", block.shape[1] // 2 - 12, top + BAR - 4)
+        block[top : top + BAR - 1] = _colour(value)
+        _write(block, f"{value:.2f}", block.shape[1] // 2 - 12, top + BAR - 4)
     return block
 
 
-def _colour(share: float) -> np.ndarray:
-    end, middle = np.array(AGREES if share >= 0.5 else DISAGREES), np.array(CHANCE)
-    return np.round(middle + (end - middle) * abs(2 * share - 1))
+def _colour(value: float) -> np.ndarray:
+    end, middle = np.array(AGREES if value >= 0 else DISAGREES), np.array(CHANCE)
+    return np.round(middle + (end - middle) * abs(value))
 
 
 def _blank(height: int) -> np.ndarray:

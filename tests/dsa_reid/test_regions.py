@@ -43,14 +43,17 @@ def test_against_a_loop() -> None:
                 torch.testing.assert_close(found[q, g, region], expected, atol=1e-3, rtol=0)
 
 
-def test_agreement_is_the_share_of_others_that_are_farther() -> None:
-    query, found, others = rows(1, 0)[0], rows(2, 1), rows(30, 2)
-    explained = dsa_reid.explain(query, found, others, PARTS)
-    usual = dsa_reid.region_distances(query[None], others, PARTS)[0]
-    for k in range(2):
-        for region in range(8):
-            farther = [float(d) > float(explained.distances[k, region]) for d in usual[:, region]]
-            assert float(explained.agreement[k, region]) == pytest.approx(sum(farther) / 30)
+def test_agreement_runs_from_the_nearest_over_half_of_the_others_downwards() -> None:
+    query, others = rows(1, 0)[0], rows(31, 2)
+    usual = dsa_reid.region_distances(query[None], others, PARTS)[0]  # (31, 8)
+    explained = dsa_reid.explain(query, others, others, PARTS)
+    for region in range(8):
+        order = usual[:, region].argsort()
+        agreement = explained.agreement[order, region]
+        assert agreement[0] == 1  # the nearest itself
+        assert agreement[15] == 0  # the middle one of 31
+        assert (agreement.diff() <= 0).all()
+        assert agreement[-1] < 0
     itself = dsa_reid.explain(query, query[None], others, PARTS)
     assert (itself.agreement == 1).all()
 

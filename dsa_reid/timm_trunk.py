@@ -50,6 +50,7 @@ class TimmTrunk(nn.Module):
 
     def load_pretrained(self) -> None:
         """Take the weights that timm publishes for the model. Raises ModelError if they cannot be had."""
+        _published(self.name)  # where there are none timm would leave random ones, with a warning
         try:
             source = create(self.name, self.size, pretrained=True, device="cpu", out_indices=(self.place,))
         except (OSError, RuntimeError) as error:
@@ -63,11 +64,17 @@ class TimmTrunk(nn.Module):
 
 def colours(name: str) -> tuple[Colour, Colour]:
     """Return mean and deviation of the colours that a model's published weights were trained with."""
-    known = _timm().get_pretrained_cfg(name)
-    if known is None:
-        raise ModelError(f"timm publishes no weights of {name!r}. Set weights=none to start from random ones.")
+    known = _published(name)
     (r, g, b), (dr, dg, db) = known.mean, known.std
     return (r, g, b), (dr, dg, db)
+
+
+def _published(name: str) -> Any:
+    """Return what timm knows of a model's weights. Raises ModelError if it publishes none."""
+    known = _timm().get_pretrained_cfg(name)
+    if known is None or not known.has_weights:
+        raise ModelError(f"timm publishes no weights of {name!r}. Set weights=none to start from random ones.")
+    return known
 
 
 def create(name: str, size: tuple[int, int], pretrained: bool, device: str, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from data.config import config
@@ -71,11 +72,14 @@ class Recomputed:
 
     @contextmanager
     def _untracked(self) -> Iterator[None]:
-        norms = [module for module in self.module.modules() if isinstance(module, nn.BatchNorm2d)]
+        norms = [module for module in self.module.modules() if isinstance(module, _BatchNorm)]
+        before = [norm.momentum for norm in norms]
         for norm in norms:
-            norm.track_running_stats = False
+            norm.momentum = 0.0
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, momentum in zip(norms, before, strict=True):
+                norm.momentum = momentum
+                if norm.num_batches_tracked is not None:
+                    norm.num_batches_tracked.sub_(1)

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from dsa_reid import Features, MainStream, MainStreamConfig, ModelError
-from dsa_reid.residual import BasicBlock, Bottleneck, stage
+from dsa_reid.residual import BasicBlock, Bottleneck, InstanceBatchNorm, stage
 
 
 def parameters(module: nn.Module | None) -> int:
@@ -139,3 +139,24 @@ def test_pictures_of_a_batch_do_not_meet_at_inference() -> None:
 def test_settings_that_do_not_hold_are_refused(wrong: dict, told: str) -> None:
     with pytest.raises(ModelError, match=told):
         MainStreamConfig(**wrong)
+
+
+def test_ibn_is_half_instance_half_batch_norm_up_to_conv4() -> None:
+    """The names are those of the authors' weights; conv5_x has none, as theirs."""
+    with torch.device("meta"):
+        network = MainStream(MainStreamConfig(trunk="resnet50_ibn"))
+    names = network.state_dict().keys()
+    mixed = {name.rsplit(".bn1.", 1)[0] for name in names if ".bn1.IN." in name}
+    assert len(mixed) == 3 + 4 + 6
+    assert {"trunk.layer1.0.bn1.IN.weight", "trunk.layer3.5.bn1.BN.running_mean"} <= names
+    assert network.trunk.layer2[0].bn1.IN.num_features == 64
+    assert network.trunk(torch.empty(1, 3, 256, 128, device="meta")).shape == (1, 1024, 16, 8)
+
+    torch.manual_seed(0)
+    norm = InstanceBatchNorm(6)
+    x = torch.randn(4, 6, 5, 3) * 3 + 1
+    y = norm(x)
+    instance = (x[:, :3] - x[:, :3].mean((2, 3), keepdim=True)) / x[:, :3].std((2, 3), keepdim=True, correction=0)
+    batch = (x[:, 3:] - x[:, 3:].mean((0, 2, 3), keepdim=True)) / x[:, 3:].std((0, 2, 3), keepdim=True, correction=0)
+    torch.testing.assert_close(y, torch.cat([instance, batch], 1), atol=1e-4, rtol=1e-4)
+    assert norm.half() is norm, "a module's own methods stay"

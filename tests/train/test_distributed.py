@@ -78,7 +78,7 @@ def trained(tiny, small, out, **changes):
     stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(identities=4, pictures=2, **changes))
 
 
-@pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (2, 4)])
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2), pytest.param((2, 4), marks=pytest.mark.slow)])
 def test_gone_on_with_by_another_number_of_processes(tiny, small, tmp_path, sizes):
     first, second = sizes
     assert together(trained, first, tiny, small, tmp_path, epochs=1) == [0] * first

@@ -10,7 +10,7 @@ from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import miners, reducers
 
-from train.losses import LossConfig, batch_hard_triplet, cross_entropy, terms
+from train.losses import LossConfig, batch_hard_triplet, circle, cross_entropy, terms
 from train.network import Outputs
 
 PIDS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
@@ -157,3 +157,25 @@ def test_terms_of_the_ablations() -> None:
     both = outputs("f_global", "f_local")
     ratio = two_branches["id_f_global"] / cross_entropy(both.logits["f_global"], LABELS, 0.1)
     assert ratio.item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("margin", "scale"), [(0.25, 64.0), (0.4, 8.0)])
+def test_circle_against_pytorch_metric_learning(margin: float, scale: float) -> None:
+    x = drawn(len(PIDS), 8)
+    theirs = pml_losses.CircleLoss(m=margin, gamma=scale, reducer=reducers.MeanReducer())(x, PIDS)
+    ours = circle(x, PIDS, margin, scale)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(gradient(ours, x), gradient(theirs, x))
+
+
+@pytest.mark.parametrize("pids", [[0, 0, 0], [0, 1, 2]], ids=["no negative", "no positive"])
+def test_circle_of_an_empty_set_is_a_zero_in_the_graph(pids: list[int]) -> None:
+    x = drawn(3, 4)
+    loss = circle(x, torch.tensor(pids), 0.25, 64.0)
+    assert loss.item() == 0
+    assert torch.equal(gradient(loss, x), torch.zeros_like(x))
+
+
+def test_circle_takes_the_triplets_place() -> None:
+    found = terms(outputs("f_global", "d_global", "z_global"), LABELS, LossConfig(metric="circle", circle=0.5))
+    assert sorted(found) == ["circle_z_global", "id_f_global", "id_z_global"]

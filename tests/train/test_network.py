@@ -125,3 +125,33 @@ def test_the_papers_full_size_runs_forward_and_backward() -> None:
     for name, p in network.named_parameters():
         assert p.grad is not None, name
         assert p.grad.isfinite().all(), name
+
+
+def test_the_guide_follows_a_timm_trunk() -> None:
+    """ConvNeXt-Atto: c_A = 160 and a last stage of 320; the guide's widths are c/4, c/2, c of c = 20."""
+    pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    torch.manual_seed(0)
+    main = {"trunk": "timm/convnext_atto", "size": [32, 16]}
+    network = TwoStream(build(NetworkConfig, {"main": main, "classifier_width": 16}, "test"), 5)
+    assert network.guide.branches.charts.conv1.out_channels == 24 * 5
+    assert network.guide.branches.pairs[0].conv1.out_channels == 13 * 20
+    outputs = network(*batch())
+    assert outputs.z_global.shape == (4, 320)
+    assert outputs.z_local.shape == (4, 8, 40)
+    sum(terms(outputs, torch.tensor([0, 0, 1, 1]), LossConfig()).values()).backward()
+    assert all(p.grad is not None for p in network.parameters()), "as DistributedDataParallel needs"
+
+
+def test_necks_stand_between_features_and_classifiers() -> None:
+    network = tiny(main={"neck": "bn"}).eval()
+    for norm in (*network.main.necks.values(), *network.necks.values()):
+        torch.nn.init.uniform_(norm.running_mean)
+    outputs = network(*batch())
+    f, layers = network.main.features(batch()[0]), network.classifiers
+    assert torch.equal(outputs.f_global, f.global_)
+    assert torch.equal(outputs.z_global, outputs.f_global + outputs.d_global)
+    assert torch.equal(outputs.logits["f_global"], layers["f_global"](network.main(batch()[0]).global_))
+    assert torch.equal(
+        outputs.logits["z_local"], layers["z_local"](network.necks["z_local"](outputs.z_local.flatten(1)))
+    )
+    assert not torch.equal(network.main(batch()[0]).global_, f.global_)

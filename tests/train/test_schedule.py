@@ -23,3 +23,17 @@ def test_halved_after_epochs_60_100_140(done, halvings):
 
 def test_no_warm_up():
     assert learning_rate(0, ScheduleConfig(warmup=0)) == 8e-4
+
+
+def test_cosine_falls_by_halves_of_its_range():
+    """Half-way down at half-time, 1/4 and 3/4 of the range after a third and two thirds (cos 60°), then still."""
+    config = ScheduleConfig(fall="cosine", end=80, least=2e-4)
+    assert [learning_rate(epoch, config) for epoch in (20, 40, 50, 60, 80, 200)] == pytest.approx(
+        [8e-4, 6.5e-4, 5e-4, 3.5e-4, 2e-4, 2e-4]
+    )
+    assert learning_rate(10, config) == learning_rate(10, PAPER), "the warm-up is the same"
+
+
+def test_a_cosine_without_epochs_is_refused():
+    with pytest.raises(ValueError, match="more epochs"):
+        ScheduleConfig(fall="cosine", end=20)

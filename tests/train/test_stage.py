@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from data.errors import BusyError, CheckpointError, DatasetError, StoreError, TrainingError
+from data.errors import BusyError, CheckpointError, ConfigError, DatasetError, StoreError, TrainingError
 from dsa_reid.model import load
 from dsap.config import WarpConfig
 from train import checkpoint, loop, stage
@@ -290,3 +290,17 @@ def test_bad_input_is_named(tiny, small, tmp_path):
     with pytest.raises(TrainingError, match="'cuda:7' was asked for"):
         run(small(device="cuda:7"))
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_timm_trunk_is_built_for_the_pictures_size_and_trains(tiny, small, tmp_path):
+    pytest.importorskip("timm", reason="the extra `timm` is not installed")
+
+    def run(size):
+        main = {"trunk": "timm/convnext_atto", "size": size}
+        network = {"main": main, "weights": "none", "classifier_width": 8}
+        stage.run(tiny.manifest, tiny.root, tiny.dsap, tmp_path, small(epochs=1, network=network))
+
+    with pytest.raises(ConfigError, match=r"built for pictures of 256x128, the run's are 64x32.*size=\[64,32\]"):
+        run([256, 128])
+    run([64, 32])
+    assert load(tmp_path / "model.pt").main_stream.config.trunk == "timm/convnext_atto"

@@ -146,3 +146,13 @@ def test_settings_that_contradict_each_other() -> None:
         load_trunk(stream(), "none", conv5_init="imagenet")
     with pytest.raises(ConfigError, match="conv5_init"):
         load_trunk(stream(heads="local"), "imagenet", conv5_init="imagenet")
+
+
+def test_a_timm_trunk_takes_timms_weights_or_none() -> None:
+    pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    network = stream(trunk="timm/convnext_atto")
+    assert load_trunk(network, "none") is None
+    with pytest.raises(ConfigError, match="takes weights=imagenet"):
+        load_trunk(network, "weights.pth")
+    with pytest.raises(ConfigError, match="its heads start at random"):
+        load_trunk(network, "imagenet", "imagenet")

@@ -1,0 +1,87 @@
+"""timm's models as trunks: maps at stride 16, heads and model file as for ours, weights never silently random."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("timm", reason="the extra `timm` is not installed")
+
+from dsa_reid import MainStream, MainStreamConfig, ModelError, Preprocessing, load, save, timm_trunk
+from dsa_reid.timm_trunk import TimmTrunk, colours
+
+SIZE = (64, 32)
+SLOW = pytest.mark.slow
+
+
+def stream(name: str, **settings: object) -> MainStream:
+    torch.manual_seed(0)
+    return MainStream(MainStreamConfig(trunk=f"timm/{name}", size=SIZE, **settings)).eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "width"),
+    [
+        ("convnext_atto", 160, 320),
+        ("vit_tiny_patch16_224", 192, 192),
+        pytest.param("swin_tiny_patch4_window7_224", 384, 768, marks=SLOW),
+        pytest.param("resnet101", 1024, 2048, marks=SLOW),
+    ],
+)
+def test_map_heads_and_model_file(name: str, channels: int, width: int, tmp_path: Path) -> None:
+    network = stream(name)
+    images = torch.randn(2, 3, *SIZE)
+    assert network.trunk(images).shape == (2, channels, 4, 2)
+    f_global, f_local = network(images)
+    assert (f_global.shape, f_local.shape) == ((2, width), (2, 8, width // 8))
+    for feature in (f_global, f_local):
+        assert feature.std(0).max() > 0, "pictures are told apart"
+    restored = load(save(network, tmp_path / "model.pt", Preprocessing(*SIZE))).main_stream
+    assert all(torch.equal(a, b) for a, b in zip(restored(images), (f_global, f_local), strict=True))
+
+
+def test_places_of_a_map_are_places_of_the_picture() -> None:
+    """A change in the upper left corner moves that corner of ConvNeXt's map the most: no axes are mixed up."""
+    network = stream("convnext_atto", heads="global")
+    images = torch.zeros(1, 3, *SIZE)
+    changed = images.clone()
+    changed[:, :, :8, 24:] = 3
+    moved = (network.trunk(changed) - network.trunk(images)).norm(dim=1)[0]
+    assert moved.argmax().item() == 1, "row 0, column 1 of 4×2"
+
+
+def test_what_does_not_fit_is_named() -> None:
+    with pytest.raises(ModelError, match=r"208 channels at stride 16.*must divide by 32"):
+        stream("regnety_004")
+    with pytest.raises(ModelError, match=r"at strides \[14, 14, 14\], none at 16"):
+        TimmTrunk("vit_small_patch14_dinov2", (56, 28))
+    with pytest.raises(ModelError, match="knows no model 'resnet51'"):
+        stream("resnet51")
+    with pytest.raises(ModelError, match=r"width = 0\.5 does not hold"):
+        stream("convnext_atto", width=0.5)
+    with pytest.raises(ModelError, match="'timm/NAME'"):
+        MainStreamConfig(trunk="resnet51")
+
+
+def test_weights_are_never_silently_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk = TimmTrunk("convnext_atto", SIZE)
+    create = timm_trunk.create
+
+    def offline(*arguments: object, pretrained: bool, **options: object) -> object:
+        if pretrained:
+            raise OSError("no route to the hub")
+        return create(*arguments, pretrained=False, **options)
+
+    monkeypatch.setattr(timm_trunk, "create", offline)
+    with pytest.raises(ModelError, match=r"could not be had \(no route to the hub\).*weights=none"):
+        trunk.load_pretrained()
+    with pytest.raises(ModelError, match="publishes no weights of 'coatnet_0_224'"):
+        colours("coatnet_0_224")
+    assert colours("vit_tiny_patch16_224") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_without_timm_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ModelError, match=r"pip install 'dsa-reid\[timm\]'"):
+        stream("convnext_atto")

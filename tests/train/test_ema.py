@@ -1,0 +1,28 @@
+import torch
+from torch import nn
+
+from train.ema import Average
+
+
+def test_by_hand():
+    network = nn.BatchNorm1d(1)
+    average = Average(network, 0.5)
+    for value in (3.0, 5.0):
+        network.weight.data.fill_(value)
+        network.running_mean.fill_(2 * value)
+        network.num_batches_tracked += 1
+        average.update(network)
+    assert average.weights["weight"].item() == ((1 + 3) / 2 + 5) / 2
+    assert average.weights["running_mean"].item() == ((0 + 6) / 2 + 10) / 2
+    assert average.weights["num_batches_tracked"].item() == 2
+
+
+def test_used_for_a_while_only():
+    network = nn.Linear(2, 2)
+    average = Average(network, 0.9)
+    before = network.weight.detach().clone()
+    network.weight.data += 1
+    with average.used(network):
+        assert torch.equal(network.weight, before)
+    assert torch.equal(network.weight, before + 1)
+    assert torch.equal(average.weights["weight"], before)

@@ -145,7 +145,9 @@ def read_settings(
     values = read_yaml(params) if params else {}
     source = str(params) if params else "--set"
     known = {"dataset", "experiment", "set", *SECTIONS}
-    extra: list[str] = list(values.pop("set", None) or [])
+    extra = values.pop("set", None) or []
+    if not isinstance(extra, list) or not all(isinstance(one, str) for one in extra):
+        raise ConfigError(f"{source}: set = {extra!r} does not hold: expected a list, as in [train.epochs=2].")
     dataset = dataset or values.pop("dataset", None)
     experiment = experiment or values.pop("experiment", None)
     values = {key: item for key, item in values.items() if key not in ("dataset", "experiment")}
@@ -164,6 +166,10 @@ def read_settings(
 def experiment_file(name: str) -> Path:
     """Return the file of the experiment `name` ("table3/dsa-reid"). Raises ConfigError if there is none."""
     path = EXPERIMENTS / f"{name}.yaml"
+    if not EXPERIMENTS.is_dir():
+        raise ConfigError(
+            f"There is no folder {EXPERIMENTS}/ here that would hold {name!r}. Go to the project's folder."
+        )
     if not path.is_file():
         known = [str(p.relative_to(EXPERIMENTS).with_suffix("")) for p in EXPERIMENTS.rglob("*.yaml")]
         raise ConfigError(f"There is no experiment {name!r} in {EXPERIMENTS}/.{nearest(name, known)}")

@@ -16,6 +16,7 @@ from data.errors import DatasetError
 from data.pieces import Pieces
 from data.records import Record, read_manifest
 from data.store import Header, IuvStore, write_iuv
+from data.whole import whole
 
 from . import takeover
 from .engine import Engine
@@ -157,7 +158,7 @@ def _note_skipped(out: Path, records: Sequence[Record], sources: Sequence[Source
     }
     note = out.with_suffix(".skipped.csv")
     if skipped:
-        with note.open("w", newline="", encoding="utf-8") as file:
+        with whole(note) as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("key", "reason"), *skipped.items()])
     else:
         note.unlink(missing_ok=True)

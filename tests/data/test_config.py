@@ -66,12 +66,19 @@ def test_unknown_section_experiment_and_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"no section is called 'trian'\. Did you mean 'train'"):
         read_settings(dataset="x", assignments=["trian.epochs=2"])
-    with pytest.raises(ConfigError, match="There is no experiment 'table9'"):
+    with pytest.raises(ConfigError, match=r"no folder experiments/ here.*'table9'.*the project's folder"):
+        read_settings(dataset="x", experiment="table9")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "table8.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"There is no experiment 'table9' in experiments/\. Did you mean 'table8'"):
         read_settings(dataset="x", experiment="table9")
     with pytest.raises(ConfigError, match=r"none\.yaml does not exist"):
         read_settings(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="No dataset was named"):
         read_settings()
+    (tmp_path / "set.yaml").write_text("dataset: x\nset: train.epochs=2\n")
+    with pytest.raises(ConfigError, match=r"set\.yaml: set = 'train\.epochs=2' does not hold: expected a list"):
+        read_settings(tmp_path / "set.yaml")
     (tmp_path / "broken.yaml").write_text("a: [1,\n")
     with pytest.raises(ConfigError, match=r"broken\.yaml is not readable YAML"):
         read_settings(tmp_path / "broken.yaml")

@@ -125,10 +125,12 @@ def _save(file: h5py.File, cell: h5py.Reference, path: Path) -> bool:
 def _read_note(path: Path) -> Unpacked | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        tested = [[(pair, person) for pair, person in testset] for testset in found["testsets"]]
+        return Unpacked(path.parent.name, found["names"], tested)
     except FileNotFoundError:
         return None
-    tested = [[(pair, person) for pair, person in testset] for testset in found["testsets"]]
-    return Unpacked(path.parent.name, found["names"], tested)
+    except (ValueError, KeyError, TypeError):
+        raise DatasetError(f"{path} is damaged. Delete it and run again; the pictures are kept.") from None
 
 
 @contextmanager

@@ -95,6 +95,9 @@ def test_a_picture_that_went_is_told(datasets: Path) -> None:
     (root / key).unlink()
     with pytest.raises(DatasetError, match=r"lacks 1 of its 95 pictures, first 1_001_1_05\.png"):
         sets.scan("cuhk03-labeled")
+    (root / "images_labeled" / "unpacked.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"unpacked\.json is damaged\. Delete it"):
+        sets.scan("cuhk03-labeled")
     (root / "images_labeled" / "unpacked.json").unlink()
     assert (root / sets.scan("cuhk03-labeled")[4].key).exists()
 

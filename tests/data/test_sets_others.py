@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import trees
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import sets
 from data.errors import DatasetError, PictureError
 from data.listing import list_dataset
-from data.records import read_manifest
+from data.records import Entry, read_manifest
 from data.sets.cuhk01 import read_splits
+from data.sets.joined import join
 
 
 @pytest.mark.parametrize("tested", [486, 100])
@@ -169,6 +172,28 @@ def test_joined_identities_and_cameras_do_not_collide(datasets: Path, tmp_path: 
     cameras = [{r.camid for r in part} for part in of.values()]
     assert sum(map(len, cameras)) == len(set.union(*cameras))
     assert all((sets.dataset_root("market1501+dukemtmcreid") / r.key).exists() for r in listed)
+
+
+pictures = st.lists(
+    st.builds(
+        Entry,
+        key=st.uuids().map(lambda name: f"{name}.png"),
+        split=st.sampled_from(["train", "query", "gallery"]),
+        pid=st.integers(0, 30),
+        camid=st.integers(0, 5),
+    ),
+    max_size=20,
+)
+
+
+@given(st.lists(pictures, min_size=1, max_size=4))
+def test_joining_keeps_persons_apart_and_together(parts: list[list[Entry]]) -> None:
+    joined = join([(str(number), part) for number, part in enumerate(parts)])
+    was = {f"{number}/{entry.key}": (number, entry) for number, part in enumerate(parts) for entry in part}
+    for name in ("pid", "camid"):
+        pairs = {(was[e.key][0], getattr(was[e.key][1], name), getattr(e, name)) for e in joined}
+        assert len(pairs) == len({pair[:2] for pair in pairs}) == len({pair[2] for pair in pairs})  # one to one
+    assert {e.key for e in joined} == {k for k, (number, e) in was.items() if number == 0 or e.split == "train"}
 
 
 def test_the_same_persons_are_not_joined(datasets: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,14 @@ from data.sets import dataset_root
 from dsa_reid.errors import ModelError
 from dsap.config import WarpConfig
 
-from . import deploy, experiments, report, stage
-from .config import EvaluateConfig, Match, TrainConfig
+from . import deploy, experiments, measuring, stage
+from .config import TrainConfig
 from .dataset import open_store
-from .evaluate import evaluate as measure
-from .evaluate import write, write_json
 from .feed import epoch_order, feed
 from .interrupt import StoppedError
+from .options import data_options, run_folder
 from .show import draw_batch
 from .summary import summary as network_summary
-
-PLAIN = "paper"  # where a run without a named experiment is kept: it has the paper's values, and --set
 
 
 class Commands(console.Commands):
@@ -41,19 +36,12 @@ class Commands(console.Commands):
             console.fail(str(error))
 
 
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --manifest and --dsap."""
-    place = click.Path(path_type=Path)
-    command = click.option("--dsap", type=place, help="The DSAP store. [artifacts/<dataset>/dsap.h5]")(command)
-    return click.option("--manifest", type=place, help="The manifest. [artifacts/<dataset>/manifest.csv]")(command)
-
-
 @click.group(cls=Commands)
 def main() -> None:
     """Train the two-stream network, measure it, look at it; use what is left."""
 
 
-for command in deploy.COMMANDS:
+for command in (*measuring.COMMANDS, *deploy.COMMANDS):
     main.add_command(command)
 
 
@@ -76,7 +64,7 @@ def run(
             manifest or made / "manifest.csv",
             dataset_root(settings.dataset),
             dsap or made / "dsap.h5",
-            out or _run_folder(settings),
+            out or run_folder(settings),
             settings.section("train", TrainConfig),
             settings.section("warp", WarpConfig),
             overwrite,
@@ -85,52 +73,6 @@ def run(
         click.echo(str(stopped), err=True)
         raise SystemExit(128 + stopped.number) from None
     click.echo(f"{model}: the main stream, all that is needed from here on")
-
-
-@main.command()
-@console.with_settings()
-@data_options
-@click.option("--run", "source", type=click.Path(path_type=Path), help="A run's folder, or a model.pt.")
-@click.option("--match", type=click.Choice(["main", "fused", "global", "local"]), help="The feature. [main]")
-@click.option("--out", type=click.Path(path_type=Path), help="[artifacts/<dataset>/metrics.json]")
-def evaluate(
-    settings: Settings,
-    manifest: Path | None,
-    dsap: Path | None,
-    source: Path | None,
-    match: Match | None,
-    out: Path | None,
-) -> None:
-    """Measure a trained network: Rank-1, 5, 10, mAP and mINP, beside chance."""
-    made = console.artifacts(settings.dataset)
-    config = settings.section("evaluate", EvaluateConfig)
-    if match:
-        config = dataclasses.replace(config, match=match)
-    found, cmc = measure(
-        manifest or made / "manifest.csv",
-        dataset_root(settings.dataset),
-        dsap or made / "dsap.h5",
-        source or _run_folder(settings),
-        config,
-        settings.section("warp", WarpConfig),
-    )
-    path = write(out or made / "metrics.json", found, cmc)
-    if source is None:
-        write_json(experiments.result_file(made, _name(settings), config.match), found)
-    click.echo(report.table(found, settings.dataset, settings.experiment, config.match))
-    click.echo(path)
-
-
-@main.command("report")
-@console.with_settings()
-def report_(settings: Settings) -> None:
-    """Print the last measures again, and where everything lies that was made."""
-    made = console.artifacts(settings.dataset)
-    found = report.read(made / "metrics.json")
-    match = settings.section("evaluate", EvaluateConfig).match
-    click.echo(report.table(found, settings.dataset, settings.experiment, match))
-    for path in report.made(made, _run_folder(settings)):
-        click.echo(path)
 
 
 @main.command("experiments")
@@ -177,11 +119,3 @@ def summary(settings: Settings) -> None:
     config = settings.section("train", TrainConfig)
     size = settings.section("warp", WarpConfig).size
     click.echo(network_summary(config.network, height=config.height, width=config.width, size=size))
-
-
-def _name(settings: Settings) -> str:
-    return settings.experiment or PLAIN
-
-
-def _run_folder(settings: Settings) -> Path:
-    return console.artifacts(settings.dataset) / "runs" / _name(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from data.console import progress
@@ -9,13 +11,12 @@ from data.errors import TrainingError
 from dsa_reid.distances import join
 from dsa_reid.main_stream import MainStream
 
-from .augment import fill
+from .augment import fill, mirror_table, mirrored
 from .config import Match
 from .dataset import Batch, Pictures
 from .network import TwoStream
 
 
-@torch.inference_mode()
 def extract(
     network: MainStream | TwoStream,
     pictures: Pictures,
@@ -23,6 +24,7 @@ def extract(
     batch: int = 64,
     workers: int = 1,
     what: str = "Features",
+    flip: bool = False,
 ) -> torch.Tensor:
     """Compute the features of all pictures, with the network in evaluation mode, as it is left.
 
@@ -32,22 +34,47 @@ def extract(
         batch: pictures at once.
         workers: threads that read.
         what: said of it while it goes on.
+        flip: average each picture's features with those of its mirror image.
 
     Returns:
         float32 (N, D) on the CPU, the joined features each of length one.
 
     Raises:
-        TrainingError: if the network has no such feature.
+        TrainingError: if the network has no such feature, or a feature is not a number.
     """
+    return torch.cat(list(extracted(network, pictures, match, batch, workers, what, flip)))
+
+
+@torch.inference_mode()
+def extracted(
+    network: MainStream | TwoStream,
+    pictures: Pictures,
+    match: Match = "main",
+    batch: int = 64,
+    workers: int = 1,
+    what: str = "Features",
+    flip: bool = False,
+) -> Iterator[torch.Tensor]:
+    """Yield what `extract` returns, float32 (B, D), batch after batch."""
     check_match(network, match)
     network.eval()
     order = [range(start, min(start + batch, len(pictures))) for start in range(0, len(pictures), batch)]
     device = next(network.parameters()).device
-    found = [
-        _features(network, read.to(device), pictures, match).float().cpu()
-        for read in progress(pictures.batches(order, workers), len(pictures), what, each=0)
-    ]
-    return torch.cat(found)
+    batches = progress(pictures.batches(order, workers), len(pictures), what, each=0)
+    for places, read in zip(order, batches, strict=True):
+        seen = read.to(device)
+        found = _features(network, seen, pictures, match)
+        if flip:
+            mirrors = _features(network, _mirror_image(seen, pictures), pictures, match)
+            found = [(one + other) / 2 for one, other in zip(found, mirrors, strict=True)]
+        features = join(*found).float().cpu()
+        broken = (~features.isfinite().all(1)).nonzero().flatten().tolist()
+        if broken:
+            raise TrainingError(
+                f"The feature of {pictures.records[places[broken[0]]].key} is not a number. The network did not train "
+                "properly; look at its losses."
+            )
+        yield features
 
 
 def check_match(network: MainStream | TwoStream, match: Match) -> None:
@@ -61,14 +88,33 @@ def check_match(network: MainStream | TwoStream, match: Match) -> None:
         raise TrainingError(f"The match {match!r} needs a {match} head, and this network has only a {heads} one.")
 
 
-def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures, match: Match) -> torch.Tensor:
-    """Compute one batch's features, (B, D)."""
+def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
+    """Return what a feature joins and how long each part is: {"global": G, "local": G}."""
+    main = network if isinstance(network, MainStream) else network.main
+    heads = main.config.heads if match in ("main", "fused") else match
+    return {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+
+
+def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures, match: Match) -> list[torch.Tensor]:
+    """Compute one batch's features that are to be joined, (B, D) or (B, 8, L) each."""
     images = pictures.preprocessing.normalise(batch.images)  # (B, 3, H, W)
     if match == "main":
         main = network.main if isinstance(network, TwoStream) else network
-        return join(*main(images))
+        return [feature for feature in main(images) if feature is not None]
     assert batch.texels is not None, "the guide is shown part pictures"
     assert batch.valid is not None, "texels come with what is valid of them"
     outputs = network(images, fill(batch.texels, batch.valid, pictures.preprocessing))
     features = {"global": [outputs.z_global], "local": [outputs.z_local]}
-    return join(*features.get(match, [outputs.z_global, outputs.z_local]))
+    found = features.get(match, [outputs.z_global, outputs.z_local])
+    return [feature for feature in found if feature is not None]
+
+
+def _mirror_image(batch: Batch, pictures: Pictures) -> Batch:
+    """Return pictures flipped from left to right, and their DSAP mirrored by its own rule."""
+    images = batch.images.flip(2)
+    if batch.texels is None or batch.valid is None:
+        return Batch(images)
+    assert pictures.store is not None, "texels come from a store"
+    table = mirror_table(pictures.store.header.configuration["warp"]["parts"], pictures.store.size)
+    everyone = torch.ones(len(batch), dtype=torch.bool, device=images.device)
+    return Batch(images, *mirrored(batch.texels, batch.valid, everyone, table.to(images.device)))

@@ -1,14 +1,17 @@
-"""Results for people: the measures as a table, chance beside them."""
+"""Results for people: the measures as a table, chance and the paper's numbers beside them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import TrainingError
 
-from .experiments import ROWS
+from .config import Match
+from .metrics import Result
+from .published import published
 
 COLUMNS = {
     "rank1": "Rank-1",
@@ -18,31 +21,67 @@ COLUMNS = {
     "mINP": "mINP",
     "chance_mAP": "chance mAP",
 }
+COUNTS = ("queries", "queries_left_out", "gallery")
+Measures = Mapping[str, Any]  # what metrics.json holds
 
 
-def table(found: Mapping[str, float], title: str, experiment: str | None = None, match: str = "main") -> str:
-    """Return the measures of metrics.json as text, in percent.
+def table(found: Measures, dataset: str, experiment: str | None = None, match: Match = "main") -> str:
+    """Return the measures of metrics.json as text, in percent, the paper's below where it has any.
 
     Args:
-        title: of the row.
-        experiment, match: put the paper's row below, where it has one of that name.
+        dataset, experiment, match: what was measured; None for the paper's own settings.
     """
-    rows = {title: [f"{100 * found[name]:.1f}" for name in COLUMNS]}
-    for row in ROWS:
-        if (row.experiment, row.match) == (experiment, match):
-            known = {"rank1": row.rank1, "mAP": row.mAP}
-            rows["the paper, Market-1501"] = [f"{known[name]:.1f}" if name in known else "" for name in COLUMNS]
-            break
-    width = max(map(len, rows)) + 2
-    lines = [" " * width + "".join(f"{name:>12}" for name in COLUMNS.values())]
-    lines += [f"{name:{width}}" + "".join(f"{value:>12}" for value in values) for name, values in rows.items()]
+    rows = {dataset: [f"{100 * float(found[name]):.1f}" for name in COLUMNS]}
+    for title, known in published(dataset, experiment, match).items():
+        rows[title] = [f"{known[name]:.1f}" if name in known else "" for name in COLUMNS]
     counted = f"{found['queries']} queries, {found['gallery']} gallery pictures"
     if found["queries_left_out"]:
         counted += f"; {found['queries_left_out']} queries have no match in another camera and do not count"
-    return "\n".join([*lines, counted + ". Percent."])
+    lines = [_laid_out(list(COLUMNS.values()), rows), counted + ". Percent."]
+    if found.get("protocol"):
+        lines.append(f"Measured so: {found['protocol']}.")
+    return "\n".join(lines)
 
 
-def read(path: Path) -> dict[str, float]:
+def camera_table(pairs: Mapping[tuple[int, int], Result]) -> str:
+    """Return Rank-1 and mAP in percent, a row a query camera, a column a gallery camera."""
+    q_camids, g_camids = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
+    rows = {
+        f"query {q}": [
+            f"{100 * pairs[q, g].rank(1):.1f} {100 * pairs[q, g].mAP:.1f}" if (q, g) in pairs else "" for g in g_camids
+        ]
+        for q in q_camids
+    }
+    title = "Rank-1 and mAP between cameras, the gallery of one camera alone at a time. Percent."
+    return "\n".join([title, _laid_out([f"gallery {g}" for g in g_camids], rows)])
+
+
+def camera_measures(pairs: Mapping[tuple[int, int], Result]) -> list[dict[str, float | int]]:
+    """Return the measures between cameras as plain values."""
+    return [
+        {"query": q, "gallery": g, "rank1": one.rank(1), "mAP": one.mAP, "queries": one.queries}
+        for (q, g), one in pairs.items()
+    ]
+
+
+def mean_of(files: Sequence[Path]) -> Measures:
+    """Return the mean of several metrics.json, of a protocol's splits; counts are added. Raises TrainingError."""
+    all_found = [read(path) for path in files]
+    mean: dict[str, Any] = {
+        name: sum(one[name] for one in all_found) / len(all_found)
+        for name in COLUMNS  # fractions
+    }
+    mean |= {name: sum(one[name] for one in all_found) for name in COUNTS}
+    return {**mean, "protocol": all_found[0].get("protocol", "")}
+
+
+def _laid_out(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    width = max(map(len, rows)) + 2
+    lines = [" " * width + "".join(f"{name:>12}" for name in columns)]
+    return "\n".join(lines + [f"{name:{width}}" + "".join(f"{one:>12}" for one in row) for name, row in rows.items()])
+
+
+def read(path: Path) -> dict[str, Any]:
     """Read metrics.json. Raises TrainingError if it is missing or another file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -50,7 +89,7 @@ def read(path: Path) -> dict[str, float]:
         raise TrainingError(f"{path} does not exist. Measure first: dsa-train evaluate.") from None
     except ValueError:
         raise TrainingError(f"{path} is not JSON. Measure again: dsa-train evaluate.") from None
-    if not isinstance(found, dict) or not {*COLUMNS, "queries", "queries_left_out", "gallery"} <= found.keys():
+    if not isinstance(found, dict) or not {*COLUMNS, *COUNTS} <= found.keys():
         raise TrainingError(f"{path} does not hold the measures. Measure again: dsa-train evaluate.")
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,36 +11,80 @@ import torch
 
 from data.records import Record
 from data.store import DsapStore
-from dsa_reid.distances import distances
 from dsa_reid.main_stream import MainStream
 from dsa_reid.preprocessing import Preprocessing
 
 from . import metrics
+from .camera_pairs import CameraPairs
 from .config import EvaluateConfig
 from .dataset import Pictures
+from .distmat import Block, Rows, blocks
+from .expansion import expanded
 from .features import extract
+from .multiquery import pooled
 from .network import TwoStream
+from .rerank import reranked
+from .single_shot import draw_orders, find_drawn_matches, measure_drawn
 
-QUERIES = 256  # rows of the distance matrix at a time: never the whole
+Extract = Callable[[Pictures, str], Rows]  # pictures and what they are, to their features
 
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-    """Query and gallery pictures of a dataset."""
+    """Query and gallery pictures of a dataset, and those that ask beside the query in multi-query."""
 
     query: Pictures
     gallery: Pictures
+    multiquery: Pictures | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Pictures with what is compared of them.
+
+    Args:
+        features: (N, D).
+        records: N.
+        camids: (N,), by the rule that the evaluation goes by.
+    """
+
+    features: Rows
+    records: Sequence[Record]
+    camids: np.ndarray
+
+    @property
+    def pids(self) -> np.ndarray:
+        """Identities (N,)."""
+        return np.array([record.pid for record in self.records])
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What came of comparing query and gallery.
+
+    Args:
+        chance: the mAP of random rankings of the same pictures.
+        pairs: the measures by (query camera, gallery camera); empty where nobody asked.
+    """
+
+    result: metrics.Result
+    chance: float
+    pairs: dict[tuple[int, int], metrics.Result]
 
 
 def read_retrieval(
-    root: Path, records: Sequence[Record], preprocessing: Preprocessing, store: DsapStore | None = None
+    root: Path,
+    records: Sequence[Record],
+    preprocessing: Preprocessing,
+    store: DsapStore | None = None,
+    multiquery: Sequence[Record] = (),
 ) -> Retrieval:
     """Return the query and gallery among `records`, with their DSAP if a store is given."""
     query, gallery = (
         Pictures(root, [record for record in records if record.split == split], preprocessing, store)
         for split in ("query", "gallery")
     )
-    return Retrieval(query, gallery)
+    return Retrieval(query, gallery, Pictures(root, multiquery, preprocessing, store) if multiquery else None)
 
 
 def measure(
@@ -51,26 +95,78 @@ def measure(
     Returns:
         The result, and the mAP of random rankings of the same pictures.
     """
-    query, gallery = (
-        extract(network, pictures, config.match, config.batch, workers, name)
-        for pictures, name in ((retrieval.query, "Query"), (retrieval.gallery, "Gallery"))
-    )
+
+    def features(pictures: Pictures, what: str) -> np.ndarray:
+        return extract(network, pictures, config.match, config.batch, workers, what, config.flip).numpy()
+
     device = next(network.parameters()).device
-    matches = rank(query.to(device), gallery.to(device), retrieval, config)
-    return metrics.measure(matches, trapezoid=config.trapezoid), metrics.chance(matches)
+    found = compare(*sides(retrieval, config, features), config, device)
+    return found.result, found.chance
 
 
-def rank(query: torch.Tensor, gallery: torch.Tensor, retrieval: Retrieval, config: EvaluateConfig) -> metrics.Matches:
-    """Rank the gallery for every query: features (Q, D) and (G, D) to the ranks of the right pictures."""
-    q_pids, q_camids = _identities(retrieval.query.records)
-    g_pids, g_camids = _identities(retrieval.gallery.records)
-    parts = []
-    for start in range(0, len(query), QUERIES):
-        some = slice(start, start + QUERIES)
-        distmat = distances(query[some], gallery, config.distance).cpu().numpy()  # (QUERIES, G)
-        parts.append(metrics.find_matches(distmat, q_pids[some], g_pids, q_camids[some], g_camids))
-    return metrics.joined(parts)
+def sides(retrieval: Retrieval, config: EvaluateConfig, features: Extract) -> tuple[Side, Side]:
+    """Return query and gallery with their features, multi-queries pooled."""
+    query, gallery = (
+        Side(features(pictures, what), pictures.records, camera_numbers(pictures.records, config))
+        for pictures, what in ((retrieval.query, "query"), (retrieval.gallery, "gallery"))
+    )
+    if config.multiquery == "off" or retrieval.multiquery is None:
+        return query, gallery
+    more = retrieval.multiquery.records
+    together = pooled(
+        query.features[0 : len(query.records)],
+        query.pids,
+        np.array([record.camid for record in query.records]),
+        features(retrieval.multiquery, "multiquery")[0 : len(more)],
+        np.array([record.pid for record in more]),
+        np.array([record.camid for record in more]),
+        config.multiquery,
+    )
+    return dataclasses.replace(query, features=together), gallery
 
 
-def _identities(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([record.pid for record in records]), np.array([record.camid for record in records])
+def camera_numbers(records: Sequence[Record], config: EvaluateConfig) -> np.ndarray:
+    """Return int64 (N,): of pictures with one number, those of the query's person are left out of its ranking.
+
+    By the rule that is the camera; where cameras are ignored, only copies of one file share a number.
+    """
+    if config.cameras == "ignore":
+        return np.array([int(record.digest[:15], 16) for record in records])
+    return np.array([record.camid for record in records])
+
+
+def compare(
+    query: Side, gallery: Side, config: EvaluateConfig, device: torch.device, between_cameras: bool = False
+) -> Comparison:
+    """Rank the gallery for every query and measure what comes out.
+
+    Raises TrainingError if features do not fit or are not numbers, or nothing can be measured.
+    """
+    q_pids, g_pids = query.pids, gallery.pids
+    single = config.gallery == "single-shot"
+    orders = draw_orders(len(g_pids), config.repeats, config.seed) if single else None
+    parts, pairs = [], CameraPairs()
+    for some, distmat in ranked(query.features, gallery.features, config, device):
+        whose = (q_pids[some], g_pids, query.camids[some], gallery.camids)
+        if orders is None:
+            parts.append(metrics.find_matches(distmat, *whose))
+        else:
+            parts.append(find_drawn_matches(distmat, *whose, orders))
+        if between_cameras:
+            pairs.add(distmat, q_pids[some], g_pids, *_cameras(query.records[some], gallery.records))
+    matches = metrics.joined(parts)
+    result = measure_drawn(matches, config.repeats) if single else metrics.measure(matches, trapezoid=config.trapezoid)
+    return Comparison(result, metrics.chance(matches), pairs.results(config.trapezoid))
+
+
+def ranked(query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:
+    """Yield the distances that the gallery is ranked by, some queries at a time, expanded and re-ranked if asked."""
+    if config.expansion.neighbours:
+        query = expanded(query[0 : query.shape[0]], gallery, config.expansion, device, config.memory)
+    if config.rerank.on:
+        return reranked(query, gallery, config.rerank, config.distance, device, config.memory)
+    return blocks(query, gallery, config.distance, device, config.memory)
+
+
+def _cameras(query: Sequence[Record], gallery: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([record.camid for record in query]), np.array([record.camid for record in gallery])

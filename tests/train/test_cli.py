@@ -73,6 +73,35 @@ def test_from_training_to_a_table(dsa_train, tmp_path):
     assert "dsa_reid.load reads it" in told.output
 
 
+def test_json_cameras_and_drawn_rankings(dsa_train, tmp_path):
+    dsa_train("run")
+    told = dsa_train("evaluate", "--json", "--cameras")
+    assert told.exit_code == 0
+    measured = json.loads(told.stdout)
+    assert measured["queries"] == 4
+    assert {(one["query"], one["gallery"]) for one in measured["cameras"]} == {(1, 2), (1, 3)}
+    assert "gallery 3" in dsa_train("evaluate", "--cameras").output
+
+    rankings = tmp_path / "artifacts" / "market1501" / "rankings"
+    assert dsa_train("rank", "--count", "2", "--length", "3").exit_code == 0
+    assert dsa_train("rank", "query/0031_c1s1_000000_00.png").exit_code == 0
+    assert sorted(path.name for path in rankings.iterdir()) == ["best.png", "rank.png", "worst.png"]
+    nobody = dsa_train("rank", "query/0031_c1s1_000000_01.png")
+    assert nobody.exit_code == 2
+    assert "Did you mean 'query/0031_c1s1_000000_00.png'" in nobody.output
+
+
+def test_other_protocols_do_not_count_among_the_papers_rows(dsa_train, tmp_path):
+    dsa_train("run")
+    kept = tmp_path / "artifacts" / "market1501" / "results" / "demo" / "main.json"
+    assert dsa_train("evaluate", "--set", "evaluate.flip=true").exit_code == 0
+    assert not kept.exists()
+    dsa_train("evaluate")
+    metrics = str(tmp_path / "artifacts" / "market1501" / "metrics.json")
+    assert kept.exists()
+    assert "8 queries" in dsa_train("report", "--mean", metrics, "--mean", metrics).output
+
+
 def test_show_batch(dsa_train, tmp_path):
     out = tmp_path / "batch.png"
     assert dsa_train("show-batch", "--identities", "2", "--out", str(out)).exit_code == 0

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 
 from data.errors import TrainingError
 from dsa_reid.preprocessing import Preprocessing
-from train.augment import fill
+from train.augment import fill, mirror_table, mirrored
 from train.dataset import Pictures
-from train.features import extract
+from train.features import extract, lengths
 from train.network import TwoStream
 
 SIZE = Preprocessing(64, 32)
@@ -51,6 +51,43 @@ def test_the_main_stream_alone_gives_the_same_to_the_bit(pictures, small):
 def test_a_network_left_in_training_mode_is_measured_as_it_will_be_used(pictures, small):
     both = network(small)
     assert torch.equal(extract(both.train(), pictures), extract(both.eval(), pictures))
+
+
+@pytest.mark.parametrize("match", ["main", "fused"])
+def test_flip_averages_with_the_mirror_image(pictures, small, match):
+    """Pictures and DSAP are mirrored by hand, one at a time."""
+    both = network(small).eval()
+    table = mirror_table("fine", pictures.store.size)
+    found = extract(both, pictures, match, batch=5, flip=True)
+    with torch.no_grad():
+        for n in range(3):
+            seen = pictures.read([n])
+            mirror = mirrored(seen.texels, seen.valid, torch.tensor([True]), table)
+            sides = [
+                both(SIZE.normalise(images), fill(texels, valid, SIZE))
+                for images, texels, valid in ((seen.images, seen.texels, seen.valid), (seen.images.flip(2), *mirror))
+            ]
+            names = ("f_global", "f_local") if match == "main" else ("z_global", "z_local")
+            means = [sum(getattr(side, name).flatten() for side in sides) / 2 for name in names]
+            expected = torch.cat([F.normalize(mean, dim=0) for mean in means])
+            torch.testing.assert_close(found[n], expected, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(found, extract(both, pictures, match), atol=1e-3)
+
+
+def test_a_feature_that_is_not_a_number_names_its_picture(pictures, small):
+    both = network(small)
+    with torch.no_grad():
+        both.main.trunk.conv1.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=pictures.records[0].key):
+        extract(both, pictures)
+
+
+@pytest.mark.parametrize(
+    ("heads", "match"), [("both", "main"), ("both", "fused"), ("local", "main"), ("both", "local")]
+)
+def test_lengths_are_those_of_the_features(pictures, small, heads, match):
+    both = network(small, heads)
+    assert sum(lengths(both, match).values()) == extract(both, pictures, match).shape[1]
 
 
 def test_features_that_a_network_does_not_have(pictures, small):

@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 
 from data.errors import TrainingError
 from train import report
+from train.metrics import evaluate
 
 FOUND = {
     "rank1": 0.957,
@@ -30,6 +32,40 @@ def test_a_run_that_is_not_in_the_paper_and_queries_left_out():
     lines = report.table({**FOUND, "queries_left_out": 7}, "mine", "demo").splitlines()
     assert len(lines) == 3
     assert "7 queries have no match in another camera" in lines[-1]
+
+
+def test_another_dataset_has_its_own_published_numbers():
+    paper = report.table(FOUND, "cuhk03-labeled").splitlines()[2]
+    assert paper.split()[-2:] == ["78.9", "75.2"]
+    first, second = report.table(FOUND, "cuhk01").splitlines()[2:4]
+    assert first.split()[-2:] == ["88.6", "97.1"]
+    assert second.split()[-2:] == ["90.4", "97.8"]
+    assert len(report.table(FOUND, "dukemtmcreid", "table3/baseline").splitlines()) == 3
+
+
+def test_what_is_unlike_the_paper_is_said():
+    assert "re-ranked" in report.table({**FOUND, "protocol": "re-ranked"}, "market1501").splitlines()[-1]
+
+
+def test_between_cameras():
+    right, wrong = (evaluate(np.array([row]), *map(np.array, ([1], [1, 2], [1], [2, 2]))) for row in ([0, 1], [1, 0]))
+    pairs = {(1, 2): right, (3, 2): wrong}
+    title, names, first, second = report.camera_table(pairs).splitlines()
+    assert title.startswith("Rank-1 and mAP between cameras")
+    assert names.split() == ["gallery", "2"]
+    assert first.split() == ["query", "1", "100.0", "100.0"]
+    assert second.split() == ["query", "3", "0.0", "50.0"]
+    assert report.camera_measures(pairs)[1] == {"query": 3, "gallery": 2, "rank1": 0, "mAP": 0.5, "queries": 1}
+
+
+def test_the_mean_over_splits(tmp_path):
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, rank1 in zip(files, (0.25, 0.75), strict=True):
+        path.write_text(json.dumps({**FOUND, "rank1": rank1}))
+    mean = report.mean_of(files)
+    assert mean["rank1"] == 0.5
+    assert mean["mAP"] == pytest.approx(FOUND["mAP"])
+    assert mean["queries"] == 2 * FOUND["queries"]
 
 
 def test_read(tmp_path):

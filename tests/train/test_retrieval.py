@@ -2,30 +2,36 @@ import numpy as np
 import pytest
 import torch
 
+from data.errors import TrainingError
 from dsa_reid.preprocessing import Preprocessing
-from train import metrics, retrieval
+from train import metrics
 from train.config import EvaluateConfig
-from train.retrieval import rank, read_retrieval
+from train.retrieval import Side, camera_numbers, compare, read_retrieval
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
-def test_in_pieces_as_from_the_whole_matrix(tiny, monkeypatch, distance):
-    monkeypatch.setattr(retrieval, "QUERIES", 3)
-    pictures = read_retrieval(tiny.root, tiny.records("query", "gallery"), Preprocessing(64, 32))
-    generator = torch.Generator().manual_seed(0)
-    query, gallery = (
-        torch.nn.functional.normalize(torch.randn(len(part), 7, generator=generator))
-        for part in (pictures.query, pictures.gallery)
-    )
-    found = metrics.measure(rank(query, gallery, pictures, EvaluateConfig(distance=distance)))
-    identities = [
-        np.array([getattr(record, name) for record in part.records])
-        for name in ("pid", "camid")
-        for part in (pictures.query, pictures.gallery)
+def test_in_pieces_as_from_the_whole_matrix(tiny, distance):
+    query, gallery = tiny.records("query"), tiny.records("gallery")
+    rows = np.random.default_rng(0).normal(size=(16, 7)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    config = EvaluateConfig(distance=distance, memory=3 * 4 * 12 / 2**30)  # three queries at a time
+    sides = [
+        Side(features, records, camera_numbers(records, config))
+        for features, records in ((rows[:4], query), (rows[4:], gallery))
     ]
-    expected = metrics.evaluate(1 - query @ gallery.T, *identities)
-    assert found.mAP == pytest.approx(expected.mAP)
-    np.testing.assert_array_equal(found.cmc, expected.cmc)
+    found = compare(*sides, config, torch.device("cpu"), between_cameras=True)
+    expected = metrics.evaluate(1 - rows[:4] @ rows[4:].T, *(s.pids for s in sides), *(s.camids for s in sides))
+    assert found.result.mAP == pytest.approx(expected.mAP)
+    np.testing.assert_array_equal(found.result.cmc, expected.cmc)
+    assert set(found.pairs) == {(1, 2), (1, 3)}
+
+
+def test_a_feature_that_is_not_a_number_is_refused(tiny):
+    records = tiny.records("query")
+    rows = np.full((4, 3), np.nan, np.float32)
+    side = Side(rows, records, camera_numbers(records, EvaluateConfig()))
+    with pytest.raises(TrainingError, match="are not numbers"):
+        compare(side, side, EvaluateConfig(), torch.device("cpu"))
 
 
 def test_splits_are_kept_apart(tiny):

@@ -93,6 +93,7 @@ def write(
         checksum = zlib.crc32(np.ascontiguousarray(block, TYPES[dtype]).data, checksum)
         start += len(block)
     rows.flush()
+    named.unlink(missing_ok=True)  # killed from here on, no older rows are left beside newer keys
     with named.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import signal
 from pathlib import Path
 
 import faiss
@@ -13,6 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 
 import dsa_reid
+from data.errors import StoreError
 from data.feature_store import FeatureStore
 from data.images import encode_jpeg, read
 from data.records import read_manifest
@@ -113,7 +113,6 @@ def test_killed_and_resumed_the_bytes_are_those_of_one_run(tmp_path, model, pict
             assert not (tmp_path / "killed.h5").exists()
     assert computed == [5, 0, 5, 0, 2]  # no piece twice
     assert (tmp_path / "killed.h5").read_bytes() == whole
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_same_command_again_computes_nothing(tmp_path, model, pictures, monkeypatch):
@@ -212,7 +211,7 @@ def test_numpy_features_without_what_belongs_to_them(tmp_path, model, pictures):
     run("embed", pictures, "--model", model, "--out", tmp_path / "f.npy")
     assert json.loads((tmp_path / "f.json").read_text())["configuration"]["type"] == "float32"
     (tmp_path / "f.csv").unlink()
-    with pytest.raises(Exception, match="Keep the three together"):
+    with pytest.raises(StoreError, match="Keep the three together"):
         NumpyFeatures(tmp_path / "f.npy")
 
 

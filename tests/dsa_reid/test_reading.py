@@ -1,0 +1,51 @@
+"""Crops read ahead by threads: in order, a bounded number ahead, and an error where it belongs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dsa_reid import ModelError, Preprocessing
+from dsa_reid.reading import AHEAD, batches
+
+PREPROCESSING = Preprocessing(8, 4)
+
+
+def crop(n: int) -> np.ndarray:
+    return np.full((8, 4, 3), n, np.uint8)
+
+
+@pytest.mark.parametrize("workers", [1, 3, None])
+def test_in_order_whoever_reads(workers: int | None) -> None:
+    found = list(batches(map(crop, range(11)), PREPROCESSING, 4, workers))
+    assert [len(batch) for batch in found] == [4, 4, 3]
+    assert torch.cat(found)[:, 0, 0, 0].tolist() == list(range(11))
+
+
+def test_only_so_many_are_taken_ahead() -> None:
+    taken = []
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            taken.append(len(taken))
+            yield crop(len(taken) % 256)
+
+    stream = batches(endless(), PREPROCESSING, 5, 2)
+    next(stream)
+    assert len(taken) == 5 * (AHEAD + 1)
+    stream.close()
+
+
+def test_what_comes_before_a_broken_crop_is_given_first(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no")
+    stream = batches([crop(0), crop(1), tmp_path / "broken.jpg", crop(3)], PREPROCESSING, 2, 2)
+    assert len(next(stream)) == 2
+    with pytest.raises(ModelError, match=r"broken\.jpg cannot be read"):
+        next(stream)
+
+
+def test_no_workers() -> None:
+    with pytest.raises(ModelError, match="workers = 0"):
+        next(batches([crop(0)], PREPROCESSING, 2, 0))

@@ -28,6 +28,7 @@ from .features import check_match, extract
 from .kept_features import file_digest, kept_features
 from .network import TwoStream
 from .retrieval import Side, compare, read_retrieval, sides
+from .stage import preprocessing_of
 
 RANKS = (1, 5, 10)
 MULTIQUERY = "multiquery.csv"  # in the folder `protocols` beside the manifest
@@ -139,7 +140,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     config = build(TrainConfig, made_with["train"], str(path))
     network = TwoStream(config.network, made_with["identities"])
     network.load_state_dict(state["network"])
-    return network, Preprocessing(config.height, config.width)
+    return network, preprocessing_of(config)
 
 
 def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, float | int | str]:

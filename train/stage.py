@@ -127,7 +127,7 @@ def read_data(
     retrieval: Retrieval | None = None,
 ) -> TrainingSet:
     """Return what the network is trained on, still on the disk."""
-    pictures = Pictures(root, records, preprocessing(config), store)
+    pictures = Pictures(root, records, preprocessing_of(config), store)
     mirror = torch.zeros(0, dtype=torch.int64)
     if store:
         mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size)
@@ -156,10 +156,10 @@ def _retrieval(manifest: Path, root: Path, config: TrainConfig) -> Retrieval | N
     if not config.evaluate_every:
         return None
     records = read_manifest(manifest, ["query", "gallery"])
-    return read_retrieval(root, records, preprocessing(config))
+    return read_retrieval(root, records, preprocessing_of(config))
 
 
-def preprocessing(config: TrainConfig) -> Preprocessing:
+def preprocessing_of(config: TrainConfig) -> Preprocessing:
     """Return the size and colours that a run trains on: ImageNet's, or what timm's weights were trained with."""
     network = config.network
     if network.weights == "imagenet" and network.main.trunk.startswith(TIMM):

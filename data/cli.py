@@ -53,9 +53,10 @@ def prepare(
         click.echo(line)
     for protocol in sorted((path.parent / PROTOCOLS).glob("*.csv")):
         click.echo(protocol)
-    for note in (*checks.differences(found, sets.dataset(settings.dataset)), checks.unmatched(found)):
-        if note:
-            click.echo(f"note: {note}", err=True)
+    if checks.differences(found, sets.dataset(settings.dataset)):
+        click.echo(f"note: not the whole dataset as published: dsa-data check --dataset {settings.dataset}", err=True)
+    if without := checks.unmatched(found):
+        click.echo(f"note: {without}", err=True)
 
 
 @main.command()

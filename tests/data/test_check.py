@@ -84,7 +84,7 @@ def test_prepare_tells_of_protocols_and_differences(datasets: Path) -> None:
     assert result.exit_code == 0
     assert "protocols/split19.csv" in result.output
     again = call("prepare", "--dataset", "cuhk03-detected")
-    assert "note: train has 58 pictures, 7,365 were published" in again.output
+    assert "note: not the whole dataset as published: dsa-data check --dataset cuhk03-detected" in again.output
 
 
 def test_stats_and_sheet_of_every_form(datasets: Path) -> None:

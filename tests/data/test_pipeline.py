@@ -53,36 +53,57 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = root / "maps" / Path(entry.key).with_suffix("")
             images.write_png(path.with_name(f"{path.name}_IUV.png"), trees.made_up_map(number))
     shutil.rmtree(parent / "cuhk03" / "images_labeled")  # the pipeline is to unpack it
-    dvc(root, "init", "--no-scm", "--quiet")
+    call(root, "dvc", "init", "--no-scm", "--quiet")
     return root
 
 
-def dvc(root: Path, *arguments: str) -> str:
-    scripts = str(Path(sys.executable).parent)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "DVC_NO_ANALYTICS": "1",
-        "PATH": f"{scripts}:{os.environ['PATH']}",
-    }
-    environment = {name: value for name, value in environment.items() if not name.startswith("DSA_")}
+def call(root: Path, program: str, *arguments: str | Path) -> str:
+    """Run a program as a user would, with nothing set in its environment; return what it said."""
+    scripts = Path(sys.executable).parent
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DSA_")}
+    environment |= {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "PATH": f"{scripts}:{os.environ['PATH']}"}
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True
+        [scripts / program, *map(str, arguments)], cwd=root, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
+def repro(project: Path, name: str) -> Path:
+    """Run the pipeline for a dataset, changed in params.yaml alone; return the folder of what it made."""
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"dataset": name}, sort_keys=False))
+    call(project, "dvc", "repro")
+    return project / "artifacts" / name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_from_pictures_to_measures(project: Path, name: str) -> None:
-    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"dataset": name}, sort_keys=False))
-    dvc(project, "repro")
-    made = project / "artifacts" / name
+    made = repro(project, name)
     metrics = json.loads((made / "metrics.json").read_text())
     queries = sum(entry.split == "query" for entry in sets.scan(name, sets.dataset(name).root(project / "datasets")))
     assert metrics["queries"] + metrics["queries_left_out"] == queries
     assert 0 < metrics["mAP"] <= 1
     assert np.isfinite(metrics["chance_mAP"])
     assert (made / "runs" / "demo" / "model.pt").exists()
-    assert "Data and pipelines are up to date" in dvc(project, "repro")
+    assert "Data and pipelines are up to date" in call(project, "dvc", "repro")
+
+
+@pytest.mark.slow
+def test_splits_that_start_from_cuhk03_and_their_mean(project: Path) -> None:
+    learnt = repro(project, "cuhk03-labeled") / "runs" / "demo"
+    made = repro(project, "cuhk01")
+    settings = ("--params", "params.yaml", "--dataset", "cuhk01", "--set", "train.identities=2")
+    files = []
+    for split in ("split00", "split03"):
+        source = (*settings, "--manifest", made / "protocols" / f"{split}.csv")
+        run, measured = made / "runs" / split, made / "runs" / f"{split}.json"
+        call(project, "dsa-train", "run", *source, "--out", run, "--set", f"train.network.weights={learnt}")
+        call(project, "dsa-train", "evaluate", *source, "--run", run, "--out", measured)
+        files.append(json.loads(measured.read_text()))
+    told = call(
+        project, "dsa-train", "report", *settings[:4], "--mean", made / "runs" / "split00.json", "--mean", measured
+    )
+    mean = next(line for line in told.splitlines() if line.startswith("cuhk01"))
+    assert float(mean.split()[1]) == pytest.approx(50 * (files[0]["rank1"] + files[1]["rank1"]), abs=0.051)
+    assert "one gallery picture of each identity" in told

@@ -9,6 +9,8 @@ from ..errors import DatasetError
 from ..images import is_picture
 from ..records import Entry
 
+DISTRACTOR, JUNK = 0, -1  # identities of Market-1501's naming that are nobody
+
 
 def need(root: Path, names: Sequence[str], layout: str) -> None:
     """Check that `root` holds the files or folders `names`.
@@ -55,6 +57,3 @@ def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Separate
             f"{root}: {len(shared)} identities are in training and in test, first {pid} ({trained[pid]}, "
             f"{tested[pid]}). {remedy}"
         )
-
-
-DISTRACTOR, JUNK = 0, -1  # identities of Market-1501's naming that are nobody

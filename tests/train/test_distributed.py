@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -130,24 +131,37 @@ def test_identities_stay_whole():
     assert [(share.start, share.stop) for share in shares] == [(0, 16), (16, 32), (32, 48), (48, 64)]
 
 
-@pytest.mark.slow
-def test_torchrun_trains_the_command(tiny, tmp_path):
+def torchrun(tiny, folder, epochs, processes=2):
+    """Start `dsa-train run` on the tiny dataset under torchrun."""
     scripts = Path(sys.executable).parent
-    places = ["--manifest", tiny.manifest, "--dsap", tiny.dsap, "--out", tmp_path / "run"]
-    values = ["height=64", "width=32", "identities=4", "pictures=2", "epochs=2", "network.weights=none"]
+    places = ["--manifest", tiny.manifest, "--dsap", tiny.dsap, "--out", folder / "run"]
+    values = ["height=64", "width=32", "identities=4", "pictures=2", f"epochs={epochs}", "network.weights=none"]
     values += ["network.main.trunk=resnet18", "network.main.width=0.125"]
-    command = [scripts / "torchrun", "--no-python", "--standalone", "--nproc-per-node", "2", scripts / "dsa-train"]
-    command += ["run", "--dataset", "market1501", *places, "--set", f"warp.size={tiny.store().size}"]
+    command = [scripts / "torchrun", "--no-python", "--standalone", "--nproc-per-node", processes]
+    command += [scripts / "dsa-train", "run", "--dataset", "market1501", *places]
+    command += ["--set", f"warp.size={tiny.store().size}"]
     command += [part for value in values for part in ("--set", f"train.{value}")]
-    folder = tmp_path / "market1501"
-    folder.symlink_to(tiny.root)
-    done = subprocess.run(
-        [str(part) for part in command],
-        env=os.environ | {"DSA_DATASETS": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["epoch"] == 2
+    (folder / "market1501").is_symlink() or (folder / "market1501").symlink_to(tiny.root)
+    environment = os.environ | {"DSA_DATASETS": str(folder)}
+    return subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_and_says_what_happened_when_a_process_is_killed(tiny, tmp_path):
+    path = tmp_path / "run" / "checkpoint.pt"
+    run = torchrun(tiny, tmp_path, epochs=10_000)
+    while not path.exists() or checkpoint.load(path)["epoch"] < 2:
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(0.2)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    _, told = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "Another process of this run has ended" in told
+    epochs = checkpoint.load(path)["epoch"] + 1
+
+    run = torchrun(tiny, tmp_path, epochs, processes=1)
+    _, told = run.communicate(timeout=120)
+    assert run.returncode == 0, told
+    assert f"going on after {epochs - 1} epochs" in told
+    assert (tmp_path / "run" / "model.pt").exists()

@@ -81,7 +81,9 @@ def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False) 
     """
     query, gallery, device = prepare(task, config)
     compared = compare(query, gallery, config, device, between_cameras)
-    found = summary(compared.result, compared.chance, len(gallery.records)) | {"protocol": protocol(config)}
+    found = summary(compared.result, compared.chance, len(gallery.records))
+    if protocol(config):
+        found["protocol"] = protocol(config)
     return Measures(found, compared.result.cmc, compared.pairs)
 
 

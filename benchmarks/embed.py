@@ -1,6 +1,7 @@
 """How fast are pictures made features, and features searched?
 
-    OMP_NUM_THREADS=1 python benchmarks/embed.py [--device cpu] [--gallery 500000]
+    OMP_NUM_THREADS=1 python benchmarks/embed.py embedding [--device cpu]
+    OMP_NUM_THREADS=1 python benchmarks/embed.py search [--gallery 500000]
 
 Compared in the same run: `Model.embed` from JPEG files with torchvision's own ResNet-50 on tensors in memory, times the
 ratio of their arithmetic (multiplications of convolutions, as counted here); ONNX on tensors in memory; search by
@@ -12,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -127,10 +127,9 @@ def searching(folder: Path, count: int, queries: tuple[int, ...], rounds: int) -
     ways: dict[str, Callable[[np.ndarray], object]] = {"numpy, float16 on disk": lambda q: dsa_reid.search(q, disk)}
     if count <= 50_000:
         memory = disk[:].astype(np.float32)
-        flat, graph = dsa_reid.build_index(memory, "flat"), dsa_reid.build_index(memory, "hnsw")
+        flat = dsa_reid.build_index(memory, "flat")
         ways["numpy, float32 in memory"] = lambda q: dsa_reid.search(q, memory)
         ways["faiss flat"] = lambda q: dsa_reid.search_index(flat, q)
-        ways["faiss hnsw"] = lambda q: dsa_reid.search_index(graph, q)
     found = {}
     for number in queries:
         work = {name: functools.partial(way, query[:number]) for name, way in ways.items()}
@@ -140,25 +139,30 @@ def searching(folder: Path, count: int, queries: tuple[int, ...], rounds: int) -
 
 
 @click.command()
+@click.argument("what", type=click.Choice(["embedding", "search", "both"]), default="both")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--pictures", "count", default=64, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--gallery", default=16_000, show_default=True, help="Features to search; 500000 takes 4 GB of disk.")
 @click.option("--queries", multiple=True, type=int, default=QUERIES, show_default=True)
-def main(device: str, batch: int, count: int, rounds: int, gallery: int, queries: tuple[int, ...]) -> None:
+def main(what: str, device: str, batch: int, count: int, rounds: int, gallery: int, queries: tuple[int, ...]) -> None:
     """Measure, print and keep the results."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1)}
     with tempfile.TemporaryDirectory() as folder:
-        found = {
-            "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "processor": platform.machine()},
-            "embedding": embedding(Path(folder), device, batch, count, rounds),
-            "search": searching(Path(folder), gallery, queries, 1),
-        }
-    text = json.dumps({"device": device, **found}, indent=1)
+        if what != "search":
+            keep(f"embed_{device.split(':')[0]}", machine, embedding(Path(folder), device, batch, count, rounds))
+        if what != "embedding":
+            keep(f"search_{gallery // 1000}k", machine, searching(Path(folder), gallery, queries, rounds))
+
+
+def keep(name: str, machine: dict[str, Any], found: dict[str, Any]) -> None:
+    """Print what was found, and write it under `results`."""
+    text = json.dumps({"machine": machine, **found}, indent=1)
     click.echo(text)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"embed_{device.split(':')[0]}_{gallery // 1000}k.json").write_text(text + "\n")
+    (RESULTS / f"{name}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

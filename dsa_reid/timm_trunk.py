@@ -37,7 +37,8 @@ class TimmTrunk(nn.Module):
                 f"timm's {name} has maps at strides {info.reduction()}, none at {STRIDE}. "
                 "Choose another trunk, as timm/convnext_tiny or timm/vit_base_patch16_224."
             )
-        self.name, self.size, self.place = name, size, at[-1]
+        # timm shows some models by their last maps alone: the third of a ViT's is that of its twelfth block.
+        self.name, self.size, self.place = name, size, info.out_indices[at[-1]]
         self.channels, self.last_width = info.channels()[at[-1]], info.channels()[-1]
         # Never on the meta device: tables that timm computes, as Swin's relative places, are in no state dict.
         self.body = create(name, size, pretrained=False, device="cpu", out_indices=(self.place,))

@@ -16,6 +16,7 @@ LAYERS = (
     ("main", "conv2_x", ("main.trunk.layer1",), 1, "3 bottlenecks, 256, 64×32"),
     ("main", "conv3_x", ("main.trunk.layer2",), 1, "4 bottlenecks, 512, 32×16"),
     ("main", "conv4_x", ("main.trunk.layer3",), 1, "6 bottlenecks, 1024, 16×8"),
+    ("main", "trunk of timm", ("main.trunk.body",), 1, ""),
     ("main", "conv5_x, global", ("main.global_head",), 1, "3 bottlenecks, 2048, 16×8"),
     ("main", "conv5_x, local", ("main.local_head",), 8, "3 bottlenecks, 256, 16×8"),
     ("guide", "conv1", ("guide.branches.charts.conv1", "guide.branches.charts.bn1"), 24, "5×5, 32, 32×32"),
@@ -53,7 +54,7 @@ def rows(config: NetworkConfig, identities: int, height: int = 256, width: int =
     """Return the lines for the network of `config`, for pictures height×width and part pictures size×size."""
     config = dataclasses.replace(config, branches="grouped")  # the loop has the same numbers
     with torch.device("meta"):
-        network = TwoStream(config, identities).eval()
+        network = TwoStream(config, identities).eval().to("meta")  # a timm trunk is built on the CPU even so
         weighted = {name: module for name, module in network.named_modules() if _has_weights(module)}
         shapes = _output_shapes(network, weighted, torch.empty(1, 3, height, width), torch.empty(1, 24, 3, size, size))
     found = []
@@ -62,7 +63,8 @@ def rows(config: NetworkConfig, identities: int, height: int = 256, width: int =
             name for name in weighted if any(name.startswith(f"{prefix}.") or name == prefix for prefix in prefixes)
         ]
         if names:
-            parameters = sum(p.numel() for name in names for p in weighted[name].parameters())
+            own = tuple(f"{prefix}." for prefix in prefixes)
+            parameters = sum(p.numel() for name, p in network.named_parameters() if name.startswith(own))
             flops = sum(_flops(weighted[name], shapes[name]) for name in names)
             found.append(Row(part, layer, _size(shapes[names[-1]], branches), parameters, flops, paper))
     return found
@@ -112,7 +114,7 @@ def _flops(module: nn.Module, output: torch.Size) -> int:
 
 
 def _size(output: torch.Size, branches: int) -> str:
-    if len(output) == 2:
+    if len(output) != 4:  # vectors, or a transformer's tokens
         return ""
     _, channels, height, width = output
     each = f"{channels // branches} × {height}×{width}"

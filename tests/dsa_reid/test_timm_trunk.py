@@ -51,6 +51,12 @@ def test_places_of_a_map_are_places_of_the_picture() -> None:
     assert moved.argmax().item() == 1, "row 0, column 1 of 4×2"
 
 
+def test_a_transformer_is_taken_whole() -> None:
+    trunk = TimmTrunk("vit_tiny_patch16_224", SIZE)
+    blocks = {name.split(".")[3] for name in trunk.state_dict() if ".blocks." in name}
+    assert len(blocks) == 12
+
+
 def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ModelError, match=r"208 channels at stride 16.*must divide by 32"):
         stream("regnety_004")

@@ -17,6 +17,16 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.parametrize("trunk", ["timm/convnext_atto", "resnet50_ibn"])
+def test_other_trunks_are_counted_to_the_last_parameter(trunk: str) -> None:
+    if trunk.startswith("timm/"):
+        pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    config = build(NetworkConfig, {"main": {"trunk": trunk}, "weights": "none"}, "test")
+    network = TwoStream(config, 5)
+    counted = sum(row.parameters for row in rows(config, identities=5))
+    assert counted == sum(p.numel() for p in network.parameters())
+
+
 def test_the_papers_network() -> None:
     by_layer = {(row.part, row.layer): row for row in rows(NetworkConfig(), identities=751)}
     guide = {layer: row for (part, layer), row in by_layer.items() if part == "guide"}

@@ -168,7 +168,8 @@ def iou(a: list[float], b: list[float]) -> float:
     """Intersection over union of two boxes."""
     w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     both = max(w, 0) * max(h, 0)
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both
+    return both / union if union else 0.0
 
 
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 30), threshold=st.sampled_from([0.0, 0.05, 0.5]))

@@ -1,29 +1,51 @@
-"""A few processes that work together by gloo, as torchrun would start them."""
+"""Processes that start from nothing, alone or together by gloo as torchrun would start them.
 
-import multiprocessing
+They are no forks: torch's autograd cannot be used in the fork of a process that has exported a network.
+"""
+
+import functools
 import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cloudpickle
+
+TESTS = Path(__file__).parents[1]
+PROGRAM = "import sys; import cloudpickle; cloudpickle.load(sys.stdin.buffer)()"
 
 
-def together(work, size, *arguments, timeout=120, **settings):
+def fresh(work, *arguments, timeout=120, environment=(), **settings):
+    """Start `work(*arguments, **settings)` in a process of its own; return a function that waits for its exit code."""
+    for module in list(sys.modules.values()):  # the new process cannot import these
+        if TESTS in Path(getattr(module, "__file__", None) or "/").parents:
+            cloudpickle.register_pickle_by_value(module)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, env=os.environ | dict(environment)
+    )
+    process.stdin.write(cloudpickle.dumps(functools.partial(work, *arguments, **settings)))
+    process.stdin.close()
+
+    def ended():
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    return ended
+
+
+def together(work, size, *arguments, **settings):
     """Run `work(*arguments, **settings)` in `size` processes; return their exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    processes = [
-        context.Process(target=_one, args=(work, rank, size, port, arguments, settings)) for rank in range(size)
+    world = {"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size)}
+    world |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        fresh(work, *arguments, environment={**world, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **settings)
+        for rank in range(size)
     ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-    return [process.exitcode for process in processes]
-
-
-def _one(work, rank, size, port, arguments, settings):
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    work(*arguments, **settings)
+    return [ended() for ended in started]

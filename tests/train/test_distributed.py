@@ -38,7 +38,7 @@ def exactly(tiny, small, folder, **changes):
     torch.save(torch.stack(seen), folder / f"{os.environ['RANK']}.pt")
 
 
-@pytest.mark.parametrize("metric", ["triplet", "circle"])
+@pytest.mark.parametrize("metric", ["triplet", pytest.param("circle", marks=pytest.mark.slow)])
 def test_two_processes_have_the_losses_and_weights_of_one(tiny, small, tmp_path, metric):
     """In float64, with the same batches and batch norm synchronised; over steps, so gradients are compared too."""
     seen, weights = {}, {}
@@ -56,6 +56,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(tiny, small, tmp_path,
         torch.testing.assert_close(weights[2][name], value, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_triplet_sees_the_others(tiny, small, tmp_path):
     """With each process's own pictures alone the losses would be others."""
     seen = {}
@@ -79,7 +80,8 @@ def trained(tiny, small, out, **changes):
     stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(identities=4, pictures=2, **changes))
 
 
-@pytest.mark.parametrize("sizes", [(2, 1), (1, 2), pytest.param((2, 4), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (2, 4)])
 def test_gone_on_with_by_another_number_of_processes(tiny, small, tmp_path, sizes):
     first, second = sizes
     assert together(trained, first, tiny, small, tmp_path, epochs=1) == [0] * first
@@ -93,6 +95,7 @@ def test_gone_on_with_by_another_number_of_processes(tiny, small, tmp_path, size
     assert (tmp_path / "model.pt").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_twice_and_at_once_are_the_same_to_the_bit(tiny, small, tmp_path):
     settings = {"accumulate": 2, "ema": 0.9}
     assert together(trained, 2, tiny, small, tmp_path / "whole", epochs=3, **settings) == [0, 0]

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -12,6 +11,8 @@ from dsa_reid.model import load
 from dsap.config import WarpConfig
 from train import checkpoint, loop, stage
 from train.interrupt import StoppedError
+
+from .team import fresh
 
 STEPS = 4  # in an epoch: 1 + 2 + 2 + 2 + 3 + 2 groups of two pictures, three identities at a time
 
@@ -59,12 +60,9 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed(work, *arguments, **settings):
+def killed(work, *arguments):
     """Do `work` in another process and see that it kills itself."""
-    process = multiprocessing.get_context("fork").Process(target=work, args=arguments, kwargs=settings)
-    process.start()
-    process.join(120)
-    assert process.exitcode == -signal.SIGKILL
+    assert fresh(work, *arguments)() == -signal.SIGKILL
 
 
 def test_two_and_two_epochs_are_four_to_the_bit(whole, train, tmp_path):
@@ -79,28 +77,35 @@ def test_from_disk_as_from_memory(whole, train, tmp_path, capsys):
     assert content(tmp_path) == content(whole)
 
 
-def test_killed_in_the_middle_of_an_epoch(whole, train, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "terms", at(2 * STEPS + 2, die))
-        killed(train, tmp_path, epochs=4)
+def die_in_an_epoch(train, out):
+    loop.terms = at(2 * STEPS + 2, die)
+    train(out, epochs=4)
+
+
+def test_killed_in_the_middle_of_an_epoch(whole, train, tmp_path):
+    killed(die_in_an_epoch, train, tmp_path)
     assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 2
     assert not (tmp_path / "model.pt").exists()
     train(tmp_path, epochs=4)
     assert content(tmp_path) == content(whole)
 
 
-def test_killed_in_the_middle_of_a_checkpoint(whole, train, tmp_path, monkeypatch):
-    train(tmp_path, epochs=2)
-    before = (tmp_path / "checkpoint.pt").read_bytes()
+def die_in_a_checkpoint(train, out):
+    before = (out / "checkpoint.pt").read_bytes()
 
     def half(state, file):
         file.write(before[: len(before) // 2])
         file.flush()
         die()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", half)
-        killed(train, tmp_path, epochs=4)
+    torch.save = half
+    train(out, epochs=4)
+
+
+def test_killed_in_the_middle_of_a_checkpoint(whole, train, tmp_path):
+    train(tmp_path, epochs=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    killed(die_in_a_checkpoint, train, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     train(tmp_path, epochs=4)
     assert content(tmp_path) == content(whole)

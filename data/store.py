@@ -119,8 +119,9 @@ class Store:
     def file(self) -> h5py.File:
         """The HDF5 file, opened by this very process: HDF5 does not survive a fork."""
         if self._file is None or self._owner != os.getpid():
-            if not self.path.exists():
-                raise StoreError(f"{self.path} does not exist. {self.remedy}")
+            if not self.path.is_file():
+                what = "is no file" if self.path.exists() else "does not exist"
+                raise StoreError(f"{self.path} {what}. {self.remedy}")
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}
             self._owner = os.getpid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import pickle
 import zipfile
@@ -85,10 +86,15 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
         "preprocessing": dataclasses.asdict(preprocessing),
         "state": {key: value.detach().cpu().contiguous() for key, value in main_stream.state_dict().items()},
     }
+    made = io.BytesIO()  # given a path, torch writes its name into the file; a full disk it tells as a RuntimeError
+    torch.save(content, made)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:  # given a path, torch writes its name into the file
-        torch.save(content, file)
+    try:
+        part.write_bytes(made.getbuffer())
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return part.replace(path)
 
 

@@ -49,7 +49,7 @@ for command in (*measuring.COMMANDS, *deploy.COMMANDS):
 @console.with_settings()
 @data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder. [artifacts/<dataset>/runs/<experiment>]")
-@click.option("--overwrite", is_flag=True, help="Start anew where the run there is of other settings or data.")
+@click.option("--overwrite", is_flag=True, help="Start anew if the run there is of other settings or damaged.")
 def run(
     settings: Settings,
     manifest: Path | None,

@@ -14,6 +14,7 @@ import torch
 from data.config import build
 from data.errors import TrainingError
 from data.records import Record, read_manifest
+from data.whole import whole
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import load
 from dsa_reid.preprocessing import Preprocessing
@@ -167,10 +168,9 @@ def write(path: Path, found: Mapping[str, float | int | str], cmc: np.ndarray) -
 
 def write_json(path: Path, content: Any) -> Path:
     """Write JSON, whole or not at all; return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return part.replace(path)
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def _multiquery(manifest: Path, config: EvaluateConfig) -> list[Record]:

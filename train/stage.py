@@ -12,7 +12,7 @@ import click
 import torch
 
 from data.config import to_dict
-from data.errors import BusyError, ConfigError
+from data.errors import BusyError, CheckpointError, ConfigError
 from data.records import Record, read_manifest
 from data.store import DsapStore, digest_of
 from densepose_extract.team import gathered
@@ -55,7 +55,7 @@ def run(
         out: folder of checkpoint.pt (both streams, and all that training needs), model.pt (the main stream alone)
             and live/ (DVCLive's logs).
         warp: what the DSAP should have been built with; None to take it as it is.
-        overwrite: start anew if the checkpoint in `out` is of another configuration or other data.
+        overwrite: start anew if the checkpoint in `out` is damaged, or of another configuration or other data.
 
     Raises:
         CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
@@ -172,7 +172,12 @@ def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bo
     """Return the checkpoint to go on with, or None to start anew."""
     if not path.exists():
         return None
-    state = checkpoint.load(path)
+    try:
+        state = checkpoint.load(path)
+    except CheckpointError:
+        if overwrite:
+            return None
+        raise
     made_with, wanted = dict(state["configuration"]), dict(configuration)
     if state["epoch"] > epochs:  # a longer run is another one; a shorter one is made longer
         made_with["epochs"], wanted["epochs"] = state["epoch"], epochs

@@ -309,3 +309,13 @@ def test_a_timm_trunk_is_built_for_the_pictures_size_and_trains(tiny, small, tmp
         run([256, 128])
     run([64, 32])
     assert load(tmp_path / "model.pt").main_stream.config.trunk == "timm/convnext_atto"
+
+
+def test_a_damaged_checkpoint_is_refused_or_replaced(whole, train, tmp_path):
+    train(tmp_path, epochs=1)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is no checkpoint, or cut short"):
+        train(tmp_path, epochs=4)
+    train(tmp_path, epochs=4, overwrite=True)
+    assert content(tmp_path) == content(whole)

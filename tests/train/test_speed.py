@@ -1,5 +1,7 @@
 """Every switch computes the same, to rounding, and leaves names and values of the weights alone."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from train.network import NetworkConfig, TwoStream
 from train.speed import Recomputed, SpeedConfig, hasten
 
 PLAIN = SpeedConfig(channels_last=False)
+COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
@@ -30,7 +33,7 @@ def step(speed: SpeedConfig) -> tuple[dict[str, torch.Tensor], dict[str, torch.T
     [
         {"channels_last": True},
         {"checkpoint_branches": True},
-        pytest.param({"compile": "default"}, marks=pytest.mark.slow),
+        pytest.param({"compile": "default"}, marks=[pytest.mark.slow, COMPILER, pytest.mark.timeout(900)]),
         {"checkpoint_branches": True, "channels_last": True},
     ],
     ids=str,

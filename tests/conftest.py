@@ -5,10 +5,14 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two threads that fight for a busy core were seen ten times slower than one
 
+import hypothesis
 import numpy as np
 import pytest
 
 from data import images
+
+hypothesis.settings.register_profile("shared machine", deadline=None)  # another process may hold the core
+hypothesis.settings.load_profile("shared machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

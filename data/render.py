@@ -61,6 +61,16 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return _take(scene.camera, picture, scene.noise), iuv
 
 
+def seen_of_bag(scene: Scene) -> Floats:
+    """Return the points of the bag that the picture shows: (n, 3), outer, along and front in the bag's frame."""
+    hits = cast(scene.body.solids, scene.frames, scene.window)
+    part, local = _on_parts(scene, hits)
+    seen = part == Part.BAG
+    if scene.before is not None:
+        seen &= ~scene.before[1].ravel()[hits.pixel]
+    return local[seen]
+
+
 def mirrored(scene: Scene) -> Scene:
     """Return the scene as a mirror shows it: the left and right of body, clothes, place and light exchanged.
 

@@ -84,14 +84,14 @@ def check_match(network: MainStream | TwoStream, match: Match) -> None:
     if isinstance(network, MainStream) or network.guide is None:
         raise TrainingError(f"The match {match!r} needs the guide, and this network has none. Say --match main.")
     heads = network.main.config.heads
-    if match != "fused" and heads not in ("both", match):
+    if match in ("global", "local") and heads not in ("both", match):
         raise TrainingError(f"The match {match!r} needs a {match} head, and this network has only a {heads} one.")
 
 
 def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
     """Return what a feature joins and how long each part is: {"global": G, "local": G}."""
     main = network if isinstance(network, MainStream) else network.main
-    heads = main.config.heads if match in ("main", "fused") else match
+    heads = match if match in ("global", "local") else main.config.heads
     return {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
 
 
@@ -104,8 +104,13 @@ def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures,
     assert batch.texels is not None, "the guide is shown part pictures"
     assert batch.valid is not None, "texels come with what is valid of them"
     outputs = network(images, fill(batch.texels, batch.valid, pictures.preprocessing))
-    features = {"global": [outputs.z_global], "local": [outputs.z_local]}
-    found = features.get(match, [outputs.z_global, outputs.z_local])
+    features = {
+        "fused": [outputs.z_global, outputs.z_local],
+        "global": [outputs.z_global],
+        "local": [outputs.z_local],
+        "guide": [outputs.d_global, outputs.d_local],
+    }
+    found = features[match]
     return [feature for feature in found if feature is not None]
 
 

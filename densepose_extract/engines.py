@@ -36,7 +36,7 @@ def make_engine(
     if name == "auto":
         name = "rendered" if is_drawn(dataset) else "native"
     if name == "rendered":
-        return Rendered(root)
+        return Rendered(root, config.errors)
     if name == "import":
         if config.maps is None:
             raise ConfigError("The import engine wants a folder of IUV pictures: densepose-extract import --from DIR.")

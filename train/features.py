@@ -92,7 +92,10 @@ def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
     """Return what a feature joins and how long each part is: {"global": G, "local": G}."""
     main = network if isinstance(network, MainStream) else network.main
     heads = match if match in ("global", "local") else main.config.heads
-    return {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+    found = {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+    if match == "fused" and isinstance(network, TwoStream) and network.apart:  # the guide's, then the main stream's
+        found |= {f"main {head}": main.feature_width for head in found}
+    return found
 
 
 def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures, match: Match) -> list[torch.Tensor]:
@@ -103,9 +106,13 @@ def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures,
         return [feature for feature in main(images) if feature is not None]
     assert batch.texels is not None, "the guide is shown part pictures"
     assert batch.valid is not None, "texels come with what is valid of them"
+    assert isinstance(network, TwoStream), "check_match has seen to it"
     outputs = network(images, fill(batch.texels, batch.valid, pictures.preprocessing))
+    fused = [outputs.z_global, outputs.z_local]
+    if network.apart:
+        fused += [outputs.f_global, outputs.f_local]
     features = {
-        "fused": [outputs.z_global, outputs.z_local],
+        "fused": fused,
         "global": [outputs.z_global],
         "local": [outputs.z_local],
         "guide": [outputs.d_global, outputs.d_local],

@@ -33,8 +33,8 @@ class NetworkConfig:
             conv5_x).
         guide: train with the guide stream.
         fusion: how z is made of f and d.
-        apart: z is made of f as a constant: what is asked of z trains the guide alone, and the main stream learns by
-            its own losses and by what the guide teaches (`losses.teach`).
+        apart: z is d alone: what is asked of z trains the guide, and the main stream learns by its own losses and by
+            what the guide teaches (`losses.teach`); the match "fused" then joins f and d.
         doubled: without a guide, z = f, classified once more: the guide's losses without the guide (a control).
         branches: how the guide's 24 branches are computed; the same to rounding.
         classifier_width: between the two FC layers of a classifier.
@@ -95,14 +95,17 @@ class TwoStream(nn.Module):
         self.register_buffer("guide_weight", torch.ones(()), persistent=False)
         self.apart, self.doubled = config.apart, config.doubled
         self.main = MainStream(config.main)
-        _draw_again(self.main, seed)
+        if not isinstance(self.main.trunk, TimmTrunk):  # which stays as timm drew it
+            _draw_again(seed, trunk=self.main.trunk)
+        _draw_again(seed, global_head=self.main.global_head, local_head=self.main.local_head)
         width, heads = self.main.feature_width, config.main.heads
         self.guide: GuideStream | None = None
         self.fuse_global: Sum | Concatenation | None = None
         self.fuse_local: Sum | Concatenation | None = None
         if config.guide:
-            with _drawn(seed, "guide"):
-                self.guide = GuideStream(self.main.channels, width, heads, config.branches, config.main.pooling)
+            guide = GuideStream(self.main.channels, width, heads, config.branches, config.main.pooling)
+            _draw_again(seed, branches=guide.branches, conv5_g=guide.global_head, conv5_l=guide.local_head)
+            self.guide = guide
             with _drawn(seed, "fusion"):
                 self.fuse_global = _fusion(config.fusion, width) if heads != "local" else None
                 self.fuse_local = _fusion(config.fusion, width) if heads != "global" else None
@@ -127,7 +130,7 @@ class TwoStream(nn.Module):
         if self.guide is not None:
             assert parts is not None, "a network with a guide is trained with part pictures"
             d = self.guide(parts)
-            z = self._fused(Features(*map(_constant, f)) if self.apart else f, d)
+            z = d if self.apart else self._fused(f, d)
         elif self.doubled:
             z = f
         logits = self._logits(self.main.after_necks(f), z)
@@ -161,10 +164,6 @@ def _join(fusion: Sum | Concatenation | None, f: torch.Tensor | None, d: torch.T
     return joined
 
 
-def _constant(feature: torch.Tensor | None) -> torch.Tensor | None:
-    return None if feature is None else feature.detach()
-
-
 @contextmanager
 def _drawn(seed: int, part: str) -> Iterator[None]:
     """Draw the weights of one part from a generator of its own, whatever else the network has."""
@@ -173,11 +172,10 @@ def _drawn(seed: int, part: str) -> Iterator[None]:
         yield
 
 
-def _draw_again(main: MainStream, seed: int) -> None:
-    """Draw the main stream's parts by themselves; a trunk of timm's stays as timm drew it."""
-    parts = {"trunk": main.trunk, "global head": main.global_head, "local head": main.local_head}
+def _draw_again(seed: int, **parts: nn.Module | None) -> None:
+    """Draw the convolutions of parts by themselves; a part that is left out is None."""
     for name, part in parts.items():
-        if part is not None and not isinstance(part, TimmTrunk):
+        if part is not None:
             with _drawn(seed, name):
                 initialise(part)
 

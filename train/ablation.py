@@ -1,8 +1,8 @@
 """Every row of the paper's tables, the controls and what goes beyond, under one budget and from paired seeds.
 
-A seed draws the same main stream and the same batches in every row (`network.TwoStream`, `feed`), so that rows differ by
-what their experiment changes alone. A training that is done leaves a small file of results; killed at any moment, the
-same command goes on with what is missing.
+A seed draws the same main stream and the same batches in every row (`network.TwoStream`, `feed`), so that rows differ
+by what their experiment changes alone. A training that is done leaves a small file of results; killed at any moment,
+the same command goes on with what is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dsap.stage import build
 from . import checkpoint, stage
 from .config import EvaluateConfig, Match, TrainConfig
 from .evaluate import restore, write_json
-from .experiments import EVERY_ROW, MAIN, Row
+from .experiments import EVERY_ROW, MAIN
 from .retrieval import measure, read_retrieval
 
 TOLD = ("epoch", "train/loss", "guide/own", "guide/guided", "guide/cosine")  # of each epoch
@@ -143,9 +143,11 @@ def run_all(todo: Sequence[Training], place: Place, jobs: int = 1, keep: bool = 
     Raises whatever a training raises; what others have finished is kept.
     """
     stores = _stores(todo, place, jobs)
-    planned = [(training, place, store, _digest(training, place, store)) for training, store in zip(todo, stores)]
+    planned = [
+        (training, place, store, _digest(training, place, store)) for training, store in zip(todo, stores, strict=True)
+    ]
     missing = [plan for plan in planned if _read(place.result(plan[0]), plan[-1]) is None]
-    work: Callable[..., None] = joblib.delayed(_train)
+    work: Callable[..., Any] = joblib.delayed(_train)
     with joblib.parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else contextlib.nullcontext():
         done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
             work(*plan, keep) for plan in missing
@@ -183,7 +185,7 @@ def _measure(training: Training, place: Place, dsap: Path | None, run: Path) -> 
     records = read_manifest(place.manifest, ["query", "gallery"])
     store = DsapStore(dsap) if dsap else None
     retrieval = read_retrieval(place.root, records, preprocessing, store)
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for match in MATCHES if network.guide else ("main",):
         if match in ("global", "local") and network.main.config.heads not in ("both", match):
             continue

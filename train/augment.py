@@ -40,8 +40,8 @@ class AugmentConfig:
         erase_aspect: least and greatest height / width, drawn evenly.
         jitter: how far brightness, contrast and saturation stray from 1, drawn evenly, picture and DSAP alike (after
             Krizhevsky et al. 2012; the factors and their order are torchvision's ColorJitter's); 0 for none.
-        drop_charts: probability that the guide is not shown a chart, each by itself (dropout, Srivastava et al. 2014, of
-            whole part pictures); the paper has none.
+        drop_charts: probability that the guide is not shown a chart, each by itself (dropout of whole part pictures,
+            after Srivastava et al. 2014); the paper has none.
     """
 
     pad: NonNegativeInt = 10

@@ -58,20 +58,24 @@ class Claim:
 
 def difference(one: Result, other: Result) -> Difference:
     """Return what `one` has over `other` in mAP, over the seeds that both have."""
-    common = sorted(set(one.seeds) & set(other.seeds))
+    return interval(differences(one, other))
+
+
+def differences(one: Result, other: Result) -> list[float]:
+    """Return what `one` has over `other` in mAP, seed by seed."""
     first, second = (dict(zip(result.seeds, result.mAP, strict=True)) for result in (one, other))
-    return interval([first[seed] - second[seed] for seed in common])
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
-def interval(differences: Sequence[float]) -> Difference:
+def interval(values: Sequence[float]) -> Difference:
     """Return the mean of paired differences with its interval (Student 1908)."""
-    count = len(differences)
+    count = len(values)
     if not count:
         return Difference(0, math.nan, -math.inf, math.inf)
-    mean = float(np.mean(differences))
+    mean = float(np.mean(values))
     if count == 1:
         return Difference(1, mean, -math.inf, math.inf)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * float(np.std(differences, ddof=1)) / math.sqrt(count)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * float(np.std(values, ddof=1)) / math.sqrt(count)
     return Difference(count, mean, mean - reach, mean + reach)
 
 

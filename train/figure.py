@@ -12,6 +12,7 @@ from data.errors import TrainingError
 from data.whole import whole
 
 from . import tables
+from .claims import Result, differences
 
 COLOURS = {3: "#3465a4", 4: "#3465a4", 5: "#3465a4", "control": "#888a85", "beyond": "#c17d11", "curve": "#c17d11"}
 
@@ -55,34 +56,42 @@ def _draw_rows(axes: Any, rows: tables.Rows) -> None:
         axes.axvline(mean, color="black", linewidth=0.8, linestyle=":", label=f"{tables.REFERENCE}, {mean:.1f}")
         axes.legend(loc="lower right", fontsize=8)
     kinds = [f"Table {row['table']}" if isinstance(row["table"], int) else row["table"] for row in rows]
-    axes.set_yticks(
-        places, [f"{row['name']}  ({kind})" for row, kind in zip(rows, kinds, strict=True)], fontsize=8
-    )
+    axes.set_yticks(places, [f"{row['name']}  ({kind})" for row, kind in zip(rows, kinds, strict=True)], fontsize=8)
     axes.set_xlabel("mAP, percent; a dot a seed")
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _curves(rows: tables.Rows) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the points of each curve by the name of its row: that row itself stands at rate 1."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+def _curves(rows: tables.Rows) -> dict[str, list[tuple[float, list[float]]]]:
+    """Return each curve by its row's name: rates, and at each the gain over two branches seed by seed, in points.
+
+    The row itself stands at rate 1. Without two branches there is no gain to draw.
+    """
+    reference = tables.result(rows, tables.REFERENCE)
+    found: dict[str, list[tuple[float, list[float]]]] = {}
+    if reference is None:
+        return found
     for row in rows:
         if row["table"] == "curve":
-            found.setdefault(row["name"].rsplit(", errors", 1)[0], []).append(row)
+            found.setdefault(row["name"].rsplit(tables.AT_RATE, 1)[0], []).append((row["rate"], _gain(row, reference)))
     for name, points in found.items():
-        points += [{**row, "rate": 1.0} for row in rows if row["name"] == name]
-        points.sort(key=lambda row: row["rate"])
+        points += [(1.0, _gain(row, reference)) for row in rows if row["name"] == name]
+        points.sort()
     return found
 
 
-def _draw_curves(axes: Any, curves: Mapping[str, list[Mapping[str, Any]]]) -> None:
-    plain = {name: points for name, points in curves.items()}
-    for name, points in plain.items():
-        rates = [row["rate"] for row in points]
-        means = [100 * float(np.mean(row["mAP"])) for row in points]
-        (line,) = axes.plot(rates, means, "o-", markersize=4, label=name)
-        for row in points:
-            axes.plot([row["rate"]] * len(row["mAP"]), 100 * np.array(row["mAP"]), ".", color=line.get_color(), alpha=0.5)
+def _gain(row: Mapping[str, Any], reference: Result) -> list[float]:
+    return [100 * gain for gain in differences(tables.as_result(row), reference)]
+
+
+def _draw_curves(axes: Any, curves: Mapping[str, list[tuple[float, list[float]]]]) -> None:
+    for name, points in curves.items():
+        (line,) = axes.plot(
+            [rate for rate, _ in points], [float(np.mean(gains)) for _, gains in points], "o-", markersize=4, label=name
+        )
+        for rate, gains in points:
+            axes.plot([rate] * len(gains), gains, ".", color=line.get_color(), alpha=0.5)
+    axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
     axes.set_xlabel("errors of the semantics, as a multiple of realistic ones")
-    axes.set_ylabel("mAP, percent")
+    axes.set_ylabel(f"mAP over {tables.REFERENCE!r}, points")
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

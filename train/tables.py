@@ -10,6 +10,7 @@ from .experiments import EVERY_ROW, Row
 
 Rows = Sequence[Mapping[str, Any]]  # what tables_<dataset>.json holds
 REFERENCE = "Two branches"
+AT_RATE = ", errors × "  # in a row's name, before the rate of errors that the semantics were trained and tested with
 AS_GOOD = 0.01  # mAP: what counts as no worse
 
 # Each as Tables 3 to 5 show it; the paper's differences are in points of mAP on Market-1501.
@@ -52,8 +53,9 @@ def rows_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = [_row(row.title, row.table, row, _of(results, row.experiment)) for row in EVERY_ROW]
     at_rates = dict.fromkeys((one["experiment"], one["rate"]) for one in results if one["rate"] is not None)
     for experiment, rate in at_rates:
-        row = next(row for row in EVERY_ROW if (row.experiment, row.match) == (experiment, "main"))
-        found.append(_row(f"{row.title}, errors x {rate:g}", "curve", row, _of(results, experiment, rate)))
+        for match in ("main", "fused"):
+            row = next(row for row in EVERY_ROW if (row.experiment, row.match) == (experiment, match))
+            found.append(_row(f"{row.title}{AT_RATE}{rate:g}", "curve", row, _of(results, experiment, rate)))
     return [row for row in found if row["seeds"]]
 
 
@@ -84,10 +86,12 @@ def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def result(rows: Rows, name: str) -> Result | None:
     """Return one row's results by its name, or None if there are none yet."""
-    for row in rows:
-        if row["name"] == name:
-            return Result(name, row["seeds"], row["mAP"], row["rank1"])
-    return None
+    return next((as_result(row) for row in rows if row["name"] == name), None)
+
+
+def as_result(row: Mapping[str, Any]) -> Result:
+    """Return a row as what claims are judged by."""
+    return Result(row["name"], row["seeds"], row["mAP"], row["rank1"])
 
 
 def judged(rows: Rows, claims: Sequence[Claim]) -> list[Judged]:
@@ -119,7 +123,7 @@ def table(rows: Rows) -> str:
         f"{'':9}{'row':26}{'seeds':>5}{'mAP':>13}{'Rank-1':>13}{'difference':>24}{'paper: mAP':>12}{'Rank-1':>8}",
     ]
     for row in rows:
-        own = Result(row["name"], row["seeds"], row["mAP"], row["rank1"])
+        own = as_result(row)
         beside = "" if reference is None or row["name"] == REFERENCE else signed(difference(own, reference))
         paper = row.get("paper", {})
         published = f"{paper['mAP']:12.1f}{paper['rank1']:8.1f}" if paper else ""

@@ -95,8 +95,9 @@ def relations(student: torch.Tensor, teacher: torch.Tensor, temperature: float) 
     """
     if len(student) < 2:  # nobody to be like
         return student.sum() * 0
-    logs = [_log_likeness(feature, temperature) for feature in (student, teacher.detach())]  # (n, B, B - 1)
-    return F.kl_div(*logs, reduction="none", log_target=True).sum(-1).mean()
+    ours = _log_likeness(student, temperature)  # (n, B, B - 1)
+    target = _log_likeness(teacher.detach(), temperature)
+    return F.kl_div(ours, target, reduction="none", log_target=True).sum(-1).mean()
 
 
 def _log_likeness(features: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -115,8 +116,8 @@ def direction(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
 
 def soft_targets(logits: torch.Tensor, target: torch.Tensor, softness: float) -> torch.Tensor:
     """Return T² times the divergence of softmax(logits / T) from softmax(target / T), (B, identities) each."""
-    logs = [(_precise(each) / softness).log_softmax(-1) for each in (logits, target.detach())]
-    return softness**2 * F.kl_div(*logs, reduction="batchmean", log_target=True)
+    ours, theirs = ((_precise(each) / softness).log_softmax(-1) for each in (logits, target.detach()))
+    return softness**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
 def _precise(x: torch.Tensor) -> torch.Tensor:

@@ -69,7 +69,9 @@ def test_doubled_has_the_guides_losses_and_no_guide():
     assert torch.equal(found.z_global, found.f_global)
 
 
-@pytest.mark.parametrize(("settings", "says"), [({"apart": True, "guide": False}, "needs a guide"), ({"doubled": True}, "without a guide")])
+@pytest.mark.parametrize(
+    ("settings", "says"), [({"apart": True, "guide": False}, "needs a guide"), ({"doubled": True}, "without a guide")]
+)
 def test_contradictions_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
         NetworkConfig(main=MAIN, **settings)

@@ -56,6 +56,7 @@ FURTHER_ROWS = (
     Row("beyond", "Own triplets", "beyond/own-losses", "main"),
     Row("beyond", "Guide faded out", "beyond/faded", "main"),
     Row("beyond", "Charts dropped", "beyond/dropped-charts", "main"),
+    Row("beyond", "Streams apart, taught", "beyond/apart", "main"),
     Row("beyond", "Guide teaches", TAUGHT, "main"),
     Row("beyond", "Guide teaches, fused", TAUGHT, "fused"),
 )

@@ -236,7 +236,9 @@ def test_drawn_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest
     assert not sets.is_drawn("synthetic-../elsewhere")
     assert not sets.is_drawn("market1501")
     assert sets.dataset_root("synthetic-tables") == tmp_path / "synthetic-tables"
-    with pytest.raises(DatasetError, match="synthetic-tables is missing. Draw it: dsa-data synth --dataset synthetic-t"):
+    with pytest.raises(
+        DatasetError, match="synthetic-tables is missing. Draw it: dsa-data synth --dataset synthetic-t"
+    ):
         sets.scan("synthetic-tables")
     result = subprocess.run(
         [Path(sys.executable).parent / "dsa-data", "synth", "--dataset", "market1501"], capture_output=True, text=True

@@ -164,7 +164,9 @@ def test_a_timm_trunk_takes_timms_weights_or_none() -> None:
 def test_from_a_model_of_ours(tmp_path: Path, conv5_init: str) -> None:
     """Its trunk, and by option its global head; its local heads are not taken."""
     torch.manual_seed(9)
-    path = save(MainStream(MainStreamConfig(trunk="resnet18", width=0.25)), tmp_path / "model.pt", Preprocessing(64, 32))
+    path = save(
+        MainStream(MainStreamConfig(trunk="resnet18", width=0.25)), tmp_path / "model.pt", Preprocessing(64, 32)
+    )
     theirs = torch.load(path, weights_only=True)["state"]
     main, untouched = stream(width=0.25), stream(width=0.25).state_dict()
     assert load_trunk(main, str(path), conv5_init) == path

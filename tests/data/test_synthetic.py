@@ -237,7 +237,7 @@ def test_drawn_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest
     assert not sets.is_drawn("market1501")
     assert sets.dataset_root("synthetic-tables") == tmp_path / "synthetic-tables"
     with pytest.raises(
-        DatasetError, match="synthetic-tables is missing. Draw it: dsa-data synth --dataset synthetic-t"
+        DatasetError, match=r"synthetic-tables is missing\. Draw it: dsa-data synth --dataset synthetic-t"
     ):
         sets.scan("synthetic-tables")
     result = subprocess.run(

@@ -27,6 +27,7 @@ from .dataset import Pictures, open_store
 from .device import choose_device, memory_explained
 from .distmat import Rows
 from .features import check_match, extract
+from .guidance import guide_weight
 from .kept_features import file_digest, kept_features
 from .network import TwoStream
 from .retrieval import Side, compare, read_retrieval, sides
@@ -148,6 +149,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     config = build(TrainConfig, made_with["train"], str(path))
     network = TwoStream(config.network, made_with["identities"])
     network.load_state_dict(state["network"])
+    network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # as it ended
     return network, preprocessing_of(config)
 
 

@@ -227,3 +227,21 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 def test_settings_that_do_not_hold_are_named(values: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.build(SynthConfig, values, "params.yaml: synth")
+
+
+def test_drawn_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path))
+    assert sets.is_drawn("synthetic")
+    assert sets.is_drawn("synthetic-tables")
+    assert not sets.is_drawn("synthetic-../elsewhere")
+    assert not sets.is_drawn("market1501")
+    assert sets.dataset_root("synthetic-tables") == tmp_path / "synthetic-tables"
+    with pytest.raises(
+        DatasetError, match=r"synthetic-tables is missing\. Draw it: dsa-data synth --dataset synthetic-t"
+    ):
+        sets.scan("synthetic-tables")
+    result = subprocess.run(
+        [Path(sys.executable).parent / "dsa-data", "synth", "--dataset", "market1501"], capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: market1501 is not drawn.")

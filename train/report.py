@@ -45,6 +45,8 @@ def table(found: Measures, dataset: str, experiment: str | None = None, match: M
 
 def camera_table(pairs: Mapping[tuple[int, int], Result]) -> str:
     """Return Rank-1 and mAP in percent, a row a query camera, a column a gallery camera."""
+    if not pairs:
+        return "No two cameras share a person of query and gallery: there is nothing to measure between them."
     q_camids, g_camids = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
     rows = {
         f"query {q}": [

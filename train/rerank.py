@@ -67,14 +67,18 @@ def reranked(
     encodings = averaged(encode(features, rank, greatest, settings.k1, metric), rank[:, : settings.k2])
     lists = inverted(encodings, first=Q)
     height = max(1, int(memory * GIB) // (12 * G))  # distances, and counts in float64
-    for start in range(0, Q, height):
-        some = slice(start, min(start + height, Q))
+
+    def mixed(some: slice) -> np.ndarray:
         distmat = distance_rows(features[some], features[Q:], metric, device)  # (n, G)
         distmat *= distmat
         distmat *= settings.weight / greatest[some, None]
         for row, picture in zip(distmat, range(some.start, some.stop), strict=True):
             row += (1 - settings.weight) * jaccard(encodings, lists, picture, G)
-        yield some, distmat
+        return distmat
+
+    for start in range(0, Q, height):
+        some = slice(start, min(start + height, Q))
+        yield some, mixed(some)
 
 
 def neighbours(

@@ -154,9 +154,14 @@ def compare(
             parts.append(find_drawn_matches(distmat, *whose, orders))
         if between_cameras:
             pairs.add(distmat, q_pids[some], g_pids, *_cameras(query.records[some], gallery.records))
+        del distmat  # or the next block would be made beside it
     matches = metrics.joined(parts)
-    result = measure_drawn(matches, config.repeats) if single else metrics.measure(matches, trapezoid=config.trapezoid)
-    return Comparison(result, metrics.chance(matches), pairs.results(config.trapezoid))
+    if single:
+        result = measure_drawn(matches, config.repeats, trapezoid=config.trapezoid)
+    else:
+        result = metrics.measure(matches, trapezoid=config.trapezoid)
+    chance = metrics.chance(matches, trapezoid=config.trapezoid)
+    return Comparison(result, chance, pairs.results(config.trapezoid))
 
 
 def ranked(query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:

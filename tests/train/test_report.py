@@ -58,6 +58,11 @@ def test_between_cameras():
     assert report.camera_measures(pairs)[1] == {"query": 3, "gallery": 2, "rank1": 0, "mAP": 0.5, "queries": 1}
 
 
+def test_between_cameras_that_share_nobody():
+    assert report.camera_table({}).startswith("No two cameras share a person")
+    assert report.camera_measures({}) == []
+
+
 def test_the_mean_over_splits(tmp_path):
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for path, rank1 in zip(files, (0.25, 0.75), strict=True):

@@ -24,7 +24,7 @@ Picture = NDArray[np.uint8]
 HEIGHT, WIDTH = 128, 64  # of a picture in its cell
 BORDER, CAPTION, GAP = 4, 16, 6
 INK, RIGHT, WRONG, SAME, WHITE = (40, 40, 40), (0, 150, 60), (210, 40, 40), (170, 170, 170), (255, 255, 255)
-LEGEND = (("right", RIGHT), ("wrong", WRONG), ("query's own camera: not counted", SAME))
+LEGEND = (("right", RIGHT), ("wrong", WRONG), ("query's own camera, or its copy: not counted", SAME))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ COLUMNS = {
     "chance_mAP": "chance mAP",
 }
 COUNTS = ("queries", "queries_left_out", "gallery")
+NUMBERS = (*COLUMNS, *COUNTS)
 Measures = Mapping[str, Any]  # what metrics.json holds
 
 
@@ -91,7 +92,7 @@ def read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} does not exist. Measure first: dsa-train evaluate.") from None
     except ValueError:
         raise TrainingError(f"{path} is not JSON. Measure again: dsa-train evaluate.") from None
-    if not isinstance(found, dict) or not {*COLUMNS, *COUNTS} <= found.keys():
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), (int, float)) for name in NUMBERS):
         raise TrainingError(f"{path} does not hold the measures. Measure again: dsa-train evaluate.")
     return found
 

@@ -20,7 +20,7 @@ from dsa_reid.distances import distances
 
 from .distmat import GIB, Block, Metric, Rows, check_rows, distance_rows
 
-ROWS = 256  # pictures whose sets are found together
+ROWS = 256  # pictures whose sets are found together, fewer where sets are large
 
 
 @config
@@ -111,8 +111,9 @@ def encode(features: np.ndarray, rank: np.ndarray, greatest: np.ndarray, k1: int
     near, mutual = reciprocal(rank, k1)
     half_near, half_mutual = reciprocal(rank, round(k1 / 2))
     counts, places, weights = [], [], []
-    for start in range(0, len(rank), ROWS):
-        some = slice(start, start + ROWS)
+    height = max(1, min(ROWS, 2**27 // near.shape[1] ** 3))  # a picture's comparisons take half a cube of bytes
+    for start in range(0, len(rank), height):
+        some = slice(start, start + height)
         extended = _extended(near[some], mutual[some], half_near, half_mutual)
         for picture, members in enumerate(extended, start):
             others = distances(

@@ -124,7 +124,7 @@ def test_prepare_tells_of_protocols_and_differences(datasets: Path) -> None:
     assert "note: not the whole dataset as published: dsa-data check --dataset cuhk03-detected" in again.output
 
 
-def test_stats_and_sheet_of_every_form(datasets: Path) -> None:
+def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:
     for make in (trees.market1501_500k, trees.dukemtmcreid, trees.cuhk03, trees.cuhk03_np, trees.cuhk01, trees.msmt17):
         make(datasets)
     names = [name for name in sets.SETS if name != "synthetic"]
@@ -132,7 +132,10 @@ def test_stats_and_sheet_of_every_form(datasets: Path) -> None:
         told = call("stats", "--dataset", name)
         assert told.exit_code == 0, told.output
         assert "split         pictures  identities  cameras" in told.output
-    drawn = call("sheet", "--dataset", "cuhk03-labeled", "--identities", "3")
-    assert drawn.exit_code == 0
-    assert Path(drawn.output.split()[-1]).exists()
-    shutil.rmtree(datasets / "cuhk03")
+        drawn = call("sheet", "--dataset", name, "--identities", "3")
+        assert drawn.exit_code == 0, drawn.output
+        assert Path(drawn.output.split()[-1]).exists()
+        checked = call("check", "--dataset", name)
+        assert checked.exit_code == 2
+        assert "were published" in checked.output
+        assert sets.SETS[name].source in checked.output

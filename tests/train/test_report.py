@@ -77,7 +77,7 @@ def test_read(tmp_path):
     path = tmp_path / "metrics.json"
     with pytest.raises(TrainingError, match="Measure first: dsa-train evaluate"):
         report.read(path)
-    for broken in ("{", "[]", '{"mAP": 1}'):
+    for broken in ("{", "[]", '{"mAP": 1}', json.dumps({**FOUND, "rank1": "0.5"})):
         path.write_text(broken)
         with pytest.raises(TrainingError, match="Measure again"):
             report.read(path)

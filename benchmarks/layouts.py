@@ -71,24 +71,24 @@ def ways(case: str, device: torch.device, precision: str) -> dict[str, dict[str,
     assert guide is not None, "the benchmark trains with the guide"
     part = functools.partial(both_ways, device=device, precision=precision)
     images = torch.randn(B, 3, H, W, device=device)
-    # (24, B, S, S, 3) in memory: each chart's pictures have their channels innermost, for the loop
-    parts = {"contiguous": torch.randn(B, 24, 3, S, S, device=device)}
-    parts["channels_last"] = parts["contiguous"].permute(1, 0, 3, 4, 2).contiguous().permute(1, 0, 4, 2, 3)
+    parts = torch.randn(B, 24, 3, S, S, device=device)
     maps = torch.randn(B, stream.channels, H // 16, W // 16, device=device)
     D = torch.randn(B, stream.channels, S // 4, S // 4, device=device)
 
-    def grouped(form: str, change: Callable[[nn.Module], nn.Module] = lambda same: same) -> Callable[[], object]:
-        branches = change(copy.deepcopy(guide.branches))
+    def laid_out(branches: nn.Module, form: str) -> Callable[[], object]:
         branches.memory_format = FORMATS[form]
-        return part(lambda: branches(parts["contiguous"]))
+        return part(lambda: branches(parts))
 
-    loop = LoopBranches(stream.channels // 8).train().to(device)
-    assert isinstance(guide.branches, GroupedBranches), "the default"
+    width = stream.channels // 8
     found: dict[str, dict[str, Callable[[], object]]] = {
         "branches": {
-            **{f"grouped, {form}": grouped(form) for form in reversed(FORMATS)},
-            **{f"24 modules, {form}": part(functools.partial(loop, parts[form])) for form in FORMATS},
-            **{f"loop within layers, {form}": grouped(form, split) for form in FORMATS},
+            f"{name}, {form}": laid_out(make().train().to(device), form)
+            for name, make in (
+                ("grouped", lambda: GroupedBranches(width)),
+                ("24 modules", lambda: LoopBranches(width)),
+                ("loop within layers", lambda: split(GroupedBranches(width))),
+            )
+            for form in reversed(FORMATS)
         }
     }
     for name, layers, x, forms in (
@@ -98,9 +98,9 @@ def ways(case: str, device: torch.device, precision: str) -> dict[str, dict[str,
         ("conv5_l", [guide.local_head], D, FORMATS),
     ):
         run = functools.partial(lambda layers, x: [layer(x) for layer in layers], layers)
-        laid_out = {form: x.contiguous(memory_format=FORMATS[form]) for form in forms}
+        inputs = {form: x.contiguous(memory_format=FORMATS[form]) for form in forms}
         found[name] = {
-            form: part(functools.partial(run, x)) if name == "trunk" else part(run, x) for form, x in laid_out.items()
+            form: part(functools.partial(run, x)) if name == "trunk" else part(run, x) for form, x in inputs.items()
         }
     found["Adam"] = {
         name: optimiser(copy.deepcopy(network), fused).step for name, fused in (("fused", True), ("not fused", False))

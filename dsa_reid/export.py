@@ -19,7 +19,7 @@ from torch import nn
 
 from .crops import Crop
 from .distances import join
-from .errors import ModelError
+from .errors import ModelError, NotInstalledError
 from .model import Model
 from .reading import batches
 
@@ -215,9 +215,9 @@ def _stated(path: Path, about: str | None) -> dict[str, Any]:
 
 
 def _require(*modules: str) -> Any:
-    """Import modules and return the first. Raises ModelError if one is not installed."""
+    """Import modules and return the first. Raises NotInstalledError if one is not installed."""
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
     except ImportError as error:
-        raise ModelError(f"{error.name} is not installed. pip install 'dsa-reid[export]'.") from None
+        raise NotInstalledError(f"{error.name} is not installed. pip install 'dsa-reid[export]'.") from None
     return first

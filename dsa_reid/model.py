@@ -16,7 +16,7 @@ import torch
 
 from .crops import Crop
 from .distances import join
-from .errors import ModelError
+from .errors import ModelError, NotInstalledError
 from .main_stream import MainStream, MainStreamConfig
 from .preprocessing import Preprocessing
 from .reading import batches
@@ -102,7 +102,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     """Read a model file.
 
     Raises ModelError if it is missing, damaged, of a newer version, no model, or holds anything but weights (code
-    in it is never run), and if there is no such device.
+    in it is never run), if there is no such device, and if the model's trunk needs a package that is not installed.
     """
     path = Path(path)
     content = _read(path)
@@ -118,6 +118,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
             main_stream = MainStream(MainStreamConfig(**content["config"]))
         main_stream.load_state_dict(content["state"], assign=True)
         preprocessing = Preprocessing(**content["preprocessing"])
+    except NotInstalledError:
+        raise
     except (KeyError, TypeError, RuntimeError, ModelError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} contradicts itself ({reason}). Write it again: dsa-train run.") from None

@@ -20,6 +20,7 @@ from .errors import ModelError, NotInstalledError
 from .main_stream import MainStream, MainStreamConfig
 from .preprocessing import Preprocessing
 from .reading import batches
+from .whole import write_whole
 
 FORMAT = "dsa-reid model"
 VERSION = 1
@@ -78,7 +79,6 @@ class Model:
 
 def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: Preprocessing) -> Path:
     """Write the model file, whole or not at all; the same weights give the same bytes. Returns its path."""
-    path = Path(path)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -88,14 +88,7 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
     }
     made = io.BytesIO()  # given a path, torch writes its name into the file; a full disk it tells as a RuntimeError
     torch.save(content, made)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(made.getbuffer())
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    return part.replace(path)
+    return write_whole(Path(path), made.getbuffer())
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:

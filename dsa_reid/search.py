@@ -45,7 +45,7 @@ def search(query: np.ndarray, gallery: Rows, top: int = 10, block: int = BLOCK) 
     Args:
         query: float (Q, D).
         gallery: (N, D), in memory or not; float16 is computed with in float32.
-        top: K, at most N; ties in the order of the gallery.
+        top: K, at most N; what rounds to one distance comes in the order of the gallery.
         block: rows of the gallery that are in memory at once.
 
     Raises ModelError for features that do not fit.

@@ -195,7 +195,7 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.
     for node in program.model.graph:
         node.metadata_props.clear()  # has the paths of this machine
     program.model.metadata_props[KEY] = about
-    program.save(file, external_data=False)
+    file.write(program.model_proto.SerializeToString(deterministic=True))
 
 
 def _load_onnx(path: Path) -> Exported:

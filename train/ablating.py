@@ -13,8 +13,9 @@ from data.errors import TrainingError
 from data.sets import dataset_root
 
 from . import figure, tables
-from .ablation import AblationConfig, Place, run_all, trainings
+from .ablation import run_all
 from .evaluate import write_json
+from .trainings import AblationConfig, Place, trainings
 
 
 @click.command()

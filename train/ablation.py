@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import joblib
-from pydantic import NonNegativeFloat, PositiveInt
 
-from data.config import Settings, config, override, to_dict
+from data.config import to_dict
 from data.console import progress
-from data.errors import StoreError, TrainingError
+from data.errors import StoreError
 from data.records import read_manifest
 from data.sets import is_drawn
 from data.store import DsapStore
@@ -31,106 +30,12 @@ from dsap.config import WarpConfig
 from dsap.stage import build
 
 from . import checkpoint, stage
-from .config import EvaluateConfig, Match, TrainConfig
+from .config import EvaluateConfig, Match
 from .evaluate import Task, evaluate, write_json
-from .experiments import EVERY_ROW, MAIN
+from .trainings import Place, Training
 
 TOLD = ("epoch", "train/loss", "guide/own", "guide/guided", "guide/cosine")  # of each epoch
 MATCHES: tuple[Match, ...] = get_args(Match)
-
-
-@config
-class AblationConfig:
-    """What is trained; section "ablation" of a params file.
-
-    Attributes:
-        seeds: of every training: 0, 1, … .
-        main_seeds: of the main comparison, the controls and what goes beyond the paper.
-        experiments: only these; all that `dsa-train experiments` lists by default.
-        curve: experiments that are also trained on semantics with other rates of errors (rendered maps only).
-        rates: those rates, as `extract.errors.rate`.
-        curve_seeds: of each point of the curve.
-        changes: by experiment, settings that replace those of its file: numbers written for a longer run.
-        keep: keep the checkpoints of finished trainings, and not their models alone.
-    """
-
-    seeds: PositiveInt = 3
-    main_seeds: PositiveInt = 5
-    experiments: tuple[str, ...] = ()
-    curve: tuple[str, ...] = ()
-    rates: tuple[NonNegativeFloat, ...] = ()
-    curve_seeds: PositiveInt = 2
-    changes: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    keep: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """One experiment from one seed.
-
-    Args:
-        settings: all of it.
-        rate: of the estimator's errors, on a curve; None for those of the settings.
-    """
-
-    experiment: str
-    seed: int
-    settings: Settings
-    rate: float | None = None
-
-    @property
-    def name(self) -> str:
-        """What its results are kept under."""
-        return self.experiment if self.rate is None else f"{self.experiment}-rate-{self.rate:g}"
-
-    @property
-    def train(self) -> TrainConfig:
-        """How it is trained."""
-        return dataclasses.replace(self.settings.section("train", TrainConfig), seed=self.seed)
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where the dataset and all that is made of it lie."""
-
-    made: Path
-    root: Path
-
-    @property
-    def manifest(self) -> Path:
-        """The manifest."""
-        return self.made / "manifest.csv"
-
-    def run(self, training: Training) -> Path:
-        """The folder of a training."""
-        return self.made / "ablation" / "runs" / training.name / str(training.seed)
-
-    def result(self, training: Training) -> Path:
-        """The file of what a training gave."""
-        return self.made / "ablation" / "results" / training.name / f"{training.seed}.json"
-
-
-def trainings(base: Settings, wanted: AblationConfig) -> list[Training]:
-    """Return all trainings, first seeds first, so that an unfinished run has every row.
-
-    Raises ConfigError for an experiment that there is not.
-    """
-    names = list(dict.fromkeys(row.experiment for row in EVERY_ROW))
-    unknown = sorted({*wanted.experiments, *wanted.curve, *wanted.changes} - set(names))
-    if unknown:
-        raise TrainingError(f"No row is trained by {unknown[0]!r}. Known: {', '.join(names)}.")
-    settings = {name: _of(base, name, wanted.changes.get(name, ())) for name in names}
-    chosen = [name for name in names if not wanted.experiments or name in wanted.experiments]
-    found = []
-    for seed in range(max(wanted.seeds, wanted.main_seeds)):
-        found += [
-            Training(name, seed, settings[name])
-            for name in chosen
-            if seed < (wanted.main_seeds if name in MAIN else wanted.seeds)
-        ]
-        for rate in wanted.rates if seed < wanted.curve_seeds else ():
-            found += [Training(name, seed, _at_rate(settings[name], rate), rate) for name in wanted.curve]
-    return found
 
 
 def run_all(todo: Sequence[Training], place: Place, jobs: int = 1, keep: bool = False) -> list[dict[str, Any]]:
@@ -247,15 +152,6 @@ def _read(path: Path, digest: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("digest") == digest else None
-
-
-def _of(base: Settings, experiment: str, changes: Sequence[str]) -> Settings:
-    settings = base.changed_by(experiment)
-    return dataclasses.replace(settings, sections=override(settings.sections, changes))
-
-
-def _at_rate(settings: Settings, rate: float) -> Settings:
-    return dataclasses.replace(settings, sections=override(settings.sections, [f"extract.errors.rate={rate}"]))
 
 
 @contextlib.contextmanager

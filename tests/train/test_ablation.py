@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from data.config import Settings
 from data.errors import TrainingError
 from train import ablation, stage
-from train.ablation import AblationConfig, Place, run_all, trainings
+from train.ablation import run_all
 from train.cli import main
 from train.experiments import EVERY_ROW, MAIN
+from train.trainings import AblationConfig, Place, trainings
 
 REPOSITORY = Path(__file__).parents[2]
 BUDGET = {

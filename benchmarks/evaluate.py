@@ -32,11 +32,13 @@ import numpy as np
 import torch
 
 from data.feature_store import FeatureStore, write_features
+from data.records import Record
 from data.store import Header
 from train.config import EvaluateConfig
 from train.distmat import blocks
-from train.metrics import evaluate, find_matches, joined, measure
+from train.metrics import evaluate
 from train.rerank import RerankConfig, reranked
+from train.retrieval import Side, compare
 
 Q, G, IDENTITIES, CAMERAS, DISTRACTORS = 3368, 15913, 750, 6, 500_000  # Market-1501's, and its distractors
 D = 4096
@@ -196,31 +198,31 @@ def time_scale(queries: int, gallery: int) -> dict[str, Any]:
         path = write_features(
             Path(place) / "gallery.h5", header, names, ["00" * 32] * gallery, (gallery, D), "float32", rows()
         )
-        store = FeatureStore(path)
         query = generator.standard_normal((queries, D), np.float32) / np.float32(D**0.5)
         config = EvaluateConfig(memory=1)
         wall, start = time.perf_counter(), time.process_time()
-        ranking = 0.0
-        parts = []
         with Peak() as peak:
-            for some, distmat in blocks(query, store, "euclidean", CPU, config.memory):
-                begun = time.process_time()
-                parts.append(find_matches(distmat, q_pids[some], g_pids, q_camids[some], g_camids))
-                ranking += time.process_time() - begun
-            result = measure(joined(parts))
+            asked = Side(query, records("query", q_pids, q_camids), q_camids)
+            answers = Side(FeatureStore(path), records("gallery", g_pids, g_camids), g_camids)
+            result = compare(asked, answers, config, CPU).result
         return {
             "queries": queries,
             "gallery": gallery,
             "dimensions": D,
             "features on disk, GB": round(path.stat().st_size / 1e9, 2),
             "processor seconds": round(time.process_time() - start, 1),
-            "of these ranking": round(ranking, 1),
             "seconds": round(time.perf_counter() - wall, 1),
             "GFLOP a second": round(2e-9 * queries * gallery * D / (time.process_time() - start), 1),
             "evaluate.memory, GiB": config.memory,
             "megabytes beyond": peak.megabytes,
             "mAP": result.mAP,
         }
+
+
+def records(split: str, pids: np.ndarray, camids: np.ndarray) -> list[Record]:
+    """Make up the records of pictures."""
+    whose = enumerate(zip(pids.tolist(), camids.tolist(), strict=True))
+    return [Record(f"{split}/{n:06}.jpg", split, pid, camid, 64, 128, f"{n:064x}") for n, (pid, camid) in whose]
 
 
 def apart(part: str, name: str, arguments: list[str]) -> dict[str, Any]:

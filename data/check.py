@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from .records import Entry
 from .sets.dataset import Count, Dataset
@@ -31,17 +32,31 @@ def count(entries: Sequence[Entry]) -> Count:
 
 def differences(entries: Sequence[Entry], dataset: Dataset) -> list[str]:
     """Say where the counts differ from the published ones: "train has 5 pictures, 12,936 were published"."""
+    parts = [(f"{split} has", [e for e in entries if e.split == split], n) for split, n in dataset.published.items()]
+    if dataset.together:
+        parts.append(("there are", list(entries), dataset.together))
     found = []
-    for split, known in dataset.published.items():
-        here = count([entry for entry in entries if entry.split == split])
+    for where, part, known in parts:
+        here = count(part)
         if here.pictures != known.pictures:
-            found.append(f"{split} has {here.pictures:,} pictures, {known.pictures:,} were published")
+            found.append(f"{where} {here.pictures:,} pictures, {known.pictures:,} were published")
         if here.identities != known.identities:
-            found.append(f"{split} has {here.identities:,} identities, {known.identities:,} were published")
+            found.append(f"{where} {here.identities:,} identities, {known.identities:,} were published")
     cameras = len({entry.camid for entry in entries})
     if dataset.cameras and cameras != dataset.cameras:
         found.append(f"there are {cameras} cameras, {dataset.cameras} were published")
     return found
+
+
+def missing(entries: Sequence[Entry], root: Path) -> str | None:
+    """Say which of the pictures are not there, as a list may name what was never unpacked; None if all are."""
+    absent = [entry.key for entry in entries if not (root / entry.key).is_file()]
+    return f"{len(absent):,} of {len(entries):,} listed pictures are not there, first {absent[0]}" if absent else None
+
+
+def measurable(entries: Sequence[Entry]) -> bool:
+    """Tell whether any query has an answer that counts, one of another camera."""
+    return len(_unanswered(entries)) < sum(entry.split == "query" for entry in entries)
 
 
 def unmatched(entries: Sequence[Entry]) -> str | None:
@@ -49,18 +64,19 @@ def unmatched(entries: Sequence[Entry]) -> str | None:
 
     A gallery picture counts as an answer only if another camera took it; one of the same is often the next frame.
     """
-    seen: dict[int, set[int]] = {}
-    for entry in entries:
-        if entry.split == "gallery":
-            seen.setdefault(entry.pid, set()).add(entry.camid)
-    queries = [entry for entry in entries if entry.split == "query"]
-    without = [entry for entry in queries if not seen.get(entry.pid, set()) - {entry.camid}]
+    without = _unanswered(entries)
     if not without:
         return None
-    if len(without) < len(queries):
+    if measurable(entries):
+        queries = sum(entry.split == "query" for entry in entries)
         return (
-            f"{len(without)} of {len(queries)} queries have no gallery picture of their person from another camera, "
+            f"{len(without)} of {queries} queries have no gallery picture of their person from another camera, "
             f"first {without[0].key}: the evaluation leaves them out."
+        )
+    if not {entry.pid for entry in without} & {entry.pid for entry in entries if entry.split == "gallery"}:
+        return (
+            f"The gallery shows none of the persons of the {len(without)} queries: nothing can be measured. Put other "
+            "pictures of theirs into the split 'gallery'."
         )
     if len({entry.camid for entry in entries}) == 1:
         return (
@@ -72,3 +88,11 @@ def unmatched(entries: Sequence[Entry]) -> str | None:
         "No query has a gallery picture of its person from another camera: nothing can be measured. Check the split "
         "and the camera numbers, or measure without the camera rule: --set evaluate.cameras=ignore"
     )
+
+
+def _unanswered(entries: Sequence[Entry]) -> list[Entry]:
+    seen: dict[int, set[int]] = {}
+    for entry in entries:
+        if entry.split == "gallery":
+            seen.setdefault(entry.pid, set()).add(entry.camid)
+    return [entry for entry in entries if entry.split == "query" and not seen.get(entry.pid, set()) - {entry.camid}]

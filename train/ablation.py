@@ -22,6 +22,7 @@ from data.config import Settings, config, override, to_dict
 from data.console import progress
 from data.errors import StoreError, TrainingError
 from data.records import read_manifest
+from data.sets import is_drawn
 from data.store import DsapStore
 from densepose_extract.config import ExtractConfig
 from densepose_extract.engines import make_engine
@@ -31,9 +32,8 @@ from dsap.stage import build
 
 from . import checkpoint, stage
 from .config import EvaluateConfig, Match, TrainConfig
-from .evaluate import restore, write_json
+from .evaluate import Task, evaluate, write_json
 from .experiments import EVERY_ROW, MAIN
-from .retrieval import measure, read_retrieval
 
 TOLD = ("epoch", "train/loss", "guide/own", "guide/guided", "guide/cosine")  # of each epoch
 MATCHES: tuple[Match, ...] = get_args(Match)
@@ -179,18 +179,17 @@ def _train(training: Training, place: Place, dsap: Path | None, digest: str, kee
         (out / "checkpoint.pt").unlink()
 
 
-def _measure(training: Training, place: Place, dsap: Path | None, run: Path) -> dict[str, dict[str, float]]:
-    network, preprocessing = restore(run)
+def _measure(training: Training, place: Place, dsap: Path | None, run: Path) -> dict[str, dict[str, Any]]:
+    network, dataset = training.train.network, training.settings.dataset
     evaluation = training.settings.section("evaluate", EvaluateConfig)
-    records = read_manifest(place.manifest, ["query", "gallery"])
-    store = DsapStore(dsap) if dsap else None
-    retrieval = read_retrieval(place.root, records, preprocessing, store)
-    found: dict[str, dict[str, float]] = {}
+    task = Task(place.manifest, place.root, dsap or place.made / "dsap.h5", run)
+    found: dict[str, dict[str, Any]] = {}
     for match in MATCHES if network.guide else ("main",):
-        if match in ("global", "local") and network.main.config.heads not in ("both", match):
+        if match in ("global", "local") and network.main.heads not in ("both", match):
             continue
-        result, chance = measure(network, retrieval, dataclasses.replace(evaluation, match=match))
-        found[match] = {"mAP": result.mAP, "rank1": result.rank(1), "mINP": result.mINP, "chance_mAP": chance}
+        measures = evaluate(task, dataclasses.replace(evaluation, match=match), by_view=is_drawn(dataset))
+        found[match] = {name: measures.found[name] for name in ("mAP", "rank1", "mINP", "chance_mAP")}
+        found[match]["views"] = {f"{low}-{high}": one.mAP for (low, high), one in measures.views.items()}
     return found
 
 

@@ -39,10 +39,10 @@ def expanded(
     result = np.empty(query.shape, np.float32)
     count = min(settings.neighbours, gallery.shape[0])
     for some, distmat in blocks(query, gallery, "cosine", device, memory):
-        nearest = np.argpartition(distmat, count - 1, axis=1)[:, :count]  # (n, count)
-        for place, row, distance in zip(range(some.start, some.stop), nearest, distmat, strict=True):
-            near = np.stack([np.asarray(gallery[n : n + 1], np.float32)[0] for n in row])  # (count, D)
-            weight = np.clip(1 - distance[row], 0, None) ** settings.alpha  # 0 ** 0 is 1
+        for place, row in zip(range(some.start, some.stop), distmat, strict=True):
+            nearest = np.argpartition(row, count - 1)[:count]
+            near = np.stack([np.asarray(gallery[n : n + 1], np.float32)[0] for n in nearest])  # (count, D)
+            weight = np.clip(1 - row[nearest], 0, None) ** settings.alpha  # 0 ** 0 is 1
             total = query[place] + weight @ near
             length = np.linalg.norm(total) or 1.0
             result[place] = total * (np.linalg.norm(query[place]) / length)

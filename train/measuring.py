@@ -22,6 +22,8 @@ from .evaluate import Task, prepare, protocol, write, write_json
 from .evaluate import evaluate as measure
 from .options import data_options, network_options, run_folder, run_name
 
+SOME = click.IntRange(min=1)
+
 
 @click.command()
 @console.with_settings()
@@ -68,8 +70,8 @@ def evaluate(
 @console.with_settings()
 @data_options
 @network_options
-@click.option("--count", default=10, show_default=True, help="Of the best and the worst, where no KEY is given.")
-@click.option("--length", default=10, show_default=True, help="How many gallery pictures to show.")
+@click.option("--count", type=SOME, default=10, show_default=True, help="Of best and worst, where no KEY is given.")
+@click.option("--length", type=SOME, default=10, show_default=True, help="How many gallery pictures to show.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder. [artifacts/<dataset>/rankings]")
 def rank(
     keys: tuple[str, ...],

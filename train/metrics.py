@@ -140,10 +140,7 @@ def measure(matches: Matches, max_rank: int = 50, trapezoid: bool = False) -> Re
             "the next frame): --set evaluate.cameras=ignore."
         )
     place = np.arange(len(ranks)) - np.repeat(starts, counts) + 1  # 1, 2, ... within each query
-    precision = place / ranks
-    if trapezoid:
-        before = np.where(ranks > 1, (place - 1) / np.maximum(ranks - 1, 1), 1.0)
-        precision = (precision + before) / 2
+    precision = _precision(place, ranks, trapezoid)
     ap = np.full(len(counted), np.nan)
     ap[counted] = np.add.reduceat(precision, starts) / counts
     best, hardest = ranks[starts], ranks[starts + counts - 1]
@@ -158,7 +155,16 @@ def measure(matches: Matches, max_rank: int = 50, trapezoid: bool = False) -> Re
     )
 
 
-def chance(matches: Matches, repeats: int = REPEATS, seed: int = 0) -> float:
+def _precision(place: np.ndarray, ranks: np.ndarray, trapezoid: bool) -> np.ndarray:
+    """Return what the n-th right picture of a query, `place` n at `ranks` r, adds to its average precision."""
+    precision = place / ranks
+    if trapezoid:
+        before = np.where(ranks > 1, (place - 1) / np.maximum(ranks - 1, 1), 1.0)
+        precision = (precision + before) / 2
+    return precision
+
+
+def chance(matches: Matches, repeats: int = REPEATS, seed: int = 0, trapezoid: bool = False) -> float:
     """Return the mAP of random rankings of the same queries and gallery, the mean over `repeats` of them.
 
     Random ranks of n right pictures among M are a random n-subset of 1..M, drawn by Floyd's algorithm for all
@@ -176,7 +182,7 @@ def chance(matches: Matches, repeats: int = REPEATS, seed: int = 0) -> float:
             taken = (ranks[:, :drawn] == pick[:, None]).any(1)
             ranks[:, drawn] = np.where(taken, last, pick)
         ranks.sort(axis=1)
-        total += float((np.arange(1, count + 1) / ranks).mean())
+        total += float(_precision(np.arange(1, count + 1), ranks, trapezoid).mean())
     return total / int((matches.counts > 0).sum())
 
 

@@ -24,7 +24,7 @@ Picture = NDArray[np.uint8]
 HEIGHT, WIDTH = 128, 64  # of a picture in its cell
 BORDER, CAPTION, GAP = 4, 16, 6
 INK, RIGHT, WRONG, SAME, WHITE = (40, 40, 40), (0, 150, 60), (210, 40, 40), (170, 170, 170), (255, 255, 255)
-LEGEND = (("right", RIGHT), ("wrong", WRONG), ("query's own camera: not counted", SAME))
+LEGEND = (("right", RIGHT), ("wrong", WRONG), ("query's own camera, or its copy: not counted", SAME))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,20 +53,25 @@ def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.d
     """
     q_pids, g_pids = query.pids, gallery.pids
     length = min(length, len(g_pids))
-    parts, near, far = [], [], []
+    parts, near = [], []
     for some, distmat in ranked(query.features, gallery.features, config, device):
         parts.append(metrics.find_matches(distmat, q_pids[some], g_pids, query.camids[some], gallery.camids))
-        first = np.argpartition(distmat, length - 1, axis=1)[:, :length]
-        distances = np.take_along_axis(distmat, first, axis=1)
-        order = distances.argsort(axis=1, kind="stable")
-        near.append(np.take_along_axis(first, order, axis=1))
-        far.append(np.take_along_axis(distances, order, axis=1))
+        near += [_nearest(row, g_pids == pid, length) for row, pid in zip(distmat, q_pids[some], strict=True)]
+        del distmat  # or the next block would be made beside it
     ap = metrics.measure(metrics.joined(parts), trapezoid=config.trapezoid).ap
-    found = zip(query.records, query.camids, ap, np.concatenate(near), np.concatenate(far), strict=True)
     return [
-        Ranking(record, float(score), _answers(record, camid, gallery, places, distances))
-        for record, camid, score, places, distances in found
+        Ranking(record, float(score), _answers(record, camid, gallery, *nearest))
+        for record, camid, score, nearest in zip(query.records, query.camids, ap, near, strict=True)
     ]
+
+
+def _nearest(
+    row: NDArray[np.float32], right: NDArray[np.bool_], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the places of a row's smallest distances, and these, ascending; of equal ones the wrong first."""
+    near = np.flatnonzero(row <= np.partition(row, length - 1)[length - 1])
+    places = near[np.lexsort((right[near], row[near]))][:length]
+    return places, row[places]
 
 
 def _answers(

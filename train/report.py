@@ -24,6 +24,7 @@ COLUMNS = {
     "chance_mAP": "chance mAP",
 }
 COUNTS = ("queries", "queries_left_out", "gallery")
+NUMBERS = (*COLUMNS, *COUNTS)
 Measures = Mapping[str, Any]  # what metrics.json holds
 
 
@@ -47,6 +48,8 @@ def table(found: Measures, dataset: str, experiment: str | None = None, match: M
 
 def camera_table(pairs: Mapping[tuple[int, int], Result]) -> str:
     """Return Rank-1 and mAP in percent, a row a query camera, a column a gallery camera."""
+    if not pairs:
+        return "No two cameras share a person of query and gallery: there is nothing to measure between them."
     q_camids, g_camids = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
     rows = {
         f"query {q}": [
@@ -128,7 +131,7 @@ def read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} does not exist. Measure first: dsa-train evaluate.") from None
     except ValueError:
         raise TrainingError(f"{path} is not JSON. Measure again: dsa-train evaluate.") from None
-    if not isinstance(found, dict) or not {*COLUMNS, *COUNTS} <= found.keys():
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), (int, float)) for name in NUMBERS):
         raise TrainingError(f"{path} does not hold the measures. Measure again: dsa-train evaluate.")
     return found
 

@@ -20,7 +20,7 @@ from dsa_reid.distances import distances
 
 from .distmat import GIB, Block, Metric, Rows, check_rows, distance_rows
 
-ROWS = 256  # pictures whose sets are found together
+ROWS = 256  # pictures whose sets are found together, fewer where sets are large
 
 
 @config
@@ -67,14 +67,18 @@ def reranked(
     encodings = averaged(encode(features, rank, greatest, settings.k1, metric), rank[:, : settings.k2])
     lists = inverted(encodings, first=Q)
     height = max(1, int(memory * GIB) // (12 * G))  # distances, and counts in float64
-    for start in range(0, Q, height):
-        some = slice(start, min(start + height, Q))
+
+    def mixed(some: slice) -> np.ndarray:
         distmat = distance_rows(features[some], features[Q:], metric, device)  # (n, G)
         distmat *= distmat
         distmat *= settings.weight / greatest[some, None]
         for row, picture in zip(distmat, range(some.start, some.stop), strict=True):
             row += (1 - settings.weight) * jaccard(encodings, lists, picture, G)
-        yield some, distmat
+        return distmat
+
+    for start in range(0, Q, height):
+        some = slice(start, min(start + height, Q))
+        yield some, mixed(some)
 
 
 def neighbours(
@@ -107,8 +111,9 @@ def encode(features: np.ndarray, rank: np.ndarray, greatest: np.ndarray, k1: int
     near, mutual = reciprocal(rank, k1)
     half_near, half_mutual = reciprocal(rank, round(k1 / 2))
     counts, places, weights = [], [], []
-    for start in range(0, len(rank), ROWS):
-        some = slice(start, start + ROWS)
+    height = max(1, min(ROWS, 2**27 // near.shape[1] ** 3))  # a picture's comparisons take half a cube of bytes
+    for start in range(0, len(rank), height):
+        some = slice(start, start + height)
         extended = _extended(near[some], mutual[some], half_near, half_mutual)
         for picture, members in enumerate(extended, start):
             others = distances(

@@ -167,9 +167,14 @@ def compare(
             pairs.add(distmat, q_pids[some], g_pids, *_cameras(query.records[some], gallery.records))
         if views is not None:
             bins.add(distmat, *whose, views[0][some], views[1])
+        del distmat  # or the next block would be made beside it
     matches = metrics.joined(parts)
-    result = measure_drawn(matches, config.repeats) if single else metrics.measure(matches, trapezoid=config.trapezoid)
-    return Comparison(result, metrics.chance(matches), pairs.results(config.trapezoid), bins.results(config.trapezoid))
+    if single:
+        result = measure_drawn(matches, config.repeats, trapezoid=config.trapezoid)
+    else:
+        result = metrics.measure(matches, trapezoid=config.trapezoid)
+    chance = metrics.chance(matches, trapezoid=config.trapezoid)
+    return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid))
 
 
 def ranked(query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:

@@ -64,9 +64,9 @@ def find_drawn_matches(
     )
 
 
-def measure_drawn(matches: Matches, repeats: int, max_rank: int = 50) -> Result:
+def measure_drawn(matches: Matches, repeats: int, max_rank: int = 50, trapezoid: bool = False) -> Result:
     """Compute the means over queries and repetitions of what `find_drawn_matches` found."""
-    result = measure(matches, max_rank)
+    result = measure(matches, max_rank, trapezoid)
     return dataclasses.replace(
         result,
         ap=result.ap.reshape(-1, repeats).mean(axis=1),

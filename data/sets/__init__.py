@@ -10,13 +10,14 @@ from pathlib import Path
 from ..config import nearest
 from ..errors import DatasetError
 from ..records import Entry
-from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, msmt17, table
+from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, market1501_500k, msmt17, table
 from .dataset import Dataset
 
 SYNTHETIC = Dataset(market1501.scan, "people drawn by this project", "Draw it: dsa-data synth.", "synthetic")
 FURTHER = SYNTHETIC.folder + "-"  # begins the name of another drawn dataset, with settings of its own
 SETS: dict[str, Dataset] = {
     **market1501.SETS,
+    **market1501_500k.SETS,
     **dukemtmcreid.SETS,
     **cuhk03.SETS,
     **cuhk03_np.SETS,

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..records import Entry
 from .cuhk03_unpack import MAT, SOURCE, Unpacked, unpack
-from .dataset import Dataset, published
+from .dataset import Count, Dataset, published
 from .layout import check_disjoint
 
 LISTS = (
@@ -27,6 +27,7 @@ COUNTS = {
     "labeled": published((7368, 767), (1400, 700), (5328, 700)),
     "detected": published((7365, 767), (1400, 700), (5332, 700)),
 }
+PERSONS = 1467
 PAIR = 1000  # a person's number in its pair of cameras stays below
 
 
@@ -122,6 +123,7 @@ SETS = {
         f"CUHK03, {boxes} boxes, the first of the classic splits",
         SOURCE,
         "cuhk03",
+        together=Count(sum(count.pictures for count in COUNTS[boxes].values()), PERSONS),
         cameras=2,
         gallery="single-shot",
         more=partial(classic_splits, boxes=boxes),

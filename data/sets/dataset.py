@@ -15,7 +15,7 @@ Scan = Callable[[Path], list[Entry]]
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Pictures and identities of a split, as published; distractors are no identity."""
+    """Pictures and identities, as published; distractors are no identity."""
 
     pictures: int
     identities: int
@@ -30,6 +30,7 @@ class Dataset:
         source: how to come by it, a sentence.
         folder: where it lies, under the parent of all datasets.
         published: the counts of each split; empty where nothing was published.
+        together: the count over all splits, where a protocol has several divisions and none was counted.
         cameras: how many there are, over all splits.
         gallery: "single-shot" if the protocol draws one gallery picture of each identity, several times over.
         inner: what the authors call the folder in their archive; it may be left as it is, below `folder`.
@@ -41,6 +42,7 @@ class Dataset:
     source: str
     folder: str
     published: Mapping[str, Count] = dataclasses.field(default_factory=dict)
+    together: Count | None = None
     cameras: int | None = None
     gallery: Literal["whole", "single-shot"] = "whole"
     inner: tuple[str, ...] = ()

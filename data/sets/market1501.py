@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import DatasetError
 from ..records import Entry
 from .dataset import Dataset, published
-from .layout import JUNK, check_disjoint, need, pictures
+from .layout import DISTRACTOR, JUNK, check_disjoint, need, pictures
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 BOXES, MULTIQUERY = "gt_bbox", "multiquery"
@@ -24,16 +24,21 @@ def scan(root: Path) -> list[Entry]:
     """List the pictures under `root`, junk left out.
 
     Raises:
-        DatasetError: for a folder that is missing or empty, a picture whose name tells no identity and camera, or
-            an identity that is in training and in test.
+        DatasetError: for a folder that is missing or empty, a picture whose name tells no identity and camera, an
+            identity that is in training and in test, or a distractor outside the gallery.
     """
     layout = f"{root} should hold {', '.join(FOLDERS.values())}, as Market-1501 is laid out."
     need(root, list(FOLDERS.values()), layout)
     entries = []
     for split, folder in FOLDERS.items():
-        found = _entries(root, folder, split)
+        found = list_folder(root, folder, split)
         if not found:
             raise DatasetError(f"{root / folder} holds no picture for the split {split!r}. {layout}")
+        nobody = [entry.key for entry in found if entry.pid == DISTRACTOR]
+        if nobody and split != "gallery":
+            raise DatasetError(
+                f"{root / nobody[0]}: identity 0 is a distractor, of the gallery alone. Number persons from 1."
+            )
         entries += found
     check_disjoint(entries, root)
     return entries
@@ -43,12 +48,13 @@ def multiquery(root: Path) -> dict[str, list[Entry]]:
     """List the pictures in `gt_bbox` of each query's identity in its camera; nothing where there is no such folder."""
     if not (root / BOXES).is_dir():
         return {}
-    asked = {(entry.pid, entry.camid) for entry in _entries(root, FOLDERS["query"], "query")}
-    boxes = _entries(root, BOXES, MULTIQUERY)
+    asked = {(entry.pid, entry.camid) for entry in list_folder(root, FOLDERS["query"], "query")}
+    boxes = list_folder(root, BOXES, MULTIQUERY)
     return {MULTIQUERY: [entry for entry in boxes if (entry.pid, entry.camid) in asked]}
 
 
-def _entries(root: Path, folder: str, split: str) -> list[Entry]:
+def list_folder(root: Path, folder: str, split: str) -> list[Entry]:
+    """List a folder's pictures as of a split, junk left out. Raises DatasetError for a name that tells nothing."""
     found = [_entry(root, key, split) for key in pictures(root / folder, root)]
     return [entry for entry in found if entry.pid != JUNK]
 

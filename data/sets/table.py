@@ -34,7 +34,7 @@ def scan(root: Path) -> list[Entry]:
     """List the pictures that `dataset.csv` names; junk (pid -1) is dropped, distractors (0) belong to the gallery.
 
     Raises:
-        DatasetError: naming the line that does not hold, or for an identity in training and in test.
+        DatasetError: naming the line that does not hold, for an identity in training and in test, or an empty table.
     """
     path = root / TABLE
     try:
@@ -47,6 +47,8 @@ def scan(root: Path) -> list[Entry]:
     except (UnicodeDecodeError, csv.Error):
         raise DatasetError(f"{path} is not CSV text. Save it as CSV in UTF-8.") from None
     entries = [entry for entry in entries if entry.pid != JUNK]
+    if not entries:
+        raise DatasetError(f"{path} lists no picture. {LAYOUT}")
     check_disjoint(entries, root)
     return entries
 

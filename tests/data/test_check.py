@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from data import check, sets
 from data.cli import main
 from data.records import Entry
-from data.sets.dataset import published
+from data.sets.dataset import Count, published
 
 
 def call(*arguments: str) -> Result:
@@ -40,6 +40,39 @@ def test_what_is_missing_and_how_to_get_it(datasets: Path) -> None:
     assert "Traceback" not in result.output
 
 
+def test_a_protocol_of_several_divisions_is_counted_together(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees.cuhk03(datasets)
+    name = "cuhk03-classic-labeled"
+    result = call("check", "--dataset", name)
+    assert result.exit_code == 2
+    assert "there are 95 pictures, 14,096 were published; there are 10 identities, 1,467 were" in result.output
+    assert sets.SETS["cuhk03-classic-detected"].together == Count(14097, 1467)
+    monkeypatch.setitem(sets.SETS, name, dataclasses.replace(sets.SETS[name], together=Count(95, 10)))
+    assert call("check", "--dataset", name).output.endswith("the first of the classic splits, as published\n")
+
+
+def test_a_listed_picture_that_is_not_there(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are complete long before the pictures are unpacked."""
+    root = trees.msmt17(datasets)
+    tiny = dataclasses.replace(sets.SETS["msmt17"], published=published((16, 4), (3, 3), (9, 3)), cameras=4)
+    monkeypatch.setitem(sets.SETS, "msmt17", tiny)
+    assert call("check", "--dataset", "msmt17").exit_code == 0
+    shutil.rmtree(root / "test" / "0001")
+    result = call("check", "--dataset", "msmt17")
+    assert result.exit_code == 2
+    assert "4 of 28 listed pictures are not there, first test/0001/0001_000_01" in result.output
+    assert "Ask its authors for MSMT17" in result.output
+
+
+def test_queries_that_are_left_out_are_a_note(datasets: Path) -> None:
+    root = trees.market1501(datasets, "shop")
+    shutil.copy(root / "query" / "0003_c1s1_000301_00.jpg", root / "query" / "0004_c1s1_000301_00.jpg")
+    result = call("check", "--dataset", "shop")
+    assert result.exit_code == 0
+    assert "note: 1 of 7 queries have no gallery picture of their person from another camera" in result.output
+    assert "nothing was published to compare it with" in result.output
+
+
 def test_every_dataset_says_how_to_get_it(datasets: Path) -> None:
     told = call("list").output
     for name, dataset in sets.SETS.items():
@@ -64,6 +97,10 @@ def test_queries_that_nobody_answers() -> None:
     swapped = check.unmatched([entry("query", 2, 1), *gallery])
     assert swapped is not None
     assert swapped.startswith("No query has a gallery picture of its person from another camera")
+    for others in ([], [entry("gallery", 1, 2)]):
+        nobody = check.unmatched([entry("query", 2, 1), *others])
+        assert nobody is not None
+        assert nobody.startswith("The gallery shows none of the persons of the 1 queries")
 
 
 def test_one_camera_data(datasets: Path) -> None:
@@ -87,15 +124,18 @@ def test_prepare_tells_of_protocols_and_differences(datasets: Path) -> None:
     assert "note: not the whole dataset as published: dsa-data check --dataset cuhk03-detected" in again.output
 
 
-def test_stats_and_sheet_of_every_form(datasets: Path) -> None:
-    for make in (trees.market1501, trees.dukemtmcreid, trees.cuhk03, trees.cuhk03_np, trees.cuhk01, trees.msmt17):
+def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:
+    for make in (trees.market1501_500k, trees.dukemtmcreid, trees.cuhk03, trees.cuhk03_np, trees.cuhk01, trees.msmt17):
         make(datasets)
     names = [name for name in sets.SETS if name != "synthetic"]
     for name in names:
         told = call("stats", "--dataset", name)
         assert told.exit_code == 0, told.output
         assert "split         pictures  identities  cameras" in told.output
-    drawn = call("sheet", "--dataset", "cuhk03-labeled", "--identities", "3")
-    assert drawn.exit_code == 0
-    assert Path(drawn.output.split()[-1]).exists()
-    shutil.rmtree(datasets / "cuhk03")
+        drawn = call("sheet", "--dataset", name, "--identities", "3")
+        assert drawn.exit_code == 0, drawn.output
+        assert Path(drawn.output.split()[-1]).exists()
+        checked = call("check", "--dataset", name)
+        assert checked.exit_code == 2
+        assert "were published" in checked.output
+        assert sets.SETS[name].source in checked.output

@@ -45,7 +45,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REPOSITORY / "experiments", root / "experiments")
     parent = root / "datasets"
     parent.mkdir()
-    for make in (trees.market1501, trees.cuhk03, trees.cuhk01, trees.msmt17):
+    for make in (trees.market1501_500k, trees.cuhk03, trees.cuhk01, trees.msmt17):
         make(parent)
     for name in DATASETS:
         found = sets.dataset(name)
@@ -87,6 +87,19 @@ def test_from_pictures_to_measures(project: Path, name: str) -> None:
     assert np.isfinite(metrics["chance_mAP"])
     assert (made / "runs" / "demo" / "model.pt").exists()
     assert "Data and pipelines are up to date" in call(project, "dvc", "repro")
+
+
+@pytest.mark.slow
+def test_more_distractors_for_what_was_trained_without_them(project: Path) -> None:
+    made = repro(project, "market1501")
+    call(project, "dsa-data", "prepare", "--dataset", "market1501-500k")
+    call(project, "dsa-train", "evaluate", "--dataset", "market1501-500k", "--run", made / "runs" / "demo")
+    before, found = (
+        json.loads((project / "artifacts" / name / "metrics.json").read_text())
+        for name in ("market1501", "market1501-500k")
+    )
+    assert (before["gallery"], found["gallery"]) == (10, 13)
+    assert 0 < found["mAP"] <= before["mAP"]
 
 
 @pytest.mark.slow

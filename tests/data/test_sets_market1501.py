@@ -38,6 +38,30 @@ def test_multiqueries_are_the_boxes_of_a_query_in_its_camera(datasets: Path, tmp
     assert not list((tmp_path / "m" / "protocols").iterdir())
 
 
+def test_500k_more_distractors_are_nobody(datasets: Path) -> None:
+    trees.market1501_500k(datasets)
+    before, entries = sets.scan("market1501"), sets.scan("market1501-500k")
+    assert [entry for entry in entries if not entry.key.startswith("images/")] == before
+    assert [(e.key, e.split, e.pid, e.camid) for e in entries if e not in before] == [
+        ("images/0000_c1s1_000001_00.jpg", "gallery", 0, 1),
+        ("images/0000_c3s1_000002_00.jpg", "gallery", 0, 3),
+        ("images/0001_c2s1_000003_00.jpg", "gallery", 0, 2),
+    ]
+    assert all((sets.dataset_root("market1501-500k") / entry.key).exists() for entry in entries)
+    with pytest.raises(DatasetError, match="show the same persons"):
+        sets.dataset("market1501+market1501-500k")
+
+
+def test_500k_without_the_distractors(datasets: Path) -> None:
+    root = trees.market1501(datasets)
+    with pytest.raises(DatasetError, match=r"market1501 lacks images\. Download distractors_500k\.zip"):
+        sets.scan("market1501-500k")
+    (root / "images").mkdir()
+    (root / "images" / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"images/holiday\.jpg: expected a name like"):
+        sets.scan("market1501-500k")
+
+
 def test_duke_by_hand(datasets: Path) -> None:
     trees.dukemtmcreid(datasets)
     entries = sets.scan("dukemtmcreid")
@@ -94,6 +118,15 @@ def test_an_odd_name_is_told(datasets: Path) -> None:
         sets.scan("market1501")
     odd.rename(root / "query" / "._0001_c1s1_000001_00.jpg")  # what macOS leaves behind is no picture
     assert len(sets.scan("market1501")) == 28
+
+
+@pytest.mark.parametrize("folder", ["bounding_box_train", "query"])
+def test_a_distractor_belongs_to_the_gallery_alone(datasets: Path, folder: str) -> None:
+    """People who count from 0 would have their first person answered by distractors, and by whom was trained on."""
+    root = trees.market1501(datasets, "shop")
+    shutil.copy(root / "query" / "0003_c1s1_000301_00.jpg", root / folder / "0000_c1s1_000301_00.jpg")
+    with pytest.raises(DatasetError, match=rf"{folder}/0000_c1s1_000301_00\.jpg: identity 0 is a distractor"):
+        sets.scan("shop")
 
 
 def test_an_identity_in_train_and_test_is_told(datasets: Path) -> None:

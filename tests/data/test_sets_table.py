@@ -58,6 +58,13 @@ def test_own_table_faults(datasets: Path, old: str, new: str, message: str) -> N
         sets.scan("mine")
 
 
+def test_an_empty_table(datasets: Path) -> None:
+    (datasets / "mine").mkdir()
+    (datasets / "mine" / "dataset.csv").write_text(TABLE.splitlines()[0] + "\ntrain,5.png,-1,1\n")
+    with pytest.raises(DatasetError, match=r"dataset\.csv lists no picture"):
+        sets.scan("mine")
+
+
 def test_a_name_is_no_way_out(datasets: Path) -> None:
     (datasets.parent / "secret").mkdir()
     with pytest.raises(DatasetError, match="No dataset is called"):

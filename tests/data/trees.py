@@ -54,6 +54,14 @@ def market1501(parent: Path, name: str = "market1501") -> Path:
     return root
 
 
+def market1501_500k(parent: Path) -> Path:
+    """The tree of Market-1501 with three further distractors, one of them with somebody's number, and junk."""
+    root = market1501(parent)
+    names = ("0000_c1s1_000001_00.jpg", "0000_c3s1_000002_00.jpg", "0001_c2s1_000003_00.jpg", "-1_c1s1_000004_00.jpg")
+    draw(root, [f"images/{name}" for name in names])
+    return root
+
+
 def dukemtmcreid(parent: Path) -> Path:
     """Three trained and two tested identities, and one that only one camera saw."""
     names = [f"bounding_box_train/{p:04}_c{c}_f00461{c}{p % 10}.jpg" for p in (1, 2, 5) for c in (2, 8)]

@@ -165,6 +165,13 @@ def test_chance_is_what_arithmetic_expects(count, ranked):
     assert drawn == 1 or drawn != chance(matches, repeats=20_000, seed=1)
 
 
+def test_chance_by_trapezoids():
+    one, zero = np.array([1]), np.array([0])
+    matches = find_matches(np.array([[0.0, 1.0]]), one, np.array([1, 2]), zero, np.array([1, 1]))
+    assert chance(matches, repeats=20_000) == pytest.approx((1 + 1 / 2) / 2, abs=0.01)  # first, or second of two
+    assert chance(matches, repeats=20_000, trapezoid=True) == pytest.approx((1 + 1 / 4) / 2, abs=0.01)
+
+
 def test_chance_leaves_out_what_the_evaluation_leaves_out():
     arguments = case(5, ties=False)
     shape = arguments[0].shape

@@ -38,6 +38,16 @@ def test_the_nearest_in_their_order(found):
     assert [answer.rank for answer in first] == [None, 1, 2, 3, 4]  # the first is of the query's own camera
 
 
+@pytest.mark.parametrize("length", [1, 3, 12])
+def test_of_equals_the_wrong_are_drawn_first_as_they_are_counted(tiny, length):
+    sides = [
+        Side(np.ones((len(records), 2), np.float32), records, camera_numbers(records, EvaluateConfig()))
+        for records in (tiny.records("query"), tiny.records("gallery"))
+    ]
+    for one in rankings(*sides, EvaluateConfig(), CPU, length):
+        assert [answer.right for answer in one.answers] == [n >= 9 for n in range(length)]  # three of twelve are right
+
+
 def test_best_and_worst(found):
     ranked, *_ = found
     best, worst = best_and_worst(ranked, 2)

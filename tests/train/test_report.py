@@ -69,6 +69,11 @@ def test_by_view():
     assert measures == [{"from": 135, "to": 180, "rank1": 0, "mAP": 0.5, "queries": 1}]
 
 
+def test_between_cameras_that_share_nobody():
+    assert report.camera_table({}).startswith("No two cameras share a person")
+    assert report.camera_measures({}) == []
+
+
 def test_the_mean_over_splits(tmp_path):
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for path, rank1 in zip(files, (0.25, 0.75), strict=True):
@@ -83,7 +88,7 @@ def test_read(tmp_path):
     path = tmp_path / "metrics.json"
     with pytest.raises(TrainingError, match="Measure first: dsa-train evaluate"):
         report.read(path)
-    for broken in ("{", "[]", '{"mAP": 1}'):
+    for broken in ("{", "[]", '{"mAP": 1}', json.dumps({**FOUND, "rank1": "0.5"})):
         path.write_text(broken)
         with pytest.raises(TrainingError, match="Measure again"):
             report.read(path)

@@ -1,10 +1,12 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
 from data.errors import TrainingError
 from dsa_reid.preprocessing import Preprocessing
-from train import metrics
+from train import metrics, rankings, retrieval
 from train.config import EvaluateConfig
 from train.retrieval import Side, camera_numbers, compare, read_retrieval
 
@@ -32,6 +34,29 @@ def test_a_feature_that_is_not_a_number_is_refused(tiny):
     side = Side(rows, records, camera_numbers(records, EvaluateConfig()))
     with pytest.raises(TrainingError, match="are not numbers"):
         compare(side, side, EvaluateConfig(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("protocol", ["whole", "single-shot"])
+def test_blocks_are_let_go_one_by_one(tiny, monkeypatch, protocol):
+    """What evaluate.memory allows is one block, not the next beside it."""
+    config = EvaluateConfig(gallery=protocol)
+    query, gallery = (
+        Side(np.ones((len(records), 3), np.float32), records, camera_numbers(records, config))
+        for records in (tiny.records("query"), tiny.records("gallery"))
+    )
+
+    def ranked(*_):
+        alive = []
+        for start in range(4):
+            assert not [block for block in alive if block() is not None]
+            made = [np.arange(12, dtype=np.float32)[None]]
+            alive.append(weakref.ref(made[0]))
+            yield slice(start, start + 1), made.pop()
+
+    monkeypatch.setattr(retrieval, "ranked", ranked)
+    compare(query, gallery, config, torch.device("cpu"), between_cameras=True)
+    monkeypatch.setattr(rankings, "ranked", ranked)
+    assert len(rankings.rankings(query, gallery, config, torch.device("cpu"), length=3)) == 4
 
 
 def test_splits_are_kept_apart(tiny):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from data.errors import TrainingError
 from train.metrics import chance
-from train.single_shot import draw_orders, evaluate_single_shot, find_drawn_matches
+from train.single_shot import draw_orders, evaluate_single_shot, find_drawn_matches, measure_drawn
 
 R = 6
 
@@ -53,6 +53,15 @@ def test_by_hand():
     assert result.cmc[1] == 1
     assert result.cmc[0] == pytest.approx(0.5, abs=0.08)
     assert (result.queries, result.left_out, len(result.ap)) == (1, 0, 1)
+
+
+def test_by_trapezoids():
+    # the one right picture is second: precision 0 before it and 1/2 at it
+    one, zero = np.array([1]), np.array([0])
+    orders = draw_orders(2, 3, 0)
+    matches = find_drawn_matches(np.array([[0.2, 0.1]]), one, np.array([1, 2]), zero, np.array([1, 1]), orders)
+    assert measure_drawn(matches, 3).mAP == pytest.approx(1 / 2)
+    assert measure_drawn(matches, 3, trapezoid=True).mAP == pytest.approx(1 / 4)
 
 
 def test_one_picture_each_needs_no_luck():

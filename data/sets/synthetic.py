@@ -63,7 +63,10 @@ def read_settings(root: Path) -> SynthConfig:
     """
     note = _read_note(root / NOTE)
     if note is None:
-        raise DatasetError(f"{root} was not drawn by dsa-data synth: of photographs nobody knows the truth.")
+        raise DatasetError(
+            f"{root} was not drawn by dsa-data synth, and of photographs nobody knows the truth. "
+            "Name a drawn dataset: --dataset synthetic."
+        )
     if note.get("version") != FORMAT["version"]:
         raise DatasetError(
             f"{root} is of version {note.get('version')}, this is {FORMAT['version']}. "
@@ -84,7 +87,8 @@ def read_views(root: Path, keys: Sequence[str]) -> np.ndarray:
         return np.array([views[key] for key in keys])
     except FileNotFoundError:
         raise DatasetError(
-            f"{path} does not exist: only of the synthetic dataset is it known from which side people are seen."
+            f"{path} does not exist: only of a drawn dataset is it known from which side people are seen. "
+            "Name one: --dataset synthetic."
         ) from None
     except (KeyError, ValueError) as error:
         raise DatasetError(

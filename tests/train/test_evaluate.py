@@ -43,7 +43,7 @@ def test_only_the_main_stream_is_used_and_needed(tiny, finished, tmp_path):
 def test_by_view_where_views_are_known_and_refused_before_any_work_where_not(tiny, finished, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "prepare", None)  # it would fail
-        with pytest.raises(DatasetError, match=r"scenes\.csv does not exist: only of the synthetic dataset"):
+        with pytest.raises(DatasetError, match=r"scenes\.csv does not exist: only of a drawn dataset"):
             evaluate(task(tiny, finished), EvaluateConfig(), by_view=True)
     root = tmp_path / "drawn"
     shutil.copytree(tiny.root, root)

@@ -13,34 +13,27 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
 from naive.loader import Files, loader
 from naive.network import naive_network
-from torch.utils.flop_counter import FlopCounterMode
+from naive.pictures import draw
+from timing.machine import origin, peak
+from timing.parts import shares, utilisation
+from timing.side import Batch, Side
+from timing.turns import Turns
 
-from data.config import build, to_dict
-from data.images import encode_jpeg
-from data.records import Entry, Record, index
-from data.store import DsapStore, Header, pack, write_dsap
-from dsap.config import WarpConfig
+from data.config import build
 from train.config import TrainConfig
-from train.device import autocast
 from train.feed import TrainingSet, epoch_order, feed
-from train.loop import Run
-from train.losses import terms
-from train.network import Outputs, TwoStream
-from train.stage import read_data
+from train.network import TwoStream
 
 RESULTS = Path(__file__).parent / "results"
 IDENTITIES = {"small": 100, "paper": 751}
@@ -62,37 +55,6 @@ SWITCHES: dict[str, dict[str, Any]] = {  # against the defaults, each by itself
     "precision=bfloat16": {"precision": "bfloat16"},
 }
 CPU_LACKS = ("compile=reduce-overhead",)  # CUDA graphs
-PICTURES = 4  # of each identity, on the disk
-
-
-class Side:
-    """One way to train, step by step.
-
-    Args:
-        network: on its device.
-        batches: of pictures, parts and labels, endless.
-        ours: with the trainer's switches and optimiser.
-    """
-
-    def __init__(
-        self, network: TwoStream, config: TrainConfig, batches: Iterator[tuple[torch.Tensor, ...]], ours: bool
-    ) -> None:
-        self.network, self.config, self.batches = network.train(), config, batches
-        self.device = next(network.parameters()).device
-        self.optimiser = Run(network, config).optimiser if ours else torch.optim.Adam(network.parameters(), lr=1e-5)
-
-    def step(self) -> None:
-        """Take one step, data included."""
-        images, parts, labels = next(self.batches)
-        outputs = self.forward(images, parts)
-        self.optimiser.zero_grad()
-        torch.stack(list(terms(outputs, labels, self.config.losses).values())).sum().backward()
-        self.optimiser.step()
-
-    def forward(self, images: torch.Tensor, parts: torch.Tensor) -> Outputs:
-        """Compute the network's outputs in the precision asked for."""
-        with autocast(self.device, self.config.precision):
-            return self.network(images, parts)
 
 
 @click.command()
@@ -101,87 +63,73 @@ class Side:
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--identities", default=16, show_default=True, help="P of a batch of P x 4 pictures.")
 @click.option("--rounds", default=9, show_default=True, help="Steps of each side, in turns; the fastest counts.")
+@click.option("--warm", default=2, show_default=True, help="Steps before them.")
 @click.option("--loader-workers", default=1, show_default=True, help="Processes of the naive side's DataLoader.")
+@click.option("--switch", "chosen", multiple=True, type=click.Choice(list(SWITCHES)), help="To try. [all]")
 @click.option("--switches/--no-switches", default=True, show_default=True, help="Try each switch by itself.")
-@click.option("--peak", hidden=True, help="Only measure the memory of one side, or of ours with a switch.")
+@click.option("--peak", "only_peak", hidden=True, help="Only measure the memory of one side, or of ours with a switch.")
 def main(
     size: str,
     device: str,
     precision: str,
     identities: int,
     rounds: int,
+    warm: int,
     loader_workers: int,
+    chosen: tuple[str, ...],
     switches: bool,
-    peak: str | None,
+    only_peak: str | None,
 ) -> None:
     """Measure and write benchmarks/results/train_step_<size>_<device>.json."""
-    chosen = torch.device(device)
+    turns = Turns(torch.device(device), rounds, warm)
     values = {**(SMALL if size == "small" else PAPER), "precision": precision, "identities": identities}
     config = build(TrainConfig, values, "benchmark")
+    able = [name for name in chosen or SWITCHES if turns.device.type == "cuda" or name not in CPU_LACKS]
     with tempfile.TemporaryDirectory() as folder:
-        data, files = dataset(Path(folder), size, config)
-        sides = {
-            "ours": lambda: ours(data, config, chosen),
-            "naive": lambda: naive(data, files, config, chosen, loader_workers),
+        data, files = draw(Path(folder), IDENTITIES[size], TEXELS[size], config)
+        sides: dict[str, Callable[[], Side]] = {
+            "ours": lambda: ours(data, config, turns.device),
+            "naive": lambda: naive(data, files, config, turns.device, loader_workers),
+            **{name: lambda name=name: ours(data, switched(values, name), turns.device) for name in able},
         }
-        if peak:
-            side = sides[peak]() if peak in sides else ours(data, switched(values, peak), chosen)
-            click.echo(memory(side, chosen))
+        if only_peak:
+            click.echo(memory(sides[only_peak]()))
             return
-        made = {name: make() for name, make in sides.items()}
-        seconds = timed({name: side.step for name, side in made.items()}, rounds, chosen)
-        batch = next(made["ours"].batches)
-        alone = {name: lambda side=side: without_data(side, batch) for name, side in made.items()}
-        networks = timed(alone, rounds, chosen, processor)
-        parts = shares(made["ours"], data, batch, rounds)
-        result = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(chosen),
-            "size": size,
-            "precision": precision,
-            "batch": len(batch[2]),
-            "ms_a_step": {name: round(1e3 * value, 2) for name, value in seconds.items()},
-            "ms_without_data": {name: round(1e3 * value, 2) for name, value in networks.items()},
-            "faster_than_naive": round(seconds["naive"] / seconds["ours"], 2),
-            "faster_without_data": round(networks["naive"] / networks["ours"], 2),
-            "share_of_time": parts,
-            "utilisation": utilisation(made["ours"], batch, networks["ours"]),
-            "peak_mib": {name: peak_of(name) for name in sides},
-            "switches": tried(data, values, chosen, batch, rounds) if switches else {},
-            "epochs_an_hour_market1501": round(3600 / (seconds["ours"] * 12_936 / len(batch[2])), 1),
-        }
+        result = {**origin(turns.device), "size": size, "precision": precision, "batch": 4 * identities}
+        result |= compared(sides["ours"](), sides["naive"](), data, turns)
+        result["peak_mib"] = {name: peak_of(name) for name in ("ours", "naive")}
+        result["switches"] = {}
+        batch = next(sides["ours"]().batches)
+        for name in able if switches else []:
+            time = against_default(sides[name](), sides["ours"](), batch, turns)
+            result["switches"][name] = {"time": round(time, 3), "peak_mib": peak_of(name)}
     RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"train_step_{size}_{chosen.type}.json"
+    target = RESULTS / f"train_step_{size}_{turns.device.type}.json"
     target.write_text(json.dumps(result, indent=2) + "\n")
     click.echo(f"{table(result)}\n{target}")
 
 
-def dataset(folder: Path, size: str, config: TrainConfig) -> tuple[TrainingSet, Files]:
-    """Write pictures and DSAP of noise under `folder`: as we read them, and as .npz files for the naive side."""
-    rng = np.random.default_rng(0)
-    S = TEXELS[size]
-    entries = [
-        Entry(f"bounding_box_train/{pid:04}_c{n % 6 + 1}s1_{n:06}_00.jpg", "train", pid, n % 6 + 1)
-        for pid in range(1, IDENTITIES[size] + 1)
-        for n in range(PICTURES)
-    ]
-    arrays = {}
-    for entry in entries:
-        path = folder / entry.key
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_jpeg(rng.integers(0, 256, (config.height, config.width, 3), dtype=np.uint8)))
-        valid = rng.random((24, S, S)) < 0.5
-        texels = rng.integers(0, 256, (24, S, S, 3), dtype=np.uint8) * valid[..., None]
-        np.savez(path.with_suffix(".npz"), texels=texels, valid=valid)
-        arrays[entry.key] = texels, valid
-    records: list[Record] = index(folder, entries)
-    chunks = [pack(*arrays[record.key], record.digest, "0" * 64) for record in records]
-    header = Header("benchmark", {"warp": to_dict(WarpConfig(size=S))}, "made up")
-    path = write_dsap(folder / "dsap.h5", header, S, [record.key for record in records], chunks)
-    data = read_data(folder, records, DsapStore(path), config)
-    paths = [folder / record.key for record in records]
-    return data, Files(paths, data.labels, config.height, config.width, config.augment.pad)
+def compared(ours: Side, naive: Side, data: TrainingSet, turns: Turns) -> dict[str, Any]:
+    """Return what is measured of the two ways to train, and of ours by its parts."""
+    seconds = turns.seconds({"ours": ours.step, "naive": naive.step}, by_the_clock=True)
+    batch = next(ours.batches)
+    networks = turns.seconds({"ours": ours.repeat(batch), "naive": naive.repeat(batch)})
+    return {
+        "ms_a_step": {name: round(1e3 * value, 2) for name, value in seconds.items()},
+        "ms_without_data": {name: round(1e3 * value, 2) for name, value in networks.items()},
+        "faster_than_naive": round(seconds["naive"] / seconds["ours"], 2),
+        "faster_without_data": round(networks["naive"] / networks["ours"], 2),
+        "share_of_time": shares(ours, data, batch, turns),
+        "utilisation": utilisation(ours, batch, networks["ours"]),
+        "epochs_an_hour_market1501": round(3600 / (seconds["ours"] * 12_936 / len(batch[2])), 1),
+    }
+
+
+def against_default(switched: Side, default: Side, batch: Batch, turns: Turns) -> float:
+    """Return the time of a step without data with a switch, as a share of the default's; no more are in memory."""
+    seconds = turns.seconds({"default": default.repeat(batch), "switched": switched.repeat(batch)})
+    torch.compiler.reset()
+    return seconds["switched"] / seconds["default"]
 
 
 def ours(data: TrainingSet, config: TrainConfig, device: torch.device) -> Side:
@@ -190,7 +138,7 @@ def ours(data: TrainingSet, config: TrainConfig, device: torch.device) -> Side:
     data.pictures.keep(float("inf"), config.workers)
     network = TwoStream(config.network, data.identities).to(device)
 
-    def batches() -> Iterator[tuple[torch.Tensor, ...]]:
+    def batches() -> Iterator[Batch]:
         for epoch in itertools.count():
             order = epoch_order(data, config, epoch)
             read = data.pictures.batches(order.tolist(), config.workers, pin=device.type == "cuda")
@@ -207,7 +155,7 @@ def naive(data: TrainingSet, files: Files, config: TrainConfig, device: torch.de
     torch.manual_seed(0)
     network = naive_network(config.network, data.identities).to(device)
 
-    def batches() -> Iterator[tuple[torch.Tensor, ...]]:
+    def batches() -> Iterator[Batch]:
         for epoch in itertools.count():
             for batch in loader(files, epoch_order(data, config, epoch).tolist(), workers):
                 yield tuple(tensor.to(device) for tensor in batch)
@@ -222,153 +170,17 @@ def switched(values: dict[str, Any], switch: str) -> TrainConfig:
     return build(TrainConfig, {**values, **change, "network": network}, "benchmark")
 
 
-def tried(
-    data: TrainingSet, values: dict[str, Any], device: torch.device, batch: tuple[torch.Tensor, ...], rounds: int
-) -> dict[str, dict[str, float]]:
-    """Return for each switch the time of a step without data, as a share of the default's in the same run, and MiB."""
-    able = [name for name in SWITCHES if device.type == "cuda" or name not in CPU_LACKS]
-    sides = {"default": ours(data, build(TrainConfig, values, "benchmark"), device)}
-    sides |= {name: ours(data, switched(values, name), device) for name in able}
-    jobs = {name: lambda side=side: without_data(side, batch) for name, side in sides.items()}
-    seconds = timed(jobs, rounds, device, processor)
-    return {name: {"time": round(seconds[name] / seconds["default"], 3), "peak_mib": peak_of(name)} for name in able}
-
-
-def without_data(side: Side, batch: tuple[torch.Tensor, ...]) -> None:
-    """Take a step with a batch that is ready."""
-    side.batches = itertools.repeat(batch)
-    side.step()
-
-
-def timed(
-    jobs: dict[str, Callable[[], object]],
-    rounds: int,
-    device: torch.device,
-    now: Callable[[torch.device], float] | None = None,
-) -> dict[str, float]:
-    """Return the seconds of each job's fastest round, all taking turns, after two rounds to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(rounds + 2):
-        for name, job in jobs.items():
-            start = (now or clock)(device)
-            job()
-            if turn >= 2:
-                seconds[name].append((now or clock)(device) - start)
-    return {name: min(found) for name, found in seconds.items()}
-
-
-def clock(device: torch.device) -> float:
-    """Return the time once the device has done all that was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def processor(device: torch.device) -> float:
-    """Return the processor time of this process, which other programs leave alone; on a GPU as `clock`."""
-    return clock(device) if device.type == "cuda" else time.process_time()
-
-
-def shares(side: Side, data: TrainingSet, batch: tuple[torch.Tensor, ...], rounds: int) -> dict[str, float]:
-    """Return each part's share of a step, forward and backward, each timed by itself."""
-    images, parts, labels = batch
-    network, config, device = side.network, side.config, side.device
-    main, guide = network.main, network.guide
-    assert guide is not None, "the benchmark trains with the guide"
-    with torch.no_grad(), autocast(device, config.precision):
-        F, D = main.trunk(images), guide.branches(parts)
-        outputs = network(images, parts)
-    order = epoch_order(data, config, 0)[0].tolist()
-
-    def both_ways(work: Callable[..., Any], *inputs: torch.Tensor) -> Callable[[], None]:
-        def job() -> None:
-            leaves = [x.detach().requires_grad_(x.is_floating_point() and x is not images) for x in inputs]
-            with autocast(device, config.precision):
-                found = work(*leaves)
-            tensors = [x for x in torch.utils._pytree.tree_leaves(found) if isinstance(x, torch.Tensor)]
-            torch.autograd.backward(tensors, [torch.ones_like(x) for x in tensors])
-
-        return job
-
-    def reading() -> None:
-        feed(data.pictures.read(order).to(device), data, config, 0, 0)
-
-    def losing() -> None:
-        leaves = outputs._asdict() | {
-            name: getattr(outputs, name).detach().requires_grad_() for name in ("z_global", "z_local")
-        }
-        leaves["logits"] = {name: x.detach().requires_grad_() for name, x in outputs.logits.items()}
-        torch.stack(list(terms(Outputs(**leaves), labels, config.losses).values())).sum().backward()
-
-    def classifying(*features: torch.Tensor) -> list[torch.Tensor]:
-        return [layers(x) for layers, x in zip(network.classifiers.values(), features, strict=True)]
-
-    inputs = (outputs.f_global, *outputs.f_local.unbind(1), outputs.z_global, outputs.z_local.flatten(1))
-    jobs: dict[str, Callable[[], object]] = {
-        "data": reading,
-        "trunk": both_ways(main.trunk, images),
-        "branches": both_ways(guide.branches, parts),
-        "heads (conv5 of both streams)": both_ways(
-            lambda f, d: (main.global_head(f), main.local_head(f), guide.global_head(d), guide.local_head(d)), F, D
-        ),
-        "classifiers": both_ways(classifying, *inputs),
-        "losses": losing,
-        "optimiser": side.optimiser.step,
-    }
-    seconds = timed(jobs, rounds, device, processor)
-    total = sum(seconds.values())
-    return {name: round(value / total, 4) for name, value in seconds.items()}
-
-
-def utilisation(side: Side, batch: tuple[torch.Tensor, ...], seconds: float) -> dict[str, float]:
-    """Return the arithmetic of a step a second beside that of a matrix product of the same precision."""
-    images, parts, _ = batch
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        side.network(images, parts)
-    gflop = 3 * counter.get_total_flops() / 1e9  # backward is twice the forward pass
-    n = 1024 if side.device.type == "cpu" else 8192
-    a = torch.randn((n, n), device=side.device).to(getattr(torch, side.config.precision))
-    product = timed({"product": lambda: a @ a}, 5, side.device, processor)["product"]
-    reached, possible = gflop / seconds, 2e-9 * n**3 / product
-    return {
-        "gflop_a_step": round(gflop, 1),
-        "gflop_a_second": round(reached, 1),
-        "gflop_a_second_of_a_matrix_product": round(possible, 1),
-        "share": round(reached / possible, 3),
-    }
-
-
-def memory(side: Side, device: torch.device) -> int:
-    """Take two steps; return the greatest memory in MiB, of the process or, where there is one, of the GPU."""
+def memory(side: Side) -> int:
+    """Take two steps; return the greatest memory in MiB."""
     side.step()
     side.step()
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) // 2**20
-    status = Path("/proc/self/status").read_text()  # getrusage would count what the parent took before exec
-    return int(status.split("VmHWM:")[1].split()[0]) // 2**10
+    return peak(side.device)
 
 
 def peak_of(side: str) -> int:
     """Measure one side's memory in a process of its own."""
     command = [sys.executable, *sys.argv, "--peak", side]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def commit() -> str:
-    """Return the commit that was measured."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Return what the numbers depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    found: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    found |= {"load": os.getloadavg()[0], "torch": torch.__version__, "device": str(device)}
-    if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
 
 
 def table(result: dict[str, Any]) -> str:

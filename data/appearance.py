@@ -30,6 +30,8 @@ _SEAM[[7, 8, 11, 12, 13, 14]] = 1
 _SEAM[[9, 10]] = 0
 _SEAM[[17, 18, 21, 22]] = 0.6
 
+BAG_FRAME = 68.0  # length in centimetres of the frame that a bag's `along` counts in
+
 PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "block", "seam")
 SHAPES = ("disc", "bar", "cross", "ring")
 
@@ -98,6 +100,27 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Bag:
+    """What is painted on a bag, which no chart covers: bands of two colours; `period` in centimetres.
+
+    They lie across the bag, upright or aslant, by the angle `slant` in radians.
+    """
+
+    base: Colour
+    second: Colour
+    period: float = 15.0
+    phase: float = 0.0
+    slant: float = 0.0
+
+    def colours(self, local: Floats) -> NDArray[np.float32]:
+        """Return (N, 3) float32 RGB in [0, 1] of points (N, 3) of the bag, in its frame: outer, along, front."""
+        across = 100 * (local[:, 0] + local[:, 2])  # from metres; of both, so that no side of it is without bands
+        way = np.cos(self.slant) * BAG_FRAME * local[:, 1] + np.sin(self.slant) * across
+        second = (way / self.period + self.phase) % 1 < 0.5
+        return np.where(second[:, None], np.array(self.second, np.float32), np.array(self.base, np.float32))
+
+
+@dataclass(frozen=True)
 class Appearance:
     """All that is painted on a person.
 
@@ -118,12 +141,13 @@ class Appearance:
     collar: float = 0.08
     long_hair: bool = False
     cap: Colour | None = None
-    bag: Colour = (0.2, 0.2, 0.2)
     straps: str = "none"  # none, backpack, shoulder
+    strap: Colour = (0.2, 0.2, 0.2)
+    bag: Bag = Bag((0.2, 0.2, 0.2), (0.2, 0.2, 0.2))
     marks: tuple[Mark, ...] = ()
 
     def albedo(self, chart: NDArray[np.integer], u: Floats, v: Floats) -> NDArray[np.float32]:
-        """Return (N, 3) float32 RGB in [0, 1] of points (chart, u, v), each (N,); chart 0 is the bag."""
+        """Return (N, 3) float32 RGB in [0, 1] of points (chart, u, v), each (N,), chart from 1 to 24."""
         colours = np.empty((len(u), 3), np.float32)
         colours[:] = self.skin
         limb = _LIMB[chart]
@@ -142,7 +166,6 @@ class Appearance:
         self._paint_straps(colours, chart, u, v)
         for mark in self.marks:
             mark.paint(colours, chart, u, v)
-        colours[chart == 0] = self.bag
         return colours
 
     def _paint_head(
@@ -169,7 +192,7 @@ class Appearance:
             strap = (chart <= 2) & (np.abs(v - 0.25 - 0.75 * u) < 0.04) & (u < 0.9)
         else:
             return
-        colours[strap] = self.bag
+        colours[strap] = self.strap
 
 
 def texture(appearance: Appearance, size: int) -> NDArray[np.uint8]:

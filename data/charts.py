@@ -31,6 +31,10 @@ CHARTS = (
 )  # fmt: skip
 """Name of each chart, 1 to 24, as DensePose numbers them (chart I is at I - 1)."""
 
+_NUMBERS = np.arange(len(CHARTS) + 1)  # with 0 for the background
+PARTNER = np.where(_NUMBERS > 2, (_NUMBERS - 1 ^ 1) + 1, _NUMBERS)
+"""Each chart's partner on the body's other side, int64 (25,): 3 <-> 4, ..., 23 <-> 24; torso and 0 are their own."""
+
 
 class Part(IntEnum):
     """Parts of the body and what it wears; even numbers from HAND_LEFT to FOOT_RIGHT are left."""

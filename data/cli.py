@@ -44,7 +44,7 @@ def prepare(
     overwrite: bool,
 ) -> None:
     """List every picture of a dataset in its manifest; the synthetic dataset is drawn first."""
-    if settings.dataset == "synthetic":
+    if sets.is_drawn(settings.dataset):
         draw(settings, jobs, overwrite)
     path = out or console.artifacts(settings.dataset) / "manifest.csv"
     found = list_dataset(settings.dataset, path, jobs)
@@ -74,9 +74,13 @@ def synth(
 
 def draw(settings: Settings, jobs: int, overwrite: bool) -> None:
     """Draw the synthetic dataset with the settings' section "synth"."""
-    root = sets.dataset_root("synthetic")
+    if not sets.is_drawn(settings.dataset):
+        raise DatasetError(
+            f"{settings.dataset} is not drawn. Name synthetic, or another drawn dataset as in synthetic-more."
+        )
+    root = sets.dataset_root(settings.dataset)
     synthesise(settings.section("synth", SynthConfig), root, jobs=jobs, overwrite=overwrite)
-    click.echo(f"{root}: the synthetic dataset")
+    click.echo(f"{root}: the dataset {settings.dataset}")
 
 
 @main.command()

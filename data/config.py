@@ -127,8 +127,15 @@ class Settings:
         """Build the configuration of one section."""
         return build(cls, self.sections.get(name), f"{self.source}: {name}")
 
+    def changed_by(self, experiment: str) -> Settings:
+        """Return these settings with those of an experiment's file on top. Raises ConfigError."""
+        path = experiment_file(experiment)
+        values = read_yaml(path)
+        _check_sections(values, set(SECTIONS), str(path))
+        return Settings(self.dataset, experiment, _merged(self.sections, values), f"{self.source} and {path}")
 
-SECTIONS = ("synth", "extract", "warp", "train", "evaluate")
+
+SECTIONS = ("synth", "extract", "warp", "train", "evaluate", "ablation")
 
 
 def read_settings(
@@ -174,6 +181,15 @@ def experiment_file(name: str) -> Path:
         known = [str(p.relative_to(EXPERIMENTS).with_suffix("")) for p in EXPERIMENTS.rglob("*.yaml")]
         raise ConfigError(f"There is no experiment {name!r} in {EXPERIMENTS}/.{nearest(name, known)}")
     return path
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with `changes` carried out, mapping by mapping."""
+    result = dict(values)
+    for key, change in changes.items():
+        below = result.get(key)
+        result[key] = _merged(below, change) if isinstance(below, Mapping) and isinstance(change, Mapping) else change
+    return result
 
 
 def _check_sections(values: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -1,4 +1,4 @@
-"""Drawing identities: build, clothes, and the small marks that tell twins apart."""
+"""Drawing identities: build, clothes, and what tells twins apart: small marks, and the colours of a bag."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .appearance import PATTERNS, SHAPES, SIZE, Appearance, Colour, Garment, Mark
+from .appearance import PATTERNS, SHAPES, SIZE, Appearance, Bag, Colour, Garment, Mark
 from .body import Body, Build, body, skirt_edge
 
 SKINS = ((0.94, 0.78, 0.68), (0.86, 0.67, 0.54), (0.76, 0.56, 0.42), (0.58, 0.41, 0.3), (0.4, 0.27, 0.2))
@@ -43,13 +43,13 @@ def draw_person(look: np.random.Generator, own: np.random.Generator, marks: int,
     """Draw an identity.
 
     Args:
-        look: decides build and clothes; twins are drawn with equal ones.
-        own: decides the marks.
+        look: decides build and clothes, and whether there is a bag; twins are drawn with equal ones.
+        own: decides the marks, and the bag's colours.
         marks: how many there are.
         size: the least and the greatest width of a mark, in centimetres.
     """
     build, appearance = _draw_look(look)
-    return Person(body(build), replace(appearance, marks=_draw_marks(own, appearance, marks, size)))
+    return Person(body(build), replace(appearance, marks=_draw_marks(own, appearance, marks, size), bag=_draw_bag(own)))
 
 
 def _draw_look(generator: np.random.Generator) -> tuple[Build, Appearance]:
@@ -57,7 +57,7 @@ def _draw_look(generator: np.random.Generator) -> tuple[Build, Appearance]:
     woman = chance() < 0.5
     skirt = float(draw(0.5, 0.98)) if woman and chance() < 0.35 else 0.0
     hair = str(generator.choice(["long", "tail", "full"] if woman else ["short", "short", "full", "bald"]))
-    bag = str(generator.choice(["none", "none", "none", "backpack", "shoulder"]))
+    bag = str(generator.choice(["none", "none", "backpack", "shoulder"]))
     capped = chance() < 0.12
     build = Build(
         height=float(generator.normal(1.66 if woman else 1.78, 0.06)),
@@ -90,8 +90,8 @@ def _draw_look(generator: np.random.Generator) -> tuple[Build, Appearance]:
         collar=float(draw(0.06, 0.2)),
         long_hair=build.hair == "long",
         cap=_near(generator, CLOTHES[generator.integers(len(CLOTHES))], 0.04) if capped else None,
-        bag=_near(generator, CLOTHES[generator.integers(len(CLOTHES))], 0.04),
         straps=bag,
+        strap=_near(generator, CLOTHES[generator.integers(len(CLOTHES))], 0.04),
     )
     return build, appearance
 
@@ -130,6 +130,17 @@ def _draw_marks(
         u, v = place[i].tolist()
         marks.append(Mark(int(chart[i]), u, v, float(width[i]), shape, colour))
     return tuple(marks)
+
+
+def _draw_bag(generator: np.random.Generator) -> Bag:
+    base, second = (CLOTHES[i] for i in generator.choice(len(CLOTHES), 2, replace=False))
+    return Bag(
+        _near(generator, base, 0.05),
+        _near(generator, second, 0.05),
+        period=float(generator.uniform(12, 36)),
+        phase=float(generator.uniform()),
+        slant=float(generator.uniform(-np.pi / 2, np.pi / 2)),
+    )
 
 
 def _near(generator: np.random.Generator, colour: Colour, spread: float) -> Colour:

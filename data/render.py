@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .appearance import Appearance
 from .body import Body
-from .charts import opposite, place, quantise
+from .charts import Part, opposite, place, quantise
 from .pose import Frames
 from .raycast import Hits, Window, cast
 from .scenery import Camera, Image
@@ -45,8 +45,10 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     chart, u, v = place(part, local, scene.body.hip)
 
     picture = scene.backdrop.copy()
-    colours = scene.appearance.albedo(chart, u, v) * _shade(scene.camera, hits.normal)
-    picture.reshape(-1, 3)[hits.pixel] = colours
+    colours = scene.appearance.albedo(chart, u, v)
+    bag = np.flatnonzero(part == Part.BAG)
+    colours[bag] = scene.appearance.bag.colours(local[bag])
+    picture.reshape(-1, 3)[hits.pixel] = colours * _shade(scene.camera, hits.normal)
 
     iuv = np.zeros((window.height, window.width, 3), np.uint8)
     if scene.mirrored:
@@ -57,6 +59,16 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         picture[where] = thing[where]
         iuv[where] = 0
     return _take(scene.camera, picture, scene.noise), iuv
+
+
+def seen_of_bag(scene: Scene) -> Floats:
+    """Return the points of the bag that the picture shows: (n, 3), outer, along and front in the bag's frame."""
+    hits = cast(scene.body.solids, scene.frames, scene.window)
+    part, local = _on_parts(scene, hits)
+    seen = part == Part.BAG
+    if scene.before is not None:
+        seen &= ~scene.before[1].ravel()[hits.pixel]
+    return local[seen]
 
 
 def mirrored(scene: Scene) -> Scene:

@@ -42,7 +42,9 @@ class SynthConfig:
     cameras: int = Field(6, ge=2, le=9)
     height: int = Field(128, ge=32, le=1024)
     width: int = Field(64, ge=16, le=1024)
-    twins: float = Field(0.5, ge=0, le=1)  # share of identities that differ from another in their marks alone
+    twins: float = Field(
+        1.0, ge=0, le=1
+    )  # share of identities that differ from another in marks and bag's colours alone
     marks: int = Field(7, ge=1, le=50)  # on a person
     mark_min: float = Field(5.0, gt=0, le=30)  # centimetres across
     mark_max: float = Field(11.0, gt=0, le=30)
@@ -113,7 +115,7 @@ def plan(settings: SynthConfig) -> list[list[Shot]]:
 
 
 def twin_of(settings: SynthConfig, group: int, number: int) -> int | None:
-    """Return the number of the identity that looks the same but for the marks, or None.
+    """Return the number of the identity that looks the same but for marks and the bag's colours, or None.
 
     Identities 2k and 2k + 1 of training or of test are twins while k < twins x identities / 2.
     """
@@ -155,7 +157,7 @@ def _train_shots(settings: SynthConfig, number: int) -> list[Shot]:
 
 
 def _test_shots(settings: SynthConfig, number: int) -> list[Shot]:
-    """Each query's first answer is by another camera from nearly the same side; further ones show the other side."""
+    """Each query's first answer is by another camera from nearly the same side; its second shows the other side."""
     generator = _generator(settings, PLAN, TESTED, number)
     cameras = generator.permutation(settings.cameras) + 1
     pid = settings.train_identities + number + 1
@@ -166,9 +168,8 @@ def _test_shots(settings: SynthConfig, number: int) -> list[Shot]:
         folder, camera, turn = QUERY, cameras[i % len(cameras)], asked[i % settings.queries]
         if j >= 0:
             folder, camera = TEST, cameras[(j + 1) % len(cameras)]
-            turn = asked[j % settings.queries] + generator.uniform(-0.5, 0.5)
-            if j >= settings.queries:
-                turn += generator.uniform(0.5, 1.5) * math.pi
+            apart = (-0.5, 0.5) if j < settings.queries else (0.5 * math.pi, 1.5 * math.pi)
+            turn = asked[j % settings.queries] + generator.uniform(*apart)
         shots.append(Shot(folder, pid, TESTED, number, i, int(camera), float(turn % (2 * math.pi))))
     return shots
 

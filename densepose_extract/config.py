@@ -7,6 +7,7 @@ from typing import Literal
 
 from data.config import config
 
+from .estimator_errors import EstimatorErrors
 from .recipe import Recipe
 
 
@@ -23,6 +24,7 @@ class ExtractConfig(Recipe):
         maps: for `import`, the folder with *_IUV.png; it does not count as a setting of the maps, their bytes do.
         channels: for `import`, where the chart is: first (rgb) or last (bgr) when read as RGB; auto looks.
         allow_missing: for `import`, a picture without a map counts as one in which nobody was found.
+        errors: for `rendered`, what the estimator gets wrong; `errors.rate` 0 gives the truth.
     """
 
     engine: Literal["auto", "native", "detectron2", "rendered", "import"] = "auto"
@@ -33,6 +35,7 @@ class ExtractConfig(Recipe):
     maps: str | None = None
     channels: Literal["auto", "rgb", "bgr"] = "auto"
     allow_missing: bool = False
+    errors: EstimatorErrors = EstimatorErrors()
 
     @property
     def recipe(self) -> Recipe:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data.errors import ConfigError
 from data.records import Record
+from data.sets import is_drawn
 
 from .config import ExtractConfig
 from .engine import Engine
@@ -33,9 +34,9 @@ def make_engine(
     """
     name = config.engine
     if name == "auto":
-        name = "rendered" if dataset == "synthetic" else "native"
+        name = "rendered" if is_drawn(dataset) else "native"
     if name == "rendered":
-        return Rendered(root)
+        return Rendered(root, config.errors)
     if name == "import":
         if config.maps is None:
             raise ConfigError("The import engine wants a folder of IUV pictures: densepose-extract import --from DIR.")

@@ -39,25 +39,27 @@ class MapFile:
 
         Raises PictureError if the file is missing or damaged, of another size than the picture, or no IUV picture.
         """
-        if self.path is None:
+        iuv = None if self.path is None else self.pixels(self.path, record)
+        if iuv is None or not iuv[..., 0].any():
             return Extracted.nobody(record.height, record.width)
-        iuv = images.read(self.path)[..., :: 1 if self.order == "rgb" else -1]
+        return Extracted(iuv, self.score, body_box(iuv), "found")
+
+    def pixels(self, path: Path, record: Record) -> np.ndarray:
+        """Return the map in the file at `path`, uint8 (H, W, 3). Raises PictureError as `read` does."""
+        iuv = images.read(path)[..., :: 1 if self.order == "rgb" else -1]
         height, width = iuv.shape[:2]
         if (height, width) != (record.height, record.width):
             raise PictureError(
-                f"{self.path} is {width}x{height}, but its picture {record.key} is {record.width}x{record.height}. "
+                f"{path} is {width}x{height}, but its picture {record.key} is {record.width}x{record.height}. "
                 "Make the map again from this very picture."
             )
         chart = iuv[..., :1]
         if chart.max() > CHARTS:
             raise PictureError(
-                f"{self.path} holds chart {chart.max()} where 0 to {CHARTS} were expected. "
+                f"{path} holds chart {chart.max()} where 0 to {CHARTS} were expected. "
                 "Is it an IUV picture, and its channels in the order that was said?"
             )
-        if not chart.any():
-            return Extracted.nobody(height, width)
-        iuv = iuv * (chart > 0)
-        return Extracted(iuv, self.score, body_box(iuv), "found")
+        return np.asarray(iuv * (chart > 0))
 
 
 @runtime_checkable

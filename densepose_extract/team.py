@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from data.errors import EngineError
 
+if TYPE_CHECKING:
+    import torch.distributed
+
 PATIENCE = timedelta(days=7)  # a process may wait as long as another has pictures left
+FAREWELL = timedelta(minutes=1)  # to leave, when all work is done
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,27 @@ def gathered() -> Iterator[Team]:
         yield Team()
         return
     import torch.distributed
+    from torch.distributed.rendezvous import rendezvous
 
-    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield Team(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
+        yield Team(rank, size, int(os.environ["LOCAL_RANK"]))
+        _leave(store, rank, size)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _leave(store: torch.distributed.Store, rank: int, size: int) -> None:
+    """Let the leader leave last.
+
+    One that closes its connections while another has not yet left the last barrier can keep that one there for as long
+    as `PATIENCE`: a process was seen to hang after its leader had ended well.
+    """
+    import torch.distributed
+
+    if rank:
+        store.set(f"left {rank}", "")
+        return
+    with contextlib.suppress(torch.distributed.DistError):  # one that has died is told of by its own last words
+        store.wait([f"left {other}" for other in range(1, size)], FAREWELL)

@@ -19,9 +19,11 @@ from torch import nn
 
 from .crops import Crop
 from .distances import join
-from .errors import ModelError
+from .errors import ModelError, NotInstalledError
 from .model import Model
+from .program import load_program
 from .reading import batches
+from .whole import write_whole
 
 Where = Literal["inside", "outside"]
 FORMAT = "dsa-reid export"
@@ -81,7 +83,8 @@ def export(model: Model, path: str | os.PathLike[str], normalise: Where = "insid
         normalise: "inside" the graph, which then takes uint8 RGB (B, height, width, 3), or "outside": it takes
             normalised float32 (B, 3, height, width). Either way the file states which, with size, mean and deviation.
 
-    Raises ModelError for another ending, or if what ONNX needs is not installed.
+    Raises ModelError for another ending, if what ONNX needs is not installed, or if a trunk from elsewhere does
+    something that cannot be exported.
     """
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
@@ -89,16 +92,19 @@ def export(model: Model, path: str | os.PathLike[str], normalise: Where = "insid
     network = Deployed(model, normalise).eval()
     example = _input(model, normalise, torch.zeros(EXAMPLE, *_size(model), 3, dtype=torch.uint8))
     about = json.dumps(_about(model, normalise), sort_keys=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with torch.no_grad():
-        if path.suffix == ".onnx":
-            _write_onnx(network, example, about, part)
-        else:
-            program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-            with part.open("wb") as file:  # given a path, torch insists on its ending
-                torch.export.save(program, file, extra_files={f"{KEY}.json": about})
-    return part.replace(path)
+    made = io.BytesIO()
+    if path.suffix == ".onnx":
+        _require("onnx", "onnxscript")
+    try:
+        with torch.no_grad():
+            (_write_onnx if path.suffix == ".onnx" else _write_program)(network, example, about, made)
+    except Exception as error:  # torch names no family of errors here
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"The trunk {model.main_stream.config.trunk} cannot be exported to {path.suffix}: {reason}. Try the other "
+            "of .onnx and .pt2."
+        ) from None
+    return write_whole(path, made.getbuffer())
 
 
 def load_exported(path: str | os.PathLike[str]) -> Exported:
@@ -165,8 +171,14 @@ def _input(model: Model, normalise: Where, images: torch.Tensor) -> torch.Tensor
     return images if normalise == "inside" else model.preprocessing.normalise(images)
 
 
-def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, path: Path) -> None:
-    _require("onnx", "onnxscript")
+def _write_program(network: nn.Module, example: torch.Tensor, about: str, file: io.BytesIO) -> None:
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # has the paths of this machine
+    torch.export.save(program, file, extra_files={f"{KEY}.json": about})
+
+
+def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.BytesIO) -> None:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the exporter thinks aloud
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -180,8 +192,10 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, path: Pat
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns a program"
+    for node in program.model.graph:
+        node.metadata_props.clear()  # has the paths of this machine
     program.model.metadata_props[KEY] = about
-    program.save(str(path), external_data=False)
+    file.write(program.model_proto.SerializeToString(deterministic=True))
 
 
 def _load_onnx(path: Path) -> Exported:
@@ -195,16 +209,8 @@ def _load_onnx(path: Path) -> Exported:
 
 
 def _load_program(path: Path) -> Exported:
-    files = {f"{KEY}.json": ""}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that weights mapped from the file cannot be written to: they are not
-            program = torch.export.load(path, extra_files=files)
-    except Exception as error:  # torch names no family of errors here
-        raise ModelError(f"{path} cannot be read: {str(error).splitlines()[0]}. Export it again.") from None
-    network = program.module()
-    about = _stated(path, files[f"{KEY}.json"])
-    return Exported(lambda images: network(torch.from_numpy(images)).detach().numpy(), about)
+    network, about = load_program(path, f"{KEY}.json")
+    return Exported(lambda images: network(torch.from_numpy(images)).detach().numpy(), _stated(path, about))
 
 
 def _stated(path: Path, about: str | None) -> dict[str, Any]:
@@ -215,9 +221,9 @@ def _stated(path: Path, about: str | None) -> dict[str, Any]:
 
 
 def _require(*modules: str) -> Any:
-    """Import modules and return the first. Raises ModelError if one is not installed."""
+    """Import modules and return the first. Raises NotInstalledError if one is not installed."""
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
     except ImportError as error:
-        raise ModelError(f"{error.name} is not installed. pip install 'dsa-reid[export]'.") from None
+        raise NotInstalledError(f"{error.name} is not installed. pip install 'dsa-reid[export]'.") from None
     return first

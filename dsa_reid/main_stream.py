@@ -141,7 +141,8 @@ class MainStream(nn.Module):
         self.necks = nn.ModuleDict()
         if config.neck == "bn":
             heads = ("global", "local") if config.heads == "both" else (config.heads,)
-            self.necks.update({head: neck(self.feature_width) for head in heads})
+            # not "global" alone, a word of Python: torch.export writes the names into code
+            self.necks.update({f"f_{head}": neck(self.feature_width) for head in heads})
 
     def forward(self, images: torch.Tensor) -> Features:
         """Map normalised pictures, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared."""
@@ -155,8 +156,8 @@ class MainStream(nn.Module):
         """Pass features through their necks; where there are none they stay as they are."""
         if not self.necks:
             return f
-        whole = None if f.global_ is None else self.necks["global"](f.global_)
-        parts = None if f.local is None else self.necks["local"](f.local.flatten(1)).view_as(f.local)
+        whole = None if f.global_ is None else self.necks["f_global"](f.global_)
+        parts = None if f.local is None else self.necks["f_local"](f.local.flatten(1)).view_as(f.local)
         return Features(whole, parts)
 
 

@@ -16,10 +16,11 @@ import torch
 
 from .crops import Crop
 from .distances import join
-from .errors import ModelError
+from .errors import ModelError, NotInstalledError
 from .main_stream import MainStream, MainStreamConfig
 from .preprocessing import Preprocessing
 from .reading import batches
+from .whole import write_whole
 
 FORMAT = "dsa-reid model"
 VERSION = 1
@@ -78,7 +79,6 @@ class Model:
 
 def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: Preprocessing) -> Path:
     """Write the model file, whole or not at all; the same weights give the same bytes. Returns its path."""
-    path = Path(path)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -88,21 +88,14 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
     }
     made = io.BytesIO()  # given a path, torch writes its name into the file; a full disk it tells as a RuntimeError
     torch.save(content, made)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(made.getbuffer())
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    return part.replace(path)
+    return write_whole(Path(path), made.getbuffer())
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:
     """Read a model file.
 
     Raises ModelError if it is missing, damaged, of a newer version, no model, or holds anything but weights (code
-    in it is never run), and if there is no such device.
+    in it is never run), if there is no such device, and if the model's trunk needs a package that is not installed.
     """
     path = Path(path)
     content = _read(path)
@@ -118,6 +111,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
             main_stream = MainStream(MainStreamConfig(**content["config"]))
         main_stream.load_state_dict(content["state"], assign=True)
         preprocessing = Preprocessing(**content["preprocessing"])
+    except NotInstalledError:
+        raise
     except (KeyError, TypeError, RuntimeError, ModelError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} contradicts itself ({reason}). Write it again: dsa-train run.") from None

@@ -57,7 +57,8 @@ def explain(query: torch.Tensor, found: torch.Tensor, others: torch.Tensor, part
     near = region_distances(query[None], found, parts)[0]  # (K, 8)
     usual = region_distances(query[None], others, parts)[0]  # (S, 8)
     median, least = usual.median(0).values, usual.min(0).values  # (8,) each
-    return Explanation(near, ((median - near) / (median - least).clamp(min=1e-6)).clamp(-1, 1))
+    agreement = ((median - near) / (median - least).clamp(min=1e-6)).clamp(-1, 1)
+    return Explanation(near, agreement.where(near > least, 1))  # also where all others are one, or as near
 
 
 def _regions(features: torch.Tensor, parts: dict[str, int]) -> torch.Tensor:

@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, NotInstalledError
 
 Kind = Literal["flat", "ivf", "hnsw"]
 BLOCK = 8192  # gallery rows at a time: 128 MiB of 4096 float32
+QUERIES = 1024  # of which a block's distances are held at a time: 32 MiB
 NEIGHBOURS = 32  # of a node in HNSW
 BREADTH = 128  # nodes that HNSW keeps in view while it searches
 SAMPLES = 64  # rows that each cell of IVF is learnt from
@@ -44,26 +45,22 @@ def search(query: np.ndarray, gallery: Rows, top: int = 10, block: int = BLOCK) 
     Args:
         query: float (Q, D).
         gallery: (N, D), in memory or not; float16 is computed with in float32.
-        top: K, at most N; ties in the order of the gallery.
+        top: K, at most N; what rounds to one distance comes in the order of the gallery.
         block: rows of the gallery that are in memory at once.
 
     Raises ModelError for features that do not fit.
     """
     query = _checked(query, gallery, top)
-    lengths = np.square(query).sum(1, keepdims=True)
-    best, places = np.empty((len(query), 0), np.float32), np.empty((len(query), 0), np.int64)
+    some = [slice(first, first + QUERIES) for first in range(0, len(query), QUERIES)] or [slice(0)]
+    nothing = Ranking(np.empty((len(query), 0), np.float32), np.empty((len(query), 0), np.int64))
+    found = [Ranking(nothing.distances[one], nothing.places[one]) for one in some]
     for start in range(0, gallery.shape[0], block):
         rows = np.asarray(gallery[start : start + block], np.float32)
-        squared = query @ rows.T  # |q - r|² = |q|² - 2 q·r + |r|², in place: (Q, block) is most of the memory
-        squared *= -2
-        squared += np.square(rows).sum(1)
-        squared += lengths
-        near = _least(squared, top)
-        best = np.concatenate([best, np.take_along_axis(squared, near, 1)], 1)
-        places = np.concatenate([places, near + start], 1)
-        order = np.lexsort((places, best))[:, :top]
-        best, places = np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)
-    return Ranking(np.sqrt(np.maximum(best, 0)), places)
+        lengths = np.square(rows).sum(1)
+        for n, one in enumerate(some):
+            found[n] = _nearer(found[n], _squared(query[one], rows, lengths), start, top)
+    squared, places = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
+    return Ranking(np.sqrt(np.maximum(squared, 0)), places)
 
 
 def build_index(gallery: Rows, kind: Kind = "flat", block: int = BLOCK) -> Any:
@@ -101,11 +98,13 @@ def search_index(index: Any, query: np.ndarray, top: int = 10) -> Ranking:
 
 
 def require_faiss() -> Any:
-    """Return the module faiss. Raises ModelError if it is not installed."""
+    """Return the module faiss. Raises NotInstalledError if it is not installed."""
     try:
         import faiss
     except ImportError:
-        raise ModelError("FAISS is not installed. pip install 'dsa-reid[search]', or search with NumPy.") from None
+        raise NotInstalledError(
+            "FAISS is not installed. pip install 'dsa-reid[search]', or search with NumPy."
+        ) from None
     return faiss
 
 
@@ -133,8 +132,30 @@ def _checked(query: np.ndarray, gallery: Rows, top: int) -> np.ndarray:
     return query
 
 
+def _squared(query: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return |q - r|² = |q|² - 2 q·r + |r|², (Q, block), in place: that is most of the memory."""
+    squared = query @ rows.T
+    squared *= -2
+    squared += lengths
+    squared += np.square(query).sum(1, keepdims=True)
+    return squared
+
+
+def _nearer(found: Ranking, squared: np.ndarray, start: int, top: int) -> Ranking:
+    """Take a block's squared distances, of rows from `start` on, into the nearest that were found before it."""
+    near = _least(squared, top)
+    best = np.concatenate([found.distances, np.take_along_axis(squared, near, 1)], 1)
+    places = np.concatenate([found.places, near + start], 1)
+    order = np.lexsort((places, best))[:, :top]
+    return Ranking(np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1))
+
+
 def _least(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the columns of the `count` least values of each row, in no order; all if there are no more."""
+    """Return the columns of the `count` least values of each row, in no order; of equal ones the first."""
     if count >= values.shape[1]:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    return np.argpartition(values, count, axis=1)[:, :count]
+    least = np.argpartition(values, count - 1, axis=1)[:, :count]
+    last = np.take_along_axis(values, least[:, -1:], 1)  # the greatest of them
+    tied = (values <= last).sum(1) > count  # a partition takes any of equal values
+    least[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :count]
+    return least

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import ModelError
+from .errors import ModelError, NotInstalledError
 
 TIMM = "timm/"  # what the name of such a trunk begins with
 STRIDE = 16
@@ -94,7 +94,7 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise ModelError(
+        raise NotInstalledError(
             "A timm trunk needs timm, which is not installed. Install it: pip install 'dsa-reid[timm]'."
         ) from None
     return timm

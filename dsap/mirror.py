@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.charts import PARTNER
 from data.errors import ConfigError
 from data.store import CHARTS
 
@@ -23,7 +24,6 @@ TORSO = (1, 2)
 ENDS = (3, 4, 5, 6, 23, 24)  # hands, feet, head
 
 NUMBERS = np.arange(CHARTS + 1)  # charts, with 0 for the background
-PARTNER = np.where(NUMBERS > 2, (NUMBERS - 1 ^ 1) + 1, NUMBERS)  # 3 <-> 4, 5 <-> 6, ..., 23 <-> 24
 TURNS_U = np.isin(NUMBERS, ENDS)  # U becomes 255 - U: rows reversed
 TURNS_V = np.isin(NUMBERS, TORSO)  # V becomes 255 - V: columns reversed
 

@@ -42,7 +42,7 @@ def table(answers: Sequence[Answer]) -> str:
         lines.append(f"{answer.query}\n{'':>4}{'distance':>9}{names if answer.explanation else ''}  picture")
         for n, hit in enumerate(answer.hits):
             agreement = [] if answer.explanation is None else answer.explanation.agreement[n].tolist()
-            values = "".join(f"{value:>12.2f}" for value in agreement)
+            values = "".join(f"{_rounded(value):>12}" for value in agreement)
             mark = {True: "  right", False: "  wrong", None: ""}[hit.right]
             lines.append(f"{n + 1:>4}{hit.distance:>9.3f}{values}  {hit.key}{mark}")
     return "\n".join(lines)
@@ -102,13 +102,18 @@ def _bars(agreement: Sequence[float]) -> np.ndarray:
     for n, value in enumerate(agreement):
         top = GAP + BAR * n
         block[top : top + BAR - 1] = _colour(value)
-        _write(block, f"{value:.2f}", block.shape[1] // 2 - 12, top + BAR - 4)
+        _write(block, _rounded(value), block.shape[1] // 2 - 12, top + BAR - 4)
     return block
 
 
 def _colour(value: float) -> np.ndarray:
     end, middle = np.array(AGREES if value >= 0 else DISAGREES), np.array(CHANCE)
     return np.round(middle + (end - middle) * abs(value))
+
+
+def _rounded(agreement: float) -> str:
+    """Return two digits, and no minus before a nought."""
+    return f"{round(agreement, 2) + 0.0:.2f}"
 
 
 def _blank(height: int) -> np.ndarray:

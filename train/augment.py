@@ -22,6 +22,7 @@ from dsap.mirror import texel_permutation
 
 from .dataset import Batch
 from .jitter import jitter
+from .merging import CHARTS
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 TRIES = 20  # boxes to erase drawn for a picture, of which the first that fits is taken
@@ -39,6 +40,8 @@ class AugmentConfig:
         erase_aspect: least and greatest height / width, drawn evenly.
         jitter: how far brightness, contrast and saturation stray from 1, drawn evenly, picture and DSAP alike (after
             Krizhevsky et al. 2012; the factors and their order are torchvision's ColorJitter's); 0 for none.
+        drop_charts: probability that the guide is not shown a chart, each by itself (dropout of whole part pictures,
+            after Srivastava et al. 2014); the paper has none.
     """
 
     pad: NonNegativeInt = 10
@@ -47,6 +50,7 @@ class AugmentConfig:
     erase_area: tuple[Fraction, Fraction] = (0.02, 0.4)
     erase_aspect: tuple[PositiveFloat, PositiveFloat] = (0.3, 3.3)
     jitter: tuple[Fraction, Fraction, Fraction] = (0, 0, 0)
+    drop_charts: Fraction = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +62,14 @@ class Draws:
         crop: int64 (B, 2), top and left of the crop within the padded picture.
         erased: int64 (B, 4), top, left, bottom, right of the box to erase, end excluded; empty where there is none.
         colours: float32 (B, 3), factors of brightness, contrast and saturation; None to leave them.
+        dropped: bool (B, 24), charts that are not shown; None to show all.
     """
 
     flip: torch.Tensor
     crop: torch.Tensor
     erased: torch.Tensor
     colours: torch.Tensor | None = None
+    dropped: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Draws:
         """Return the same draws on another device."""
@@ -74,8 +80,8 @@ class Draws:
         return self._map(lambda drawn: drawn[pictures])
 
     def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Draws:
-        colours = None if self.colours is None else change(self.colours)
-        return Draws(change(self.flip), change(self.crop), change(self.erased), colours)
+        optional = (None if drawn is None else change(drawn) for drawn in (self.colours, self.dropped))
+        return Draws(change(self.flip), change(self.crop), change(self.erased), *optional)
 
 
 def draw(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> Draws:
@@ -83,10 +89,12 @@ def draw(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generat
     flip = torch.rand(B, generator=generator) < config.flip
     crop = torch.randint(0, 2 * config.pad + 1, (B, 2), generator=generator)
     boxes = _boxes(B, H, W, config, generator)
-    if not any(config.jitter):
-        return Draws(flip, crop, boxes)
-    stray = 2 * torch.rand(B, 3, generator=generator) - 1
-    return Draws(flip, crop, boxes, 1 + stray * torch.tensor(config.jitter))
+    colours = dropped = None  # drawn last, and only if asked for: runs with and without share all other draws
+    if any(config.jitter):
+        colours = 1 + (2 * torch.rand(B, 3, generator=generator) - 1) * torch.tensor(config.jitter)
+    if config.drop_charts:
+        dropped = torch.rand(B, CHARTS, generator=generator) < config.drop_charts
+    return Draws(flip, crop, boxes, colours, dropped)
 
 
 def _boxes(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
@@ -128,7 +136,10 @@ def augment(
     images = erase(preprocessing.normalise(move(batch.images, draws, pad)), draws)
     if batch.texels is None or batch.valid is None:
         return images, None
-    return images, fill(*mirrored(batch.texels, batch.valid, draws.flip, mirror), preprocessing)
+    texels, valid = mirrored(batch.texels, batch.valid, draws.flip, mirror)
+    if draws.dropped is not None:
+        valid = valid & ~draws.dropped[:, :, None, None]
+    return images, fill(texels, valid, preprocessing)
 
 
 def move(images: torch.Tensor, draws: Draws, pad: int) -> torch.Tensor:

@@ -66,16 +66,25 @@ class GroupedBranches(nn.Module):
 
 
 class LoopBranches(nn.Module):
-    """A network for each chart and for each pair, one after another: the reference."""
+    """A network for each chart and for each pair, one after another: the reference.
+
+    Attributes:
+        memory_format: of the maps on their way; D comes out contiguous.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.width = width
+        self.memory_format = torch.contiguous_format
         self.charts = nn.ModuleList(chart_layers(width) for _ in range(CHARTS))
         self.pairs = nn.ModuleList(pair_layers(width) for _ in PAIRS)
 
     def forward(self, parts: torch.Tensor) -> torch.Tensor:
         """Map DSAP pictures, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
-        charts = {chart: layers(parts[:, chart - 1]) for chart, layers in enumerate(self.charts, start=1)}
+        charts = {
+            chart: layers(parts[:, chart - 1].contiguous(memory_format=self.memory_format))
+            for chart, layers in enumerate(self.charts, start=1)
+        }
         pairs = {
             members: layers(sum(charts[chart] for chart in members))
             for members, layers in zip(PAIRS, self.pairs, strict=True)
@@ -84,7 +93,7 @@ class LoopBranches(nn.Module):
             sum(map_ for members, map_ in pairs.items() if set(members) <= set(region))
             for region in BODY_REGIONS.values()
         ]
-        return torch.cat(regions, dim=1)
+        return torch.cat(regions, dim=1).contiguous()
 
 
 def copy_weights(grouped: GroupedBranches, loop: LoopBranches) -> None:

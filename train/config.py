@@ -10,13 +10,14 @@ from data.config import config
 
 from .augment import AugmentConfig
 from .expansion import ExpansionConfig
+from .guidance import GuidanceConfig
 from .losses import LossConfig
 from .network import NetworkConfig
 from .rerank import RerankConfig
 from .schedule import ScheduleConfig
 from .speed import SpeedConfig
 
-Match = Literal["main", "fused", "global", "local"]
+Match = Literal["main", "fused", "global", "local", "guide"]
 
 # What may differ when a run is gone on with: none of it changes what the steps so far have computed.
 FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard", "speed")
@@ -62,6 +63,7 @@ class TrainConfig:
     synchronised_norm: bool = False
     augment: AugmentConfig = AugmentConfig()
     network: NetworkConfig = NetworkConfig()
+    guidance: GuidanceConfig = GuidanceConfig()
     losses: LossConfig = LossConfig()
     speed: SpeedConfig = SpeedConfig()
     evaluate_every: NonNegativeInt = 0
@@ -83,7 +85,7 @@ class EvaluateConfig:
     Attributes:
         match: the feature that is compared, of the joined ones each L2-normalised. "main" is (f_G, f_L), what is left
             of the network after training; "fused" (z_G, z_L); "global" z_G and "local" z_L alone, the Joint rows of
-            Table 3. All but "main" need the guide, and the query's and gallery's DSAP.
+            Table 3; "guide" (d_G, d_L). All but "main" need the guide, and the query's and gallery's DSAP.
         distance: between those features.
         flip: average each picture's features with those of its mirror image.
         gallery: "whole" ranks every gallery picture; "single-shot" draws one of each identity, `repeats` times with

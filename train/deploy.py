@@ -19,7 +19,7 @@ from dsa_reid.search import Ranking
 from . import answers
 from . import embed as embedding
 from . import search as searching
-from .device import choose_device
+from .device import choose_device, memory_explained
 from .feature_files import FeatureFile, open_features
 
 FILE = click.Path(path_type=Path)
@@ -70,7 +70,8 @@ def embed(
     out = out or console.artifacts(str(dataset)) / "features.h5"
     if out.suffix not in (".h5", ".hdf5", ".npy"):
         raise ConfigError(f"--out {out}: expected a name in .h5 or .npy.")
-    done = embedding.embed(sources, model, out, dataset or "", dtype, batch, workers, skip_broken, overwrite)
+    with memory_explained(f"{batch} pictures at once", "Take fewer: --batch 8."):
+        done = embedding.embed(sources, model, out, dataset or "", dtype, batch, workers, skip_broken, overwrite)
     for key, reason in done.skipped[:5]:
         click.echo(f"skipped {key}: {reason}", err=True)
     if done.skipped:

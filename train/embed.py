@@ -18,7 +18,7 @@ import torch
 
 from data import images
 from data.console import progress
-from data.errors import DatasetError, PictureError, StoreError
+from data.errors import DatasetError, PictureError, StoreError, TrainingError
 from data.feature_store import TYPES, Origin
 from data.pieces import Pieces, differences
 from data.records import Record
@@ -34,7 +34,7 @@ AHEAD = 256  # pictures read ahead of the network
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A picture to embed: its key under a root, its file, and the SHA-256 of the file's bytes."""
+    """A picture to embed: its key under a root, its file, and the SHA-256 of its bytes; empty if it cannot be read."""
 
     key: str
     path: Path
@@ -53,12 +53,19 @@ class Embedded:
 def in_folder(root: Path, workers: int = 1) -> list[Source]:
     """Find all pictures under a folder, sorted by key. Raises DatasetError if there is none."""
     paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if images.is_picture(path)}
-    keys = sorted(key for key, path in paths.items() if path.is_file())
+    keys = sorted(key for key, path in paths.items() if not path.is_dir())
     if not keys:
         raise DatasetError(f"{root} holds no picture ({', '.join(sorted(images.SUFFIXES))}). Name another folder.")
     with ThreadPoolExecutor(workers) as pool:
-        digests = list(pool.map(lambda key: hashlib.sha256(images.read_bytes(paths[key])).hexdigest(), keys))
+        digests = list(pool.map(lambda key: _digest(paths[key]), keys))
     return [Source(key, paths[key], digest) for key, digest in zip(keys, digests, strict=True)]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(images.read_bytes(path)).hexdigest()
+    except PictureError:
+        return ""  # whoever wants its pixels is told why
 
 
 def in_dataset(root: Path, records: Sequence[Record]) -> list[Source]:
@@ -92,6 +99,7 @@ def embed(
     Raises:
         PictureError: for a picture that cannot be read.
         StoreError: if `out` is there with other content, or pieces of a run with other settings are.
+        TrainingError: if a feature is not a number.
     """
     origin = Origin(model.digest, _plain(model.preprocessing), model.parts)
     configuration = {"origin": dataclasses.asdict(origin), "type": dtype, "skip_broken": skip_broken}
@@ -127,7 +135,8 @@ def _compute(
     )
     with contextlib.closing(pictures):
         for start in starts:
-            count = len(_piece(sources, start))
+            some = _piece(sources, start)
+            count = len(some)
             features = np.zeros((count, model.dimensions), TYPES[dtype])
             reasons: list[str] = []
             for first in range(0, count, batch):
@@ -135,10 +144,21 @@ def _compute(
                 places = [first + n for n, one in enumerate(group) if isinstance(one, torch.Tensor)]
                 read = [one for one in group if isinstance(one, torch.Tensor)]
                 if read:
-                    features[places] = model.features(torch.stack(read)).numpy()
+                    found = model.features(torch.stack(read)).numpy()
+                    _check_finite(found, [some[place] for place in places])
+                    features[places] = found
                 reasons += [one if isinstance(one, str) else "" for one in group]
                 yield group
             pieces.write(str(start), features=features, reason=np.array(reasons, np.str_))
+
+
+def _check_finite(features: np.ndarray, sources: Sequence[Source]) -> None:
+    broken = np.flatnonzero(~np.isfinite(features).all(1))
+    if len(broken):
+        raise TrainingError(
+            f"The feature of {sources[broken[0]].key} is not a number. The network did not train properly; "
+            "name another model, or train again: dsa-train run."
+        )
 
 
 def _read_ahead(
@@ -194,6 +214,7 @@ def _plain(preprocessing: Preprocessing) -> dict[str, Any]:
 def _is_done(out: Path, header: Header) -> bool:
     """Tell whether `out` holds just these features already. Raises StoreError if it holds others."""
     if not out.exists():
+        feature_files.check_neighbours(out)
         return False
     present = feature_files.open_features(out).header
     if present == header:

@@ -14,6 +14,7 @@ import torch
 from data.config import build
 from data.errors import TrainingError
 from data.records import Record, read_manifest
+from data.sets.synthetic import read_views
 from data.whole import whole
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import load
@@ -26,10 +27,12 @@ from .dataset import Pictures, open_store
 from .device import choose_device, memory_explained
 from .distmat import Rows
 from .features import check_match, extract
+from .guidance import guide_weight
 from .kept_features import file_digest, kept_features
 from .network import TwoStream
 from .retrieval import Side, compare, read_retrieval, sides
 from .stage import preprocessing_of
+from .view_bins import Bin
 
 RANKS = (1, 5, 10)
 MULTIQUERY = "multiquery.csv"  # in the folder `protocols` beside the manifest
@@ -66,26 +69,29 @@ class Measures(NamedTuple):
         found: what metrics.json holds.
         cmc: the CMC curve.
         pairs: the measures by (query camera, gallery camera), if asked for.
+        views: the measures by view difference, if asked for.
     """
 
     found: dict[str, float | int | str]
     cmc: np.ndarray
     pairs: dict[tuple[int, int], metrics.Result]
+    views: dict[Bin, metrics.Result]
 
 
-def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False) -> Measures:
+def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, by_view: bool = False) -> Measures:
     """Measure a trained network on query and gallery.
 
     Raises:
         ModelError, CheckpointError, StoreError, DatasetError, PictureError: for what cannot be read or does not fit.
         TrainingError: if the network has no such feature, or nothing can be measured.
     """
+    views = _views(task) if by_view else None  # first, since it may be refused
     query, gallery, device = prepare(task, config)
-    compared = compare(query, gallery, config, device, between_cameras)
+    compared = compare(query, gallery, config, device, between_cameras, views)
     found = summary(compared.result, compared.chance, len(gallery.records))
     if protocol(config):
         found["protocol"] = protocol(config)
-    return Measures(found, compared.result.cmc, compared.pairs)
+    return Measures(found, compared.result.cmc, compared.pairs, compared.views)
 
 
 def prepare(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.device]:
@@ -143,6 +149,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     config = build(TrainConfig, made_with["train"], str(path))
     network = TwoStream(config.network, made_with["identities"])
     network.load_state_dict(state["network"])
+    network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # as it ended
     return network, preprocessing_of(config)
 
 
@@ -171,6 +178,15 @@ def write_json(path: Path, content: Any) -> Path:
     with whole(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _views(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Return from which side query and gallery were taken, in degrees. Raises DatasetError unless they were drawn."""
+    query, gallery = (
+        read_views(task.root, [record.key for record in read_manifest(task.manifest, [split])])
+        for split in ("query", "gallery")
+    )
+    return query, gallery
 
 
 def _multiquery(manifest: Path, config: EvaluateConfig) -> list[Record]:

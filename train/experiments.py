@@ -1,4 +1,7 @@
-"""The rows of the paper's Tables 3, 4 and 5: how each is trained and matched, and what was published of it."""
+"""The rows of the paper's Tables 3, 4 and 5: how each is trained and matched, and what was published of it.
+
+Beside them the controls that the paper did not print, and what goes beyond it.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,22 @@ class Row:
     """One row of a table.
 
     Args:
-        table: of the paper.
-        title: the row's, in the paper's words.
+        table: of the paper, or "control", "beyond".
+        title: the row's, in the paper's words where it is one of the paper's.
         experiment: the file in experiments/ that it is trained by.
         match: what is compared.
-        mAP, rank1: published for Market-1501, in percent.
+        mAP, rank1: published for Market-1501, in percent; None for what was not.
     """
 
-    table: int
+    table: int | str
     title: str
     experiment: str
     match: Match
-    mAP: float  # noqa: N815 - the field's name
-    rank1: float
+    mAP: float | None = None  # noqa: N815 - the field's name
+    rank1: float | None = None
 
 
-DSA = "table3/dsa-reid"
+DSA, TWO_BRANCHES, TAUGHT = "table3/dsa-reid", "table3/two-branches", "beyond/taught"
 ROWS = (
     Row(3, "Baseline", "table3/baseline", "main", 76.4, 91.2),
     Row(3, "Baseline + RE", "table3/baseline-re", "main", 78.6, 92.3),
@@ -46,6 +49,20 @@ ROWS = (
     Row(5, "Concatenation + fc", "table5/concatenation", "main", 81.6, 93.0),
     Row(5, "Elem-add", DSA, "main", 87.6, 95.7),
 )
+FURTHER_ROWS = (
+    Row("control", "Guide fed nothing", "controls/nothing", "main"),
+    Row("control", "Guide fed another's", "controls/another", "main"),
+    Row("control", "Losses without guide", "controls/no-guide", "main"),
+    Row("beyond", "Own triplets", "beyond/own-losses", "main"),
+    Row("beyond", "Guide faded out", "beyond/faded", "main"),
+    Row("beyond", "Charts dropped", "beyond/dropped-charts", "main"),
+    Row("beyond", "Streams apart, taught", "beyond/apart", "main"),
+    Row("beyond", "Guide teaches", TAUGHT, "main"),
+    Row("beyond", "Guide teaches, fused", TAUGHT, "fused"),
+)
+EVERY_ROW = ROWS + FURTHER_ROWS
+MAIN = {DSA, TWO_BRANCHES, TAUGHT, *(row.experiment for row in FURTHER_ROWS if row.table == "control")}
+"""The main comparison and the controls, which get more seeds."""
 
 
 def result_file(artifacts: Path, experiment: str, match: Match) -> Path:
@@ -57,16 +74,15 @@ def table(artifacts: Path) -> str:
     """Return all rows as text, with the paper's numbers and those measured here, read from `artifacts`."""
     lines = [
         "Published for Market-1501; measured here on the dataset of " + str(artifacts) + ".",
-        f"{'':8}{'row':20}{'mAP':>6}{'Rank-1':>8}{'measured':>16}   --experiment, --match",
+        f"{'':8}{'row':22}{'mAP':>6}{'Rank-1':>8}{'measured':>16}   --experiment, --match",
     ]
-    for row in ROWS:
+    for row in EVERY_ROW:
         file = result_file(artifacts, row.experiment, row.match)
         measured = "not yet"
         if file.exists():
             found = json.loads(file.read_text(encoding="utf-8"))
             measured = f"{100 * found['mAP']:.1f} {100 * found['rank1']:.1f}"
-        lines.append(
-            f"Table {row.table} {row.title:20}{row.mAP:6.1f}{row.rank1:8.1f}{measured:>16}   "
-            f"{row.experiment} {row.match}"
-        )
+        paper = f"{row.mAP:6.1f}{row.rank1:8.1f}" if row.mAP is not None else " " * 14
+        table_ = f"Table {row.table}" if isinstance(row.table, int) else row.table
+        lines.append(f"{table_:8}{row.title:22}{paper}{measured:>16}   {row.experiment} {row.match}")
     return "\n".join(lines)

@@ -31,6 +31,8 @@ class NumpyFeatures:
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
                 lines = list(csv.reader(file))
+            if about["format"] != FORMAT:
+                raise ValueError(f"the .json says {about['format']!r}")
             self.header = Header(about["dataset"], about["configuration"], about["inputs"])
             self.origin = Origin(**self.header.configuration["origin"])
             self.keys, self.digests = [line[0] for line in lines[1:]], [line[1] for line in lines[1:]]
@@ -62,6 +64,16 @@ FeatureFile = FeatureStore | NumpyFeatures
 def open_features(path: Path) -> FeatureFile:
     """Open a file of features of either form. Raises StoreError."""
     return NumpyFeatures(path) if path.suffix == ".npy" else FeatureStore(path)
+
+
+def check_neighbours(path: Path) -> None:
+    """Raise StoreError if what would be written beside a .npy is there and not ours: somebody's own table."""
+    for suffix, ours in ((".csv", ",".join(COLUMNS)), (".json", FORMAT)) if path.suffix == ".npy" else ():
+        beside = path.with_suffix(suffix)
+        if beside.exists() and ours.encode() not in beside.read_bytes():
+            raise StoreError(
+                f"{beside} is not ours, and would be lost. Name another --out, or give it up: --overwrite."
+            )
 
 
 def write(

@@ -84,15 +84,18 @@ def check_match(network: MainStream | TwoStream, match: Match) -> None:
     if isinstance(network, MainStream) or network.guide is None:
         raise TrainingError(f"The match {match!r} needs the guide, and this network has none. Say --match main.")
     heads = network.main.config.heads
-    if match != "fused" and heads not in ("both", match):
+    if match in ("global", "local") and heads not in ("both", match):
         raise TrainingError(f"The match {match!r} needs a {match} head, and this network has only a {heads} one.")
 
 
 def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
     """Return what a feature joins and how long each part is: {"global": G, "local": G}."""
     main = network if isinstance(network, MainStream) else network.main
-    heads = main.config.heads if match in ("main", "fused") else match
-    return {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+    heads = match if match in ("global", "local") else main.config.heads
+    found = {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+    if match == "fused" and isinstance(network, TwoStream) and network.apart:  # the guide's, then the main stream's
+        found |= {f"main {head}": main.feature_width for head in found}
+    return found
 
 
 def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures, match: Match) -> list[torch.Tensor]:
@@ -103,9 +106,18 @@ def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures,
         return [feature for feature in main(images) if feature is not None]
     assert batch.texels is not None, "the guide is shown part pictures"
     assert batch.valid is not None, "texels come with what is valid of them"
+    assert isinstance(network, TwoStream), "check_match has seen to it"
     outputs = network(images, fill(batch.texels, batch.valid, pictures.preprocessing))
-    features = {"global": [outputs.z_global], "local": [outputs.z_local]}
-    found = features.get(match, [outputs.z_global, outputs.z_local])
+    fused = [outputs.z_global, outputs.z_local]
+    if network.apart:
+        fused += [outputs.f_global, outputs.f_local]
+    features = {
+        "fused": fused,
+        "global": [outputs.z_global],
+        "local": [outputs.z_local],
+        "guide": [outputs.d_global, outputs.d_local],
+    }
+    found = features[match]
     return [feature for feature in found if feature is not None]
 
 

@@ -13,6 +13,7 @@ import torch
 from .augment import augment, draw
 from .config import TrainConfig
 from .dataset import Batch, Pictures
+from .guidance import shown
 from .retrieval import Retrieval
 from .sampler import epoch_batches
 
@@ -59,6 +60,7 @@ def feed(
     _, H, W, _ = batch.images.shape
     B = config.identities * config.pictures
     draws = draw(B, H, W, config.augment, generator(config.seed, "augment", epoch, step)).of(own).to(device)
+    batch = shown(batch, config.guidance.shown, config.pictures)
     return augment(batch, draws, config.augment.pad, data.mirror.to(device), data.pictures.preprocessing)
 
 

@@ -16,6 +16,8 @@ from .device import autocast, memory_explained
 from .distributed import Processes, unsynchronised
 from .ema import Average
 from .feed import TrainingSet, epoch_order, feed
+from .guidance import guide_weight
+from .influence import influence
 from .interrupt import Interrupts, StoppedError
 from .log import Log, Losses, Ticker
 from .losses import terms
@@ -131,9 +133,11 @@ def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path)
             rate = learning_rate(run.epoch, config.schedule)
             for group in run.optimiser.param_groups:
                 group["lr"] = rate
+            network.guide_weight.fill_(guide_weight(run.epoch, config.guidance))
             forward = run.forward()
             order = epoch_order(data, config, run.epoch)[run.step :, own]  # (steps, B / processes)
             batches = data.pictures.batches(order.tolist(), config.workers, pin=device.type == "cuda")
+            acting: dict[str, float] = {}
             for places, batch in zip(order, batches, strict=True):
                 images, parts = feed(batch.to(device), data, config, run.epoch, run.step, own)
                 labels = data.labels[places].to(device)  # (B / processes)
@@ -145,6 +149,8 @@ def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path)
                     with autocast(device, config.precision):
                         outputs = forward(images, parts)
                     losses = terms(outputs, labels, config.losses, processes.gather)
+                    if run.step + 1 == steps and config.speed.compile == "off":  # one step an epoch tells enough
+                        acting = {f"guide/{name}": value for name, value in influence(outputs, losses).items()}
                     if not begun:
                         run.optimiser.zero_grad()
                     (torch.stack(list(losses.values())).sum() / together).backward()
@@ -160,7 +166,7 @@ def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path)
                     _save(run, configuration, path)
                     raise _stopped(run, path, number)
 
-            row = {"epoch": run.epoch + 1, "lr": rate, **_named(run.losses.means())}
+            row = {"epoch": run.epoch + 1, "lr": rate, **_named(run.losses.means()), **acting}
             run.epoch, run.step, run.losses = run.epoch + 1, 0, Losses(mean=processes.mean)
             if data.retrieval and processes.leads and _due(run.epoch, config.evaluate_every, config.epochs):
                 with run.used():

@@ -16,6 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from data.config import config
 
 from .network import Outputs
+from .teaching import TeachConfig, lessons
 
 
 @config
@@ -26,21 +27,25 @@ class LossConfig:
         id_f: identity, on f_G and on each of the eight f_L,i.
         id_z: identity, on z_G and z_L; also on the Baseline's only feature.
         triplet: on z_G and z_L; without a guide on f_G and f_L.
+        triplet_f: on f_G and f_L beside those on z; the paper has none.
         margin: of the triplet loss, in units of the unnormalised features' Euclidean distance.
         smoothing: of the labels, in every identity term.
         metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
         circle_margin, circle_scale: m and γ of the circle loss.
+        teach: what the main stream learns from the guide besides; the paper has nothing of it.
     """
 
     id_f: NonNegativeFloat = 0.5
     id_z: NonNegativeFloat = 1.0
     triplet: NonNegativeFloat = 1.5
+    triplet_f: NonNegativeFloat = 0.0
     margin: NonNegativeFloat = 0.3
     smoothing: float = Field(default=0.1, ge=0, lt=1)
     metric: Literal["triplet", "circle"] = "triplet"
     circle: NonNegativeFloat = 1.0
     circle_margin: float = Field(default=0.25, ge=0, lt=1)
     circle_scale: PositiveFloat = 64.0
+    teach: TeachConfig = TeachConfig()
 
 
 def terms(
@@ -64,17 +69,22 @@ def terms(
     for name, logits in outputs.logits.items():
         weight = config.id_z if baseline or name.startswith("z") else config.id_f
         found[f"id_{name}"] = weight * cross_entropy(logits, labels, config.smoothing)
-    for name in ("z_global", "z_local") if guided else ("f_global", "f_local"):
+    weight = config.circle if config.metric == "circle" else config.triplet
+    weights = dict.fromkeys(("z_global", "z_local") if guided else ("f_global", "f_local"), weight)
+    if guided and config.triplet_f:
+        weights |= dict.fromkeys(("f_global", "f_local"), config.triplet_f)
+    for name, weight in weights.items():
         features = getattr(outputs, name)
         if features is not None:
-            found[f"{config.metric}_{name}"] = _metric(gather(features.flatten(1)), gather(labels), config)
-    return found
+            metric = _metric(gather(features.flatten(1)), gather(labels), config)
+            found[f"{config.metric}_{name}"] = weight * metric
+    return found | lessons(outputs, config.teach, gather)
 
 
 def _metric(features: torch.Tensor, pids: torch.Tensor, config: LossConfig) -> torch.Tensor:
     if config.metric == "circle":
-        return config.circle * circle(features, pids, config.circle_margin, config.circle_scale)
-    return config.triplet * batch_hard_triplet(features, pids, config.margin)
+        return circle(features, pids, config.circle_margin, config.circle_scale)
+    return batch_hard_triplet(features, pids, config.margin)
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""How good a network is: `dsa-train evaluate`, `rank` and `report`."""
+"""How good a network is: `dsa-train evaluate`, `rank` and `report`; how good one could be: `ceiling`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from data.sets import dataset, dataset_root
 from dsap.config import WarpConfig
 
 from . import experiments, rankings, report
+from .ceiling import ceiling
 from .config import EvaluateConfig, Match
 from .device import choose_device
 from .evaluate import Task, prepare, protocol, write, write_json
@@ -30,6 +31,7 @@ SOME = click.IntRange(min=1)
 @network_options
 @click.option("--out", type=click.Path(path_type=Path), help="[artifacts/<dataset>/metrics.json]")
 @click.option("--cameras", "between_cameras", is_flag=True, help="Also between every two cameras.")
+@click.option("--views", "by_view", is_flag=True, help="Also by view difference (of the synthetic dataset).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 def evaluate(
     settings: Settings,
@@ -39,23 +41,27 @@ def evaluate(
     match: Match | None,
     out: Path | None,
     between_cameras: bool,
+    by_view: bool,
     as_json: bool,
 ) -> None:
     """Measure a trained network: Rank-1, 5, 10, mAP and mINP, beside chance and the paper."""
     made = console.artifacts(settings.dataset)
     config = _evaluate_config(settings, match)
-    found, cmc, pairs = measure(_task(settings, manifest, dsap, source), config, between_cameras)
+    found, cmc, pairs, views = measure(_task(settings, manifest, dsap, source), config, between_cameras, by_view)
     path = write(out or made / "metrics.json", found, cmc)
     plain = not protocol(dataclasses.replace(config, gallery="whole"))  # what the paper's tables compare
     if source is None and plain:
         write_json(experiments.result_file(made, run_name(settings), config.match), found)
     if as_json:
-        between = {"cameras": report.camera_measures(pairs)} if between_cameras else {}
-        click.echo(json.dumps({**found, "cmc": cmc.tolist(), **between}))
+        more = {"cameras": report.camera_measures(pairs)} if between_cameras else {}
+        more |= {"views": report.view_measures(views)} if by_view else {}
+        click.echo(json.dumps({**found, "cmc": cmc.tolist(), **more}))
         return
     click.echo(report.table(found, settings.dataset, settings.experiment, config.match))
     if between_cameras:
         click.echo(report.camera_table(pairs))
+    if by_view:
+        click.echo(report.view_table(views))
     click.echo(path)
 
 
@@ -104,7 +110,25 @@ def report_(settings: Settings, files: tuple[Path, ...]) -> None:
         click.echo(path)
 
 
-COMMANDS = (evaluate, rank, report_)
+@click.command("ceiling")
+@console.with_settings(default="synthetic")
+@click.option("--manifest", type=click.Path(path_type=Path), help="[artifacts/<dataset>/manifest.csv]")
+@click.option("--out", type=click.Path(path_type=Path), help="[artifacts/<dataset>/ceiling.json]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+def ceiling_(settings: Settings, manifest: Path | None, out: Path | None, as_json: bool) -> None:
+    """Measure what matching by the true surfaces reaches, where both pictures of the synthetic dataset show them."""
+    made = console.artifacts(settings.dataset)
+    found = ceiling(manifest or made / "manifest.csv", dataset_root(settings.dataset))
+    measures = report.ceiling_measures(found)
+    path = write_json(out or made / "ceiling.json", measures)
+    if as_json:
+        click.echo(json.dumps(measures))
+        return
+    click.echo(report.ceiling_table(found))
+    click.echo(path)
+
+
+COMMANDS = (evaluate, rank, report_, ceiling_)
 
 
 def _task(settings: Settings, manifest: Path | None, dsap: Path | None, source: Path | None) -> Task:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from data import console
 from data.config import Settings
+
+from .config import Match
 
 PLAIN = "paper"  # where a run without a named experiment is kept: it has the paper's values, and --set
 
@@ -23,7 +25,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --run and --match."""
-    kinds = click.Choice(["main", "fused", "global", "local"])
+    kinds = click.Choice(get_args(Match))
     command = click.option("--match", type=kinds, help="The feature. [main]")(command)
     return click.option("--run", "source", type=click.Path(path_type=Path), help="A run's folder, or a model.pt.")(
         command

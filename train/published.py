@@ -30,6 +30,6 @@ def published(dataset: str, experiment: str | None, match: Match) -> Mapping[str
     if dataset in OTHER_DATASETS:
         return OTHER_DATASETS[dataset] if (experiment, match) == (DSA, "main") else {}
     for row in ROWS:
-        if (row.experiment, row.match) == (experiment, match):
+        if (row.experiment, row.match) == (experiment, match) and row.mAP is not None and row.rank1 is not None:
             return {"the paper, Market-1501": {"rank1": row.rank1, "mAP": row.mAP}}
     return {}

@@ -9,9 +9,11 @@ from typing import Any
 
 from data.errors import TrainingError
 
+from .ceiling import Ceiling
 from .config import Match
 from .metrics import Result
 from .published import published
+from .view_bins import Bin
 
 COLUMNS = {
     "rank1": "Rank-1",
@@ -65,6 +67,43 @@ def camera_measures(pairs: Mapping[tuple[int, int], Result]) -> list[dict[str, f
         {"query": q, "gallery": g, "rank1": one.rank(1), "mAP": one.mAP, "queries": one.queries}
         for (q, g), one in pairs.items()
     ]
+
+
+def view_table(bins: Mapping[Bin, Result]) -> str:
+    """Return Rank-1 and mAP in percent, a row a range of view differences."""
+    rows = {
+        f"{low} to {high} degrees": [f"{100 * one.rank(1):.1f}", f"{100 * one.mAP:.1f}", str(one.queries)]
+        for (low, high), one in bins.items()
+    }
+    title = "By the angle between the views of query and answer, the person's other pictures left out. Percent."
+    return "\n".join([title, _laid_out(["Rank-1", "mAP", "queries"], rows)])
+
+
+def view_measures(bins: Mapping[Bin, Result]) -> list[dict[str, float | int]]:
+    """Return the measures by view difference as plain values."""
+    return [
+        {"from": low, "to": high, "rank1": one.rank(1), "mAP": one.mAP, "queries": one.queries}
+        for (low, high), one in bins.items()
+    ]
+
+
+def ceiling_table(found: Ceiling) -> str:
+    """Return what matching true surfaces reaches, in percent, and by view difference."""
+    rows = {
+        name: [f"{100 * value:.1f}" for value in (one.rank(1), one.rank(5), one.rank(10), one.mAP, one.mINP)]
+        for name, one in (("body", found.body), ("body and bag", found.with_bags))
+    }
+    shared = f"{100 * found.shared:.1f}% of right pairs show a same texel of the body."
+    return "\n".join([_laid_out([*COLUMNS.values()][:5], rows), shared, view_table(found.views)])
+
+
+def ceiling_measures(found: Ceiling) -> dict[str, Any]:
+    """Return what matching true surfaces reaches as plain values, fractions."""
+    both = {
+        name: {"rank1": one.rank(1), "rank5": one.rank(5), "rank10": one.rank(10), "mAP": one.mAP, "mINP": one.mINP}
+        for name, one in (("body", found.body), ("body_and_bag", found.with_bags))
+    }
+    return {**both, "shared": found.shared, "views": view_measures(found.views), "queries": found.body.queries}
 
 
 def mean_of(files: Sequence[Path]) -> Measures:

@@ -25,6 +25,7 @@ from .multiquery import pooled
 from .network import TwoStream
 from .rerank import reranked
 from .single_shot import draw_orders, find_drawn_matches, measure_drawn
+from .view_bins import Bin, ViewBins
 
 Extract = Callable[[Pictures, str], Rows]  # pictures and what they are, to their features
 
@@ -65,11 +66,13 @@ class Comparison:
     Args:
         chance: the mAP of random rankings of the same pictures.
         pairs: the measures by (query camera, gallery camera); empty where nobody asked.
+        views: the measures by view difference, from and to in degrees; empty where no views were given.
     """
 
     result: metrics.Result
     chance: float
     pairs: dict[tuple[int, int], metrics.Result]
+    views: dict[Bin, metrics.Result]
 
 
 def read_retrieval(
@@ -136,16 +139,24 @@ def camera_numbers(records: Sequence[Record], config: EvaluateConfig) -> np.ndar
 
 
 def compare(
-    query: Side, gallery: Side, config: EvaluateConfig, device: torch.device, between_cameras: bool = False
+    query: Side,
+    gallery: Side,
+    config: EvaluateConfig,
+    device: torch.device,
+    between_cameras: bool = False,
+    views: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Comparison:
     """Rank the gallery for every query and measure what comes out.
+
+    Args:
+        views: degrees (Q,) and (G,), to measure by view difference too.
 
     Raises TrainingError if features do not fit or are not numbers, or nothing can be measured.
     """
     q_pids, g_pids = query.pids, gallery.pids
     single = config.gallery == "single-shot"
     orders = draw_orders(len(g_pids), config.repeats, config.seed) if single else None
-    parts, pairs = [], CameraPairs()
+    parts, pairs, bins = [], CameraPairs(), ViewBins()
     for some, distmat in ranked(query.features, gallery.features, config, device):
         whose = (q_pids[some], g_pids, query.camids[some], gallery.camids)
         if orders is None:
@@ -154,6 +165,8 @@ def compare(
             parts.append(find_drawn_matches(distmat, *whose, orders))
         if between_cameras:
             pairs.add(distmat, q_pids[some], g_pids, *_cameras(query.records[some], gallery.records))
+        if views is not None:
+            bins.add(distmat, *whose, views[0][some], views[1])
         del distmat  # or the next block would be made beside it
     matches = metrics.joined(parts)
     if single:
@@ -161,7 +174,7 @@ def compare(
     else:
         result = metrics.measure(matches, trapezoid=config.trapezoid)
     chance = metrics.chance(matches, trapezoid=config.trapezoid)
-    return Comparison(result, chance, pairs.results(config.trapezoid))
+    return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid))
 
 
 def ranked(query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:

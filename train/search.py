@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -83,7 +84,7 @@ def explain_found(query: np.ndarray, places: np.ndarray, gallery: FeatureFile) -
 
 
 def _sample(gallery: FeatureFile) -> np.ndarray:
-    return gallery[:: max(1, len(gallery) // SAMPLE)].astype(np.float32)
+    return gallery[:: max(1, math.ceil(len(gallery) / SAMPLE))].astype(np.float32)
 
 
 def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any:

@@ -16,8 +16,10 @@ from torch.utils.checkpoint import checkpoint
 
 from data.config import config
 
-from .branches import GroupedBranches
+from .branches import LoopBranches
 from .network import TwoStream
+
+NARROW = 32  # channels of a branch below which a loop of branches is slower with its channels innermost
 
 
 @config
@@ -25,8 +27,8 @@ class SpeedConfig:
     """How the same arithmetic is carried out.
 
     Attributes:
-        channels_last: lay the maps of the trunk and of the grouped branches out with channels innermost; the guide's
-            heads stay as they are, since conv5_g is slower so.
+        channels_last: lay the maps of the trunk and of the branches out with channels innermost; the guide's heads
+            stay as they are (the paper's conv5_g is slower so), and so do narrow branches in a loop.
         compile: torch.compile of the whole network; "reduce-overhead" replays CUDA graphs.
         fused_optimiser: one kernel for Adam's whole update.
         checkpoint_branches: compute the branches a second time in the backward pass instead of keeping their maps.
@@ -44,10 +46,11 @@ def hasten(network: TwoStream, config: SpeedConfig) -> TwoStream:
     """Switch on what `config` says, in place; names and values of the weights stay."""
     network.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     if network.guide is not None:
-        if isinstance(network.guide.branches, GroupedBranches):
-            network.guide.branches.memory_format = network.memory_format
+        branches = network.guide.branches
+        if not (isinstance(branches, LoopBranches) and branches.width < NARROW):
+            branches.memory_format = network.memory_format
         if config.checkpoint_branches:
-            network.guide.run_branches = Recomputed(network.guide.branches)
+            network.guide.run_branches = Recomputed(branches)
     if config.compile != "off":
         network.compile(mode=config.compile, dynamic=False)
     return network

@@ -16,6 +16,7 @@ from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from data.errors import CheckpointError, ConfigError
 from dsa_reid.main_stream import MainStream
+from dsa_reid.model import FORMAT
 from dsa_reid.timm_trunk import TimmTrunk
 
 IMAGENET = {
@@ -36,7 +37,7 @@ def load_trunk(
 
     Args:
         weights: "imagenet" (what timm publishes, for its trunks), "none" (leave them random), or a file with a
-            torchvision ResNet's state dict.
+            torchvision ResNet's state dict, or a model.pt of ours, of which the same layers are taken.
         conv5_init: "imagenet" takes the global head (conv5_x) from the same weights; the local one stays random.
         cache: folder of downloads; torch hub's if None.
 
@@ -110,9 +111,19 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
             f"{path} is damaged, or holds more than weights; no code in it was run. "
             "Fetch it again, or name another file by weights=FILE."
         ) from None
+    if isinstance(state, Mapping) and state.get("format") == FORMAT:
+        state = _torchvision_names(state["state"])
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is not a state dict of tensors, as torchvision's files are.")
     return state
+
+
+def _torchvision_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the trunk and the global head of a main stream as conv1 to conv5_x; the local one is not theirs."""
+    named = {name.replace("global_head.", "layer4.", 1): value for name, value in state.items()}
+    return {
+        name.removeprefix("trunk."): value for name, value in named.items() if name.startswith(("trunk.", "layer4."))
+    }
 
 
 def _without_head(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

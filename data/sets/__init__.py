@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, marke
 from .dataset import Dataset
 
 SYNTHETIC = Dataset(market1501.scan, "people drawn by this project", "Draw it: dsa-data synth.", "synthetic")
+FURTHER = SYNTHETIC.folder + "-"  # begins the name of another drawn dataset, with settings of its own
 SETS: dict[str, Dataset] = {
     **market1501.SETS,
     **market1501_500k.SETS,
@@ -39,6 +41,8 @@ def dataset(name: str) -> Dataset:
     """
     if name in SETS:
         return SETS[name]
+    if is_drawn(name):
+        return dataclasses.replace(SYNTHETIC, source=f"Draw it: dsa-data synth --dataset {name}.", folder=name)
     if joined.SIGN in name:
         return _joined(joined.check_distinct(name, list(SETS)))
     folder = parent() / name
@@ -48,6 +52,11 @@ def dataset(name: str) -> Dataset:
         f"No dataset is called {name!r}.{nearest(name, SETS)} Your own pictures go into {parent()}/<name> "
         "(docs/datasets.md)."
     )
+
+
+def is_drawn(name: str) -> bool:
+    """Tell whether a name is that of a dataset that this project draws: "synthetic", "synthetic-tables", …."""
+    return name == SYNTHETIC.folder or (name.startswith(FURTHER) and OWN_NAME.fullmatch(name) is not None)
 
 
 def dataset_root(name: str) -> Path:

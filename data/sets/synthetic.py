@@ -12,14 +12,15 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 
-from ..config import to_dict
+from ..config import build, to_dict
 from ..console import progress
 from ..errors import BusyError, DatasetError
 from ..images import encode_jpeg, encode_png
@@ -29,7 +30,7 @@ from ..render import render
 from ..shots import QUERY, TEST, TRAIN, Shot, SynthConfig, person_of, plan, scene_of, twin_of
 
 NOTE, SCENES, DONE = "synth.json", "scenes.csv", ".done"
-FORMAT = {"format": "synthetic dataset of dsa-reid", "version": 1}
+FORMAT = {"format": "synthetic dataset of dsa-reid", "version": 2}  # another one where the same settings draw otherwise
 
 
 def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool = False) -> Path:
@@ -53,6 +54,42 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
             _put_in_place(part, root)
     shutil.rmtree(root / DONE, ignore_errors=True)
     return root
+
+
+def read_settings(root: Path) -> SynthConfig:
+    """Return what the dataset at `root` was drawn with.
+
+    Raises DatasetError if it was not drawn, or by another version, whose people looked otherwise.
+    """
+    note = _read_note(root / NOTE)
+    if note is None:
+        raise DatasetError(f"{root} was not drawn by dsa-data synth: of photographs nobody knows the truth.")
+    if note.get("version") != FORMAT["version"]:
+        raise DatasetError(
+            f"{root} is of version {note.get('version')}, this is {FORMAT['version']}. "
+            "Draw it again: dsa-data synth --overwrite"
+        )
+    return build(SynthConfig, note.get("settings"), str(root / NOTE))
+
+
+def read_views(root: Path, keys: Sequence[str]) -> np.ndarray:
+    """Return from which side each picture shows its person: degrees (N,), 0 from the front, 90 from the person's right.
+
+    Raises DatasetError if the dataset at `root` was not drawn, or does not know a key.
+    """
+    path = root / SCENES
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            views = {row["key"]: float(row["view_degrees"]) for row in csv.DictReader(file)}
+        return np.array([views[key] for key in keys])
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{path} does not exist: only of the synthetic dataset is it known from which side people are seen."
+        ) from None
+    except (KeyError, ValueError) as error:
+        raise DatasetError(
+            f"{path} does not tell the view of {error}. Draw it again: dsa-data synth --overwrite"
+        ) from None
 
 
 def _draw_all(settings: SynthConfig, part: Path, jobs: int) -> None:

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+from data.appearance import Bag
 from data.render import mirrored, render
 from data.scenery import occlude
 from data.shots import TESTED, TRAINED, SynthConfig, person_of, plan, scene_of, twin_of
 
 SETTINGS = SynthConfig(train_identities=8, test_identities=4, distractors=4, junk=2, occluded=0.3)
+NO_BAG = Bag((0, 0, 0), (0, 0, 0))
 SHOTS = [shot for group in plan(SETTINGS) for shot in group]
 
 
@@ -78,13 +81,48 @@ def test_twins_differ_in_places_only(group: int) -> None:
     assert twin == shot.number ^ 1
     one, other = person_of(settings, group, shot.number), person_of(settings, group, twin)
     assert one.body.build == other.body.build
-    assert replace(one.appearance, marks=()) == replace(other.appearance, marks=())
+    assert replace(one.appearance, marks=(), bag=NO_BAG) == replace(other.appearance, marks=(), bag=NO_BAG)
     assert one.appearance.marks != other.appearance.marks
     first, iuv = render(scene_of(settings, shot, one))
     second, other_iuv = render(scene_of(settings, shot, other))
     np.testing.assert_array_equal(iuv, other_iuv)
     differs = (np.abs(first.astype(int) - second) > 8).any(axis=-1)
     assert 0 < differs.sum() < 0.35 * (iuv[..., 0] > 0).sum()
+
+
+def test_some_of_what_tells_twins_apart_is_off_the_body_where_no_chart_sees_it() -> None:
+    settings = SynthConfig(train_identities=40, twins=1.0, marks=1, occluded=0)
+    with_bag, told = 0, []
+    for group in plan(settings)[0:40:2]:
+        one, other = (person_of(settings, TRAINED, group[0].number ^ twin) for twin in (0, 1))
+        assert (one.appearance.straps == "none") == (one.body.build.bag == "none")
+        if one.body.build.bag == "none":
+            continue
+        with_bag += 1
+        assert one.appearance.strap == other.appearance.strap  # charts 1 and 2 have them
+        assert one.appearance.bag != other.appearance.bag
+        marks = replace(other.appearance, marks=one.appearance.marks)
+        for shot in group:
+            scene = scene_of(settings, shot, one)
+            first, iuv = render(scene)
+            second, _ = render(replace(scene, appearance=marks))
+            differs = (np.abs(first.astype(int) - second) > 24).any(axis=-1)
+            told.append(differs.sum())
+            grown = cv2.dilate((iuv[..., 0] == 0).astype(np.uint8), np.ones((7, 7)))  # as far as the camera's blur
+            assert grown[differs].all()
+    assert 5 <= with_bag <= 15  # of twenty pairs
+    assert np.mean(np.array(told) > 20) > 0.5  # pixels: the bag is seen from behind and from the sides
+
+
+def test_bands_of_a_bag_by_hand() -> None:
+    bag = Bag((1, 0, 0), (0, 0, 1), period=20)
+    along = np.array([1, 9, 11, 19, 21]) / 68
+    local = np.stack([np.zeros(5), along, np.zeros(5)], axis=1)
+    assert bag.colours(local)[:, 2].tolist() == [1, 1, 0, 0, 1]
+    upright = replace(bag, slant=np.pi / 2)
+    local = np.stack([np.array([1, 9, 11, 19, 21]) / 100, along * 0, np.zeros(5)], axis=1)
+    assert upright.colours(local)[:, 0].tolist() == [0, 0, 1, 1, 0]
+    assert upright.colours(local).dtype == np.float32
 
 
 def test_strangers_are_no_twins() -> None:

@@ -36,18 +36,19 @@ def refused(*arguments: str | Path) -> str:
 
 
 def test_run_lists_extracts_and_reports(synthetic: Path) -> None:
-    result = call("run", "--dataset", "synthetic")
+    result = call("run", "--dataset", "synthetic", "--set", "extract.errors.missed=0")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"{synthetic / 'manifest.csv'}: 16 pictures of ")
     assert lines[1].startswith(f"{synthetic / 'iuv.h5'}: 16 maps, 0.0 MiB")
     assert lines[2].startswith("16 maps made in ")
     assert lines[3] == "15 found, 0 fallback, 1 none"
-    assert "up to date" in call("run", "--dataset", "synthetic").stdout
+    assert "up to date" in call("run", "--dataset", "synthetic", "--set", "extract.errors.missed=0").stdout
+    assert "errors.missed was 0.0, this run wants 0.15" in refused("run", "--dataset", "synthetic")
 
 
 def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Path) -> None:
-    assert call("run", "--dataset", "synthetic").exit_code == 0
+    assert call("run", "--dataset", "synthetic", "--set", "extract.errors.rate=0").exit_code == 0
     rendered = IuvStore(synthetic / "iuv.h5")
     truth = tmp_path / "datasets" / "synthetic" / "iuv"
     turned = tmp_path / "turned"

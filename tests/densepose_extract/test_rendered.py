@@ -1,4 +1,4 @@
-"""The renderer's truth as an engine."""
+"""The renderer's truth as an engine, and what an estimator makes of it."""
 
 from pathlib import Path
 
@@ -8,18 +8,40 @@ from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
 
 from data.errors import EngineError, PictureError
 from data.records import read_manifest
+from densepose_extract.estimator_errors import EstimatorErrors, estimated
 from densepose_extract.rendered import Rendered
+
+TRUTH = EstimatorErrors(rate=0)
 
 
 def test_the_truth_of_every_record(market: Path, tmp_path: Path) -> None:
     add_truth(market)
     records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
-    engine = Rendered(market)
+    engine = Rendered(market, TRUTH)
     for number, record in enumerate(records):
         answer = engine.find(record).read(record)
         expected = draw_iuv(24, 12, number) if number else np.zeros((24, 12, 3))
         assert (answer.iuv == expected).all()
         assert (answer.status, answer.score) == (("found", 1.0) if number else ("none", 0.0))
+
+
+def test_errors_are_there_unless_turned_off_and_are_the_pictures_own(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    errors = EstimatorErrors(missed=0.5)
+    statuses = set()
+    for number, record in enumerate(records[1:], start=1):
+        assert (Rendered(market).find(record).read(record).iuv != draw_iuv(24, 12, number)).any()
+        answer = Rendered(market, errors).find(record).read(record)
+        generator = np.random.default_rng([0, int(record.digest, 16)])
+        expected = estimated(draw_iuv(24, 12, number), errors, generator)
+        assert (answer.iuv == expected).all()
+        assert (answer.status, answer.score) == (("found", 1.0) if expected.any() else ("none", 0.0))
+        assert np.isnan(answer.box).all() == (answer.status == "none")
+        statuses.add(answer.status)
+    assert statuses == {"found", "none"}
+    other = Rendered(market, EstimatorErrors(seed=1)).find(records[1]).read(records[1])
+    assert (other.iuv != Rendered(market).find(records[1]).read(records[1]).iuv).any()
 
 
 def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:

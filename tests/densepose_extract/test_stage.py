@@ -15,6 +15,7 @@ from data.records import read_manifest, write_manifest
 from data.store import IuvStore
 from densepose_extract import plan as plans
 from densepose_extract import stage
+from densepose_extract.estimator_errors import EstimatorErrors
 from densepose_extract.rendered import Rendered
 
 
@@ -36,11 +37,12 @@ def truth(root: Path, key: str) -> Path:
 
 
 def test_every_map_is_the_truth(root: Path, manifest: Path, tmp_path: Path) -> None:
-    outcome = stage.extract(manifest, root, tmp_path / "iuv.h5", "tiny", Rendered(root))
+    engine = Rendered(root, EstimatorErrors(rate=0))
+    outcome = stage.extract(manifest, root, tmp_path / "iuv.h5", "tiny", engine)
     store = IuvStore(outcome.path)
     records = read_manifest(manifest)
     assert store.keys == [record.key for record in records]
-    assert (store.header.dataset, store.header.configuration) == ("tiny", {"engine": "rendered"})
+    assert (store.header.dataset, store.header.configuration) == ("tiny", engine.identity)
     for place, record in enumerate(records):
         one = store.read(place)
         assert (one.iuv == images.read(truth(root, record.key))).all()
@@ -129,6 +131,17 @@ def test_other_settings_are_refused(root: Path, manifest: Path, tmp_path: Path) 
     assert IuvStore(out).header.configuration["batch"] == 4
 
 
+def test_other_errors_are_other_settings(root: Path, manifest: Path, tmp_path: Path) -> None:
+    out, records = tmp_path / "iuv.h5", read_manifest(manifest)
+    stage.extract(manifest, root, out, "tiny", Rendered(root))
+    truth = Rendered(root, EstimatorErrors(rate=0))
+    with pytest.raises(StoreError, match=r"other settings: errors\.rate was 1\.0, this run wants 0\.0"):
+        stage.extract(manifest, root, out, "tiny", truth)
+    assert stage.extract(manifest, root, out, "tiny", truth, overwrite=True).made == len(records)
+    stage.extract(manifest, root, tmp_path / "fresh.h5", "tiny", truth)
+    assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
+
+
 def test_a_damaged_store_is_mended_where_asked(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     stage.extract(manifest, root, out, "tiny", Rendered(root))
@@ -214,7 +227,7 @@ def test_broken_pictures_are_skipped_noted_and_tried_again(
     root: Path, manifest: Path, tmp_path: Path, engine: str
 ) -> None:
     out, records = tmp_path / "iuv.h5", read_manifest(manifest)
-    maker = Rendered(root) if engine == "rendered" else BatchEngine(4)
+    maker = Rendered(root, EstimatorErrors(rate=0)) if engine == "rendered" else BatchEngine(4)
     broken = [root / records[place].key for place in (2, 9)]
     kept = [path.read_bytes() for path in broken]
     broken[0].write_bytes(b"")

@@ -94,6 +94,46 @@ def test_torch_loads_the_program(folder: Path, model: Model) -> None:
     torch.testing.assert_close(network(pictures), model.features(pictures))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"trunk": "resnet18", "width": 0.125, "pooling": "gem", "neck": "bn"},
+        pytest.param({"trunk": "resnet50_ibn", "width": 0.125, "heads": "local"}, marks=pytest.mark.slow),
+        pytest.param({"trunk": "timm/convnext_atto", "size": (64, 32)}, marks=pytest.mark.slow),
+        pytest.param({"trunk": "timm/vit_tiny_patch16_224", "size": (64, 32)}, marks=pytest.mark.slow),
+        pytest.param({"trunk": "timm/swin_tiny_patch4_window7_224", "size": (64, 32)}, marks=pytest.mark.slow),
+    ],
+    ids=lambda settings: settings["trunk"],
+)
+def test_other_networks(settings: dict, tmp_path: Path) -> None:
+    if settings["trunk"].startswith("timm/"):
+        pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    torch.manual_seed(0)
+    stream = MainStream(MainStreamConfig(**settings))
+    model = dsa_reid.load(dsa_reid.save(stream, tmp_path / "model.pt", Preprocessing(64, 32)))
+    for ending in ("onnx", "pt2"):
+        found = dsa_reid.check(model, dsa_reid.export(model, tmp_path / f"model.{ending}"), crops(4))
+        assert found.difference < 1e-5
+
+
+def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_content(images: torch.Tensor) -> torch.Tensor:
+        return images if images.sum().item() > 0 else -images
+
+    trunk = model.main_stream.trunk
+    monkeypatch.setattr(trunk, "forward", lambda images: type(trunk).forward(trunk, by_content(images)))
+    for ending in ("onnx", "pt2"):
+        with pytest.raises(ModelError, match=rf"The trunk resnet18 cannot be exported to \.{ending}"):
+            dsa_reid.export(model, tmp_path / f"x.{ending}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_no_path_of_this_machine_is_in_the_file(folder: Path, ending: str) -> None:
+    here = str(Path(dsa_reid.__file__).parent).encode()
+    assert here not in (folder / f"inside.{ending}").read_bytes()
+
+
 def test_an_export_of_another_model(folder: Path, tmp_path: Path) -> None:
     other = dsa_reid.load(model_file(tmp_path / "other.pt", seed=1))
     with pytest.raises(ModelError, match=r"was exported from the model \w{12}, not from"):

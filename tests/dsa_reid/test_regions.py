@@ -58,6 +58,11 @@ def test_agreement_runs_from_the_nearest_over_half_of_the_others_downwards() -> 
     assert (itself.agreement == 1).all()
 
 
+def test_the_only_other_picture_agrees() -> None:
+    query, other = rows(2, 0)
+    assert (dsa_reid.explain(query, other[None], other[None], PARTS).agreement == 1).all()
+
+
 def test_features_without_regions() -> None:
     with pytest.raises(ModelError, match="no local part"):
         dsa_reid.region_distances(torch.ones(1, 5), torch.ones(1, 5), {"global": 5})

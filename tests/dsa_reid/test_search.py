@@ -1,6 +1,7 @@
 """The nearest of a gallery: exact search against a slow oracle, FAISS against exact search."""
 
 import builtins
+import sys
 from pathlib import Path
 
 import faiss
@@ -48,6 +49,23 @@ def test_blocks_find_what_sorting_finds(count: int, top: int, block: int, seed: 
 def test_equal_rows_come_in_the_order_of_the_gallery() -> None:
     gallery = np.repeat(features(1, 0), 9, axis=0)
     assert dsa_reid.search(gallery[:1], gallery, 9, block=4).places.tolist() == [list(range(9))]
+
+
+def test_of_more_equal_rows_than_are_wanted_the_first_are_found() -> None:
+    near, far = np.eye(2, 16, dtype=np.float32)[:, None]  # whole numbers, which are not rounded
+    gallery = np.concatenate([np.repeat(rows, count, axis=0) for rows, count in ((far, 30), (near, 100), (far, 30))])
+    for block in (4096, 50):
+        assert dsa_reid.search(near, gallery, 5, block).places.tolist() == [[30, 31, 32, 33, 34]]
+
+
+def test_more_queries_than_are_searched_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, gallery = features(10, 0), features(40, 1)
+    whole = dsa_reid.search(query, gallery, 3, block=16)
+    monkeypatch.setattr(sys.modules["dsa_reid.search"], "QUERIES", 4)  # the package gives the name to the function
+    pieces = dsa_reid.search(query, gallery, 3, block=16)
+    np.testing.assert_array_equal(pieces.places, whole.places)
+    np.testing.assert_allclose(pieces.distances, whole.distances, atol=1e-3)
+    assert dsa_reid.search(query[:0], gallery, 3).places.shape == (0, 3)
 
 
 def test_from_disk_and_in_half_precision(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def test_weights_are_never_silently_random(monkeypatch: pytest.MonkeyPatch) -> N
     assert colours("vit_tiny_patch16_224") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def test_without_timm_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_timm_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(stream("convnext_atto"), tmp_path / "model.pt", Preprocessing(*SIZE))
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ModelError, match=r"pip install 'dsa-reid\[timm\]'"):
-        stream("convnext_atto")
+    for needing in (lambda: stream("convnext_atto"), lambda: load(path)):
+        with pytest.raises(ModelError, match=r"^A timm trunk needs timm.*pip install 'dsa-reid\[timm\]'\.$"):
+            needing()

@@ -13,7 +13,10 @@ from pathlib import Path
 import cloudpickle
 
 TESTS = Path(__file__).parents[1]
-PROGRAM = "import sys; import cloudpickle; cloudpickle.load(sys.stdin.buffer)()"
+PROGRAM = (
+    "import faulthandler, sys; faulthandler.dump_traceback_later(float(sys.argv[1])); "  # says where it hangs
+    "import cloudpickle; cloudpickle.load(sys.stdin.buffer)()"
+)
 
 
 def fresh(work, *arguments, timeout=120, environment=(), **settings):
@@ -22,7 +25,7 @@ def fresh(work, *arguments, timeout=120, environment=(), **settings):
         if TESTS in Path(getattr(module, "__file__", None) or "/").parents:
             cloudpickle.register_pickle_by_value(module)
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, env=os.environ | dict(environment)
+        [sys.executable, "-c", PROGRAM, str(0.9 * timeout)], stdin=subprocess.PIPE, env=os.environ | dict(environment)
     )
     process.stdin.write(cloudpickle.dumps(functools.partial(work, *arguments, **settings)))
     process.stdin.close()

@@ -139,7 +139,7 @@ def test_invalid_texels_are_exactly_the_mean():
 
 
 def test_pure_functions_of_the_generator_and_of_each_picture():
-    config = AugmentConfig(jitter=(0.3, 0.3, 0.3))
+    config = AugmentConfig(jitter=(0.3, 0.3, 0.3), drop_charts=0.3)
     one, same, other = (draw(8, H, W, config, generator(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(same).values(), strict=True))
     assert not torch.equal(one.crop, other.crop)
@@ -170,3 +170,28 @@ def test_no_jitter_draws_nothing_more():
     assert torch.equal(plain.erased, jittered.erased)
     assert (jittered.colours[:, 1] == 1).all()
     assert ((jittered.colours - 1).abs().amax(0) <= torch.tensor([0.1, 0, 0.2])).all()
+
+
+def test_a_dropped_chart_is_the_mean_and_all_else_is_as_it_was():
+    """Also where the picture was flipped: it is the chart that the guide would have been shown."""
+    batch, table = Batch(pictures(5), *parts(5)), mirror_table("fine", S)
+    flipped = torch.tensor([True, False, True, False, True])
+    drawn = dataclasses.replace(still(5), flip=flipped)
+    dropped = torch.zeros(5, 24, dtype=torch.bool)
+    dropped[0, 6] = dropped[1, 23] = True
+    images, whole = augment(batch, drawn, 0, table, PLAIN)
+    same, less = augment(batch, dataclasses.replace(drawn, dropped=dropped), 0, table, PLAIN)
+    assert torch.equal(images, same)
+    assert (less[0, 6] == 0).all()
+    assert (less[1, 23] == 0).all()
+    assert whole[0, 6].any()
+    assert torch.equal(less[~dropped], whole[~dropped])
+
+
+def test_charts_are_dropped_at_the_asked_rate_and_nothing_else_is_drawn_otherwise():
+    plain, dropping = (draw(400, H, W, AugmentConfig(drop_charts=p), generator()) for p in (0, 0.3))
+    assert plain.dropped is None
+    assert torch.equal(plain.erased, dropping.erased)
+    assert torch.equal(plain.crop, dropping.crop)
+    assert dropping.dropped.shape == (400, 24)
+    assert abs(dropping.dropped.double().mean() - 0.3) < 0.02

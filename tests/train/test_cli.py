@@ -81,6 +81,9 @@ def test_json_cameras_and_drawn_rankings(dsa_train, tmp_path):
     assert measured["queries"] == 4
     assert {(one["query"], one["gallery"]) for one in measured["cameras"]} == {(1, 2), (1, 3)}
     assert "gallery 3" in dsa_train("evaluate", "--cameras").output
+    by_view = dsa_train("evaluate", "--views")
+    assert by_view.exit_code == 2
+    assert "scenes.csv does not exist" in by_view.output
 
     rankings = tmp_path / "artifacts" / "market1501" / "rankings"
     assert dsa_train("rank", "--count", "2", "--length", "3").exit_code == 0

@@ -17,6 +17,7 @@ from data.feature_store import FeatureStore
 from data.images import encode_jpeg, read
 from data.records import read_manifest
 from train import embed as embedding
+from train import search as searching
 from train.cli import main
 from train.embed import in_folder
 from train.feature_files import NumpyFeatures, open_features
@@ -163,6 +164,46 @@ def test_nothing_but_broken_pictures(tmp_path, model):
     assert "None of 1 pictures can be read" in done.stderr
 
 
+def test_a_file_that_is_not_to_be_had_is_named_or_skipped(tmp_path, model, pictures):
+    (pictures / "a" / "03.jpg").symlink_to(tmp_path / "gone.jpg")
+    out = tmp_path / "features.h5"
+    stopped = run("embed", pictures, "--model", model, "--out", out)
+    assert stopped.exit_code == 2
+    assert "a/03.jpg is missing" in stopped.stderr
+    done = run("embed", pictures, "--model", model, "--out", out, "--skip-broken")
+    assert done.exit_code == 0
+    assert "skipped a/03.jpg" in done.stderr
+    assert len(FeatureStore(out)) == 12
+
+
+def test_a_table_of_the_users_own_is_not_overwritten(tmp_path, model, pictures):
+    mine = tmp_path / "gallery.csv"
+    mine.write_text("picture,name\n")
+    command = ["embed", pictures, "--model", model, "--out", tmp_path / "gallery.npy"]
+    refused = run(*command)
+    assert refused.exit_code == 2
+    assert "gallery.csv is not ours" in refused.stderr
+    assert mine.read_text() == "picture,name\n"
+    assert run(*command, "--overwrite").exit_code == 0
+    assert mine.read_text().startswith("key,digest\n")
+
+
+def test_features_that_are_not_numbers(tmp_path, model, pictures):
+    broken = dsa_reid.load(model)
+    broken.main_stream.trunk.conv1.weight.data.fill_(float("nan"))
+    path = dsa_reid.save(broken.main_stream, tmp_path / "broken.pt", PREPROCESSING)
+    done = run("embed", pictures, "--model", path, "--out", tmp_path / "f.h5")
+    assert done.exit_code == 2
+    assert "The feature of a/00.jpg is not a number" in done.stderr
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_the_sample_that_explains_is_bounded(tmp_path, model, pictures, monkeypatch):
+    run("embed", pictures, "--model", model, "--out", tmp_path / "features.h5")
+    monkeypatch.setattr(searching, "SAMPLE", 7)
+    assert len(searching._sample(FeatureStore(tmp_path / "features.h5"))) == 6  # every second of 12
+
+
 @pytest.mark.parametrize("engine", ["numpy", "flat", "ivf", "hnsw"])
 def test_a_picture_finds_itself_first(tmp_path, model, pictures, engine):
     run("embed", pictures, "--model", model, "--out", tmp_path / "features.h5")
@@ -210,6 +251,10 @@ def test_an_index_that_cannot_be_read(tmp_path, model, pictures):
 def test_numpy_features_without_what_belongs_to_them(tmp_path, model, pictures):
     run("embed", pictures, "--model", model, "--out", tmp_path / "f.npy")
     assert json.loads((tmp_path / "f.json").read_text())["configuration"]["type"] == "float32"
+    note = tmp_path / "f.json"
+    note.write_text(note.read_text().replace("dsa-reid features", "another's features"))
+    with pytest.raises(StoreError, match=r"the \.json says .another's features"):
+        NumpyFeatures(tmp_path / "f.npy")
     (tmp_path / "f.csv").unlink()
     with pytest.raises(StoreError, match="Keep the three together"):
         NumpyFeatures(tmp_path / "f.npy")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.errors import TrainingError
-from densepose_extract.team import Team
+from densepose_extract.team import Team, gathered
 from train import checkpoint, loop, stage
 from train.distributed import Processes
 
@@ -168,3 +168,21 @@ def test_torchrun_trains_and_says_what_happened_when_a_process_is_killed(tiny, t
     assert run.returncode == 0, told
     assert f"going on after {epochs - 1} epochs" in told
     assert (tmp_path / "run" / "model.pt").exists()
+
+
+def leaving(folder):
+    """Note when this process has said farewell; the second is slow to come out of the last barrier."""
+    rank = os.environ["RANK"]
+    with gathered() as team:
+        team.wait()
+        if not team.leads:
+            time.sleep(2)
+            (folder / rank).write_text(str(time.monotonic()))
+    if rank == "0":
+        (folder / rank).write_text(str(time.monotonic()))
+
+
+def test_the_leader_leaves_last(tmp_path):
+    """Else its connections may be gone while another is still at the barrier, which then waits for ever."""
+    assert together(leaving, 2, tmp_path) == [0, 0]
+    assert float((tmp_path / "0").read_text()) >= float((tmp_path / "1").read_text())

@@ -9,6 +9,7 @@ from data.records import write_manifest
 from dsa_reid.errors import ModelError
 from dsa_reid.model import load, save
 from dsap.config import WarpConfig
+from train import evaluate as module
 from train import kept_features, stage
 from train.config import EvaluateConfig
 from train.evaluate import Task, evaluate, protocol, write
@@ -30,13 +31,31 @@ def test_only_the_main_stream_is_used_and_needed(tiny, finished, tmp_path):
     alone = tmp_path / "model.pt"
     alone.write_bytes((finished / "model.pt").read_bytes())
     nowhere = tmp_path / "none.h5"
-    found, cmc, pairs = evaluate(task(tiny, alone, dsap=nowhere), EvaluateConfig())
+    found, cmc, pairs, views = evaluate(task(tiny, alone, dsap=nowhere), EvaluateConfig())
     assert found == evaluate(task(tiny, finished, dsap=nowhere), EvaluateConfig()).found
     assert found.keys() >= {"rank1", "rank5", "rank10", "mAP", "mINP", "chance_mAP"}
     assert all(0 <= found[name] <= 1 for name in ("rank1", "rank5", "rank10", "mAP", "mINP", "chance_mAP"))
     assert (found["queries"], found["queries_left_out"], found["gallery"]) == (4, 0, 12)
     assert cmc[0] == found["rank1"]
-    assert pairs == {}
+    assert (pairs, views) == ({}, {})
+
+
+def test_by_view_where_views_are_known_and_refused_before_any_work_where_not(tiny, finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "prepare", None)  # it would fail
+        with pytest.raises(DatasetError, match=r"scenes\.csv does not exist: only of the synthetic dataset"):
+            evaluate(task(tiny, finished), EvaluateConfig(), by_view=True)
+    root = tmp_path / "drawn"
+    shutil.copytree(tiny.root, root)
+    rows = [f"{one.key},{30 * number}" for number, one in enumerate(tiny.records())]
+    (root / "scenes.csv").write_text("\n".join(["key,view_degrees", *rows]))
+    found = evaluate(task(tiny, finished, root=root), EvaluateConfig(), by_view=True)
+    assert found.found == evaluate(task(tiny, finished), EvaluateConfig()).found
+    assert 2 <= len(found.views) <= 4
+    assert all(one.queries <= 4 for one in found.views.values())
+    (root / "scenes.csv").write_text("\n".join(["key,view_degrees", *rows[:-1]]))
+    with pytest.raises(DatasetError, match="does not tell the view of"):
+        evaluate(task(tiny, finished, root=root), EvaluateConfig(), by_view=True)
 
 
 @pytest.mark.parametrize("match", ["fused", "global", "local"])

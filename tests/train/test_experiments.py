@@ -8,7 +8,7 @@ from data.config import read_settings
 from dsap.config import WarpConfig
 from train import experiments
 from train.config import TrainConfig
-from train.experiments import ROWS, result_file, table
+from train.experiments import EVERY_ROW, FURTHER_ROWS, ROWS, result_file, table
 from train.losses import LossConfig, terms
 from train.network import TwoStream
 
@@ -25,7 +25,7 @@ def settings(monkeypatch):
 def test_nine_trainings_each_in_a_file():
     files = {
         str(file.relative_to(REPOSITORY / "experiments").with_suffix(""))
-        for file in (REPOSITORY / "experiments").glob("table*/*.yaml")
+        for file in (REPOSITORY / "experiments").glob("table[345]/*.yaml")
     }
     assert files == set(NAMES)
     assert len(NAMES) == 9
@@ -87,10 +87,47 @@ def test_joint_rows_share_one_training():
 
 def test_table_shows_what_was_measured(tmp_path):
     before = table(tmp_path)
-    assert before.count("not yet") == len(ROWS)
+    assert before.count("not yet") == len(EVERY_ROW)
     file = result_file(tmp_path, experiments.DSA, "global")
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"mAP": 0.871, "rank1": 0.953}))
     (line,) = [line for line in table(tmp_path).splitlines() if "Global (Joint)" in line]
     assert "87.4" in line
     assert "87.1 95.3" in line
+
+
+# what each control and what goes beyond asks of the main stream: terms of its loss, and which of them are on f
+FURTHER = {
+    "controls/nothing": (13, set()),
+    "controls/another": (13, set()),
+    "controls/no-guide": (13, set()),
+    "beyond/own-losses": (15, {"triplet_f_global", "triplet_f_local"}),
+    "beyond/faded": (13, set()),
+    "beyond/dropped-charts": (13, set()),
+    "beyond/apart": (17, {"triplet_f_global", "triplet_f_local"}),
+    "beyond/taught": (17, {"triplet_f_global", "triplet_f_local"}),
+}
+
+
+def test_each_further_row_has_a_file_and_differs_from_the_paper(settings):
+    files = {
+        str(file.relative_to(REPOSITORY / "experiments").with_suffix(""))
+        for folder in ("controls", "beyond")
+        for file in (REPOSITORY / "experiments" / folder).glob("*.yaml")
+    }
+    assert files == {row.experiment for row in FURTHER_ROWS} == FURTHER.keys()
+    for name in FURTHER:
+        assert settings(name).section("train", TrainConfig) != TrainConfig()
+        assert settings(name).section("warp", WarpConfig) == WarpConfig()
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_rows_train_the_losses_they_should(settings, name):
+    small = ("train.network.main.width=0.125", "train.network.main.trunk=resnet18")
+    config = settings(name, *small).section("train", TrainConfig)
+    network = TwoStream(config.network, identities=2).eval()
+    parts = torch.rand(4, 24, 3, 8, 8) if config.network.guide else None
+    found = terms(network(torch.rand(4, 3, 32, 16), parts), torch.tensor([0, 0, 1, 1]), config.losses)
+    count, on_f = FURTHER[name]
+    assert len(found) == count
+    assert {term for term in found if term.startswith("triplet_f")} == on_f

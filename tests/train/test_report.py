@@ -58,6 +58,17 @@ def test_between_cameras():
     assert report.camera_measures(pairs)[1] == {"query": 3, "gallery": 2, "rank1": 0, "mAP": 0.5, "queries": 1}
 
 
+def test_by_view():
+    right, wrong = (evaluate(np.array([row]), *map(np.array, ([1], [1, 2], [1], [2, 2]))) for row in ([0, 1], [1, 0]))
+    title, names, first, second = report.view_table({(0, 45): right, (135, 180): wrong}).splitlines()
+    assert title.startswith("By the angle between the views")
+    assert names.split() == ["Rank-1", "mAP", "queries"]
+    assert first.split() == ["0", "to", "45", "degrees", "100.0", "100.0", "1"]
+    assert second.split() == ["135", "to", "180", "degrees", "0.0", "50.0", "1"]
+    measures = report.view_measures({(135, 180): wrong})
+    assert measures == [{"from": 135, "to": 180, "rank1": 0, "mAP": 0.5, "queries": 1}]
+
+
 def test_between_cameras_that_share_nobody():
     assert report.camera_table({}).startswith("No two cameras share a person")
     assert report.camera_measures({}) == []

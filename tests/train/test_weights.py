@@ -10,6 +10,8 @@ import torchvision
 
 from data.errors import CheckpointError, ConfigError
 from dsa_reid import MainStream, MainStreamConfig
+from dsa_reid.model import save
+from dsa_reid.preprocessing import Preprocessing
 from train import weights
 from train.weights import load_trunk
 
@@ -156,3 +158,24 @@ def test_a_timm_trunk_takes_timms_weights_or_none() -> None:
         load_trunk(network, "weights.pth")
     with pytest.raises(ConfigError, match="its heads start at random"):
         load_trunk(network, "imagenet", "imagenet")
+
+
+@pytest.mark.parametrize("conv5_init", ["random", "imagenet"])
+def test_from_a_model_of_ours(tmp_path: Path, conv5_init: str) -> None:
+    """Its trunk, and by option its global head; its local heads are not taken."""
+    torch.manual_seed(9)
+    path = save(
+        MainStream(MainStreamConfig(trunk="resnet18", width=0.25)), tmp_path / "model.pt", Preprocessing(64, 32)
+    )
+    theirs = torch.load(path, weights_only=True)["state"]
+    main, untouched = stream(width=0.25), stream(width=0.25).state_dict()
+    assert load_trunk(main, str(path), conv5_init) == path
+    for name, value in main.state_dict().items():
+        taken = name.startswith("trunk.") or (conv5_init == "imagenet" and name.startswith("global_head."))
+        assert torch.equal(value, theirs[name] if taken else untouched[name]), name
+
+
+def test_a_model_of_another_width_is_refused(tmp_path: Path) -> None:
+    path = save(MainStream(MainStreamConfig(trunk="resnet18", width=0.5)), tmp_path / "model.pt", Preprocessing(64, 32))
+    with pytest.raises(CheckpointError, match="does not hold a resnet18"):
+        load_trunk(stream(width=0.25), str(path))

@@ -1,0 +1,50 @@
+"""Pictures and DSAP of noise, as the trainer reads them and as the naive side does: the same on both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from data.config import to_dict
+from data.images import encode_jpeg
+from data.records import Entry, Record, index
+from data.store import DsapStore, Header, pack, write_dsap
+from dsap.config import WarpConfig
+from train.config import TrainConfig
+from train.feed import TrainingSet
+from train.stage import read_data
+
+from .loader import Files
+
+PICTURES = 4  # of each identity
+
+
+def draw(folder: Path, identities: int, size: int, config: TrainConfig) -> tuple[TrainingSet, Files]:
+    """Write JPEG files and a DSAP store under `folder`, and the same texels as .npz files for the naive side.
+
+    Args:
+        size: S of the DSAP.
+    """
+    rng = np.random.default_rng(0)
+    entries = [
+        Entry(f"bounding_box_train/{pid:04}_c{n % 6 + 1}s1_{n:06}_00.jpg", "train", pid, n % 6 + 1)
+        for pid in range(1, identities + 1)
+        for n in range(PICTURES)
+    ]
+    arrays = {}
+    for entry in entries:
+        path = folder / entry.key
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode_jpeg(rng.integers(0, 256, (config.height, config.width, 3), dtype=np.uint8)))
+        valid = rng.random((24, size, size)) < 0.5
+        texels = rng.integers(0, 256, (24, size, size, 3), dtype=np.uint8) * valid[..., None]
+        np.savez(path.with_suffix(".npz"), texels=texels, valid=valid)
+        arrays[entry.key] = texels, valid
+    records: list[Record] = index(folder, entries)
+    chunks = [pack(*arrays[record.key], record.digest, "0" * 64) for record in records]
+    header = Header("benchmark", {"warp": to_dict(WarpConfig(size=size))}, "made up")
+    path = write_dsap(folder / "dsap.h5", header, size, [record.key for record in records], chunks)
+    data = read_data(folder, records, DsapStore(path), config)
+    paths = [folder / record.key for record in records]
+    return data, Files(paths, data.labels, config.height, config.width, config.augment.pad)

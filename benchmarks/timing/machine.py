@@ -1,0 +1,41 @@
+"""What a measured number depends on: command, commit, machine; and how much memory was taken."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def origin(device: torch.device) -> dict[str, Any]:
+    """Return what is kept with every result."""
+    return {"command": " ".join(["python", *sys.argv]), "commit": commit(), "machine": machine(device)}
+
+
+def commit() -> str:
+    """Return the commit that was measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return the processor, its load, and the device."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    found: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    found |= {"load": round(os.getloadavg()[0], 1), "torch": torch.__version__, "device": str(device)}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def peak(device: torch.device) -> int:
+    """Return the greatest memory so far in MiB, of the process or, where there is one, of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    status = Path("/proc/self/status").read_text()  # getrusage would count what the parent took before exec
+    return int(status.split("VmHWM:")[1].split()[0]) // 2**10

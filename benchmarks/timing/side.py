@@ -1,0 +1,49 @@
+"""One way to train, step by step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import torch
+
+from train.config import TrainConfig
+from train.device import autocast
+from train.loop import Run
+from train.losses import terms
+from train.network import Outputs, TwoStream
+
+Batch = tuple[torch.Tensor, ...]  # pictures, parts, labels
+
+
+class Side:
+    """One way to train, step by step.
+
+    Args:
+        network: on its device.
+        batches: of pictures, parts and labels, endless.
+        ours: with the trainer's switches and optimiser.
+    """
+
+    def __init__(self, network: TwoStream, config: TrainConfig, batches: Iterator[Batch], ours: bool) -> None:
+        self.network, self.config, self.batches = network.train(), config, batches
+        self.device = next(network.parameters()).device
+        self.optimiser = Run(network, config).optimiser if ours else torch.optim.Adam(network.parameters(), lr=1e-5)
+
+    def step(self, batch: Batch | None = None) -> None:
+        """Take one step with a batch, or, data included, with the next."""
+        images, parts, labels = batch or next(self.batches)
+        outputs = self.forward(images, parts)
+        self.optimiser.zero_grad()
+        torch.stack(list(terms(outputs, labels, self.config.losses).values())).sum().backward()
+        self.optimiser.step()
+
+    def repeat(self, batch: Batch) -> Callable[[], None]:
+        """Return a job that takes a step with a batch that is ready; no more are read."""
+        self.batches = iter(())
+        return functools.partial(self.step, batch)
+
+    def forward(self, images: torch.Tensor, parts: torch.Tensor) -> Outputs:
+        """Compute the network's outputs in the precision asked for."""
+        with autocast(self.device, self.config.precision):
+            return self.network(images, parts)

@@ -1,0 +1,158 @@
+"""A torch.export file that holds more than a network is refused before torch opens it."""
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import dsa_reid
+from dsa_reid import MainStream, MainStreamConfig, ModelError, Preprocessing
+
+WEIGHTS = "archive/data/weights/model_weights_config.json"
+INPUTS = "archive/data/sample_inputs/model.pt"
+GRAPH = "archive/models/model.json"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files in an exported network."""
+    folder = tmp_path_factory.mktemp("program")
+    torch.manual_seed(0)
+    stream = MainStream(MainStreamConfig(trunk="resnet18", width=0.125, heads="global"))
+    model = dsa_reid.load(dsa_reid.save(stream, folder / "model.pt", Preprocessing(32, 16)))
+    with zipfile.ZipFile(dsa_reid.export(model, folder / "model.pt2")) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+class Evil:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def saved(value: object) -> bytes:
+    made = io.BytesIO()
+    torch.save(value, made)
+    return made.getvalue()
+
+
+def changed(content: dict[str, bytes], name: str, change: Callable[[Any], object]) -> None:
+    value = json.loads(content[name])
+    change(value)
+    content[name] = json.dumps(value).encode()
+
+
+def nodes(graph: Any) -> Any:
+    return graph["graph_module"]["graph"]["nodes"]
+
+
+def test_what_is_changed_here_can_be_read_unchanged(exported: dict[str, bytes], tmp_path: Path) -> None:
+    assert dsa_reid.load_exported(write(tmp_path / "x.pt2", exported)).about["normalise"] == "inside"
+
+
+def in_inputs(content: dict[str, bytes], mark: Path) -> None:
+    content[INPUTS] = saved((Evil(mark),))
+
+
+def in_weights(content: dict[str, bytes], mark: Path) -> None:
+    def pickled(weights: Any) -> None:
+        first = next(iter(weights["config"].values()))
+        first["use_pickle"] = True
+        content[f"archive/data/weights/{first['path_name']}"] = pickle.dumps(Evil(mark))
+
+    changed(content, WEIGHTS, pickled)
+
+
+def in_a_library(content: dict[str, bytes], mark: Path) -> None:
+    content["archive/data/aotinductor/model/x.so"] = b"\x7fELF"
+
+
+def in_an_object(content: dict[str, bytes], mark: Path) -> None:
+    content["archive/data/constants/custom_obj_0"] = pickle.dumps(Evil(mark))
+
+
+def in_a_target(content: dict[str, bytes], mark: Path) -> None:
+    changed(content, GRAPH, lambda graph: nodes(graph)[0].update(target="torch.hub.load_state_dict_from_url"))
+
+
+def in_a_file_made_by_an_operator(content: dict[str, bytes], mark: Path) -> None:
+    changed(content, GRAPH, lambda graph: nodes(graph)[0].update(target="torch.ops.aten.from_file.default"))
+
+
+def in_an_expression(content: dict[str, bytes], mark: Path) -> None:
+    text = content[GRAPH].decode()
+    assert "Symbol('s" in text
+    content[GRAPH] = text.replace(
+        "Symbol('s", f"__import__('pathlib').Path({str(mark)!r}).touch() or Symbol('s"
+    ).encode()
+
+
+def in_a_guard(content: dict[str, bytes], mark: Path) -> None:
+    changed(content, GRAPH, lambda graph: graph.update(guards_code=[f"open({str(mark)!r}, 'w')"]))
+
+
+def in_a_name(content: dict[str, bytes], mark: Path) -> None:
+    changed(content, GRAPH, lambda graph: nodes(graph)[0].update(name=f"x=open({str(mark)!r}, 'w')"))
+
+
+def in_a_container(content: dict[str, bytes], mark: Path) -> None:
+    def call(graph: Any) -> None:
+        signature = graph["graph_module"]["module_call_graph"][0]["signature"]
+        context = {"default_factory_module": "os", "default_factory_name": "abort"}
+        tree = {"type": "collections.defaultdict", "context": json.dumps(context), "children_spec": []}
+        signature["out_spec"] = json.dumps([1, tree])
+
+    changed(content, GRAPH, call)
+
+
+@pytest.mark.parametrize(
+    ("hide", "told"),
+    [
+        (in_inputs, "more than tensors in data/sample_inputs/model.pt"),
+        (in_weights, "pickled weights"),
+        (in_a_library, "data/aotinductor/model/x.so"),
+        (in_an_object, "data/constants/custom_obj_0"),
+        (in_a_target, "the target 'torch.hub.load_state_dict_from_url'"),
+        (in_a_file_made_by_an_operator, "the target 'torch.ops.aten.from_file.default'"),
+        (in_an_expression, "the expr_str"),
+        (in_a_guard, "the guards_code"),
+        (in_a_name, "the name"),
+        (in_a_container, "a collections.defaultdict"),
+    ],
+)
+def test_code_is_refused_and_not_run(
+    exported: dict[str, bytes], tmp_path: Path, hide: Callable[[dict[str, bytes], Path], None], told: str
+) -> None:
+    content, mark = dict(exported), tmp_path / "mark"
+    hide(content, mark)
+    with pytest.raises(ModelError, match="it was refused, and no code in it was run") as error:
+        dsa_reid.load_exported(write(tmp_path / "x.pt2", content))
+    assert told in str(error.value)
+    assert not mark.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name(exported: dict[str, bytes], tmp_path: Path) -> None:
+    """Of which torch might read the other than the one that was looked at."""
+    path = write(tmp_path / "x.pt2", exported)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(GRAPH, exported[GRAPH])
+    with pytest.raises(ModelError, match="two files of one name"):
+        dsa_reid.load_exported(path)

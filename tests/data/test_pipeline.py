@@ -14,6 +14,7 @@ import yaml
 
 from data import images, sets
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a dozen processes each, and each loads PyTorch
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 DATASETS = ["market1501", "cuhk03-labeled", "cuhk01", "msmt17"]
@@ -76,7 +77,6 @@ def repro(project: Path, name: str) -> Path:
     return project / "artifacts" / name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_from_pictures_to_measures(project: Path, name: str) -> None:
     made = repro(project, name)
@@ -89,7 +89,6 @@ def test_from_pictures_to_measures(project: Path, name: str) -> None:
     assert "Data and pipelines are up to date" in call(project, "dvc", "repro")
 
 
-@pytest.mark.slow
 def test_more_distractors_for_what_was_trained_without_them(project: Path) -> None:
     made = repro(project, "market1501")
     call(project, "dsa-data", "prepare", "--dataset", "market1501-500k")
@@ -102,7 +101,6 @@ def test_more_distractors_for_what_was_trained_without_them(project: Path) -> No
     assert 0 < found["mAP"] <= before["mAP"]
 
 
-@pytest.mark.slow
 def test_splits_that_start_from_cuhk03_and_their_mean(project: Path) -> None:
     learnt = repro(project, "cuhk03-labeled") / "runs" / "demo"
     made = repro(project, "cuhk01")

@@ -9,8 +9,8 @@ ratio of their arithmetic (multiplications of convolutions, as counted here); ON
 NumPy, from memory and from disk, with FAISS, and what the latter's approximate indexes find of the exact ten nearest.
 Weights are drawn: they do not change the speed. Features are drawn around people as those of pictures lie.
 
-Embedding is timed by the clock, the median of its rounds; search in processor time, the fastest, since a busy machine
-would blur the clock. So the wait for a disk is not in it.
+On a CPU all is processor time, since a busy machine would blur the clock: of embedding that of the threads that decode
+too, of search not the wait for a disk. The fastest round counts.
 """
 
 from __future__ import annotations
@@ -64,20 +64,6 @@ def multiplications(network: nn.Module, images: torch.Tensor) -> int:
     return count
 
 
-def seconds(work: dict[str, Callable[[], object]], rounds: int, device: str = "cpu", warm: int = 1) -> dict[str, float]:
-    """Return the median time of each, taken in turn so that a busy machine troubles all alike."""
-    found: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + warm):
-        for name, one in work.items():
-            start = time.perf_counter()
-            one()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            if turn >= warm:  # the first turns warm up
-                found[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in found.items()}
-
-
 def draw_pictures(folder: Path, count: int) -> list[Path]:
     """Draw people as JPEG files of Market-1501's size, 128 x 64."""
     config = SynthConfig()
@@ -89,9 +75,10 @@ def draw_pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def embedding(folder: Path, device: str, batch: int, count: int, rounds: int) -> dict[str, Any]:
+def embedding(folder: Path, batch: int, count: int, turns: Turns) -> dict[str, Any]:
     """Time files to features against forwards of tensors in memory."""
     torch.manual_seed(0)
+    device = turns.device
     model = dsa_reid.load(dsa_reid.save(dsa_reid.MainStream(), folder / "model.pt", dsa_reid.Preprocessing()), device)
     resnet = torchvision.models.resnet50().eval().to(device)
     images = torch.randn(batch, 3, 256, 128, device=device)
@@ -111,11 +98,11 @@ def embedding(folder: Path, device: str, batch: int, count: int, rounds: int) ->
         "main stream, tensors in memory": forward(model.main_stream),
         "torchvision ResNet-50, tensors in memory": forward(resnet),
     }
-    if device == "cpu":
+    if device.type == "cpu":
         run = dsa_reid.load_exported(dsa_reid.export(model, folder / "model.onnx")).run
         pixels = np.random.default_rng(0).integers(0, 256, (batch, 256, 128, 3), dtype=np.uint8)
         work["ONNX, arrays in memory"] = lambda: [run(pixels) for _ in range(count // batch)]
-    rates = {name: count / taken for name, taken in seconds(work, rounds, device).items()}
+    rates = {name: count / taken for name, taken in turns.seconds(work).items()}
     reached = rates["embed, from files"] / (rates["torchvision ResNet-50, tensors in memory"] * ratio)
     return {
         "pictures_a_second": {name: round(rate, 1) for name, rate in rates.items()},
@@ -230,7 +217,7 @@ def main(
     """Measure, print and keep the results."""
     with tempfile.TemporaryDirectory() as folder:
         if what != "search":
-            found = embedding(Path(folder), device, batch, count, rounds)
+            found = embedding(Path(folder), batch, count, Turns(torch.device(device), rounds, warm=1))
             keep(f"embed_{device.split(':')[0]}", {**origin(torch.device(device)), **found})
         if what != "embedding":
             found = searching(Path(folder), gallery, dimensions, from_disk, limit, Turns(CPU, rounds, warm=0))

@@ -45,13 +45,18 @@ def read(path: Path) -> Saved:
 
 
 def rank1(query: Saved, gallery: Saved) -> float:
-    """Return the share of queries whose nearest picture from another camera shows the same person."""
+    """Return the share of queries whose nearest picture from another camera shows the same person.
+
+    As in torchreid, pictures of the query's person by its own camera do not count, nor queries without any other.
+    """
     ranking = dsa_reid.search(query.features, gallery.features, top=len(gallery.pids))
     right = []
     for n, places in enumerate(ranking.places):
-        junk = (gallery.pids[places] == query.pids[n]) & (gallery.camids[places] == query.camids[n])
-        right.append(gallery.pids[places[~junk][0]] == query.pids[n])
-    return float(np.mean(right))
+        same = gallery.pids[places] == query.pids[n]
+        counted = ~same | (gallery.camids[places] != query.camids[n])
+        if (same & counted).any():
+            right.append(same[counted][0])
+    return float(np.mean(right)) if right else 0.0
 
 
 def write_index(gallery: Saved, path: Path) -> None:

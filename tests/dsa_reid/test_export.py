@@ -94,6 +94,7 @@ def test_torch_loads_the_program(folder: Path, model: Model) -> None:
     torch.testing.assert_close(network(pictures), model.features(pictures))
 
 
+@pytest.mark.timeout(900)  # tracing is slow, and slower on a busy machine
 @pytest.mark.parametrize(
     "settings",
     [

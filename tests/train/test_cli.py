@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from data.images import read
-from train import loop, stage
+from train import checkpoint, loop, stage
 from train.cli import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -71,6 +71,23 @@ def test_from_training_to_a_table(dsa_train, tmp_path):
     assert told.exit_code == 0
     assert f"{100 * metrics['mAP']:.1f}" in told.output
     assert "dsa_reid.load reads it" in told.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "trunk", ["timm/convnext_atto", "timm/swin_tiny_patch4_window7_224", "timm/vit_tiny_patch16_224", "resnet50_ibn"]
+)
+def test_other_trunks_learn_under_the_guide(dsa_train, tmp_path, trunk):
+    if trunk.startswith("timm/"):
+        pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    main = {"trunk": trunk, "width": 1.0 if trunk.startswith("timm/") else 0.125, "size": "[64,32]"}
+    settings = [item for name, value in main.items() for item in ("--set", f"train.network.main.{name}={value}")]
+    trained = dsa_train("run", *settings)
+    assert trained.exit_code == 0, trained.output
+    optimiser = checkpoint.load(tmp_path / "artifacts/market1501/runs/demo/checkpoint.pt")["optimiser"]
+    assert set(optimiser["state"]) == set(optimiser["param_groups"][0]["params"]), "every weight had a gradient"
+    measured = dsa_train("evaluate")
+    assert measured.exit_code == 0, measured.output
 
 
 def test_json_cameras_and_drawn_rankings(dsa_train, tmp_path):

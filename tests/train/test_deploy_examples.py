@@ -93,10 +93,14 @@ def test_the_tracker_gives_each_box_its_feature(place: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["npz", "pt"])
 def test_torchreids_features_are_read_ranked_and_indexed(tmp_path: Path, ending: str) -> None:
-    """Of two queries, one finds its person in another camera, one finds another person."""
+    """Of three queries, one finds its person in another camera, one finds another person, one has nothing to find."""
     directions = np.eye(4, dtype=np.float32)
-    query = {"feats": 3 * directions[:2], "pids": [1, 2], "camids": [0, 0]}
-    gallery = {"feats": directions[[0, 0, 1, 1]], "pids": [1, 1, 2, 3], "camids": [0, 1, 0, 1]}
+    query = {"feats": 3 * directions[:3], "pids": [1, 2, 9], "camids": [0, 0, 0]}
+    gallery = {
+        "feats": directions[[0, 0, 1, 1, 3]],
+        "pids": [1, 1, 2, 3, 2],
+        "camids": [0, 1, 0, 1, 1],
+    }
     paths = []
     for name, content in (("query", query), ("gallery", gallery)):
         paths.append(tmp_path / f"{name}.{ending}")
@@ -110,7 +114,7 @@ def test_torchreids_features_are_read_ranked_and_indexed(tmp_path: Path, ending:
     assert torchreid.rank1(q, g) == 0.5
     torchreid.write_index(g, tmp_path / "gallery.faiss")
     index = faiss.read_index(str(tmp_path / "gallery.faiss"))
-    assert index.search(q.features, 1)[1].tolist() == [[0], [2]]
+    assert index.search(q.features[:2], 1)[1].tolist() == [[0], [2]]
 
 
 def test_other_names_are_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from data.sets import dataset_root
 from dsa_reid.errors import ModelError
 from dsap.config import WarpConfig
 
-from . import ablating, deploy, experiments, measuring, stage
+from . import ablating, deploy, experiments, explaining, measuring, stage
 from .config import TrainConfig
 from .dataset import open_store
 from .feed import epoch_order, feed
@@ -41,7 +41,7 @@ def main() -> None:
     """Train the two-stream network, measure it, look at it; use what is left."""
 
 
-for command in (*measuring.COMMANDS, *ablating.COMMANDS, *deploy.COMMANDS):
+for command in (*measuring.COMMANDS, *ablating.COMMANDS, *explaining.COMMANDS, *deploy.COMMANDS):
     main.add_command(command)
 
 

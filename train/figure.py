@@ -57,6 +57,7 @@ def _draw_rows(axes: Any, rows: tables.Rows) -> None:
         axes.legend(loc="lower right", fontsize=8)
     kinds = [f"Table {row['table']}" if isinstance(row["table"], int) else row["table"] for row in rows]
     axes.set_yticks(places, [f"{row['name']}  ({kind})" for row, kind in zip(rows, kinds, strict=True)], fontsize=8)
+    axes.set_ylim(-0.9, len(rows) - 0.1)
     axes.set_xlabel("mAP, percent; a dot a seed")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -91,7 +92,7 @@ def _draw_curves(axes: Any, curves: Mapping[str, list[tuple[float, list[float]]]
         for rate, gains in points:
             axes.plot([rate] * len(gains), gains, ".", color=line.get_color(), alpha=0.5)
     axes.axhline(0, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xlabel("errors of the semantics, as a multiple of realistic ones")
+    axes.set_xlabel("errors of the semantics (1: realistic)")
     axes.set_ylabel(f"mAP over {tables.REFERENCE!r}, points")
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -54,8 +54,8 @@ def test_parts_are_turned_as_real_people_show_them(shared) -> None:
 
 
 def test_parts_are_turned_as_synthetic_people_show_them() -> None:
-    drawn = SynthConfig(train_identities=60, test_identities=1, occluded=0)
-    gradient, _ = fields([render(scene_of(drawn, shots[0]))[1] for shots in plan(drawn)[:60]])
+    drawn = SynthConfig(train_identities=150, test_identities=1, occluded=0)
+    gradient, _ = fields([render(scene_of(drawn, shots[0]))[1] for shots in plan(drawn)[:150]])
     for chart, place in PLACES.items():
         axes = place.axes.replace("-u", "+u") if chart in UPWARD else place.axes
         assert_upright(gradient[chart - 1], chart, axes)

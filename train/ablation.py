@@ -19,7 +19,7 @@ import joblib
 
 from data.config import to_dict
 from data.console import progress
-from data.errors import StoreError
+from data.errors import StoreError, TrainingError
 from data.records import read_manifest
 from data.sets import is_drawn
 from data.store import DsapStore
@@ -47,20 +47,38 @@ def run_all(todo: Sequence[Training], place: Place, jobs: int = 1, keep: bool = 
 
     Raises whatever a training raises; what others have finished is kept.
     """
+    for training in todo:
+        _check(training)
     stores = _stores(todo, place, jobs)
     planned = [
         (training, place, store, _digest(training, place, store)) for training, store in zip(todo, stores, strict=True)
     ]
     missing = [plan for plan in planned if _read(place.result(plan[0]), plan[-1]) is None]
     work: Callable[..., Any] = joblib.delayed(_train)
-    with joblib.parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else contextlib.nullcontext():
+    with joblib.parallel_config("loky", inner_max_num_threads=1) if jobs != 1 else contextlib.nullcontext():
         done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
             work(*plan, keep) for plan in missing
         )
         for _ in progress(done, len(missing), "ablation", unit="trainings"):
             pass
     found = [_read(place.result(training), digest) for training, _, _, digest in planned]
+    for training, result in zip(todo, found, strict=True):
+        if result is None:
+            raise TrainingError(
+                f"{place.result(training)} was replaced while others trained: is another ablation of this dataset "
+                "running? Run this one again when that one is done."
+            )
     return [result for result in found if result is not None]
+
+
+def _check(training: Training) -> None:
+    """Raise TrainingError for a row that could not begin, hours before its turn."""
+    network = training.train.network
+    if network.conv5_init == "imagenet" and network.weights == "none":
+        raise TrainingError(
+            f"{training.name} starts its global head from the trunk's weights, and train.network.weights is none. Name "
+            "weights (imagenet, or a model.pt), or leave that row out: --set 'ablation.experiments=[…]'."
+        )
 
 
 def _train(training: Training, place: Place, dsap: Path | None, digest: str, keep: bool) -> None:

@@ -17,19 +17,25 @@ from .claims import Result, differences
 COLOURS = {3: "#3465a4", 4: "#3465a4", 5: "#3465a4", "control": "#888a85", "beyond": "#c17d11", "curve": "#c17d11"}
 
 
+def check() -> None:
+    """Raise TrainingError where matplotlib (extra `figure`) is missing: hours before it is needed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise TrainingError(
+            "matplotlib is not installed, and the figure of an ablation needs it: pip install 'dsa-reid[figure]'."
+        ) from None
+
+
 def draw(rows: tables.Rows, out: Path) -> Path:
     """Draw `rows` to the PNG `out` and return it.
 
-    Raises TrainingError where matplotlib is missing (extra `figure`).
+    Raises TrainingError where matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise TrainingError(
-            f"matplotlib is not installed, so {out} is not drawn; the rows are written. Install it: pip install "
-            "'dsa-reid[figure]', then dsa-train ablation-table."
-        ) from None
+    check()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     plain = [row for row in rows if row["table"] != "curve"]
     curves = _curves(rows)
     figure = Figure(figsize=(11 if curves else 7.5, 0.34 * len(plain) + 1.6), layout="constrained")
@@ -76,7 +82,7 @@ def _curves(rows: tables.Rows) -> dict[str, list[tuple[float, list[float]]]]:
             found.setdefault(row["name"].rsplit(tables.AT_RATE, 1)[0], []).append((row["rate"], _gain(row, reference)))
     for name, points in found.items():
         points += [(1.0, _gain(row, reference)) for row in rows if row["name"] == name]
-        points.sort()
+        points[:] = sorted(point for point in points if point[1])  # without a seed in common there is no gain
     return found
 
 

@@ -53,8 +53,8 @@ def rows_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = [_row(row.title, row.table, row, _of(results, row.experiment)) for row in EVERY_ROW]
     at_rates = dict.fromkeys((one["experiment"], one["rate"]) for one in results if one["rate"] is not None)
     for experiment, rate in at_rates:
-        for match in ("main", "fused"):
-            row = next(row for row in EVERY_ROW if (row.experiment, row.match) == (experiment, match))
+        by_match = {row.match: row for row in reversed(EVERY_ROW) if row.experiment == experiment}
+        for row in (by_match[match] for match in ("main", "fused") if match in by_match):
             found.append(_row(f"{row.title}{AT_RATE}{rate:g}", "curve", row, _of(results, experiment, rate)))
     return [row for row in found if row["seeds"]]
 

@@ -1,7 +1,12 @@
 """Rows trained under one budget on the tiny dataset: what is done is not done again, and rows of a seed are paired."""
 
+import fcntl
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,8 +94,13 @@ def test_results_by_match_and_nothing_done_twice(base, place, monkeypatch):
 def test_other_settings_are_another_training(base, place, monkeypatch):
     (todo,) = some(base, "table3/two-branches")
     run_all([todo], place)
-    trained = []
-    monkeypatch.setattr(ablation, "_train", lambda training, *_: trained.append(training.train.weight_decay))
+    trained, train = [], ablation._train
+
+    def noted(training, *rest):
+        trained.append(training.train.weight_decay)
+        train(training, *rest)
+
+    monkeypatch.setattr(ablation, "_train", noted)
     changed = {**BUDGET, "train": {**BUDGET["train"], "weight_decay": 0.1}}
     (other,) = some(Settings("tiny", None, changed, "test"), "table3/two-branches")
     run_all([other], place)
@@ -148,19 +158,59 @@ def test_the_command_prints_the_table_and_draws_the_figure(base, place, tiny, tm
     shutil.copytree(place.made, tmp_path / "artifacts" / "market1501")
     found = CliRunner().invoke(main, ["ablation", "--params", str(params)], catch_exceptions=False)
     assert found.exit_code == 0, found.output
-    rows = json.loads((tmp_path / "artifacts" / "market1501" / "tables.json").read_text())
+    rows = json.loads((tmp_path / "artifacts" / "market1501" / "tables-some.json").read_text())
     assert {"name", "table", "seeds", "mAP", "rank1"} <= rows[0].keys()
     assert "two streams in training over two branches" in found.output
-    figure = tmp_path / "artifacts" / "market1501" / "tables.png"
+    figure = tmp_path / "artifacts" / "market1501" / "tables-some.png"
     assert figure.read_bytes().startswith(b"\x89PNG")
     again = CliRunner().invoke(main, ["ablation-table", str(figure.with_suffix(".json"))])
     assert again.output.splitlines()[0] in found.output
 
 
-@pytest.mark.parametrize("content", ["{", "{}", "[1]", '[{"name": "a"}]'])
+BROKEN = '[{"name": "a", "table": %s, "seeds": [0], "mAP": %s, "rank1": [0.1]}]'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "{}", "[1]", "[]", '[{"name": "a"}]', BROKEN % (3, '["a"]'), BROKEN % (3, "[]"), BROKEN % (3, "[1, 2]")),
+        *(BROKEN % ('"x"', "[0.1]"), BROKEN % ('"curve"', "[0.1]")),
+    ],
+)
 def test_rows_that_are_none_are_refused(content, tmp_path):
     path = tmp_path / "tables.json"
     path.write_text(content)
     found = CliRunner().invoke(main, ["ablation-table", str(path)])
     assert found.exit_code == 2
     assert found.output.startswith(f"error: {path}")
+
+
+def test_a_row_that_cannot_begin_is_told_before_any_is_trained(base, place):
+    with pytest.raises(TrainingError, match="table3/baseline starts its global head from"):
+        run_all(some(base, "table3/two-branches", "table3/baseline"), place)
+    assert not (place.made / "ablation").exists()
+
+
+@pytest.mark.slow
+def test_a_stopped_ablation_takes_its_workers_along(place, tiny, tmp_path):
+    """SIGTERM to the command ends everything with 128 + 15; the same again goes on."""
+    params = tmp_path / "params.yaml"
+    train = BUDGET["train"] | {"epochs": 100_000}
+    wanted = {"seeds": 2, "main_seeds": 2, "experiments": ["table3/two-branches"]}
+    params.write_text(json.dumps(BUDGET | {"dataset": "market1501", "train": train, "ablation": wanted}))
+    (tmp_path / "market1501").symlink_to(tiny.root)
+    shutil.copytree(place.made, tmp_path / "artifacts" / "market1501")
+    environment = os.environ | {"DSA_DATASETS": str(tmp_path), "DSA_ARTIFACTS": str(tmp_path / "artifacts")}
+    command = [Path(sys.executable).parent / "dsa-train", "ablation", "--params", params, "--jobs", "2"]
+    run = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    made = tmp_path / "artifacts" / "market1501" / "ablation" / "runs" / "table3" / "two-branches"
+    while not all((made / seed / "checkpoint.pt").exists() for seed in "01"):
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(0.2)
+    run.terminate()
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 128 + 15
+    assert told.rstrip().endswith("the same again.")
+    for seed in "01":  # nobody holds a lock: no worker is left
+        with (made / f"{seed}.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

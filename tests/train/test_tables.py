@@ -36,6 +36,11 @@ def test_one_training_gives_every_row_that_it_is_matched_for():
     }
 
 
+def test_a_curve_of_an_experiment_that_has_no_fused_row():
+    rows = rows_of([trained("table3/two-branches", 0, rate=2.0, main=0.3)])
+    assert [row["name"] for row in rows] == ["Two branches, errors × 2"]
+
+
 def test_claims_are_judged_by_paired_differences():
     found = {one.claim.says: one for one in judged(rows_of(RESULTS), (*CLAIMS, *QUESTIONS))}
     assert found["two streams in training over two branches"].verdict == "holds"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from data.console import progress
 from data.errors import ConfigError, StoreError
+from data.mapped import claimed
 from data.records import Record, write_manifest
 from data.store import CHARTS, DsapStore
 from data.whole import whole
@@ -43,17 +43,25 @@ def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    try:
+        _fill(store, records, part)
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    if out.exists():
+        shutil.rmtree(out)
+    return part.replace(out)
+
+
+def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:
     count, S = len(records), store.size
-    texels = open_memmap(part / "texels.npy", "w+", np.uint8, (count, CHARTS, S, S, 3))
-    valid = open_memmap(part / "valid.npy", "w+", bool, (count, CHARTS, S, S))
+    texels = claimed(folder / "texels.npy", np.uint8, (count, CHARTS, S, S, 3))
+    valid = claimed(folder / "valid.npy", bool, (count, CHARTS, S, S))
     for row, record in enumerate(progress(records, count, "exporting")):
         texels[row], valid[row] = store.read(store.index(record.key))
     texels.flush()
     valid.flush()
-    write_manifest(records, part / "records.csv")
-    if out.exists():
-        shutil.rmtree(out)
-    return part.replace(out)
+    write_manifest(records, folder / "records.csv")
 
 
 def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:

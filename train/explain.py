@@ -69,13 +69,13 @@ def apart(features: Sequence[torch.Tensor], pids: Sequence[int]) -> torch.Tensor
         features: F features of N pictures, float (N, D) each.
         pids: N identities, of two people at least.
 
-    Returns float64 (F,).
+    Returns float64 (F,), above 0: a feature that is the same for all is given as good as nothing to divide by.
     """
     identity = torch.as_tensor(pids)
     others = identity[:, None] != identity  # (N, N)
     assert others.any(), "two people at least"
     directions = [F.normalize(one.double()).cpu() for one in features]
-    return torch.stack([(1 - one @ one.T)[others].mean() for one in directions])
+    return torch.stack([(1 - one @ one.T)[others].mean() for one in directions]).clamp(min=SMALLEST)
 
 
 @torch.inference_mode()

@@ -47,7 +47,13 @@ LEGENDS: dict[Method, str] = {
 )
 @click.option("--against", type=FILE, help="Another one, to be compared with it.")
 @click.option("--regions", is_flag=True, help="Measure instead which body region moves which feature.")
-@click.option("--method", type=click.Choice(["occlusion", "shares"]), default="occlusion", show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["occlusion", "shares"]),
+    default="occlusion",
+    show_default=True,
+    help="What of a place is drawn: how the feature changes without it, or its share of the feature's length.",
+)
 @click.option("--window", type=click.IntRange(1), help="Side of what is occluded, in pixels. [a quarter of the width]")
 @click.option("--stride", type=click.IntRange(1), help="From one window to the next. [a quarter of the window]")
 @click.option(

@@ -8,12 +8,12 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data.errors import StoreError
 from data.feature_store import TYPES, FeatureStore, Origin, write_features
+from data.mapped import claimed
 from data.store import Header, digest_of
 
 FORMAT = "dsa-reid features"
@@ -99,7 +99,7 @@ def write(
         return
     named = path.with_suffix("") if path.suffix == ".part" else path
     checksum, start = 0, 0
-    rows: Any = np.lib.format.open_memmap(path, "w+", TYPES[dtype], shape)
+    rows = claimed(path, TYPES[dtype], shape)
     for block in blocks:
         rows[start : start + len(block)] = block
         checksum = zlib.crc32(np.ascontiguousarray(block, TYPES[dtype]).data, checksum)

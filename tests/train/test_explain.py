@@ -3,7 +3,7 @@ import torch
 
 from data.errors import ConfigError
 from dsa_reid.main_stream import Features, MainStream, MainStreamConfig
-from train.explain import GLOBAL, change, feature_names, feature_shares, occlusion, shares, split
+from train.explain import GLOBAL, apart, change, feature_names, feature_shares, occlusion, shares, split
 from train.merging import BODY_REGIONS
 
 H, W = 32, 16
@@ -77,6 +77,14 @@ def test_change_of_right_angles_and_of_nothing():
     expected = torch.tensor([[1, 0, 0], [1 - 0.5**0.5, 0, 1]], dtype=torch.float64)
     torch.testing.assert_close(change(before, after), expected)
     assert (change(before, after)[0, 1:] == 0).all()
+
+
+def test_two_people_are_as_far_apart_as_their_pictures_on_average():
+    """Two pictures of one person, one of another: pairs within a person do not count."""
+    turned = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    found = apart([turned, torch.ones(3, 2)], [7, 7, 9])
+    torch.testing.assert_close(found[0], torch.tensor((1 + 1 - 0.5**0.5) / 2, dtype=torch.float64))
+    assert 0 < found[1] < 1e-3, "may be divided by"
 
 
 @pytest.mark.parametrize("power", [1.0, 3.0, 2.5])

@@ -66,6 +66,16 @@ def read(path: Path) -> np.ndarray:
     return decode(read_bytes(path), path)
 
 
+def check_eight_bits(data: bytes, name: str | Path) -> None:
+    """Raise PictureError for a picture of numbers, as an I, U, V map is, that has not 8 bits: they would be cut off."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is not None and picture.dtype != np.uint8:
+        raise PictureError(
+            f"{name} holds {picture.dtype} where 8 bits were expected: charts are 0 to 24, U and V 0 to 255. "
+            "Save it again as an 8-bit PNG."
+        )
+
+
 def encode_png(picture: np.ndarray, level: int = 3) -> bytes:
     """Return uint8 (H, W, 3) RGB or (H, W) as the bytes of a PNG."""
     return _encode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, level])

@@ -139,7 +139,7 @@ def _extract(
 
 def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
     """Build the settings of section "extract", those given as options before all others."""
-    values = {**settings.sections.get("extract", {}), **{name: x for name, x in given.items() if x is not None}}
+    values = {**(settings.sections.get("extract") or {}), **{name: x for name, x in given.items() if x is not None}}
     return configuration.build(ExtractConfig, values, f"{settings.source}: extract")
 
 

@@ -130,6 +130,7 @@ def look_at(path: Path) -> Look:
     """Tell what an IUV picture tells by itself. Raises PictureError if it does not decode."""
     data = images.read_bytes(path)
     picture = images.decode(data, path)
+    images.check_eight_bits(data, path)
     largest = picture.reshape(-1, 3).max(axis=0)
     orders = frozenset(order for order, channel in ORDERS.items() if largest[channel] <= CHARTS)
     return Look(path, hashlib.sha256(data).hexdigest(), orders, empty=not np.any(largest[[0, 2]]))

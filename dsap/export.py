@@ -33,14 +33,19 @@ def export(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     return to_parquet(store, records, out) if out.suffix == ".parquet" else to_npy(store, records, out)
 
 
+OURS = {"texels.npy", "valid.npy", "records.csv"}
+
+
 def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     """Write a folder: `texels.npy` uint8 (N, 24, S, S, 3), `valid.npy` bool (N, 24, S, S), and `records.csv`.
 
     `np.load(..., mmap_mode="r")` reads it without loading it. A folder of an earlier export is replaced.
     """
-    if out.exists() and not (out / "texels.npy").exists():
-        raise ConfigError(f"{out} is there and is no export of ours. Name another place.")
     part = out.with_name(out.name + ".part")
+    for folder in (out, part):
+        others = {path.name for path in folder.iterdir()} - OURS if folder.is_dir() else set()
+        if others or folder.is_file():
+            raise ConfigError(f"{folder} is there and holds what is no export of ours. Name another place.")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:

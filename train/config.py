@@ -68,7 +68,7 @@ class TrainConfig:
     speed: SpeedConfig = SpeedConfig()
     evaluate_every: NonNegativeInt = 0
     save_every: PositiveInt = 1
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # NumPy's bound
     deterministic: bool = False
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "auto"

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from data.errors import TrainingError
+
 from . import checkpoint
 from .config import EvaluateConfig, TrainConfig
 from .device import autocast, memory_explained
@@ -186,6 +188,13 @@ def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path)
 def _save(run: Run, configuration: dict[str, Any], path: Path) -> None:
     """Save what is common to all processes, by the first of them."""
     state = run.state(configuration)  # losses not yet looked at are averaged over all processes
+    for name, value in state["network"].items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise TrainingError(
+                f"The weights are not finite after {run.epoch} epochs and {run.step} steps ({name}); the last good "
+                f"checkpoint is kept, if there was one: {path}. Lower train.schedule.lr or warm up for longer "
+                "(train.schedule.warmup)."
+            )
     if run.processes.leads:
         checkpoint.save(path, state)
 

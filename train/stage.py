@@ -16,8 +16,9 @@ from data.errors import BusyError, CheckpointError, ConfigError
 from data.records import Record, read_manifest
 from data.store import DsapStore, digest_of
 from densepose_extract.team import gathered
+from dsa_reid.errors import ModelError
 from dsa_reid.main_stream import TIMM
-from dsa_reid.model import save
+from dsa_reid.model import load, save
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.timm_trunk import colours
 from dsap.config import WarpConfig
@@ -75,7 +76,7 @@ def run(
         with _locked(out) if processes.leads else nullcontext():
             path, model = out / "checkpoint.pt", out / "model.pt"
             state = _found(path, configuration, config.epochs, overwrite)
-            finished = state is not None and state["epoch"] == config.epochs and model.exists()
+            finished = state is not None and state["epoch"] == config.epochs and _whole(model)
             data = read_data(root, records, store, config, None if finished else _retrieval(manifest, root, config))
             epoch_order(data, config, epoch=0)  # what cannot be drawn is refused before anything is read
             processes.wait()  # from here on files change
@@ -166,6 +167,15 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
         mean, std = colours(network.main.trunk.removeprefix(TIMM))
         return Preprocessing(config.height, config.width, mean, std)
     return Preprocessing(config.height, config.width)
+
+
+def _whole(model: Path) -> bool:
+    """Tell whether a model file is there and can be read; one that is damaged is written again."""
+    try:
+        load(model)
+    except (ModelError, OSError):
+        return False
+    return True
 
 
 def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bool) -> dict[str, Any] | None:

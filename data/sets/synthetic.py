@@ -194,6 +194,7 @@ def _read_note(path: Path) -> dict[str, Any] | None:
 def _put_in_place(part: Path, root: Path) -> None:
     old = root.with_name(root.name + ".old")
     if root.exists():
+        shutil.rmtree(old, ignore_errors=True)  # what a run killed in this place left
         os.replace(root, old)
     os.replace(part, root)
     shutil.rmtree(old, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -150,3 +151,11 @@ def test_real_maps_of_both_orders_in_one_folder(shared: Path) -> None:
     assert mean[3] < mean[4]  # her right hand and half of the face are on the viewer's left
     assert mean[23] < mean[24]
     assert images.read(root / "group.jpg").shape == answers["group.jpg"].iuv.shape
+
+
+def test_a_map_of_16_bits_is_refused(tmp_path: Path) -> None:
+    """Cut to 8 bits its charts would all be 0, and nobody would be found."""
+    iuv = np.full((8, 4, 3), 2, np.uint16)
+    (tmp_path / "a_IUV.png").write_bytes(cv2.imencode(".png", iuv)[1].tobytes())
+    with pytest.raises(PictureError, match=r"a_IUV\.png holds uint16 where 8 bits were expected"):
+        look_at(tmp_path / "a_IUV.png")

@@ -319,3 +319,20 @@ def test_a_damaged_checkpoint_is_refused_or_replaced(whole, train, tmp_path):
         train(tmp_path, epochs=4)
     train(tmp_path, epochs=4, overwrite=True)
     assert content(tmp_path) == content(whole)
+
+
+def test_weights_that_are_not_finite_replace_no_checkpoint(train, tmp_path):
+    """One step an epoch, whose loss is still fine: the step itself spoils the weights."""
+    out = tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"weights are not finite after 1 epochs and 0 steps \(main\.trunk"):
+        train(out, identities=6, pictures=5, epochs=1, schedule={"warmup": 0, "lr": 1e39})
+    assert not (out / "model.pt").exists()
+    assert not (out / "checkpoint.pt").exists()
+
+
+def test_a_damaged_model_of_a_finished_run_is_written_again(train, tmp_path):
+    model = train(tmp_path / "run", epochs=1)
+    good = model.read_bytes()
+    model.write_bytes(good[: len(good) // 2])
+    train(tmp_path / "run", epochs=1)
+    assert model.read_bytes() == good

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except DsaError as error:
             fail(str(error))
+        except BrokenExecutor:
+            fail("A worker was killed, most likely for memory. Take fewer --jobs and run again; what was done is kept.")
         except OSError as error:
             if error.errno in (None, errno.EPIPE):  # not a file's; click knows what to do with a reader that has gone
                 raise

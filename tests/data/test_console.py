@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from data import console
 from data.errors import DatasetError
@@ -80,3 +81,19 @@ def test_nobody_at_work_is_refused() -> None:
     assert result.exit_code == 2
     assert "nobody would work" in result.stderr
     assert CliRunner().invoke(main, ["work", "--jobs", "-1"]).output == "-1\n"
+
+
+def test_a_killed_worker_is_told_in_one_line():
+    """loky's own error is of the kind that the standard library's pools raise."""
+
+    @click.group(cls=console.Commands)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    def work() -> None:
+        raise TerminatedWorkerError("long words of loky's")
+
+    found = CliRunner().invoke(group, ["work"])
+    assert found.exit_code == 2
+    assert found.output.startswith("error: A worker was killed")

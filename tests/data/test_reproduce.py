@@ -190,8 +190,9 @@ def test_the_whole_page_on_tiny_trees(project: Path) -> None:
             if protocol.stem not in SPLITS:
                 protocol.unlink()
     table = told["dsa-train", "experiments", "--dataset", "market1501"]
-    assert "not yet" not in table, "every row was measured"
-    assert len(re.findall(r"^Table \d", table, re.MULTILINE)) == len(ROWS)
+    rows = [line for line in table.splitlines() if re.match(r"Table \d", line)]
+    assert len(rows) == len(ROWS)
+    assert not [row for row in rows if "not yet" in row], "every row of the paper was measured"
     for dataset in ("cuhk03-labeled", "cuhk03-detected", "dukemtmcreid"):
         said = next(said for command, said in told.items() if command[1] == "evaluate" and dataset in command)
         assert "the paper" in said

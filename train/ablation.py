@@ -151,6 +151,7 @@ def _store(training: Training, place: Place, jobs: int) -> Path:
 def _digest(training: Training, place: Place, dsap: Path | None) -> str:
     """Return the digest of all that decides a result: settings, pictures, part pictures, first weights."""
     train, weights = training.train, Path(training.train.network.weights)
+    weights = weights / "checkpoint.pt" if weights.is_dir() else weights  # of a run
     records = read_manifest(place.manifest, ["train"])
     store = DsapStore(dsap) if dsap and train.network.guide else None
     known = {

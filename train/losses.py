@@ -16,6 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from data.config import config
 
 from .network import Outputs
+from .precision import precise
 from .teaching import TeachConfig, lessons
 
 
@@ -89,7 +90,7 @@ def _metric(features: torch.Tensor, pids: torch.Tensor, config: LossConfig) -> t
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
     """Return the mean cross entropy of logits (B, identities) against labels (B), smoothed over identities."""
-    return F.cross_entropy(_precise(logits), labels, label_smoothing=smoothing)
+    return F.cross_entropy(precise(logits), labels, label_smoothing=smoothing)
 
 
 def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
@@ -102,7 +103,7 @@ def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float
         features: (B, D), unnormalised.
         pids: (B).
     """
-    positive, negative = hardest(euclidean(_precise(features)), pids)
+    positive, negative = hardest(euclidean(precise(features)), pids)
     counted = (positive != -torch.inf) & (negative != torch.inf)  # what is not a number counts, and shows
     losses = F.relu(margin + positive - negative)
     return torch.where(counted, losses, 0).sum() / counted.sum().clamp(min=1)
@@ -119,7 +120,7 @@ def circle(features: torch.Tensor, pids: torch.Tensor, margin: float, scale: flo
         pids: (B).
         margin, scale: the paper's m and γ.
     """
-    unit = F.normalize(_precise(features))
+    unit = F.normalize(precise(features))
     similarity = unit @ unit.T  # (B, B)
     same = pids[:, None] == pids[None, :]
     itself = torch.eye(len(pids), dtype=torch.bool, device=pids.device)
@@ -151,8 +152,3 @@ def hardest(distances: torch.Tensor, pids: torch.Tensor) -> tuple[torch.Tensor, 
     positive = distances.masked_fill(~same | itself, -torch.inf).amax(dim=1)
     negative = distances.masked_fill(same, torch.inf).amin(dim=1)
     return positive, negative
-
-
-def _precise(x: torch.Tensor) -> torch.Tensor:
-    """Lift half precision to float32."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

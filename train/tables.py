@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def _row(title: str, table: int | str, row: Row, results: Sequence[Mapping[str, 
 
 def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = found[0] if found else {}
-    return {name: round(sum(one[name] for one in found) / len(found), 6) for name in names}
+    return {name: round(statistics.mean(one[name] for one in found), 6) for name in names}
 
 
 def result(rows: Rows, name: str) -> Result | None:
@@ -156,11 +157,8 @@ def _sentence(one: Judged) -> str:
 
 def spread(values: Sequence[float]) -> str:
     """Return the mean of fractions with their deviation, in percent."""
-    mean = 100 * sum(values) / len(values)
-    if len(values) == 1:
-        return f"{mean:.1f}"
-    deviation = (sum((100 * value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
-    return f"{mean:.1f} ±{deviation:4.1f}"
+    mean = f"{100 * statistics.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ±{100 * statistics.stdev(values):4.1f}"
 
 
 def signed(found: Difference) -> str:

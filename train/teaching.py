@@ -17,6 +17,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from data.config import config
 
 from .network import Outputs
+from .precision import precise
 
 
 @config
@@ -102,7 +103,7 @@ def relations(student: torch.Tensor, teacher: torch.Tensor, temperature: float) 
 
 def _log_likeness(features: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return each anchor's log-likeness to the others: (B, n, D) to (n, B, B - 1)."""
-    unit = F.normalize(_precise(features), dim=-1).transpose(0, 1)  # (n, B, D)
+    unit = F.normalize(precise(features), dim=-1).transpose(0, 1)  # (n, B, D)
     cosine = unit @ unit.mT  # (n, B, B)
     n, B, _ = cosine.shape
     others = ~torch.eye(B, dtype=torch.bool, device=cosine.device)
@@ -111,15 +112,10 @@ def _log_likeness(features: torch.Tensor, temperature: float) -> torch.Tensor:
 
 def direction(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     """Return one minus the cosine between features (B, n, D), a mean over pictures and features."""
-    return (1 - F.cosine_similarity(_precise(student), _precise(teacher.detach()), dim=-1)).mean()
+    return (1 - F.cosine_similarity(precise(student), precise(teacher.detach()), dim=-1)).mean()
 
 
 def soft_targets(logits: torch.Tensor, target: torch.Tensor, softness: float) -> torch.Tensor:
     """Return T² times the divergence of softmax(logits / T) from softmax(target / T), (B, identities) each."""
-    ours, theirs = ((_precise(each) / softness).log_softmax(-1) for each in (logits, target.detach()))
+    ours, theirs = ((precise(each) / softness).log_softmax(-1) for each in (logits, target.detach()))
     return softness**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
-
-
-def _precise(x: torch.Tensor) -> torch.Tensor:
-    """Lift half precision to float32."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -21,7 +21,7 @@ class AblationConfig:
 
     Attributes:
         seeds: of every training: 0, 1, … .
-        main_seeds: of the main comparison, the controls and what goes beyond the paper.
+        main_seeds: of the main comparison (two branches, the paper's scheme, a guide that teaches) and the controls.
         experiments: only these; all that `dsa-train experiments` lists by default.
         curve: experiments that are also trained on semantics with other rates of errors (rendered maps only).
         rates: those rates, as `extract.errors.rate`.
@@ -89,7 +89,7 @@ class Place:
 def trainings(base: Settings, wanted: AblationConfig) -> list[Training]:
     """Return all trainings, first seeds first, so that an unfinished run has every row.
 
-    Raises ConfigError for an experiment that there is not.
+    Raises TrainingError for an experiment that no row is trained by.
     """
     names = list(dict.fromkeys(row.experiment for row in EVERY_ROW))
     unknown = sorted({*wanted.experiments, *wanted.curve, *wanted.changes} - set(names))

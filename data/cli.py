@@ -86,7 +86,7 @@ def draw(settings: Settings, jobs: int, overwrite: bool) -> None:
 @main.command()
 @click.option("--dataset", default="synthetic", show_default=True, help="Name of the dataset.")
 @click.option("--identities", type=click.IntRange(min=1), default=8, show_default=True, help="A row each.")
-@click.option("--seed", default=0, show_default=True, help="Draws the identities.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the identities.")
 @click.option("--out", type=click.Path(path_type=Path), help="The PNG. [artifacts/<dataset>/sheet.png]")
 def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
     """Draw some identities' pictures on one page."""

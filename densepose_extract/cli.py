@@ -147,7 +147,7 @@ def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
 @click.argument("keys", nargs=-1)
 @store_options
 @click.option("--sheet", "count", type=click.IntRange(min=1), metavar="N", help="A random sample, on one page.")
-@click.option("--seed", default=0, show_default=True, help="Draws the sample.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the sample.")
 @click.option("--out", type=FILE, help="The PNG. [iuv.png or iuv_sheet.png beside the store]")
 def show(
     keys: tuple[str, ...],

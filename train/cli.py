@@ -85,8 +85,10 @@ def experiments_(dataset: str) -> None:
 @main.command("show-batch")
 @console.with_settings()
 @data_options
-@click.option("--identities", default=4, show_default=True, help="How many to draw, a row each.")
-@click.option("--epoch", default=0, show_default=True, help="Whose first batch.")
+@click.option(
+    "--identities", type=click.IntRange(1), default=4, show_default=True, help="How many to draw, a row each."
+)
+@click.option("--epoch", type=click.IntRange(0), default=0, show_default=True, help="Whose first batch.")
 @click.option("--out", type=click.Path(path_type=Path), help="The PNG. [artifacts/<dataset>/batch.png]")
 def show_batch(
     settings: Settings,

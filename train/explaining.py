@@ -59,7 +59,7 @@ LEGENDS: dict[Method, str] = {
 @click.option(
     "--count", type=click.IntRange(1), help=f"Queries, if there is no KEY. [{DRAWN}; of --regions {MEASURED}]"
 )
-@click.option("--seed", default=0, show_default=True, help="Draws them.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws them.")
 @click.option("--manifest", type=FILE, help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @click.option("--iuv", type=FILE, help="I, U, V maps. [the renderer's truth, else artifacts/<dataset>/iuv.h5]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")

@@ -7,7 +7,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from data import cli as data_cli
 from data.images import read
+from densepose_extract import cli as extract_cli
 from train import checkpoint, loop, stage
 from train.cli import main
 
@@ -176,3 +178,19 @@ def test_oddly_damaged_files_are_named(dsa_train, tmp_path):
         result = dsa_train(*arguments)
         assert result.exit_code == 2
         assert ".pt is" in result.output
+
+
+@pytest.mark.parametrize(
+    ("group", "arguments"),
+    [
+        (main, ["show-batch", "--identities", "0"]),
+        (main, ["show-batch", "--epoch", "-1"]),
+        (main, ["explain", "--seed", "-1"]),
+        (data_cli.main, ["sheet", "--seed", "-1"]),
+        (extract_cli.main, ["show", "--sheet", "4", "--seed", "-1"]),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_read(group, arguments):
+    found = CliRunner().invoke(group, arguments)
+    assert found.exit_code == 2
+    assert "is not in the range" in found.output

@@ -35,9 +35,9 @@ from timing.turns import Turns
 from torch import nn
 
 import dsa_reid
-from data.images import encode_jpeg
-from data.render import render
-from data.shots import SynthConfig, plan, scene_of
+from dsa_data.images import encode_jpeg
+from dsa_data.synthetic.render import render
+from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
 
 RESULTS = Path(__file__).parent / "results"
 CPU = torch.device("cpu")

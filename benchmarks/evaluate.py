@@ -31,14 +31,14 @@ import click
 import numpy as np
 import torch
 
-from data.feature_store import FeatureStore, write_features
-from data.records import Record
-from data.store import Header
-from train.config import EvaluateConfig
-from train.distmat import blocks
-from train.metrics import evaluate
-from train.rerank import RerankConfig, reranked
-from train.retrieval import Side, compare
+from dsa_data.records import Record
+from dsa_data.stores.features import FeatureStore, write_features
+from dsa_data.stores.header import Header
+from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.evaluation.distmat import blocks
+from dsa_train.evaluation.metrics import evaluate
+from dsa_train.evaluation.rerank import RerankConfig, reranked
+from dsa_train.evaluation.retrieval import Side, compare
 
 Q, G, IDENTITIES, CAMERAS, DISTRACTORS = 3368, 15913, 750, 6, 500_000  # Market-1501's, and its distractors
 D = 4096

@@ -27,15 +27,15 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from data.errors import EngineError
-from densepose_extract.detectron import DetectronEngine
-from densepose_extract.native import NativeEngine
+from densepose_extract.engines.detectron import DetectronEngine
+from densepose_extract.engines.native import NativeEngine
+from densepose_extract.engines.network_engine import NetworkEngine
+from densepose_extract.engines.people import exactly
+from densepose_extract.engines.placing import place
+from densepose_extract.engines.sizing import pixels, resized
 from densepose_extract.network import build
-from densepose_extract.network_engine import NetworkEngine
-from densepose_extract.people import exactly
-from densepose_extract.placing import place
 from densepose_extract.recipe import Recipe
-from densepose_extract.sizing import pixels, resized
+from dsa_app.errors import EngineError
 
 RESULTS = Path(__file__).parent / "results"
 HEIGHT, WIDTH = 128, 64  # of the crops: Market-1501's

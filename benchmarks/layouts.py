@@ -24,10 +24,10 @@ from timing.turns import Turns
 from torch import nn
 from torchvision.transforms.v2 import functional as tv
 
-from data.config import build
+from dsa_app.config import build
 from dsa_reid.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from train.branches import GroupedBranches, LoopBranches
-from train.network import NetworkConfig, TwoStream
+from dsa_train.network.branches import GroupedBranches, LoopBranches
+from dsa_train.network.two_stream import NetworkConfig, TwoStream
 
 RESULTS = Path(__file__).parent / "results"
 CASES: dict[str, tuple[dict[str, Any], int, int, int, int]] = {  # main stream, B, H, W, S

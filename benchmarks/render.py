@@ -23,10 +23,10 @@ import click
 import cv2
 import numpy as np
 
-from data import raycast
-from data.images import encode_jpeg, encode_png
-from data.render import render
-from data.shots import SynthConfig, person_of, plan, scene_of
+from dsa_data.images import encode_jpeg, encode_png
+from dsa_data.synthetic import raycast
+from dsa_data.synthetic.render import render
+from dsa_data.synthetic.shots import SynthConfig, person_of, plan, scene_of
 
 ROUNDS = 7
 

@@ -30,10 +30,10 @@ from timing.parts import shares, utilisation
 from timing.side import Batch, Side
 from timing.turns import Turns
 
-from data.config import build
-from train.config import TrainConfig
-from train.feed import TrainingSet, epoch_order, feed
-from train.network import TwoStream
+from dsa_app.config import build
+from dsa_train.batches.feed import TrainingSet, epoch_order, feed
+from dsa_train.config import TrainConfig
+from dsa_train.network.two_stream import TwoStream
 
 RESULTS = Path(__file__).parent / "results"
 IDENTITIES = {"small": 100, "paper": 751}

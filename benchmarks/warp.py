@@ -27,11 +27,13 @@ import click
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
-from data.images import encode_jpeg
-from data.records import Entry, index, write_manifest
-from data.render import render
-from data.shots import SynthConfig, plan, scene_of
-from data.store import DsapStore, Header, IuvMap, write_iuv
+from dsa_data.images import encode_jpeg
+from dsa_data.records import Entry, index, write_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.header import Header
+from dsa_data.stores.iuv import IuvMap, write_iuv
+from dsa_data.synthetic.render import render
+from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
 from dsap.coarse import crop
 from dsap.config import WarpConfig
 from dsap.stage import build

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-CHARTS = (
+CHART_NAMES = (
     "torso back", "torso front", "right hand", "left hand", "left foot", "right foot",
     "right upper leg back", "left upper leg back", "right upper leg front", "left upper leg front",
     "right lower leg back", "left lower leg back", "right lower leg front", "left lower leg front",
@@ -31,9 +31,31 @@ CHARTS = (
 )  # fmt: skip
 """Name of each chart, 1 to 24, as DensePose numbers them (chart I is at I - 1)."""
 
-_NUMBERS = np.arange(len(CHARTS) + 1)  # with 0 for the background
+CHARTS = len(CHART_NAMES)
+
+_NUMBERS = np.arange(CHARTS + 1)  # with 0 for the background
 PARTNER = np.where(_NUMBERS > 2, (_NUMBERS - 1 ^ 1) + 1, _NUMBERS)
 """Each chart's partner on the body's other side, int64 (25,): 3 <-> 4, ..., 23 <-> 24; torso and 0 are their own."""
+
+
+PAIRS: tuple[tuple[int, ...], ...] = (
+    (1,),
+    (2,),
+    *((chart, chart + 1) for chart in range(3, 24, 2)),
+)
+"""Charts, from 1, that the first merging adds: 24 -> 13. The torso's back and front have no partner."""
+
+BODY_REGIONS: dict[str, tuple[int, ...]] = {
+    "torso": (1, 2),
+    "hands": (3, 4),
+    "feet": (5, 6),
+    "upper legs": (7, 8, 9, 10),
+    "lower legs": (11, 12, 13, 14),
+    "upper arms": (15, 16, 17, 18),
+    "lower arms": (19, 20, 21, 22),
+    "head": (23, 24),
+}
+"""Charts, from 1, behind each of the 8 maps that the second merging leaves, in the order of f_L and d_L."""
 
 
 class Part(IntEnum):

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
+from dsa_app import console
+from dsa_app.config import Settings
+from dsa_app.errors import DatasetError
+
 from . import check as checks
-from . import console, sets
-from .config import Settings
-from .errors import DatasetError
+from . import sets
 from .images import write_png
 from .listing import PROTOCOLS, list_dataset
-from .sets.synthetic import synthesise
 from .sheet import identity_sheet
-from .shots import SynthConfig
+from .synthetic.dataset import synthesise
+from .synthetic.shots import SynthConfig
 
 
 @click.group(cls=console.Commands)

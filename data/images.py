@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import PictureError
-from .whole import whole
+from dsa_app.atomic import whole
+from dsa_app.errors import PictureError
 
 try:
     import cv2

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import joblib
 
+from dsa_app.atomic import whole
+from dsa_app.console import progress
+from dsa_app.errors import DatasetError, PictureError
+
 from . import images
-from .console import progress
-from .errors import DatasetError, PictureError
-from .whole import whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from .images import read
 from .records import Entry
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.config import nearest
-from data.errors import CheckpointError
+from dsa_app.config import nearest
+from dsa_app.errors import CheckpointError
 
 from .download import digest, download
 from .network import DensePoseRCNN, build

@@ -8,21 +8,22 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from data import config as configuration
-from data import console, images
-from data.config import Settings
-from data.errors import ConfigError
-from data.records import read_manifest
-from data.store import IuvStore
+from dsa_app import config as configuration
+from dsa_app import console
+from dsa_app.config import Settings
+from dsa_app.errors import ConfigError
+from dsa_app.team import gathered
+from dsa_data import images
+from dsa_data.records import read_manifest
+from dsa_data.stores.iuv import IuvStore
 
 from . import show as pages
 from . import stage
 from .config import ExtractConfig
-from .engines import make_engine
-from .imported import Imported
+from .engines.imported import Imported
+from .engines.make import make_engine
 from .stats import report, summary
 from .target import Target
-from .team import gathered
 
 FILE = click.Path(path_type=Path)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from data.config import config
+from dsa_app.config import config
 
-from .estimator_errors import EstimatorErrors
+from .engines.estimator_errors import EstimatorErrors
 from .recipe import Recipe
 
 

@@ -16,8 +16,8 @@ from typing import IO
 
 import click
 
-from data.console import progress
-from data.errors import CheckpointError
+from dsa_app.console import progress
+from dsa_app.errors import CheckpointError
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import zstandard
 
-from data.store import STATUS, IuvMap
+from dsa_data.stores.iuv import STATUS, IuvMap
 
 LEVEL = 1  # pieces live for minutes: speed counts
 

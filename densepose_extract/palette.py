@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data.store import CHARTS
+from dsa_data.charts import CHARTS
 
 PAIRS = CHARTS // 2
 HUE_STEP = 5  # of 12: parts that touch are far apart in hue

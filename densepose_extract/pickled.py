@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import CheckpointError
+from dsa_app.errors import CheckpointError
 
 KINDS = "fiub"  # floating point, integers, bool
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.records import Record
-from data.store import digest_of
+from dsa_data.records import Record
+from dsa_data.stores.header import digest_of
 
-from .engine import Engine
-from .maps import MapFile, Maps
+from .engines.engine import Engine
+from .engines.maps import MapFile, Maps
 
 MAPS = 64  # ready maps in a piece
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from data.config import config
+from dsa_app.config import config
 
 
 @config

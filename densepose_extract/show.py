@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data import images
-from data.charts import CHARTS as NAMES
-from data.errors import PictureError, StoreError
-from data.sheet import sheet
-from data.store import IuvMap, IuvStore
+from dsa_app.errors import PictureError, StoreError
+from dsa_data import images
+from dsa_data.charts import CHART_NAMES
+from dsa_data.sheet import sheet
+from dsa_data.stores.iuv import IuvMap, IuvStore
 
 from . import palette
 
@@ -105,11 +105,11 @@ def boxed(picture: np.ndarray, one: IuvMap, scale: float) -> np.ndarray:
 def legend(width: int) -> np.ndarray:
     """Draw the charts' colours and names in columns, uint8 (h, width, 3)."""
     columns = max(1, width // 190)
-    rows = -(-len(NAMES) // columns)
+    rows = -(-len(CHART_NAMES) // columns)
     drawn = Image.fromarray(np.full(((rows + 1) * LINE, width, 3), PAPER, np.uint8))
     brush, font = ImageDraw.Draw(drawn), ImageFont.load_default(13)
     colours = palette.chart_colours()
-    for place, name in enumerate(NAMES):
+    for place, name in enumerate(CHART_NAMES):
         x, y = place // rows * 190, LINE // 2 + place % rows * LINE
         brush.rectangle((x, y + 3, x + 16, y + 17), fill=tuple(colours[place + 1].tolist()))
         brush.text((x + 22, y + 2), f"{place + 1} {name}", fill=INK, font=font)

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import progress
-from data.errors import DatasetError
-from data.pieces import Pieces
-from data.records import Record, read_manifest
-from data.store import Header, IuvStore, write_iuv
-from data.whole import whole
+from dsa_app.atomic import whole
+from dsa_app.console import progress
+from dsa_app.errors import DatasetError
+from dsa_app.team import Team
+from dsa_data.records import Record, read_manifest
+from dsa_data.stores.header import Header
+from dsa_data.stores.iuv import IuvStore, write_iuv
+from dsa_data.stores.pieces import Pieces
 
 from . import takeover
-from .engine import Engine
-from .maps import Maps
+from .engines.engine import Engine
+from .engines.maps import Maps
 from .packed import Packed
 from .plan import Piece, inputs_digest, plan, units_of
-from .team import Team
 from .work import Pictures, make
 
 INCOMPLETE = "-incomplete"  # ends the name of a piece some of whose pictures were skipped

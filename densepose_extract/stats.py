@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data.charts import CHARTS as NAMES
-from data.console import progress
-from data.errors import DatasetError
-from data.records import Record
-from data.store import CHARTS, IuvStore
+from dsa_app.console import progress
+from dsa_app.errors import DatasetError
+from dsa_data.charts import CHART_NAMES, CHARTS
+from dsa_data.records import Record
+from dsa_data.stores.iuv import IuvStore
 
 from .stage import Outcome
 
@@ -88,7 +88,7 @@ def charts_seen(pixels: np.ndarray) -> list[str]:
     seen = (pixels[:, 1:] > 0).mean(axis=0)  # (24,)
     share = pixels[:, 1:].sum(axis=0) / max(1, pixels[:, 1:].sum())  # (24,)
     lines = [f"{'chart':28}{'seen in':>9}{'of body':>9}"]
-    for chart, name in enumerate(NAMES):
+    for chart, name in enumerate(CHART_NAMES):
         lines.append(f"{chart + 1:4} {name:23}{seen[chart]:9.1%}{share[chart]:9.1%}  {bar(seen[chart])}")
     return lines
 

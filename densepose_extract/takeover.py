@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import StoreError
-from data.pieces import Pieces, differences
-from data.records import Record
-from data.store import IuvStore
+from dsa_app.errors import StoreError
+from dsa_data.records import Record
+from dsa_data.stores.iuv import IuvStore
+from dsa_data.stores.pieces import Pieces, differences
 
 from .plan import Piece
 

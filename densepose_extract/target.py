@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from data import records, sets
-from data.console import artifacts
-from data.errors import ConfigError, DatasetError
-from data.images import is_picture
-from data.records import Entry
+from dsa_app.console import artifacts
+from dsa_app.errors import ConfigError, DatasetError
+from dsa_data import records, sets
+from dsa_data.images import is_picture
+from dsa_data.records import Entry
 
-from .maps import SUFFIX
+from .engines.maps import SUFFIX
 
 SPLIT = "all"  # of pictures that belong to no dataset
 
@@ -23,7 +23,7 @@ class Target:
     """A dataset's pictures, or any folder's, with their manifest and their store of maps.
 
     Attributes:
-        dataset: a name of `data.sets`, or that of the folder.
+        dataset: a name of `dsa_data.sets`, or that of the folder.
         free: whether the pictures belong to no dataset: nobody knows who is in them.
     """
 

@@ -14,13 +14,14 @@ from typing import TypeVar
 import joblib
 import numpy as np
 
-from data import images
-from data.errors import EngineError, PictureError
-from data.records import Record, read_listed
-from data.store import IuvMap, digest_of
+from dsa_app.errors import EngineError, PictureError
+from dsa_data import images
+from dsa_data.records import Record, read_listed
+from dsa_data.stores.header import digest_of
+from dsa_data.stores.iuv import IuvMap
 
-from .engine import Engine, Extracted
-from .maps import Maps
+from .engines.engine import Engine, Extracted
+from .engines.maps import Maps
 from .packed import pack
 from .plan import Piece, batch_unit
 

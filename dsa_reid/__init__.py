@@ -5,17 +5,21 @@
     distmat = dsa_reid.distances(features, gallery)
 
 Needs torch, torchvision and NumPy, and nothing else of this project; FAISS and ONNX only for `build_index` and `export`
-to ONNX.
+to ONNX. The modules are imported when a name is first used, so that `import dsa_reid` itself is instant.
 """
 
-from .distances import distances, join
-from .errors import ModelError
-from .export import check, export, load_exported
-from .main_stream import Features, MainStream, MainStreamConfig
-from .model import Model, digest_of, load, save
-from .preprocessing import Preprocessing
-from .regions import REGION_NAMES, Explanation, explain, region_distances
-from .search import Ranking, build_index, search, search_index
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import ModelError
+    from .exports import check, export, load_exported
+    from .main_stream import Features, MainStream, MainStreamConfig
+    from .metric import distances, join
+    from .model import Model, digest_of, load, save
+    from .nearest import Ranking, build_index, search, search_index
+    from .preprocessing import Preprocessing
+    from .regions import REGION_NAMES, Explanation, explain, region_distances
 
 __all__ = [
     "REGION_NAMES",
@@ -41,3 +45,26 @@ __all__ = [
     "search",
     "search_index",
 ]
+
+_MODULE_OF = {
+    "ModelError": "errors",
+    **dict.fromkeys(["check", "export", "load_exported"], "exports"),
+    **dict.fromkeys(["Features", "MainStream", "MainStreamConfig"], "main_stream"),
+    **dict.fromkeys(["distances", "join"], "metric"),
+    **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
+    **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),
+    "Preprocessing": "preprocessing",
+    **dict.fromkeys(["REGION_NAMES", "Explanation", "explain", "region_distances"], "regions"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
+from .atomic import write_whole
 from .crops import Crop
-from .distances import join
 from .errors import ModelError, NotInstalledError
 from .main_stream import MainStream, MainStreamConfig
+from .metric import join
 from .preprocessing import Preprocessing
 from .reading import batches
-from .whole import write_whole
 
 FORMAT = "dsa-reid model"
 VERSION = 1

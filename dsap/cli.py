@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
-from data import console, sets
-from data.config import Settings
-from data.images import write_png
-from data.records import read_manifest
-from data.store import DsapStore, IuvStore
+from dsa_app import console
+from dsa_app.config import Settings
+from dsa_data import sets
+from dsa_data.images import write_png
+from dsa_data.records import read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.iuv import IuvStore
 
 from . import export as exporting
 from . import stage

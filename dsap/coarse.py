@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.store import CHARTS
+from dsa_data.charts import CHARTS
 
 from .warp import check
 

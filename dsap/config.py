@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from data.config import config
+from dsa_app.config import config
 
 SMALLEST, LARGEST = 2, 256  # of S; U and V are bytes, so that beyond 256 texels stay empty
 Collision = Literal["last", "mean"]

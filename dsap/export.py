@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import progress
-from data.errors import ConfigError, StoreError
-from data.mapped import claimed
-from data.records import Record, write_manifest
-from data.store import CHARTS, DsapStore
-from data.whole import whole
+from dsa_app.atomic import whole
+from dsa_app.console import progress
+from dsa_app.errors import ConfigError, StoreError
+from dsa_data.charts import CHARTS
+from dsa_data.records import Record, write_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.mapped import claimed
 
 ROWS = 256  # pictures in a row group
 

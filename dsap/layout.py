@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data.charts import CHARTS as NAMES
+from dsa_data.charts import CHART_NAMES
 
 PAPER, EMPTY, INK = (255, 255, 255), (212, 212, 218), (40, 40, 40)
 CAPTION = 18  # height of a line of text in pixels
@@ -109,7 +109,9 @@ def turned(part: np.ndarray, axes: str) -> np.ndarray:
 
 def short_name(chart: int) -> str:
     """Return a chart's name without the side that its figure's title tells."""
-    return NAMES[chart - 1].rsplit(" ", 1)[0] if NAMES[chart - 1].endswith(SIDES) else NAMES[chart - 1]
+    return (
+        CHART_NAMES[chart - 1].rsplit(" ", 1)[0] if CHART_NAMES[chart - 1].endswith(SIDES) else CHART_NAMES[chart - 1]
+    )
 
 
 SIDES = (" front", " back", " inside", " outside")

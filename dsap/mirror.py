@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.charts import PARTNER
-from data.errors import ConfigError
-from data.store import CHARTS
+from dsa_app.errors import ConfigError
+from dsa_data.charts import CHARTS, PARTNER
 
 from .config import Parts
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data import images
-from data.errors import PictureError, StoreError
-from data.pieces import Pieces
-from data.records import read_listed
-from data.store import Chunk, IuvStore, digest_of, pack
+from dsa_app.errors import PictureError, StoreError
+from dsa_data import images
+from dsa_data.records import read_listed
+from dsa_data.stores.dsap import Chunk, pack
+from dsa_data.stores.header import digest_of
+from dsa_data.stores.iuv import IuvStore
+from dsa_data.stores.pieces import Pieces
 
 from .coarse import crop
 from .config import WarpConfig

@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data import images
-from data.errors import DatasetError
-from data.records import Record
-from data.sheet import coloured
-from data.store import DsapStore, IuvStore
+from dsa_app.errors import DatasetError
+from dsa_data import images
+from dsa_data.records import Record
+from dsa_data.sheet import coloured
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.iuv import IuvStore
 
 from .coarse import crop
 from .layout import Turns, below, beside, body, framed, titled

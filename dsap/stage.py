@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 import joblib
 
-from data.config import to_dict
-from data.console import progress
-from data.errors import DatasetError, StoreError
-from data.pieces import Pieces, differences
-from data.records import Record, read_manifest
-from data.store import Chunk, DsapStore, Header, IuvStore, write_dsap
+from dsa_app.config import to_dict
+from dsa_app.console import progress
+from dsa_app.errors import DatasetError, StoreError
+from dsa_data.records import Record, read_manifest
+from dsa_data.stores.dsap import Chunk, DsapStore, write_dsap
+from dsa_data.stores.header import Header
+from dsa_data.stores.iuv import IuvStore
+from dsa_data.stores.pieces import Pieces, differences
 
 from . import piece
 from .config import WarpConfig

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.charts import CHARTS as NAMES
-from data.store import DsapStore
+from dsa_data.charts import CHART_NAMES
+from dsa_data.stores.dsap import DsapStore
 
 
 def summary(store: DsapStore) -> list[str]:
@@ -15,14 +15,14 @@ def summary(store: DsapStore) -> list[str]:
     size = store.path.stat().st_size
     empty = int((texels == 0).sum())
     lines = [
-        f"{store.path}: {count} pictures, {len(NAMES)} parts of {S}x{S} texels",
+        f"{store.path}: {count} pictures, {len(CHART_NAMES)} parts of {S}x{S} texels",
         f"{size / 2**20:.1f} MiB, {size / count:,.0f} bytes a picture",
         f"{empty} pictures without a person",
-        f"{texels.mean():,.0f} valid texels a picture, {texels.mean() / (len(NAMES) * S * S):.1%} of all; by chart:",
+        f"{texels.mean():,.0f} valid texels a picture, {texels.mean() / (len(CHART_NAMES) * S * S):.1%} of all; by chart:",
     ]
     seen = (store.counts > 0).mean(axis=0)  # (24,)
     filled = store.counts.sum(axis=0) / np.maximum((store.counts > 0).sum(axis=0), 1) / (S * S)
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(CHART_NAMES):
         part = f"seen in {seen[number]:6.1%} of the pictures, there {filled[number]:5.1%} valid"
         lines.append(f"  {number + 1:2} {name:24}{part}")
     return lines

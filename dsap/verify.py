@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.console import progress
-from data.errors import StoreError
-from data.records import Record
-from data.store import CHARTS, DsapStore, IuvStore
+from dsa_app.console import progress
+from dsa_app.errors import StoreError
+from dsa_data.charts import CHARTS
+from dsa_data.records import Record
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.iuv import IuvStore
 
 from .config import LARGEST, SMALLEST
 from .piece import Task, inputs_of

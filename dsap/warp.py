@@ -10,8 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from data.errors import ConfigError, PictureError
-from data.store import CHARTS
+from dsa_app.errors import ConfigError, PictureError
+from dsa_data.charts import CHARTS
 
 from .config import LARGEST, SMALLEST, Collision
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import joblib
 
-from data.config import nearest
-from data.errors import ConfigError
+from dsa_app.config import nearest
+from dsa_app.errors import ConfigError
 
 BACKENDS = ("loky", "threading", "dask")  # joblib's that hand over results while others are under way
 

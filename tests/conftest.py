@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from data import images
+from dsa_data import images
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # another process may hold the core
 hypothesis.settings.load_profile("shared machine")

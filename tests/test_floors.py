@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from repository import ROOT
+
 FLOORS = ["dsa_reid", "data", "densepose_extract", "dsap", "train"]
 GROUND_MAY_USE = {"torch", "torchvision", "numpy"}
 GROUND_MAY_USE_INSIDE_FUNCTIONS = {"faiss", "timm"}  # extras, for those who ask for what they do

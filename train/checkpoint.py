@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.errors import CheckpointError
-from data.pieces import differences
-from data.whole import whole
+from dsa_app.atomic import whole
+from dsa_app.errors import CheckpointError
+from dsa_data.stores.pieces import differences
 
 FORMAT, VERSION = "dsa-reid checkpoint", 1
 

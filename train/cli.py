@@ -7,22 +7,24 @@ from typing import Any
 
 import click
 
-from data import console
-from data.config import Settings
-from data.images import write_png
-from data.records import read_manifest
-from data.sets import dataset_root
+from dsa_app import console
+from dsa_app.config import Settings
+from dsa_data.images import write_png
+from dsa_data.records import read_manifest
+from dsa_data.sets import dataset_root
 from dsa_reid.errors import ModelError
 from dsap.config import WarpConfig
 
-from . import ablating, deploy, experiments, explaining, measuring, stage
+from . import stage
+from .ablation import rows as experiments
+from .batches.dataset import open_store
+from .batches.feed import epoch_order, feed
+from .batches.show import draw_batch
+from .commands import ablating, deploy, explaining, measuring
+from .commands.options import data_options, run_folder
 from .config import TrainConfig
-from .dataset import open_store
-from .feed import epoch_order, feed
 from .interrupt import StoppedError
-from .options import data_options, run_folder
-from .show import draw_batch
-from .summary import summary as network_summary
+from .network.summary import summary as network_summary
 
 
 class Commands(console.Commands):

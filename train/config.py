@@ -1,4 +1,4 @@
-"""The settings of stage three, sections `train` and `evaluate` of params.yaml; the defaults are the paper's."""
+"""The settings of training, section `train` of params.yaml; the defaults are the paper's."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from data.config import config
+from dsa_app.config import config
 
-from .augment import AugmentConfig
-from .expansion import ExpansionConfig
-from .guidance import GuidanceConfig
-from .losses import LossConfig
-from .network import NetworkConfig
-from .rerank import RerankConfig
+from .batches.augment import AugmentConfig
+from .batches.guidance import GuidanceConfig
+from .losses.terms import LossConfig
+from .network.performance import SpeedConfig
+from .network.two_stream import NetworkConfig
 from .schedule import ScheduleConfig
-from .speed import SpeedConfig
-
-Match = Literal["main", "fused", "global", "local", "guide"]
 
 # What may differ when a run is gone on with: none of it changes what the steps so far have computed.
 FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard", "speed")
@@ -76,46 +72,3 @@ class TrainConfig:
     memory: PositiveFloat | None = None
     workers: PositiveInt = 2
     tensorboard: bool = False
-
-
-@config
-class EvaluateConfig:
-    """How a trained network is measured.
-
-    Attributes:
-        match: the feature that is compared, of the joined ones each L2-normalised. "main" is (f_G, f_L), what is left
-            of the network after training; "fused" (z_G, z_L); "global" z_G and "local" z_L alone, the Joint rows of
-            Table 3; "guide" (d_G, d_L). All but "main" need the guide, and the query's and gallery's DSAP.
-        distance: between those features.
-        flip: average each picture's features with those of its mirror image.
-        gallery: "whole" ranks every gallery picture; "single-shot" draws one of each identity, `repeats` times with
-            `seed`, and takes the mean; "auto" is as the dataset's protocol has it.
-        cameras: "other" leaves out pictures of the query's person from the query's camera, as all protocols do; with
-            "ignore", for pictures of one camera, only copies of the query itself are left out.
-        multiquery: pictures of the query's person and camera that ask together, by their mean or maximum; "off" is
-            single query.
-        trapezoid: average precision by trapezoids, as Market-1501's first code has it.
-        expansion: of queries by their nearest gallery pictures.
-        rerank: with k-reciprocal encoding.
-        batch: pictures at once.
-        keep: keep features beside the results, to be used again.
-        memory: GiB that distances may take at a time.
-        device, threads: as for training.
-    """
-
-    match: Match = "main"
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    flip: bool = False
-    gallery: Literal["auto", "whole", "single-shot"] = "auto"
-    repeats: PositiveInt = 10
-    seed: NonNegativeInt = 0
-    cameras: Literal["other", "ignore"] = "other"
-    multiquery: Literal["off", "average", "maximum"] = "off"
-    trapezoid: bool = False
-    expansion: ExpansionConfig = ExpansionConfig()
-    rerank: RerankConfig = RerankConfig()
-    batch: PositiveInt = 64
-    keep: bool = True
-    memory: PositiveFloat = 0.5
-    device: str = "auto"
-    threads: NonNegativeInt = 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from data.errors import TrainingError
+from dsa_app.errors import TrainingError
 
 
 def choose_device(name: str, local: int = 0) -> torch.device:

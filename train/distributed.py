@@ -18,8 +18,8 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from data.errors import TrainingError
-from densepose_extract.team import Team
+from dsa_app.errors import TrainingError
+from dsa_app.team import Team
 
 from .synchronised import synchronise
 

@@ -7,7 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from data.errors import TrainingError
+from dsa_app.errors import TrainingError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

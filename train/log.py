@@ -10,7 +10,7 @@ from types import TracebackType
 import click
 import torch
 
-from data.errors import TrainingError
+from dsa_app.errors import TrainingError
 
 SECONDS = 10  # between lines within an epoch
 CHECK = 10  # steps between looks at the losses: each look waits for the GPU

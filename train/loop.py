@@ -10,23 +10,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from data.errors import TrainingError
+from dsa_app.errors import TrainingError
 
 from . import checkpoint
-from .config import EvaluateConfig, TrainConfig
+from .batches.feed import TrainingSet, epoch_order, feed
+from .batches.guidance import guide_weight
+from .config import TrainConfig
 from .device import autocast, memory_explained
 from .distributed import Processes, unsynchronised
 from .ema import Average
-from .feed import TrainingSet, epoch_order, feed
-from .guidance import guide_weight
-from .influence import influence
+from .evaluation.config import EvaluateConfig
+from .evaluation.retrieval import measure
 from .interrupt import Interrupts, StoppedError
 from .log import Log, Losses, Ticker
-from .losses import terms
-from .network import TwoStream
-from .retrieval import measure
+from .losses.gradients import influence
+from .losses.terms import terms
+from .network.performance import hasten
+from .network.two_stream import TwoStream
 from .schedule import learning_rate
-from .speed import hasten
 
 OUT_OF_MEMORY = (
     "Take fewer identities or pictures in a batch (train.identities, train.pictures), smaller pictures (train.height, "

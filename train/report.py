@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import TrainingError
+from dsa_app.errors import TrainingError
 
-from .ceiling import Ceiling
-from .config import Match
-from .metrics import Result
-from .published import published
-from .view_bins import Bin
+from .ablation.ceiling import Ceiling
+from .ablation.published import published
+from .evaluation.config import Match
+from .evaluation.metrics import Result
+from .evaluation.views import Bin
 
 COLUMNS = {
     "rank1": "Rank-1",

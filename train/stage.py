@@ -11,11 +11,12 @@ from typing import Any
 import click
 import torch
 
-from data.config import to_dict
-from data.errors import BusyError, CheckpointError, ConfigError
-from data.records import Record, read_manifest
-from data.store import DsapStore, digest_of
-from densepose_extract.team import gathered
+from dsa_app.config import to_dict
+from dsa_app.errors import BusyError, CheckpointError, ConfigError
+from dsa_app.team import gathered
+from dsa_data.records import Record, read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.header import digest_of
 from dsa_reid.errors import ModelError
 from dsa_reid.main_stream import TIMM
 from dsa_reid.model import load, save
@@ -24,16 +25,16 @@ from dsa_reid.timm_trunk import colours
 from dsap.config import WarpConfig
 
 from . import checkpoint, loop
-from .augment import mirror_table
+from .batches.augment import mirror_table
+from .batches.dataset import GIB, Pictures, memory_limit, number, open_store
+from .batches.feed import TrainingSet, epoch_order
 from .config import FREE, TrainConfig
-from .dataset import GIB, Pictures, memory_limit, number, open_store
 from .device import choose_device, prepare
 from .distributed import Processes, processes_here
-from .feed import TrainingSet, epoch_order
-from .initial import initialise
+from .evaluation.retrieval import Retrieval, read_retrieval
 from .loop import Run
-from .network import TwoStream
-from .retrieval import Retrieval, read_retrieval
+from .network.two_stream import TwoStream
+from .pretrained import initialise
 
 
 def run(

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from data.store import CHARTS
+from dsa_data.charts import CHARTS
 from dsa_reid.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from dsap.mirror import mirror
 

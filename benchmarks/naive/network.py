@@ -7,8 +7,8 @@ from torch import nn
 
 from dsa_reid.main_stream import DEPTHS, REGIONS, Features, MainStream, MainStreamConfig
 from dsa_reid.residual import BasicBlock, Block, initialise, stage
-from train.branches import LoopBranches
-from train.network import NetworkConfig, TwoStream
+from dsa_train.network.branches import LoopBranches
+from dsa_train.network.two_stream import NetworkConfig, TwoStream
 
 
 class LoopHeads(nn.Module):
@@ -42,7 +42,7 @@ class LoopMain(MainStream):
 
 
 class LoopGuide(nn.Module):
-    """Twenty-four branches one after another, and the heads; as `train.guide_stream.GuideStream`."""
+    """Twenty-four branches one after another, and the heads; as `dsa_train.network.guide_stream.GuideStream`."""
 
     def __init__(self, channels: int, feature_width: int) -> None:
         super().__init__()

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data.config import to_dict
-from data.images import encode_jpeg
-from data.records import Entry, Record, index
-from data.store import DsapStore, Header, pack, write_dsap
+from dsa_app.config import to_dict
+from dsa_data.images import encode_jpeg
+from dsa_data.records import Entry, Record, index
+from dsa_data.stores.dsap import DsapStore, pack, write_dsap
+from dsa_data.stores.header import Header
+from dsa_train.batches.feed import TrainingSet
+from dsa_train.config import TrainConfig
+from dsa_train.stage import read_data
 from dsap.config import WarpConfig
-from train.config import TrainConfig
-from train.feed import TrainingSet
-from train.stage import read_data
 
 from .loader import Files
 

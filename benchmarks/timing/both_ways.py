@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from train.device import autocast
+from dsa_train.device import autocast
 
 
 def both_ways(

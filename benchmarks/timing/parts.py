@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from train.device import autocast
-from train.feed import TrainingSet, epoch_order, feed
-from train.losses import terms
-from train.network import Outputs
+from dsa_train.batches.feed import TrainingSet, epoch_order, feed
+from dsa_train.device import autocast
+from dsa_train.losses.terms import terms
+from dsa_train.network.two_stream import Outputs
 
 from .both_ways import both_ways
 from .side import Batch, Side

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from train.config import TrainConfig
-from train.device import autocast
-from train.loop import Run
-from train.losses import terms
-from train.network import Outputs, TwoStream
+from dsa_train.config import TrainConfig
+from dsa_train.device import autocast
+from dsa_train.loop import Run
+from dsa_train.losses.terms import terms
+from dsa_train.network.two_stream import Outputs, TwoStream
 
 Batch = tuple[torch.Tensor, ...]  # pictures, parts, labels
 

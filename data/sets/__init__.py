@@ -7,8 +7,9 @@ import os
 import re
 from pathlib import Path
 
-from ..config import nearest
-from ..errors import DatasetError
+from dsa_app.config import nearest
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, market1501_500k, msmt17, table
 from .dataset import Dataset

@@ -11,7 +11,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from .dataset import Dataset, published
 from .layout import need, pictures

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from .cuhk03_unpack import MAT, SOURCE, Unpacked, unpack
 from .dataset import Count, Dataset, published

@@ -20,10 +20,11 @@ import click
 import h5py
 import numpy as np
 
-from ..console import progress
-from ..errors import BusyError, DatasetError
+from dsa_app.atomic import whole
+from dsa_app.console import progress
+from dsa_app.errors import BusyError, DatasetError
+
 from ..images import write_png
-from ..whole import whole
 
 MAT, NOTE = "cuhk-03.mat", "unpacked.json"
 SOURCE = "Ask its authors for cuhk03_release.zip (Chinese University of Hong Kong) and unpack it there."

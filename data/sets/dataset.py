@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 
 Scan = Callable[[Path], list[Entry]]

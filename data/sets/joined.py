@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 
 SIGN = "+"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..images import is_picture
 from ..records import Entry
 

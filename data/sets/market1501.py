@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from .dataset import Dataset, published
 from .layout import DISTRACTOR, JUNK, check_disjoint, need, pictures

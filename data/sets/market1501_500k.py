@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from . import market1501
 from .dataset import published

@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ..errors import DatasetError
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from .dataset import Dataset, published
 from .layout import need

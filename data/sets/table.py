@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path, PurePosixPath
 
-from ..config import nearest
-from ..errors import DatasetError
+from dsa_app.config import nearest
+from dsa_app.errors import DatasetError
+
 from ..records import Entry
 from . import market1501
 from .dataset import Dataset

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from data.config import nearest
-from data.errors import EngineError
+from dsa_app.config import nearest
+from dsa_app.errors import EngineError
 
 from . import charts
 from .box_head import BoxHead, BoxPredictor, best_people

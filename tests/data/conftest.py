@@ -1,11 +1,8 @@
 """Lets the tests import `trees`, and gives them a folder of datasets of their own."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data import images
-from data.body import Build, body
-from data.charts import CHARTS, Part, opposite, place, quantise
-from data.people import draw_person
-from data.pose import Pose, view_rotation
-from data.raycast import Window
-from data.render import Scene, render
-from data.scenery import draw_camera
+from dsa_data import images
+from dsa_data.charts import CHART_NAMES, Part, opposite, place, quantise
+from dsa_data.synthetic.body import Build, body
+from dsa_data.synthetic.people import draw_person
+from dsa_data.synthetic.pose import Pose, view_rotation
+from dsa_data.synthetic.raycast import Window
+from dsa_data.synthetic.render import Scene, render
+from dsa_data.synthetic.scenery import draw_camera
 
 BODY = [part for part in Part if part != Part.BAG]
 points = st.lists(st.sampled_from(BODY), min_size=1, max_size=20).flatmap(
@@ -82,7 +82,7 @@ def test_all_24_charts_are_carried() -> None:
     for part in BODY:
         local = np.stack([np.sin(angle), np.full(360, 0.5), np.cos(angle)], axis=1)
         seen |= set(place(np.full(360, part), local)[0].tolist())
-    assert seen == set(range(1, len(CHARTS) + 1))
+    assert seen == set(range(1, len(CHART_NAMES) + 1))
 
 
 def slopes(iuv: np.ndarray, chart: int) -> np.ndarray:

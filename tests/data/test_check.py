@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import trees
 from click.testing import CliRunner, Result
 
-from data import check, sets
-from data.cli import main
-from data.records import Entry
-from data.sets.dataset import Count, published
+import trees
+from dsa_data import check, sets
+from dsa_data.cli import main
+from dsa_data.records import Entry
+from dsa_data.sets.dataset import Count, published
 
 
 def call(*arguments: str) -> Result:

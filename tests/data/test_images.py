@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import images
-from data.errors import PictureError
+from dsa_app.errors import PictureError
+from dsa_data import images
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (9, 5, 3), dtype=np.uint8)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from data import sets
-from data.errors import DatasetError, PictureError
-from data.records import Entry, index, read_manifest, write_manifest
+from dsa_app.errors import DatasetError, PictureError
+from dsa_data import sets
+from dsa_data.records import Entry, index, read_manifest, write_manifest
 
 
 def test_market_layout_by_hand(market: Path) -> None:

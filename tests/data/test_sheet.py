@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import sets
-from data.errors import DatasetError, PictureError
-from data.sheet import CAPTION, coloured, identity_sheet, sheet
+from dsa_app.errors import DatasetError, PictureError
+from dsa_data import sets
+from dsa_data.sheet import CAPTION, coloured, identity_sheet, sheet
 
 
 def filled(value: int, height: int = 20, width: int = 10) -> np.ndarray:

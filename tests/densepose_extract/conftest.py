@@ -1,18 +1,14 @@
 """Lets the tests import `drawn`, and keeps one network and one checkpoint file for all of them."""
 
 import pickle
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
-
-from drawn import entries
-
 from densepose_extract.checkpoint import fill
 from densepose_extract.network import DensePoseRCNN, build
+from drawn import entries
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loopback import Mirror, serving
 
-from data.errors import CheckpointError
 from densepose_extract import checkpoint as checkpoints
 from densepose_extract.checkpoint import PUBLISHED, fill, load, model_of, obtain
-from densepose_extract.native import NativeEngine
+from densepose_extract.engines.native import NativeEngine
 from densepose_extract.network import MODELS
+from dsa_app.errors import CheckpointError
+from loopback import Mirror, serving
 
 NAME = "R_50_FPN_s1x"
 CONTENT = pickle.dumps({"model": {"weight": np.ones(3, np.float32)}})

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tiny import add_truth, draw_iuv, write_iuv_picture
 
-from data import images
-from data.config import Settings
-from data.store import IuvStore
 from densepose_extract.cli import extract_config, main
+from dsa_app.config import Settings
+from dsa_data import images
+from dsa_data.stores.iuv import IuvStore
+from tiny import add_truth, draw_iuv, write_iuv_picture
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 
-from data.config import build, to_dict
-from data.errors import ConfigError
 from densepose_extract.config import ExtractConfig
 from densepose_extract.recipe import Recipe
+from dsa_app.config import build, to_dict
+from dsa_app.errors import ConfigError
 
 
 def test_recipe_is_the_part_that_networks_take() -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Mirror, serving
 
-from data.errors import CheckpointError
 from densepose_extract import download as downloads
 from densepose_extract.download import digest, download
+from dsa_app.errors import CheckpointError
+from loopback import Mirror, serving
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several chunks
 SHA = hashlib.sha256(CONTENT).hexdigest()

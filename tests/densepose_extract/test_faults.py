@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import list_pictures, many_pictures
 
-from data import images
 from densepose_extract import stage
-from densepose_extract.native import NativeEngine
+from densepose_extract.engines.native import NativeEngine
+from densepose_extract.engines.rendered import Rendered
 from densepose_extract.recipe import Recipe
-from densepose_extract.rendered import Rendered
+from dsa_data import images
+from tiny import list_pictures, many_pictures
 
 COMMAND = [sys.executable, "-c", "from densepose_extract.cli import main; main()"]
 SCRIPTS = Path(sys.executable).parent

@@ -5,14 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from drawn import entries, golden, shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data.errors import EngineError
 from densepose_extract.checkpoint import fill
-from densepose_extract.native import detect
+from densepose_extract.engines.native import detect
+from densepose_extract.engines.placing import resample, whole
 from densepose_extract.network import MODELS, DensePoseRCNN, Surface, build
 from densepose_extract.network.box_head import best_people
 from densepose_extract.network.boxes import anchors, clip, decode, holds, scaled
@@ -20,7 +19,8 @@ from densepose_extract.network.deeplab import DilatedPyramid
 from densepose_extract.network.pooling import level_of, pool, pool_levels
 from densepose_extract.network.proposals import best_proposals
 from densepose_extract.network.trunk import ConvNorm, fold_norms
-from densepose_extract.placing import resample, whole
+from drawn import entries, golden, shapes
+from dsa_app.errors import EngineError
 
 HEADS = ("coarse_segm", "fine_segm", "u", "v")
 CPU = torch.device("cpu")

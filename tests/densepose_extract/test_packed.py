@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import draw_iuv
 
-from data.pieces import Pieces
-from data.store import IuvMap
 from densepose_extract.packed import Packed, pack
+from dsa_data.stores.iuv import IuvMap
+from dsa_data.stores.pieces import Pieces
+from tiny import draw_iuv
 
 
 @settings(max_examples=25, deadline=None)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import CheckpointError
 from densepose_extract.pickled import read_arrays
+from dsa_app.errors import CheckpointError
 
 ARRAYS = {
     "weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),

@@ -4,15 +4,15 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from batches import BatchEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
 
-from data.records import Record, read_manifest
+from batches import BatchEngine
 from densepose_extract import plan as plans
+from densepose_extract.engines.rendered import Rendered
 from densepose_extract.plan import inputs_digest, plan, units_of
-from densepose_extract.rendered import Rendered
+from dsa_data.records import Record, read_manifest
+from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
 
 
 def records(sizes: list[tuple[int, int]]) -> list[Record]:

@@ -5,13 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tiny import add_truth, draw_iuv, list_pictures
 
-from data import images
-from data.errors import PictureError, StoreError
-from data.store import IuvMap, IuvStore
 from densepose_extract import palette, show, stage
-from densepose_extract.rendered import Rendered
+from densepose_extract.engines.rendered import Rendered
+from dsa_app.errors import PictureError, StoreError
+from dsa_data import images
+from dsa_data.stores.iuv import IuvMap, IuvStore
+from tiny import add_truth, draw_iuv, list_pictures
 
 
 @pytest.fixture

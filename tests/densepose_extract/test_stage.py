@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batches import BatchEngine
-from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
 
-from data import images
-from data.errors import BusyError, DatasetError, PictureError, StoreError
-from data.pieces import Pieces
-from data.records import read_manifest, write_manifest
-from data.store import IuvStore
+from batches import BatchEngine
 from densepose_extract import plan as plans
 from densepose_extract import stage
-from densepose_extract.estimator_errors import EstimatorErrors
-from densepose_extract.rendered import Rendered
+from densepose_extract.engines.estimator_errors import EstimatorErrors
+from densepose_extract.engines.rendered import Rendered
+from dsa_app.errors import BusyError, DatasetError, PictureError, StoreError
+from dsa_data import images
+from dsa_data.records import read_manifest, write_manifest
+from dsa_data.stores.iuv import IuvStore
+from dsa_data.stores.pieces import Pieces
+from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
 
 
 @pytest.fixture

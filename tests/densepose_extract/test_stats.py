@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import DatasetError
-from data.records import Record
-from data.store import Header, IuvMap, IuvStore, write_iuv
 from densepose_extract import stats
 from densepose_extract.stage import Outcome
+from dsa_app.errors import DatasetError
+from dsa_data.records import Record
+from dsa_data.stores.header import Header
+from dsa_data.stores.iuv import IuvMap, IuvStore, write_iuv
 
 STATUSES = ["found", "none", "fallback", "found"]
 

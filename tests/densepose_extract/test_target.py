@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tiny import draw_iuv, write_iuv_picture
 
-from data import images
-from data.errors import ConfigError, DatasetError
-from data.records import read_manifest
 from densepose_extract.target import Target, free_entries
+from dsa_app.errors import ConfigError, DatasetError
+from dsa_data import images
+from dsa_data.records import read_manifest
+from tiny import draw_iuv, write_iuv_picture
 
 
 def test_a_dataset_lies_where_the_other_commands_put_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batches import BatchEngine
-from tiny import list_pictures
 
-from data import images
-from data.errors import EngineError, PictureError
-from data.records import read_manifest
+from batches import BatchEngine
 from densepose_extract.packed import Packed
 from densepose_extract.plan import plan
 from densepose_extract.work import AHEAD, Pictures, ahead, make, memory_explained
+from dsa_app.errors import EngineError, PictureError
+from dsa_data import images
+from dsa_data.records import read_manifest
+from tiny import list_pictures
 
 
 @pytest.mark.parametrize("threads", [1, 3])

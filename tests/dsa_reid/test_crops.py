@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data import images
+from dsa_data import images
 from dsa_reid.crops import as_rgb
 from dsa_reid.errors import ModelError
 

@@ -13,9 +13,9 @@ import torch
 import dsa_reid
 from dsa_reid import MainStream, MainStreamConfig, ModelError, Preprocessing
 from dsa_reid.model import FORMAT
+from repository import ROOT
 
 PREPROCESSING = Preprocessing(32, 16, mean=(0.5, 0.4, 0.3))
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def stream(heads: str = "both") -> MainStream:

@@ -1,9 +1,5 @@
-"""Lets the tests of stage two import `dsap_cases`: pytest's importlib mode leaves sys.path alone."""
+"""A dataset with a map for every image."""
 
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent))
 
 import pytest
 from dsap_cases import Case

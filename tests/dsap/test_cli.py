@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from dsap_cases import Case
 
-from data.store import DsapStore
+from dsa_data.stores.dsap import DsapStore
 from dsap.cli import main
+from dsap_cases import Case
 
 
 @pytest.fixture

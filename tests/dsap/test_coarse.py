@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from dsap_cases import pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import PictureError
+from dsa_app.errors import PictureError
 from dsap.coarse import crop
+from dsap_cases import pairs
 
 
 def slow_crop(image: np.ndarray, iuv: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

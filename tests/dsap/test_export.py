@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsap_cases import Case
 
-from data.errors import ConfigError, StoreError
-from data.records import read_manifest
-from data.store import DsapStore
+from dsa_app.errors import ConfigError, StoreError
+from dsa_data.records import read_manifest
+from dsa_data.stores.dsap import DsapStore
 from dsap.config import WarpConfig
 from dsap.export import export
 from dsap.stage import build
+from dsap_cases import Case
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from dsap_cases import fields, real_maps
 
-from data.render import render
-from data.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.render import render
+from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
 from dsap.layout import BACK, CAPTION, EMPTY, FRONT, GAP, UPWARD, below, beside, body, turned
+from dsap_cases import fields, real_maps
 
 PLACES = {**FRONT, **BACK}
 

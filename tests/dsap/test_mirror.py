@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dsap_cases import fields, pairs, real_maps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from data import images
-from data.errors import ConfigError
-from data.render import Scene, mirrored, render
-from data.shots import SynthConfig, plan, scene_of
+from dsa_app.errors import ConfigError
+from dsa_data import images
+from dsa_data.synthetic.render import Scene, mirrored, render
+from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
 from dsap.coarse import crop
 from dsap.mirror import mirror, mirror_iuv, read_symmetry, texel_permutation
 from dsap.warp import warp
+from dsap_cases import fields, pairs, real_maps
 
 PARTNERS = {chart: chart + 1 if chart % 2 else chart - 1 for chart in range(3, 25)} | {1: 1, 2: 2}
 

@@ -2,17 +2,18 @@
 
 import numpy as np
 import pytest
-from dsap_cases import Case
 
-from data import images
-from data.errors import DatasetError
-from data.records import read_manifest
-from data.store import DsapStore, IuvStore
+from dsa_app.errors import DatasetError
+from dsa_data import images
+from dsa_data.records import read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.iuv import IuvStore
 from dsap.config import WarpConfig
 from dsap.layout import CAPTION, MARGIN, body
 from dsap.show import Page, average, fullest
 from dsap.stage import build
 from dsap.warp import warp
+from dsap_cases import Case
 
 
 @pytest.fixture

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dsap_cases import Case
 
-from data import images
-from data.errors import BusyError, ConfigError, DatasetError, DsaError, PictureError, StoreError
-from data.records import read_manifest
-from data.store import DsapStore, IuvStore
+from dsa_app.errors import BusyError, ConfigError, DatasetError, DsaError, PictureError, StoreError
+from dsa_data import images
+from dsa_data.records import read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.iuv import IuvStore
 from dsap import piece, stage
 from dsap.coarse import crop
 from dsap.config import WarpConfig
 from dsap.stage import build
 from dsap.warp import warp
+from dsap_cases import Case
 
 SMALL = WarpConfig(size=8)
 

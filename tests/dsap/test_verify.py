@@ -5,15 +5,16 @@ import dataclasses
 import h5py
 import numpy as np
 import pytest
-from dsap_cases import Case
 
-from data import images
-from data.errors import StoreError
-from data.records import Record, read_manifest
-from data.store import DsapStore, IuvStore
+from dsa_app.errors import StoreError
+from dsa_data import images
+from dsa_data.records import Record, read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.iuv import IuvStore
 from dsap.config import WarpConfig
 from dsap.stage import build
 from dsap.verify import verify
+from dsap_cases import Case
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from dsap_cases import pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import ConfigError, PictureError
+from dsa_app.errors import ConfigError, PictureError
 from dsap.warp import warp
+from dsap_cases import pairs
 
 SIZES = st.one_of(st.integers(2, 16), st.sampled_from([24, 32, 33, 64]))
 

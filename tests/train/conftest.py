@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.config import build, to_dict
-from data.images import write_png
-from data.records import Entry, index, read_manifest, write_manifest
-from data.store import DsapStore, Header, pack, write_dsap
+from dsa_app.config import build, to_dict
+from dsa_data.images import write_png
+from dsa_data.records import Entry, index, read_manifest, write_manifest
+from dsa_data.stores.dsap import DsapStore, pack, write_dsap
+from dsa_data.stores.header import Header
+from dsa_train import stage
+from dsa_train.config import TrainConfig
 from dsap.config import WarpConfig
-from train import stage
-from train.config import TrainConfig
 
 SIZE = 8  # S
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import CheckpointError
-from train import checkpoint
+from dsa_app.errors import CheckpointError
+from dsa_train import checkpoint
 
 
 @pytest.fixture

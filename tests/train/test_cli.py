@@ -1,19 +1,18 @@
 import json
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from data import cli as data_cli
-from data.images import read
 from densepose_extract import cli as extract_cli
-from train import checkpoint, loop, stage
-from train.cli import main
+from dsa_data import cli as data_cli
+from dsa_data.images import read
+from dsa_train import checkpoint, loop, stage
+from dsa_train.cli import main
+from repository import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
 TRAIN = {
     "height": 64,
     "width": 32,
@@ -39,7 +38,7 @@ def dsa_train(tiny, tmp_path, monkeypatch):
     )
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
-    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.chdir(ROOT)
 
     def command(*arguments, params=params):
         options = ["--params", str(params)] if params else []
@@ -83,7 +82,9 @@ def test_other_trunks_learn_under_the_guide(dsa_train, tmp_path, trunk):
     if trunk.startswith("timm/"):
         pytest.importorskip("timm", reason="the extra `timm` is not installed")
     main = {"trunk": trunk, "width": 1.0 if trunk.startswith("timm/") else 0.125, "size": "[64,32]"}
-    settings = [item for name, value in main.items() for item in ("--set", f"train.network.main.{name}={value}")]
+    settings = [
+        item for name, value in main.items() for item in ("--set", f"train.network.main.{name}={value}")
+    ]
     trained = dsa_train("run", *settings)
     assert trained.exit_code == 0, trained.output
     optimiser = checkpoint.load(tmp_path / "artifacts/market1501/runs/demo/checkpoint.pt")["optimiser"]

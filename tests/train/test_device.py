@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from data.errors import TrainingError
-from train.device import autocast, choose_device, memory_explained, prepare
+from dsa_app.errors import TrainingError
+from dsa_train.device import autocast, choose_device, memory_explained, prepare
 
 
 def test_auto_is_what_there_is():

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.errors import TrainingError
-from densepose_extract.team import Team, gathered
-from train import checkpoint, loop, stage
-from train.distributed import Processes
+from dsa_app.errors import TrainingError
+from dsa_app.team import Team, gathered
+from dsa_train import checkpoint, loop, stage
+from dsa_train.distributed import Processes
 
-from .team import together
+from processes import together
 
 STEPS = 3  # in an epoch
 

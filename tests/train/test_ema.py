@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from train.ema import Average
+from dsa_train.ema import Average
 
 
 def test_by_hand():

@@ -6,13 +6,13 @@ import signal
 import pytest
 import torch
 
-from train import checkpoint, loop, stage
-from train.feed import epoch_order, feed
-from train.interrupt import StoppedError
-from train.loop import Run
-from train.losses import terms
-from train.network import TwoStream
-from train.weights import load_trunk
+from dsa_train import checkpoint, loop, stage
+from dsa_train.batches.feed import epoch_order, feed
+from dsa_train.interrupt import StoppedError
+from dsa_train.loop import Run
+from dsa_train.losses.terms import terms
+from dsa_train.network.two_stream import TwoStream
+from dsa_train.network.weights import load_trunk
 
 from .test_stage import STEPS, at, content
 

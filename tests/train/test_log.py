@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
-from data.errors import TrainingError
-from train.log import CHECK, Log, Losses, Ticker
+from dsa_app.errors import TrainingError
+from dsa_train.log import CHECK, Log, Losses, Ticker
 
 
 def test_means_of_all_steps():
@@ -73,7 +73,7 @@ def test_tensorboard(tmp_path):
 
 def test_a_line_tells_speed_and_time_left(capsys, monkeypatch):
     clock = iter([100.0, 105.0, 112.0, 112.0])
-    monkeypatch.setattr("train.log.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("dsa_train.log.time.monotonic", lambda: next(clock))
     ticker = Ticker(done=10, total=1000, pictures=64)
     losses = Losses(["id_f_global", "id_z_global", "triplet_z_global"], torch.tensor([[1.0, 0.75, 0.75]]))
     ticker.step("epoch 1/2, step 1/9", Losses())

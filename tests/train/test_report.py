@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from data.errors import TrainingError
-from train import report
-from train.metrics import evaluate
+from dsa_app.errors import TrainingError
+from dsa_train import report
+from dsa_train.evaluation.metrics import evaluate
 
 FOUND = {
     "rank1": 0.957,

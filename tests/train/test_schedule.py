@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from train.schedule import ScheduleConfig, learning_rate
+from dsa_train.schedule import ScheduleConfig, learning_rate
 
 PAPER = ScheduleConfig()
 

@@ -6,13 +6,13 @@ import threading
 import pytest
 import torch
 
-from data.errors import BusyError, CheckpointError, ConfigError, DatasetError, StoreError, TrainingError
+from dsa_app.errors import BusyError, CheckpointError, ConfigError, DatasetError, StoreError, TrainingError
 from dsa_reid.model import load
+from dsa_train import checkpoint, loop, stage
+from dsa_train.interrupt import StoppedError
 from dsap.config import WarpConfig
-from train import checkpoint, loop, stage
-from train.interrupt import StoppedError
 
-from .team import fresh
+from processes import fresh
 
 STEPS = 4  # in an epoch: 1 + 2 + 2 + 2 + 3 + 2 groups of two pictures, three identities at a time
 

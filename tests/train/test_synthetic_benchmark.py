@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import images, sets
-from data.records import index, write_manifest
-from data.sets.synthetic import synthesise
-from data.shots import SynthConfig
-from train import metrics
-from train.ceiling import ceiling
+from dsa_data import images, sets
+from dsa_data.records import index, write_manifest
+from dsa_data.synthetic.dataset import synthesise
+from dsa_data.synthetic.shots import SynthConfig
+from dsa_train.ablation.ceiling import ceiling
+from dsa_train.evaluation import metrics
 
 REGIONS = ((1, 2), (3, 4), (5, 6), (7, 8, 9, 10), (11, 12, 13, 14), (15, 16, 17, 18), (19, 20, 21, 22), (23, 24))
 REGION = np.zeros(25, np.intp)

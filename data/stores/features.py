@@ -1,0 +1,110 @@
+"""The schema of features kept in HDF5 (`features.h5`): rows that are read where they lie, however many they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from dsa_app.errors import StoreError
+
+from .header import Header, Store, creating, digest_of, from_hex, to_hex
+
+FEATURES = "dsa-reid features"
+BLOCK = 4096  # rows that are checked together
+TYPES = {"float32": np.float32, "float16": np.float16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Which network made features, and how they are laid out; compared before features are.
+
+    Args:
+        model: SHA-256 of the model file, hexadecimal.
+        preprocessing: what pictures went through, as plain values.
+        parts: lengths of what a row joins, each part of length one: {"global": 2048, "local": 2048}.
+    """
+
+    model: str
+    preprocessing: dict[str, Any]
+    parts: dict[str, int]
+
+
+class FeatureStore(Store):
+    """The features of N pictures: like an array (N, D) that is sliced, but on disk, and checked as it is read."""
+
+    form = FEATURES
+    remedy = "Make it again: dsa-train embed --overwrite."
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with self._guard():
+            self.origin = Origin(**self.header.configuration["origin"])
+            self.digests = to_hex(self.file["digest"][:])
+            self.checksums = self.file["checksum"][:]
+            rows: h5py.Dataset = self.file["features"]
+            self.shape: tuple[int, int] = rows.shape
+            self.dtype: np.dtype = rows.dtype
+            offset = rows.id.get_offset()  # one block: the rows can be mapped into memory
+        self._rows: np.ndarray = np.empty(self.shape, self.dtype)
+        if len(self):
+            self._rows = np.memmap(self.path, self.dtype, "r", offset, self.shape)
+
+    def __getitem__(self, places: slice) -> np.ndarray:
+        """Return rows (n, D), as stored. Raises StoreError if they are not what was stored."""
+        rows = self._rows[places]
+        for row, checksum, key in zip(rows, self.checksums[places], self.keys[places], strict=True):
+            if zlib.crc32(row) != checksum:
+                raise StoreError(f"{self.path}: the feature of {key} is damaged. {self.remedy}")
+        return np.asarray(rows)
+
+    def read(self) -> np.ndarray:
+        """Return all rows (N, D) in memory, as stored. Raises StoreError if they are not what was stored."""
+        blocks = [self[start : start + BLOCK] for start in range(0, len(self), BLOCK)]
+        return np.concatenate(blocks) if blocks else self._rows
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 that tells these features from all others: of their origin, keys and checksums."""
+        rows = (f"{key} {checksum}" for key, checksum in zip(self.keys, self.checksums, strict=True))
+        return digest_of([json.dumps(self.header.configuration, sort_keys=True), *rows])
+
+
+def write_features(
+    path: Path,
+    header: Header,
+    keys: Sequence[str],
+    digests: Sequence[str],
+    shape: tuple[int, int],
+    dtype: str,
+    blocks: Iterable[np.ndarray],
+) -> Path:
+    """Write a feature store in one go.
+
+    Args:
+        header: its configuration holds `origin`, an `Origin` as a dict, and may hold more.
+        keys, digests: of N pictures: path under their root, and SHA-256 of the file's bytes.
+        shape: N and D.
+        dtype: "float32" or "float16".
+        blocks: (n, D) each, N rows in all, taken one at a time.
+    """
+    checksums = np.zeros(shape[0], np.uint32)
+    with creating(path, FEATURES, header, keys) as file:
+        rows = file.create_dataset("features", shape, TYPES[dtype])
+        start = 0
+        for block in blocks:
+            block = np.ascontiguousarray(block, TYPES[dtype])
+            rows[start : start + len(block)] = block
+            for place, row in enumerate(block, start):
+                checksums[place] = zlib.crc32(row)
+            start += len(block)
+        assert start == shape[0] == len(keys) == len(digests), "a feature for every key"
+        file["checksum"] = checksums
+        file["digest"] = np.array([from_hex(digest) for digest in digests], np.uint8).reshape(len(digests), 32)
+    return path

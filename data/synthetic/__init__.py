@@ -1,0 +1,1 @@
+"""The synthetic dataset: people made of posed solids that carry the 24 DensePose charts, rendered by ray casting."""

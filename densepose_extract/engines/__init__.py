@@ -1,0 +1,1 @@
+"""The engines of stage one: where I, U, V maps come from."""

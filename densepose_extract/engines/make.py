@@ -1,0 +1,60 @@
+"""From settings to the engine that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsa_app.errors import ConfigError
+from dsa_app.team import Team
+from dsa_data.records import Record
+from dsa_data.sets import is_drawn
+
+from ..config import ExtractConfig
+from .engine import Engine
+from .imported import Imported
+from .maps import Maps
+from .rendered import Rendered
+
+
+def make_engine(
+    config: ExtractConfig,
+    dataset: str,
+    root: Path,
+    records: Sequence[Record],
+    jobs: int = 1,
+    team: Team | None = None,
+) -> Engine | Maps:
+    """Make the engine that the settings name.
+
+    Args:
+        root, records: the dataset's folder and pictures, where engines that read ready maps look for them.
+
+    Raises EngineError, CheckpointError or PictureError for what the engine lacks, ConfigError without `maps` to import.
+    """
+    name = config.engine
+    if name == "auto":
+        name = "rendered" if is_drawn(dataset) else "native"
+    if name == "rendered":
+        return Rendered(root, config.errors)
+    if name == "import":
+        if config.maps is None:
+            raise ConfigError("The import engine wants a folder of IUV pictures: densepose-extract import --from DIR.")
+        return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
+    team = team or Team()
+    with team.leader_first():  # it downloads the checkpoint
+        if name == "detectron2":
+            from .detectron import DetectronEngine as Network
+        else:
+            from .native import NativeEngine as Network
+        device = device_of(config.device, team)
+        return Network(config.checkpoint, device, config.precision, config.recipe, config.sha256)
+
+
+def device_of(name: str, team: Team) -> str:
+    """Return the device that `name` means to this process: auto is a GPU if there is one, and each takes its own."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{team.local}" if name == "cuda" and team.size > 1 else name

@@ -1,0 +1,88 @@
+"""I, U, V maps that exist already, a picture file each: nothing is computed, only read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from dsa_app.errors import PictureError
+from dsa_data import images
+from dsa_data.charts import CHARTS
+from dsa_data.records import Record
+
+from .engine import Extracted
+
+SUFFIX = "_IUV.png"
+Order = Literal["rgb", "bgr"]  # of an IUV picture read as RGB: I, U, V, or V, U, I
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """The file that holds a picture's map; with none, nobody was found.
+
+    Attributes:
+        path: of the IUV picture.
+        digest: of all that decides the map, besides the picture itself.
+        score: what a map with a body in it scores; NaN if nothing tells.
+    """
+
+    path: Path | None
+    digest: str
+    order: Order = "rgb"
+    score: float = np.nan
+
+    def read(self, record: Record) -> Extracted:
+        """Return the map of `record`, U and V cleared where I is 0.
+
+        Raises PictureError if the file is missing or damaged, of another size than the picture, or no IUV picture.
+        """
+        iuv = None if self.path is None else self.pixels(self.path, record)
+        if iuv is None or not iuv[..., 0].any():
+            return Extracted.nobody(record.height, record.width)
+        return Extracted(iuv, self.score, body_box(iuv), "found")
+
+    def pixels(self, path: Path, record: Record) -> np.ndarray:
+        """Return the map in the file at `path`, uint8 (H, W, 3). Raises PictureError as `read` does."""
+        iuv = images.read(path)[..., :: 1 if self.order == "rgb" else -1]
+        height, width = iuv.shape[:2]
+        if (height, width) != (record.height, record.width):
+            raise PictureError(
+                f"{path} is {width}x{height}, but its picture {record.key} is {record.width}x{record.height}. "
+                "Make the map again from this very picture."
+            )
+        chart = iuv[..., :1]
+        if chart.max() > CHARTS:
+            raise PictureError(
+                f"{path} holds chart {chart.max()} where 0 to {CHARTS} were expected. "
+                "Is it an IUV picture, and its channels in the order that was said?"
+            )
+        return np.asarray(iuv * (chart > 0))
+
+
+@runtime_checkable
+class Maps(Protocol):
+    """An engine that finds the map of a record instead of computing it from pixels."""
+
+    name: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything but the files that decides the maps' bytes, as plain values."""
+
+    def find(self, record: Record) -> MapFile:
+        """Return the file of a record's map. Raises PictureError if it cannot be read."""
+
+
+def body_box(iuv: np.ndarray) -> np.ndarray:
+    """Return the box around all body pixels of a map (H, W, 3): float32 (4,), x0, y0, x1, y1 in pixels."""
+    rows = np.flatnonzero(iuv[..., 0].any(axis=1))
+    columns = np.flatnonzero(iuv[..., 0].any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def map_name(key: str) -> str:
+    """Return the path of a picture's map, as DensePose users name them: a/b.jpg has a/b_IUV.png."""
+    return f"{Path(key).with_suffix('')}{SUFFIX}"

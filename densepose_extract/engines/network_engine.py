@@ -1,0 +1,78 @@
+"""What the engines that run a DensePose network share: a checkpoint, a device, a recipe, batches by size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from dsa_app.config import to_dict
+from dsa_app.errors import EngineError
+
+from .. import checkpoint as checkpoints
+from ..recipe import Recipe
+from .sizing import batches
+
+
+class NetworkEngine:
+    """A checkpoint read and a device found; what runs them is up to the engine."""
+
+    name: str
+    precisions: ClassVar[dict[str, torch.dtype]]
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str = "cpu",
+        precision: str = "fp32",
+        recipe: Recipe | None = None,
+        sha256: str | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        """Read a checkpoint, by name or path, downloading it where need be.
+
+        Raises CheckpointError (see `checkpoint.obtain` and `checkpoint.load`), and EngineError for a device
+        or a precision that is not there.
+        """
+        if precision not in self.precisions:
+            known = ", ".join(self.precisions)
+            raise EngineError(f"Engine {self.name} has no precision {precision!r}. It has: {known}.")
+        self.device = usable(device)
+        self.precision = precision
+        self.recipe = recipe or Recipe()
+        weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
+        self.model, self.digest = weights.model, weights.digest
+        self.network = self.filled(weights)
+
+    def filled(self, weights: checkpoints.Weights) -> Any:
+        """Return the engine's network with these weights, ready on its device."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Engine, model, the checkpoint's digest, kind of device, precision and the whole recipe."""
+        return {
+            "engine": self.name,
+            "model": self.model,
+            "checkpoint": self.digest,
+            "device": self.device.type,
+            "precision": self.precision,
+            **to_dict(self.recipe),
+        }
+
+    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+        """Split pictures (height, width) into batches by their padded size; see `sizing.batches`."""
+        return batches(sizes, self.recipe.min_size, self.recipe.max_size, self.recipe.batch)
+
+
+def usable(device: str) -> torch.device:
+    """Return the torch device called `device`. Raises EngineError where there is none."""
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"Device {device!r} cannot be used: {reason}. Name another: --device cpu.") from None
+    return found

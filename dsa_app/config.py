@@ -1,0 +1,213 @@
+"""Strict configuration: frozen dataclasses whose defaults are the paper's values.
+
+Each package keeps its dataclasses beside the code that uses them, decorated with `config`. Values from
+`params.yaml`, an experiment file or `--set` are overrides; a key that no dataclass knows is refused with
+the nearest one that it does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.util
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+import pydantic.dataclasses
+import yaml
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+OWN_EXPERIMENTS = Path("experiments")  # of the user, in the working directory
+OWN_VALUES = "demo"  # the experiment whose values are the sections of params.yaml themselves
+
+
+@dataclass_transform(frozen_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen, validated dataclass that refuses unknown keys."""
+    strict = pydantic.ConfigDict(extra="forbid", strict=False)
+    return pydantic.dataclasses.dataclass(frozen=True, config=strict)(cls)  # type: ignore[return-value]
+
+
+def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
+    """Build the configuration `cls` from overrides; `where` names them in errors ("params.yaml: train").
+
+    Raises ConfigError for an unknown key, with the nearest known one, or for a value that does not hold.
+    """
+    values = dict(values or {})
+    _check_keys(cls, values, where)
+    try:
+        return cls(**values)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"{where}: {place} = {problem['input']!r} does not hold: {problem['msg']}.") from None
+
+
+def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that `cls`, or a configuration inside it, does not know."""
+    kinds = typing.get_type_hints(cls)
+    for key, value in values.items():
+        if key not in kinds:
+            raise ConfigError(f"{where}: no setting is called {key!r}.{nearest(str(key), kinds)}")
+        if dataclasses.is_dataclass(kinds[key]) and isinstance(value, Mapping):
+            _check_keys(kinds[key], value, f"{where}.{key}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that points to the known name most like `name`, or lists them all."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known)}."
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Return a configuration as plain dicts, lists and scalars, ready for JSON."""
+    plain = dataclasses.asdict(settings)
+    return yaml.safe_load(yaml.safe_dump(_lists(plain)))
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lists(item) for item in value]
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; an empty file is an empty mapping. Raises ConfigError."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist. Name another file, or leave the option out.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable YAML: {str(error).splitlines()[0]}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected settings as 'key: value', found {type(values).__name__}.")
+    return values
+
+
+def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return `values` with assignments such as "train.epochs=2" carried out; the right side is YAML."""
+    result = {key: dict(item) if isinstance(item, dict) else item for key, item in values.items()}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {assignment}: expected section.key=value, as in train.epochs=2.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {assignment}: {text!r} is not a YAML value.") from None
+        *parents, leaf = name.strip().split(".")
+        place = result
+        for parent in parents:
+            inner = place.get(parent)
+            place[parent] = dict(inner) if isinstance(inner, dict) else {}
+            place = place[parent]
+        place[leaf] = value
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a command was asked for: a dataset, an experiment, and overrides by section."""
+
+    dataset: str
+    experiment: str | None
+    sections: dict[str, dict[str, Any]]
+    source: str
+
+    def section(self, name: str, cls: type[T]) -> T:
+        """Build the configuration of one section."""
+        return build(cls, self.sections.get(name), f"{self.source}: {name}")
+
+    def changed_by(self, experiment: str) -> Settings:
+        """Return these settings with those of an experiment's file on top. Raises ConfigError."""
+        path = experiment_file(experiment)
+        values = read_yaml(path)
+        _check_sections(values, set(SECTIONS), str(path))
+        return Settings(self.dataset, experiment, _merged(self.sections, values), f"{self.source} and {path}")
+
+
+SECTIONS = ("synth", "extract", "warp", "train", "evaluate", "ablation")
+
+
+def read_settings(
+    params: Path | None = None,
+    dataset: str | None = None,
+    experiment: str | None = None,
+    assignments: Iterable[str] = (),
+) -> Settings:
+    """Join defaults, params file, experiment file and assignments into one `Settings`.
+
+    The sections of a params file hold for its own experiment, "demo". Another experiment stands on the
+    paper's values, changed by its file and then by the params file's list `set`.
+    """
+    values = read_yaml(params) if params else {}
+    source = str(params) if params else "--set"
+    known = {"dataset", "experiment", "set", *SECTIONS}
+    extra = values.pop("set", None) or []
+    if not isinstance(extra, list) or not all(isinstance(one, str) for one in extra):
+        raise ConfigError(f"{source}: set = {extra!r} does not hold: expected a list, as in [train.epochs=2].")
+    dataset = dataset or values.pop("dataset", None)
+    experiment = experiment or values.pop("experiment", None)
+    values = {key: item for key, item in values.items() if key not in ("dataset", "experiment")}
+    _check_sections(values, known, source)
+    if experiment and experiment != OWN_VALUES:
+        source = str(experiment_file(experiment))
+        values = read_yaml(experiment_file(experiment))
+        _check_sections(values, set(SECTIONS), source)
+    values = override(values, [*extra, *assignments])
+    _check_sections(values, set(SECTIONS), "--set")
+    if not dataset:
+        raise ConfigError("No dataset was named. Say which: --dataset market1501, or dataset in params.yaml.")
+    return Settings(str(dataset), experiment, values, source)
+
+
+def experiment_file(name: str) -> Path:
+    """Return the file of the experiment `name` ("table3/dsa-reid"): the user's own first, then the project's.
+
+    Raises ConfigError if there is none.
+    """
+    folders = (OWN_EXPERIMENTS, _installed_experiments())
+    for folder in folders:
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    known = {
+        path.relative_to(folder).with_suffix("").as_posix() for folder in folders for path in folder.rglob("*.yaml")
+    }
+    raise ConfigError(
+        f"There is no experiment {name!r}, neither {OWN_EXPERIMENTS}/{name}.yaml nor one of the project's own."
+        f"{nearest(name, known)}"
+    )
+
+
+def _installed_experiments() -> Path:
+    """Return the folder of the experiments that come with the project."""
+    found = importlib.util.find_spec("dsa_train")
+    assert found is not None and found.submodule_search_locations, "dsa_train is installed with dsa_app"
+    return Path(found.submodule_search_locations[0]) / "experiments"
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with `changes` carried out, mapping by mapping."""
+    result = dict(values)
+    for key, change in changes.items():
+        below = result.get(key)
+        result[key] = _merged(below, change) if isinstance(below, Mapping) and isinstance(change, Mapping) else change
+    return result
+
+
+def _check_sections(values: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key, item in values.items():
+        if key not in known:
+            raise ConfigError(f"{where}: no section is called {key!r}.{nearest(str(key), known)}")
+        if item is not None and not isinstance(item, dict):
+            raise ConfigError(f"{where}: {key} holds settings, as in {key}.name=value; found {item!r}.")

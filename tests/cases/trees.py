@@ -1,0 +1,176 @@
+"""Makers of tiny datasets, each in its own naming, oddities included. All are given the parent of all datasets."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy.io import savemat
+
+from dsa_data import images
+from dsa_data.sets.cuhk01 import read_splits
+
+HEIGHT, WIDTH = 32, 16
+PERSONS = (4, 3, 1, 1, 1)  # of CUHK03's pairs of cameras
+FEWER = {(1, 2): (3, 5), (2, 1): (5, 2)}  # (pair, person): pictures of each camera, where they are not five and five
+
+
+def picture(seed: int) -> np.ndarray:
+    """Draw noise around a colour of its own, uint8 (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(-30, 30, (HEIGHT, WIDTH, 3))
+    return (rng.integers(40, 215, 3) + noise).astype(np.uint8)
+
+
+def made_up_map(seed: int) -> np.ndarray:
+    """Draw I, U, V of a picture, uint8 (H, W, 3): random charts in the middle, nothing around."""
+    rng = np.random.default_rng(seed)
+    iuv = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    iuv[2:-2, 2:-2] = rng.integers((1, 0, 0), (25, 256, 256), (HEIGHT - 4, WIDTH - 4, 3))
+    return iuv
+
+
+def draw(root: Path, names: Iterable[str]) -> Path:
+    """Write a picture of each name below `root`, by its ending as JPEG or PNG."""
+    for seed, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encode = images.encode_jpeg if path.suffix == ".jpg" else images.encode_png
+        path.write_bytes(encode(picture(seed)))
+    return root
+
+
+def market1501(parent: Path, name: str = "market1501") -> Path:
+    """Four trained and three tested identities, hand-drawn boxes, junk, a distractor, a Thumbs.db."""
+    names = [f"bounding_box_train/{p:04}_c{c}s1_0{p:03}51_0{c}.jpg" for p in (2, 7, 9, 1500) for c in (1, 2, 3)]
+    queries = [f"{p:04}_c{c}s1_0{p:03}01_00.jpg" for p in (1, 3, 5) for c in (1, 2)]
+    names += [f"query/{query}" for query in queries]
+    names += [f"bounding_box_test/{p:04}_c{c}s1_0{p:03}26_0{c}.jpg" for p in (1, 3, 5) for c in (1, 2, 3)]
+    names += ["bounding_box_test/-1_c1s1_000001_01.jpg", "bounding_box_test/0000_c2s1_000002_01.jpg"]
+    names += [f"gt_bbox/{query}" for query in queries]
+    names += ["gt_bbox/0001_c1s1_000076_00.jpg", "gt_bbox/0001_c6s1_000076_00.jpg", "gt_bbox/0002_c1s1_000451_00.jpg"]
+    root = draw(parent / name, names)
+    (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"not a picture")
+    return root
+
+
+def market1501_500k(parent: Path) -> Path:
+    """The tree of Market-1501 with three further distractors, one of them with somebody's number, and junk."""
+    root = market1501(parent)
+    names = ("0000_c1s1_000001_00.jpg", "0000_c3s1_000002_00.jpg", "0001_c2s1_000003_00.jpg", "-1_c1s1_000004_00.jpg")
+    draw(root, [f"images/{name}" for name in names])
+    return root
+
+
+def dukemtmcreid(parent: Path) -> Path:
+    """Three trained and two tested identities, and one that only one camera saw."""
+    names = [f"bounding_box_train/{p:04}_c{c}_f00461{c}{p % 10}.jpg" for p in (1, 2, 5) for c in (2, 8)]
+    names += [f"query/{p:04}_c1_f004600{p % 10}.jpg" for p in (3, 4)]
+    names += [f"bounding_box_test/{p:04}_c{c}_f00470{c}{p % 10}.jpg" for p in (3, 4) for c in (1, 5)]
+    return draw(parent / "dukemtmcreid", [*names, "bounding_box_test/0017_c3_f0058142.jpg"])
+
+
+def cuhk03_np(parent: Path) -> Path:
+    """Both kinds of boxes; three trained and two tested identities."""
+    for boxes in ("labeled", "detected"):
+        names = [f"bounding_box_train/{p:04}_c{c}_{n}.png" for p in (1, 2, 4) for c in (1, 2) for n in (5, 6)]
+        names += [f"query/{p:04}_c{c}_1.png" for p in (3, 6) for c in (1, 2)]
+        names += [f"bounding_box_test/{p:04}_c{c}_{n}.png" for p in (3, 6) for c in (1, 2) for n in (2, 3)]
+        draw(parent / "cuhk03-np" / boxes, names)
+    return parent / "cuhk03-np"
+
+
+def cuhk03_names() -> list[str]:
+    """Return the names of the pictures in the tiny `cuhk-03.mat`, sorted."""
+    names = []
+    for pair, persons in enumerate(PERSONS, start=1):
+        for person in range(1, persons + 1):
+            first, second = FEWER.get((pair, person), (5, 5))
+            numbers = [(1, n) for n in range(1, first + 1)] + [(2, n) for n in range(6, second + 6)]
+            names += [f"{pair}_{person:03}_{camera}_{number:02}.png" for camera, number in numbers]
+    return names
+
+
+def cuhk03(parent: Path) -> Path:
+    """The authors' file as MATLAB 7.3 writes it, ten persons; beside it the new protocol's lists, six to train."""
+    root = parent / "cuhk03"
+    root.mkdir()
+    names = cuhk03_names()
+    with h5py.File(root / "cuhk-03.mat", "w", userblock_size=512) as file:
+        for kind, boxes in enumerate(("labeled", "detected")):
+            tables = [_table(file, boxes, pair, 1000 * kind) for pair in range(1, 6)]
+            file[boxes] = np.array([tables], h5py.ref_dtype)  # (1, 5): MATLAB's column of five, transposed
+        tested = [[(1, 1 + n % 4), (2, 1 + n % 3)] for n in range(20)]
+        sets = [_stored(file, f"test{n}", np.array(pairs, float).T) for n, pairs in enumerate(tested)]
+        file["testsets"] = np.array([sets], h5py.ref_dtype)
+    for boxes in ("labeled", "detected"):
+        write_new_protocol(root / f"cuhk03_new_protocol_config_{boxes}.mat", names)
+    return root
+
+
+def write_new_protocol(path: Path, names: list[str], **changes: object) -> None:
+    """Write a list of the new protocol: the first four and the last two persons train, of others one a camera asks."""
+    persons = [name[:5] for name in names]
+    order = sorted(set(persons))
+    splits, asked = [], set()
+    for name, person in zip(names, persons, strict=True):
+        trains = order.index(person) in (0, 1, 2, 3, len(order) - 2, len(order) - 1)
+        view = (person, name[6])
+        splits.append("train" if trains else "gallery" if view in asked else "query")
+        asked.add(view)
+    columns: dict[str, object] = {
+        "filelist": np.array(names, object)[:, None],
+        "labels": np.array([[order.index(person) + 1] for person in persons], np.uint16),
+        "camId": np.array([[int(name[6])] for name in names], np.uint8),
+    }
+    for split in ("train", "query", "gallery"):
+        columns[f"{split}_idx"] = np.flatnonzero(np.array(splits) == split).astype(np.uint16)[:, None] + 1
+    savemat(path, columns | changes)
+
+
+def _table(file: h5py.File, boxes: str, pair: int, seed: int) -> h5py.Reference:
+    """Store a pair's cells, (10, persons) as MATLAB transposes them."""
+    names = set(cuhk03_names())
+    cells = np.empty((10, PERSONS[pair - 1]), h5py.ref_dtype)
+    for number, person in np.ndindex(cells.shape):
+        camera = 1 if number < 5 else 2
+        name = f"{pair}_{person + 1:03}_{camera}_{number + 1:02}.png"
+        seed += 1
+        content = picture(seed).T if name in names else np.zeros(2, np.uint64)
+        cells[number, person] = _stored(file, f"{boxes}_{name[:-4]}", content)
+    return _stored(file, f"{boxes}_{pair}", cells)
+
+
+def _stored(file: h5py.File, name: str, content: np.ndarray) -> h5py.Reference:
+    dtype = h5py.ref_dtype if content.dtype == object else content.dtype
+    return file.create_dataset(f"#refs#/{name}", data=content, dtype=dtype).ref
+
+
+def cuhk01(parent: Path) -> Path:
+    """Four persons whom the first split of each division trains on, and four whom it tests."""
+    tested = set(read_splits(486)[0])
+    narrow = set(read_splits(100)[0])
+    trains = [pid for pid in range(1, 972) if pid not in tested | narrow][:4]
+    tests = sorted(tested & narrow)[:4]
+    names = [f"campus/{pid:04}{number:03}.png" for pid in (*trains, *tests) for number in (1, 2, 3, 4)]
+    root = draw(parent / "cuhk01", names)
+    (root / "campus" / "Thumbs.db").write_bytes(b"not a picture")
+    return root
+
+
+def msmt17(parent: Path, version: int = 1) -> Path:
+    """Four trained and three tested identities, both counted from 0; `list_val.txt` has more of the trained."""
+    train, test = ("train", "test") if version == 1 else ("mask_train_v2", "mask_test_v2")
+    lists = {
+        "list_train.txt": (train, [(pid, n) for pid in range(4) for n in (0, 1, 2)]),
+        "list_val.txt": (train, [(pid, 3) for pid in range(4)]),
+        "list_query.txt": (test, [(pid, 0) for pid in range(3)]),
+        "list_gallery.txt": (test, [(pid, n) for pid in range(3) for n in (1, 2, 3)]),
+    }
+    root = parent / "msmt17"
+    for name, (folder, shots) in lists.items():
+        paths = [f"{pid:04}/{pid:04}_{n:03}_{1 + 7 * n % 15:02}_0303morning_00{n}8_0.jpg" for pid, n in shots]
+        draw(root / folder, paths)
+        lines = [f"{path} {pid}" for path, (pid, _) in zip(paths, shots, strict=True)]
+        (root / name).write_text("\n".join(lines) + "\n")
+    return root

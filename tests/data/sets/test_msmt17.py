@@ -1,0 +1,55 @@
+"""MSMT17: both versions, identities that count from 0 twice, lists that do not hold."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import trees
+from dsa_app.errors import DatasetError, PictureError
+from dsa_data import sets
+from dsa_data.listing import list_dataset
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_msmt17_by_hand(datasets: Path, version: int) -> None:
+    root = trees.msmt17(datasets, version)
+    entries = sets.scan("msmt17")
+    assert Counter(e.split for e in entries) == {"train": 16, "query": 3, "gallery": 9}
+    assert Counter(e.split for e in sets.scan("msmt17-train"))["train"] == 12
+    pids = {split: {e.pid for e in entries if e.split == split} for split in ("train", "query", "gallery")}
+    assert pids["train"] == {1, 2, 3, 4}
+    assert pids["query"] == pids["gallery"] == {10001, 10002, 10003}  # both lists count from 0
+    assert (entries[1].camid, Path(entries[1].key).name[:13]) == (8, "0000_001_08_0")
+    assert all((root / entry.key).exists() for entry in entries)
+
+
+def test_msmt17_faults(datasets: Path) -> None:
+    root = trees.msmt17(datasets, version=1)
+    lines = (root / "list_query.txt").read_text()
+    for odd in ("0000/0000_000.jpg 0", "0000/0000_000_01_x.jpg zero", "one"):
+        (root / "list_query.txt").write_text(f"{lines}\n{odd}\n")
+        with pytest.raises(DatasetError, match=r"list_query\.txt, line 5: expected a picture and its identity"):
+            sets.scan("msmt17")
+    (root / "list_query.txt").write_text("\n")
+    with pytest.raises(DatasetError, match=r"list_query\.txt lists no picture"):
+        sets.scan("msmt17")
+    (root / "list_query.txt").unlink()
+    with pytest.raises(DatasetError, match=r"lacks list_query\.txt"):
+        sets.scan("msmt17")
+    (root / "list_query.txt").write_text(lines)
+    trees.msmt17(datasets, version=2)
+    with pytest.raises(DatasetError, match="holds the pictures of both versions"):
+        sets.scan("msmt17")
+    root.rename(datasets / "MSMT17_V1")
+    (root / "MSMT17_V2").mkdir(parents=True)
+    (datasets / "MSMT17_V1").rename(root / "MSMT17_V1")
+    with pytest.raises(DatasetError, match="holds MSMT17_V1 and MSMT17_V2: which is meant"):
+        sets.scan("msmt17")
+
+
+def test_msmt17_a_listed_picture_that_is_not_there(datasets: Path, tmp_path: Path) -> None:
+    root = trees.msmt17(datasets)
+    (root / sets.scan("msmt17")[0].key).unlink()
+    with pytest.raises(PictureError, match=r"0000_000_01_0303morning_0008_0\.jpg is missing"):
+        list_dataset("msmt17", tmp_path / "manifest.csv")

@@ -1,0 +1,74 @@
+"""People's own folders and tables, and names that lead nowhere."""
+
+from pathlib import Path
+
+import pytest
+
+import trees
+from dsa_app.errors import DatasetError
+from dsa_data import sets
+from dsa_data.listing import list_dataset
+
+
+def test_own_folder_in_markets_naming(datasets: Path) -> None:
+    trees.market1501(datasets, "shop.2024")
+    assert len(sets.scan("shop.2024")) == 28
+    assert sets.dataset_root("shop.2024") == datasets / "shop.2024"
+
+
+TABLE = """split,path,pid,camid
+train,a/1.png,4,1
+query,a/2.png,7,0
+gallery,b c/3.png,7,2
+gallery,4.png,0,1
+train,5.png,-1,1
+"""
+
+
+def test_own_table(datasets: Path, tmp_path: Path) -> None:
+    root = trees.draw(datasets / "mine", ["a/1.png", "a/2.png", "b c/3.png", "4.png", "5.png"])
+    (root / "dataset.csv").write_text("\ufeff" + TABLE, encoding="utf-8")
+    listed = list_dataset("mine", tmp_path / "manifest.csv")
+    assert [(r.key, r.split, r.pid, r.camid) for r in listed] == [
+        ("4.png", "gallery", 0, 1),
+        ("a/1.png", "train", 4, 1),
+        ("a/2.png", "query", 7, 0),
+        ("b c/3.png", "gallery", 7, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("split,path", "part,path", "lacks the column 'split'"),
+        ("a/1.png,4,1", "/etc/1.png,4,1", r"line 2: expected a path below the dataset's folder, found '/etc/1\.png'"),
+        ("a/1.png,4,1", "../1.png,4,1", "line 2: expected a path below"),
+        ("a/1.png,4,1", "a/1.png,four,1", "line 2: expected whole numbers, found pid 'four'"),
+        ("a/1.png,4,1", "a/1.png,4", "line 2: expected whole numbers"),
+        ("a/1.png,4,1", "a/1.png,-2,1", "line 2: expected pid from -1"),
+        ("a/1.png,4,1", "a/1.png,0,1", "line 2: identity 0 is a distractor"),
+        ("train,a", "trian,a", "line 2: no split is called 'trian'. Did you mean 'train'"),
+        ("a/1.png,4,1", "a/1.png,7,1", r"1 identities are in training and in test, first 7"),
+    ],
+)
+def test_own_table_faults(datasets: Path, old: str, new: str, message: str) -> None:
+    (datasets / "mine").mkdir()
+    (datasets / "mine" / "dataset.csv").write_text(TABLE.replace(old, new, 1))
+    with pytest.raises(DatasetError, match=message):
+        sets.scan("mine")
+
+
+def test_an_empty_table(datasets: Path) -> None:
+    (datasets / "mine").mkdir()
+    (datasets / "mine" / "dataset.csv").write_text(TABLE.splitlines()[0] + "\ntrain,5.png,-1,1\n")
+    with pytest.raises(DatasetError, match=r"dataset\.csv lists no picture"):
+        sets.scan("mine")
+
+
+def test_a_name_is_no_way_out(datasets: Path) -> None:
+    (datasets.parent / "secret").mkdir()
+    with pytest.raises(DatasetError, match="No dataset is called"):
+        sets.dataset("../secret")
+    (datasets / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"empty is no dataset\. It should hold bounding_box_train"):
+        sets.dataset("empty")

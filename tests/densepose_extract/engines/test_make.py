@@ -1,0 +1,73 @@
+"""From settings to engines; who runs where."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from densepose_extract.config import ExtractConfig
+from densepose_extract.engines.imported import Imported
+from densepose_extract.engines.make import device_of, make_engine
+from densepose_extract.engines.native import NativeEngine
+from densepose_extract.engines.rendered import Rendered
+from dsa_app.errors import CheckpointError, ConfigError, EngineError
+from dsa_app.team import Team, gathered
+from tiny import add_truth, draw_iuv, write_iuv_picture
+
+
+def test_auto_is_the_truth_where_there_is_one_else_the_network(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    assert isinstance(make_engine(ExtractConfig(), "synthetic", market, []), Rendered)
+    with pytest.raises(CheckpointError, match="neither a file nor a name"):
+        make_engine(ExtractConfig(checkpoint=str(tmp_path / "none.pkl")), "market1501", market, [])
+    with pytest.raises(EngineError, match="--engine native"):
+        make_engine(ExtractConfig(engine="rendered"), "market1501", tmp_path, [])
+
+
+def test_the_recipe_reaches_the_network(checkpoint: Path) -> None:
+    config = ExtractConfig(
+        engine="native", checkpoint=str(checkpoint), device="cpu", min_size=64, batch=2, missing="none"
+    )
+    engine = make_engine(config, "synthetic", Path(), [])
+    assert isinstance(engine, NativeEngine)
+    assert engine.recipe == config.recipe
+    assert (engine.identity["engine"], engine.identity["device"], engine.identity["batch"]) == ("native", "cpu", 2)
+
+
+def test_import_wants_a_folder(tmp_path: Path) -> None:
+    write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(4, 4))
+    engine = make_engine(ExtractConfig(engine="import", maps=str(tmp_path)), "market1501", tmp_path, [])
+    assert isinstance(engine, Imported)
+    with pytest.raises(ConfigError, match="--from DIR"):
+        make_engine(ExtractConfig(engine="import"), "market1501", tmp_path, [])
+
+
+def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device_of("cuda", Team(5, 8, 1)) == "cuda:1"
+    assert device_of("cuda", Team()) == "cuda"
+    assert device_of("cuda:3", Team()) == "cuda:3"
+    assert device_of("cpu", Team(5, 8, 1)) == "cpu"
+    for there, device in ((True, "cuda:1"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert device_of("auto", Team(5, 8, 1)) == device
+
+
+def test_without_torchrun_a_process_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with gathered() as team:
+        assert (team.rank, team.size, team.leads) == (0, 1, True)
+        team.wait()
+
+
+def test_the_leader_goes_first() -> None:
+    events: list[str] = []
+
+    class Recorded(Team):
+        def wait(self) -> None:
+            events.append("wait")
+
+    for team, expected in ((Recorded(0, 2), ["work", "wait"]), (Recorded(1, 2), ["wait", "work"])):
+        events.clear()
+        with team.leader_first():
+            events.append("work")
+        assert events == expected

@@ -1,0 +1,133 @@
+"""Heads into the picture: the slow way through torch's own interpolation, rounding, clipping, strips."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from densepose_extract.engines import placing
+from densepose_extract.engines.placing import iuv_map, paste, place, resample, whole
+
+
+@dataclass
+class Heads:
+    """Raw heads with boxes, as an engine answers them."""
+
+    coarse_segm: Tensor
+    fine_segm: Tensor
+    u: Tensor
+    v: Tensor
+    boxes: Tensor
+
+
+def drawn(seed: int = 0, side: int = 112, count: int = 2) -> Heads:
+    """Draw smooth heads, u and v partly outside [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def smooth(channels: int) -> Tensor:
+        coarse = torch.randn((count, channels, 7, 7), generator=generator)
+        return F.interpolate(coarse, (side, side), mode="bilinear")
+
+    return Heads(smooth(2), smooth(25), smooth(25) + 0.5, smooth(25) + 0.5, torch.zeros((count, 4)))
+
+
+def flat(chart: int, u: float, v: float, box: list[float]) -> Heads:
+    """Return the heads of one box that is all one chart, at one place of it."""
+    fine = torch.zeros((1, 25, 4, 4))
+    fine[:, chart] = 1
+    coarse = torch.tensor([0.0, 1.0])[None, :, None, None].expand(1, 2, 4, 4)
+    return Heads(coarse, fine, torch.full_like(fine, u), torch.full_like(fine, v), torch.tensor([box]))
+
+
+def slow_resample(heads: Heads, k: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Resize every channel of every head with torch, then pick the label's."""
+
+    def resized(maps: Tensor) -> Tensor:
+        return F.interpolate(maps[k : k + 1], (height, width), mode="bilinear", align_corners=False)[0]
+
+    body = resized(heads.coarse_segm).argmax(0) > 0
+    labels = torch.where(body, resized(heads.fine_segm).argmax(0), 0)
+    uv = torch.stack([resized(maps).gather(0, labels[None])[0] for maps in (heads.u, heads.v)])
+    return labels, torch.where(labels > 0, uv, 0.0)
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_resampling_is_torchs_interpolation_of_every_channel(height: int, width: int, seed: int) -> None:
+    heads = drawn(seed)
+    labels, uv = resample(heads, 1, height, width)
+    want, want_uv = slow_resample(heads, 1, height, width)
+    same = labels == want
+    assert float((~same).float().mean()) <= 1e-3  # ties but for rounding
+    torch.testing.assert_close(uv[:, same], want_uv[:, same], atol=1e-4, rtol=0)
+
+
+def test_rows_computed_alone_are_rows_of_the_whole() -> None:
+    heads = drawn()
+    labels, uv = resample(heads, 0, 50, 30)
+    some, some_uv = resample(heads, 0, 50, 30, 17, 23)
+    assert torch.equal(some, labels[17:23])
+    assert torch.equal(some_uv, uv[:, 17:23])
+
+
+def test_a_large_box_is_resampled_in_strips_of_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, box = drawn(), torch.tensor([3.0, 5.0, 90.0, 170.0])
+    want = place(heads, 0, box, 180, 100)
+    seen = []
+
+    def watched(*args: int) -> tuple[Tensor, Tensor]:
+        labels, uv = resample(*args)  # type: ignore[arg-type]
+        seen.append(labels.numel())
+        return labels, uv
+
+    monkeypatch.setattr(placing, "STRIP", 1000)
+    monkeypatch.setattr(placing, "resample", watched)
+    assert np.array_equal(place(heads, 0, box, 180, 100), want)
+    assert len(seen) > 10
+    assert max(seen) <= 1000
+
+
+def test_values_are_rounded_and_clamped() -> None:
+    found = iuv_map(flat(7, 0.5, 1.7, [1.0, 1.0, 3.0, 3.0]), 0, 4, 4)
+    assert found.dtype == np.uint8
+    assert found[1, 1].tolist() == [7, 128, 255]  # 127.5 to the even neighbour
+    assert iuv_map(flat(24, 0.998, -0.2, [1.0, 1.0, 3.0, 3.0]), 0, 4, 4)[2, 2].tolist() == [24, 254, 0]
+    assert found[0].any() == found[3].any() == found[:, 0].any() == found[:, 3].any() == False  # noqa: E712
+
+
+def test_background_has_no_u_and_v() -> None:
+    assert not iuv_map(flat(0, 0.5, 0.5, [0.0, 0.0, 4.0, 4.0]), 0, 4, 4).any()
+    body_only = flat(3, 0.5, 0.5, [0.0, 0.0, 4.0, 4.0])
+    body_only.coarse_segm = body_only.coarse_segm.flip(1)  # the coarse head says background
+    assert not iuv_map(body_only, 0, 4, 4).any()
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ([1.9, 2.9, 4.8, 4.9], (1, 2, 2, 2)),  # 4.8 - 1.9 = 2.9: width is cut, not the right edge
+        ([3.0, 3.0, 3.4, 9.0], (3, 3, 1, 6)),
+        ([-1.5, 0.0, 2.0, 1.0], (-1, 0, 3, 1)),
+    ],
+)
+def test_boxes_are_cut_as_detectron2_cuts_them(box: list[float], expected: tuple[int, ...]) -> None:
+    assert whole(torch.tensor(box)) == expected
+
+
+@given(x=st.integers(-9, 9), y=st.integers(-9, 9), w=st.integers(1, 9), h=st.integers(1, 9), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_paste_leaves_away_what_lies_outside(x: int, y: int, w: int, h: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, uv = torch.from_numpy(rng.integers(1, 25, (h, w))), torch.from_numpy(rng.random((2, h, w)))
+    iuv = np.zeros((6, 5, 3), np.uint8)
+    paste(iuv, labels, uv, x, y)
+    for row in range(6):
+        for column in range(5):
+            inside = 0 <= row - y < h and 0 <= column - x < w
+            want = int(labels[row - y, column - x]) if inside else 0
+            assert iuv[row, column, 0] == want

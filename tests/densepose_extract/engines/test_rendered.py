@@ -1,0 +1,63 @@
+"""The renderer's truth as an engine, and what an estimator makes of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from densepose_extract.engines.estimator_errors import EstimatorErrors, estimated
+from densepose_extract.engines.rendered import Rendered
+from dsa_app.errors import EngineError, PictureError
+from dsa_data.records import read_manifest
+from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
+
+TRUTH = EstimatorErrors(rate=0)
+
+
+def test_the_truth_of_every_record(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    engine = Rendered(market, TRUTH)
+    for number, record in enumerate(records):
+        answer = engine.find(record).read(record)
+        expected = draw_iuv(24, 12, number) if number else np.zeros((24, 12, 3))
+        assert (answer.iuv == expected).all()
+        assert (answer.status, answer.score) == (("found", 1.0) if number else ("none", 0.0))
+
+
+def test_errors_are_there_unless_turned_off_and_are_the_pictures_own(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    errors = EstimatorErrors(missed=0.5)
+    statuses = set()
+    for number, record in enumerate(records[1:], start=1):
+        assert (Rendered(market).find(record).read(record).iuv != draw_iuv(24, 12, number)).any()
+        answer = Rendered(market, errors).find(record).read(record)
+        generator = np.random.default_rng([0, int(record.digest, 16)])
+        expected = estimated(draw_iuv(24, 12, number), errors, generator)
+        assert (answer.iuv == expected).all()
+        assert (answer.status, answer.score) == (("found", 1.0) if expected.any() else ("none", 0.0))
+        assert np.isnan(answer.box).all() == (answer.status == "none")
+        statuses.add(answer.status)
+    assert statuses == {"found", "none"}
+    other = Rendered(market, EstimatorErrors(seed=1)).find(records[1]).read(records[1])
+    assert (other.iuv != Rendered(market).find(records[1]).read(records[1]).iuv).any()
+
+
+def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
+    add_truth(market)
+    record = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))[3]
+    engine = Rendered(market)
+    before = engine.find(record)
+    assert engine.find(record) == before
+    assert before.path is not None
+    write_iuv_picture(before.path, draw_iuv(24, 12, 99))
+    assert engine.find(record).digest != before.digest
+    before.path.unlink()
+    with pytest.raises(PictureError, match=rf"{before.path.name} is missing"):
+        engine.find(record)
+
+
+def test_a_dataset_of_photographs_has_no_truth(market: Path) -> None:
+    with pytest.raises(EngineError, match=r"market1501/iuv is missing.*--engine native"):
+        Rendered(market)

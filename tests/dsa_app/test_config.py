@@ -1,0 +1,84 @@
+"""Configuration: overrides from files and the command line, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dsa_app.config import build, config, override, read_settings, to_dict
+from dsa_app.errors import ConfigError
+
+
+@config
+class Inner:
+    rate: float = 0.5
+
+
+@config
+class Outer:
+    size: int = 32
+    kind: str = "fine"
+    inner: Inner = Inner()
+
+
+def test_defaults_and_overrides() -> None:
+    built = build(Outer, {"size": 16, "inner": {"rate": 1}}, "here")
+    assert to_dict(built) == {"size": 16, "kind": "fine", "inner": {"rate": 1.0}}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        built.size = 3  # type: ignore[misc]
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"params\.yaml: warp: no setting is called 'sise'\. Did you mean 'size'"):
+        build(Outer, {"sise": 16}, "params.yaml: warp")
+    with pytest.raises(ConfigError, match=r"here\.inner: no setting is called 'rat'\. Did you mean 'rate'"):
+        build(Outer, {"inner": {"rat": 1}}, "here")
+    with pytest.raises(ConfigError, match=r"size = 'many' does not hold"):
+        build(Outer, {"size": "many"}, "here")
+
+
+def test_assignments_are_yaml() -> None:
+    assert override({"train": {"epochs": 3}}, ["train.epochs=2", "warp.inner.rate=0.25"]) == {
+        "train": {"epochs": 2},
+        "warp": {"inner": {"rate": 0.25}},
+    }
+    with pytest.raises(ConfigError, match=r"expected section\.key=value"):
+        override({}, ["epochs"])
+
+
+def test_settings_in_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "table3").mkdir(parents=True)
+    (tmp_path / "experiments" / "table3" / "baseline.yaml").write_text("train: {epochs: 100}\n")
+    params = tmp_path / "params.yaml"
+    params.write_text("dataset: synthetic\nexperiment: demo\nset: []\nwarp: {size: 16}\ntrain: {epochs: 4}\n")
+
+    demo = read_settings(params)
+    assert (demo.dataset, demo.sections) == ("synthetic", {"warp": {"size": 16}, "train": {"epochs": 4}})
+    named = read_settings(params, "market1501", "table3/baseline", ["train.seed=1"])
+    assert named.dataset == "market1501"
+    assert named.sections == {"train": {"epochs": 100, "seed": 1}}  # the demo's own numbers are set aside
+    params.write_text("dataset: synthetic\nexperiment: table3/baseline\nset: [train.epochs=7]\ntrain: {epochs: 4}\n")
+    assert read_settings(params).sections == {"train": {"epochs": 7}}
+
+
+def test_unknown_section_experiment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no section is called 'trian'\. Did you mean 'train'"):
+        read_settings(dataset="x", assignments=["trian.epochs=2"])
+    with pytest.raises(ConfigError, match=r"no experiment 'table9', neither experiments/table9\.yaml.*Did you mean 'table4/csa'"):
+        read_settings(dataset="x", experiment="table9")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "table8.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"no experiment 'table9', neither .* Did you mean 'table8'"):
+        read_settings(dataset="x", experiment="table9")
+    with pytest.raises(ConfigError, match=r"none\.yaml does not exist"):
+        read_settings(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="No dataset was named"):
+        read_settings()
+    (tmp_path / "set.yaml").write_text("dataset: x\nset: train.epochs=2\n")
+    with pytest.raises(ConfigError, match=r"set\.yaml: set = 'train\.epochs=2' does not hold: expected a list"):
+        read_settings(tmp_path / "set.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1,\n")
+    with pytest.raises(ConfigError, match=r"broken\.yaml is not readable YAML"):
+        read_settings(tmp_path / "broken.yaml")

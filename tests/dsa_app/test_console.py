@@ -1,0 +1,99 @@
+"""What a user sees of a mishap: one line, exit code 2."""
+
+import errno
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from dsa_app import console
+from dsa_app.errors import DatasetError
+
+
+@click.group(cls=console.Commands)
+def main() -> None:
+    """Commands."""
+
+
+@main.command()
+@click.argument("number", type=int)
+@click.option("--file", default="out.h5")
+def trouble(number: int, file: str) -> None:
+    """Meet an error of the operating system."""
+    raise OSError(number, os.strerror(number), file)
+
+
+@main.command()
+def mistake() -> None:
+    """Meet an error of ours."""
+    raise DatasetError("It is not there. Put it there.")
+
+
+@main.command()
+@console.jobs("How many.")
+def work(jobs: int) -> None:
+    """Say how many work."""
+    click.echo(jobs)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space is left"),
+        (errno.EACCES, "Permission denied"),
+        (errno.EROFS, "read-only"),
+        (errno.EFBIG, "ulimit"),
+        (errno.EISDIR, "Is a directory. Name another place."),
+        (errno.ENOTDIR, "Not a directory. Name another place."),
+        (errno.EEXIST, "File exists. Name another place."),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_with_the_file(number: int, words: str) -> None:
+    result = CliRunner().invoke(main, ["trouble", str(number)])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: out.h5: ")
+    assert words in line
+
+
+def test_of_a_rename_the_place_is_named_that_could_not_be_taken(tmp_path: Path) -> None:
+    @main.command()
+    def rename() -> None:
+        (tmp_path / "new").write_text("")
+        (tmp_path / "new").replace(taken)
+
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    result = CliRunner().invoke(main, ["rename"])
+    assert (result.exit_code, result.stderr) == (2, f"error: {taken}: Is a directory. Name another place.\n")
+
+
+def test_a_mistake_is_one_line() -> None:
+    result = CliRunner().invoke(main, ["mistake"])
+    assert (result.exit_code, result.stderr) == (2, "error: It is not there. Put it there.\n")
+
+
+def test_nobody_at_work_is_refused() -> None:
+    result = CliRunner().invoke(main, ["work", "--jobs", "0"])
+    assert result.exit_code == 2
+    assert "nobody would work" in result.stderr
+    assert CliRunner().invoke(main, ["work", "--jobs", "-1"]).output == "-1\n"
+
+
+def test_a_killed_worker_is_told_in_one_line():
+    """loky's own error is of the kind that the standard library's pools raise."""
+
+    @click.group(cls=console.Commands)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    def work() -> None:
+        raise TerminatedWorkerError("long words of loky's")
+
+    found = CliRunner().invoke(group, ["work"])
+    assert found.exit_code == 2
+    assert found.output.startswith("error: A worker was killed")

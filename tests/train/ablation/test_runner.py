@@ -1,0 +1,217 @@
+"""Rows trained under one budget on the tiny dataset: what is done is not done again, and rows of a seed are paired."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from dsa_app.config import Settings
+from dsa_app.errors import TrainingError
+from dsa_train import stage
+from dsa_train.ablation import runner as ablation
+from dsa_train.ablation.rows import EVERY_ROW, MAIN
+from dsa_train.ablation.runner import run_all
+from dsa_train.ablation.trainings import AblationConfig, Place, trainings
+from dsa_train.cli import main
+from repository import ROOT
+
+BUDGET = {
+    "warp": {"size": 8},
+    "train": {
+        "height": 64,
+        "width": 32,
+        "identities": 3,
+        "pictures": 2,
+        "epochs": 1,
+        "network": {"weights": "none", "classifier_width": 8, "main": {"trunk": "resnet18", "width": 0.125}},
+    },
+}
+
+
+@pytest.fixture
+def place(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = tmp_path / "made"
+    made.mkdir()
+    shutil.copy(tiny.manifest, made / "manifest.csv")
+    shutil.copy(tiny.dsap, made / "dsap.h5")
+    return Place(made, tiny.root)
+
+
+@pytest.fixture
+def base():
+    return Settings("tiny", None, BUDGET, "test")
+
+
+def some(base, *names, seeds=1):
+    wanted = AblationConfig(seeds=seeds, main_seeds=seeds, experiments=names)
+    return trainings(base, wanted)
+
+
+def test_every_row_is_trained_from_as_many_seeds_as_asked(base, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = trainings(base, AblationConfig(curve=("beyond/taught",), rates=(0, 2), curve_seeds=1))
+    counts = {name: sum(one.name == name for one in found) for name in {one.name for one in found}}
+    for name in {row.experiment for row in EVERY_ROW}:
+        assert counts.pop(name) == (5 if name in MAIN else 3)
+    assert counts == {"beyond/taught-rate-0": 1, "beyond/taught-rate-2": 1}
+    assert [one.seed for one in found] == sorted(one.seed for one in found)  # every row first from seed 0
+    budgets = {(one.train.epochs, one.train.height, one.train.network.main.width) for one in found}
+    assert budgets == {(1, 64, 0.125)}
+
+
+def test_an_experiments_numbers_can_be_replaced_for_another_budget(base, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    wanted = AblationConfig(changes={"beyond/faded": ("train.guidance.fade=[0,1]",)})
+    (faded,) = [one for one in trainings(base, wanted) if (one.name, one.seed) == ("beyond/faded", 0)]
+    assert faded.train.guidance.fade == (0, 1)
+    with pytest.raises(TrainingError, match="No row is trained by 'beyond/fade'"):
+        trainings(base, AblationConfig(experiments=("beyond/fade",)))
+
+
+def test_results_by_match_and_nothing_done_twice(base, place, monkeypatch):
+    todo = some(base, "table3/two-branches", "table3/global-single", "beyond/taught")
+    found = run_all(todo, place)
+    assert [one["experiment"] for one in found] == [one.experiment for one in todo]
+    matches = {one["experiment"]: list(one["matches"]) for one in found}
+    assert matches["table3/two-branches"] == ["main"]
+    assert matches["table3/global-single"] == ["main", "fused", "global", "guide"]
+    assert matches["beyond/taught"] == ["main", "fused", "global", "local", "guide"]
+    assert all(0 < measured["mAP"] <= 1 for one in found for measured in one["matches"].values())
+    guided = found[[one.experiment for one in todo].index("table3/global-single")]
+    assert guided["history"][-1]["guide/guided"] > 0
+    monkeypatch.setattr(stage, "run", lambda *_, **__: pytest.fail("trained again"))
+    assert run_all(todo, place) == found
+
+
+def test_other_settings_are_another_training(base, place, monkeypatch):
+    (todo,) = some(base, "table3/two-branches")
+    run_all([todo], place)
+    trained, train = [], ablation._train
+
+    def noted(training, *rest):
+        trained.append(training.train.weight_decay)
+        train(training, *rest)
+
+    monkeypatch.setattr(ablation, "_train", noted)
+    changed = {**BUDGET, "train": {**BUDGET["train"], "weight_decay": 0.1}}
+    (other,) = some(Settings("tiny", None, changed, "test"), "table3/two-branches")
+    run_all([other], place)
+    assert trained == [0.1]
+
+
+def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, place, monkeypatch):
+    begun, seen = {}, {}
+    initialise, feed = stage.initialise, stage.loop.feed
+
+    def noted(network, config):
+        initialise(network, config)
+        begun[config.guide] = {name: value.clone() for name, value in network.main.state_dict().items()}
+
+    def counted(batch, data, config, *place, **own):
+        images, parts = feed(batch, data, config, *place, **own)
+        seen.setdefault(config.network.guide, []).append(images)
+        return images, parts
+
+    monkeypatch.setattr(stage, "initialise", noted)
+    monkeypatch.setattr(stage.loop, "feed", counted)
+    run_all(some(base, "table3/two-branches", "table3/dsa-reid"), place)
+    assert begun[True].keys() == begun[False].keys()
+    assert all(torch.equal(value, begun[False][name]) for name, value in begun[True].items())
+    assert len(seen[True]) == len(seen[False])
+    assert all(torch.equal(one, other) for one, other in zip(seen[True], seen[False], strict=True))
+
+
+@pytest.mark.slow
+def test_two_side_by_side_give_what_one_gives(base, place, tmp_path):
+    todo = some(base, "table3/two-branches", "table3/dsa-reid")
+    two = run_all(todo, place, jobs=2)
+    shutil.rmtree(place.made / "ablation")
+    assert run_all(todo, place) == two
+
+
+def test_a_killed_training_goes_on(base, place, monkeypatch):
+    """A checkpoint of the same training is gone on with; one of another is begun anew."""
+    (todo,) = some(base, "table3/two-branches")
+    whole = run_all([todo], place)
+    shutil.rmtree(place.made / "ablation")
+    stage.run(place.manifest, place.root, place.made / "dsap.h5", place.run(todo), todo.train)
+    (place.run(todo) / "model.pt").unlink()  # killed before the end
+    assert run_all([todo], place) == whole
+
+
+def test_the_command_prints_the_table_and_draws_the_figure(base, place, tiny, tmp_path, monkeypatch):
+    params = tmp_path / "params.yaml"
+    names = ["table3/two-branches", "table3/dsa-reid"]
+    values = BUDGET | {"dataset": "market1501", "ablation": {"seeds": 1, "main_seeds": 1, "experiments": names}}
+    params.write_text(json.dumps(values))
+    (tmp_path / "market1501").symlink_to(tiny.root)
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path))
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
+    shutil.copytree(place.made, tmp_path / "artifacts" / "market1501")
+    found = CliRunner().invoke(main, ["ablation", "--params", str(params)], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    rows = json.loads((tmp_path / "artifacts" / "market1501" / "tables-some.json").read_text())
+    assert {"name", "table", "seeds", "mAP", "rank1"} <= rows[0].keys()
+    assert "two streams in training over two branches" in found.output
+    figure = tmp_path / "artifacts" / "market1501" / "tables-some.png"
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    again = CliRunner().invoke(main, ["ablation-table", str(figure.with_suffix(".json"))])
+    assert again.output.splitlines()[0] in found.output
+
+
+BROKEN = '[{"name": "a", "table": %s, "seeds": [0], "mAP": %s, "rank1": [0.1]}]'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "{}", "[1]", "[]", '[{"name": "a"}]', BROKEN % (3, '["a"]'), BROKEN % (3, "[]"), BROKEN % (3, "[1, 2]")),
+        *(BROKEN % ('"x"', "[0.1]"), BROKEN % ('"curve"', "[0.1]")),
+    ],
+)
+def test_rows_that_are_none_are_refused(content, tmp_path):
+    path = tmp_path / "tables.json"
+    path.write_text(content)
+    found = CliRunner().invoke(main, ["ablation-table", str(path)])
+    assert found.exit_code == 2
+    assert found.output.startswith(f"error: {path}")
+
+
+def test_a_row_that_cannot_begin_is_told_before_any_is_trained(base, place):
+    with pytest.raises(TrainingError, match="table3/baseline starts its global head from"):
+        run_all(some(base, "table3/two-branches", "table3/baseline"), place)
+    assert not (place.made / "ablation").exists()
+
+
+@pytest.mark.slow
+def test_a_stopped_ablation_takes_its_workers_along(place, tiny, tmp_path):
+    """SIGTERM to the command ends everything with 128 + 15; the same again goes on."""
+    params = tmp_path / "params.yaml"
+    train = BUDGET["train"] | {"epochs": 100_000}
+    wanted = {"seeds": 2, "main_seeds": 2, "experiments": ["table3/two-branches"]}
+    params.write_text(json.dumps(BUDGET | {"dataset": "market1501", "train": train, "ablation": wanted}))
+    (tmp_path / "market1501").symlink_to(tiny.root)
+    shutil.copytree(place.made, tmp_path / "artifacts" / "market1501")
+    environment = os.environ | {"DSA_DATASETS": str(tmp_path), "DSA_ARTIFACTS": str(tmp_path / "artifacts")}
+    command = [Path(sys.executable).parent / "dsa-train", "ablation", "--params", params, "--jobs", "2"]
+    run = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    made = tmp_path / "artifacts" / "market1501" / "ablation" / "runs" / "table3" / "two-branches"
+    while not all((made / seed / "checkpoint.pt").exists() for seed in "01"):
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(0.2)
+    run.terminate()
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 128 + 15
+    assert told.rstrip().endswith("the same again.")
+    for seed in "01":  # nobody holds a lock: no worker is left
+        with (made / f"{seed}.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,79 @@
+import pytest
+
+from dsa_train.ablation.tables import CLAIMS, QUESTIONS, goals, judged, result, rows_of, signed, spread, table
+
+
+def trained(experiment, seed, rate=None, **mAP):
+    matches = {match: {"mAP": value, "rank1": value + 0.1, "views": {"0-45": value}} for match, value in mAP.items()}
+    return {"experiment": experiment, "seed": seed, "rate": rate, "matches": matches}
+
+
+RESULTS = [
+    *(trained("table3/two-branches", seed, main=0.30 + 0.01 * seed) for seed in range(3)),
+    *(
+        trained("table3/dsa-reid", seed, main=0.33 + 0.01 * seed, fused=0.50, **{"global": 0.4, "local": 0.45})
+        for seed in range(3)
+    ),
+    *(trained("table4/csa", seed, main=0.34 + 0.01 * seed, fused=0.3) for seed in range(3)),
+    *(trained("beyond/taught", seed, main=0.36 + 0.01 * seed, fused=0.48 + 0.01 * seed) for seed in range(3)),
+    trained("beyond/taught", 0, rate=2.0, main=0.31, fused=0.4),
+]
+
+
+def test_one_training_gives_every_row_that_it_is_matched_for():
+    rows = rows_of(RESULTS)
+    named = {row["name"]: row for row in rows}
+    assert named["Only MF-Stream"]["mAP"] == named["DSA"]["mAP"] == named["Elem-add"]["mAP"] == [0.33, 0.34, 0.35]
+    assert named["Two streams fused"]["mAP"] == [0.5] * 3
+    assert named["Only MF-Stream"]["paper"] == {"mAP": 87.6, "rank1": 95.7}
+    assert "paper" not in named["Guide teaches"]
+    assert named["CSA"]["seeds"] == [0, 1, 2]
+    assert "Baseline" not in named  # not trained yet
+    curve = {row["name"]: (row["rate"], row["mAP"]) for row in rows if row["table"] == "curve"}
+    assert curve == {
+        "Guide teaches, errors × 2": (2.0, [0.31]),
+        "Guide teaches, fused, errors × 2": (2.0, [0.4]),
+    }
+
+
+def test_a_curve_of_an_experiment_that_has_no_fused_row():
+    rows = rows_of([trained("table3/two-branches", 0, rate=2.0, main=0.3)])
+    assert [row["name"] for row in rows] == ["Two branches, errors × 2"]
+
+
+def test_claims_are_judged_by_paired_differences():
+    found = {one.claim.says: one for one in judged(rows_of(RESULTS), (*CLAIMS, *QUESTIONS))}
+    assert found["two streams in training over two branches"].verdict == "holds"
+    assert found["fine over coarse alignment"].verdict == "reversed"
+    assert found["one stream as good as two at inference"].verdict == "reversed"
+    assert found["a teaching guide over the paper's"].found.mean == pytest.approx(0.03)
+    assert "sum over concatenation" not in found
+
+
+def test_the_goal_is_a_share_of_the_way():
+    rows = rows_of(RESULTS)
+    plain, errors = goals(rows)
+    assert plain.endswith("main +6.0, fused +18.0 points: 33%")
+    assert errors.split("main")[1].strip() == "+1.0, fused +10.0 points: 10%"  # from the one seed that both have
+    assert goals([row for row in rows if row["name"] != "Two branches"]) == []
+    assert result(rows, "nobody") is None
+
+
+def test_there_is_no_way_to_go_where_fused_is_below():
+    rows = rows_of([trained("table3/two-branches", 0, main=0.4), trained("beyond/taught", 0, main=0.41, fused=0.3)])
+    assert "nothing to come by" in goals(rows)[0]
+
+
+def test_the_table_says_what_does_not_hold():
+    text = table(rows_of(RESULTS))
+    (line,) = [line for line in text.splitlines() if "fine over coarse" in line]
+    assert "-1.0" in line
+    assert "reversed" in line
+    assert "(paper: +3.5)" in line
+    assert "points: 33%" in text
+
+
+def test_numbers_in_points():
+    assert spread([0.5]) == "50.0"
+    assert spread([0.5, 0.52]) == "51.0 ± 1.4"
+    assert signed(judged(rows_of(RESULTS), CLAIMS)[0].found).startswith("+3.0 [")

@@ -1,0 +1,187 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import dsa_reid
+from densepose_extract.engines.maps import map_name
+from dsa_data.images import encode_png, read
+from dsa_data.stores.header import Header
+from dsa_data.stores.iuv import IuvMap, write_iuv
+from dsa_data.synthetic.dataset import NOTE
+from dsa_train.cli import main
+from dsa_train.commands.explaining import explain
+
+QUERY = "query/0031_c1s1_000000_00.png"
+
+
+def model(path: Path, seed: int = 0, **changes) -> Path:
+    torch.manual_seed(seed)
+    stream = dsa_reid.MainStream(dsa_reid.MainStreamConfig(**{"trunk": "resnet18", "width": 0.125, **changes}))
+    stream(torch.randn(8, 3, 32, 16))  # running statistics of its own
+    dsa_reid.save(stream, path, dsa_reid.Preprocessing(32, 16))
+    return path
+
+
+def made_up_map(record) -> np.ndarray:
+    """Charts in bands from head to foot over the middle of a picture."""
+    iuv = np.zeros((record.height, record.width, 3), np.uint8)
+    bands = np.array([23, 1, 2, 15, 19, 3, 7, 11, 5])
+    rows = np.arange(record.height) * len(bands) // record.height
+    iuv[:, 4:-4, 0] = bands[rows][:, None]
+    return iuv
+
+
+def write_maps(path: Path, records, maps) -> None:
+    box, nan = np.full(4, np.nan, np.float32), float("nan")
+    stored = [
+        IuvMap(one, nan, box, "found", record.digest, "0" * 64) for record, one in zip(records, maps, strict=True)
+    ]
+    shapes = np.array([one.shape[:2] for one in maps])
+    write_iuv(path, Header("market1501", {"engine": "native"}, "made up"), [r.key for r in records], shapes, stored)
+
+
+@pytest.fixture
+def place(tiny, tmp_path, monkeypatch) -> Path:
+    """Where the tiny dataset passes for market1501, with two runs of untrained networks and maps; the artifacts."""
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "market1501").symlink_to(tiny.root)
+    made = tmp_path / "artifacts" / "market1501"
+    made.mkdir(parents=True)
+    shutil.copy(tiny.manifest, made)
+    records = tiny.records()
+    write_maps(made / "iuv.h5", records, [made_up_map(record) for record in records])
+    model(made / "runs" / "paper" / "model.pt")
+    model(made / "runs" / "table3" / "two-branches" / "model.pt", seed=1)
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
+    return made
+
+
+def asked(*arguments):
+    return CliRunner().invoke(
+        main, ["explain", "--dataset", "market1501", *map(str, arguments)], catch_exceptions=False
+    )
+
+
+def test_a_page_of_two_networks(place):
+    both = asked(QUERY, "--against", place / "runs" / "table3" / "two-branches")
+    assert both.exit_code == 0
+    assert both.output.splitlines()[-1] == str(place / "explain.png")
+    page = read(place / "explain.png")
+    alone = asked(QUERY, "--out", place / "alone.png")
+    assert alone.exit_code == 0
+    one = read(place / "alone.png")
+    assert one.shape[1] == page.shape[1]
+    assert page.shape[0] > one.shape[0] + 192
+    np.testing.assert_array_equal(page[: one.shape[0] // 2], one[: one.shape[0] // 2])
+
+
+@pytest.mark.parametrize("method", ["occlusion", "shares"])
+@pytest.mark.parametrize(
+    "changes", [{"heads": "global"}, {"heads": "local", "neck": "bn"}, {"pooling": "gem", "local_input": "full"}]
+)
+def test_every_network_is_drawn(place, tmp_path, method, changes):
+    other = model(tmp_path / "other" / "model.pt", **changes)
+    assert asked("--count", 1, "--run", other, "--method", method).exit_code == 0
+    assert asked("--count", 2, "--against", other, "--method", method).exit_code == 0
+    assert asked("--count", 2, "--run", other, "--regions").exit_code == 0
+
+
+def test_a_timm_trunk_is_drawn(place, tmp_path):
+    pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    other = model(tmp_path / "model.pt", trunk="timm/convnext_atto", width=1.0, size=(32, 16))
+    for method in ("occlusion", "shares"):
+        assert asked(QUERY, "--run", other, "--method", method, "--stride", 4).exit_code == 0
+
+
+def test_the_same_queries_for_the_same_seed(place):
+    pages = []
+    for number, seed in enumerate((0, 0, 3)):
+        out = place / f"{number}.png"
+        assert asked("--count", 2, "--seed", seed, "--stride", 4, "--out", out).exit_code == 0
+        pages.append(out.read_bytes())
+    assert pages[0] == pages[1]
+    assert pages[0] != pages[2]
+
+
+def test_the_table_by_region(place, tiny):
+    table = ["--regions", "--against", place / "runs" / "table3" / "two-branches"]
+    told = asked(*table)
+    assert told.exit_code == 0
+    assert "In each cell: paper | two-branches" in told.output
+    assert f"Regions by the maps of {place}/iuv.h5, engine native: not the truth." in told.output
+
+    found = json.loads(asked(*table, "--json").stdout)
+    assert set(found["networks"]) == {"paper", "two-branches"}
+    one = found["networks"]["paper"]
+    assert one["pictures"] == dict.fromkeys(one["pictures"], 4), "all four queries show every region"
+    assert one["reaction"]["global"]["torso"] > 0
+    assert 0 < one["diagonal"]["share"] < 1
+    few = json.loads(asked(*table, "--json", "--count", "2").stdout)["networks"]["paper"]
+    assert few["pictures"]["head"] == 2
+
+
+def test_regions_of_a_drawn_dataset_are_the_truth(place, tmp_path, tiny):
+    drawn = tmp_path / "datasets" / "drawn"
+    shutil.copytree(tiny.root, drawn)
+    (drawn / NOTE).write_text("{}")
+    for record in tiny.records("query"):
+        path = drawn / "iuv" / map_name(record.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(made_up_map(record)))
+    made = place.with_name("drawn")
+    made.mkdir()
+    shutil.copy(tiny.manifest, made)
+    run = ["--dataset", "drawn", "--run", str(place / "runs" / "paper"), "--regions"]
+    told = CliRunner().invoke(explain, run, catch_exceptions=False)
+    assert told.exit_code == 0
+    assert "Regions by the renderer's truth." in told.output
+    named = CliRunner().invoke(explain, [*run, "--iuv", str(place / "iuv.h5")], catch_exceptions=False)
+    assert "not the truth" in named.output
+
+
+def test_a_page_without_maps_has_no_outlines(place):
+    (place / "iuv.h5").unlink()
+    assert asked(QUERY).exit_code == 0
+    refused = asked("--regions")
+    assert refused.exit_code == 2
+    assert "iuv.h5 does not exist, which tells the regions" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["query/0031_c1s1_000000_01.png"], f"Did you mean '{QUERY}'?"),
+        (["--run", "nowhere/model.pt"], "nowhere/model.pt cannot be read"),
+        (["--json"], "--json prints the table of --regions"),
+        (["--window", 4, "--stride", 5], "leave gaps"),
+        (["--device", "cuda:9"], "'cuda:9' was asked for"),
+        (["--regions", "--iuv", "nowhere.h5"], "nowhere.h5 does not exist"),
+        (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(place, arguments, message):
+    result = asked(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_nobody_seen_is_said(place, tiny):
+    records = tiny.records()
+    nobody = [np.zeros((record.height, record.width, 3), np.uint8) for record in records]
+    write_maps(place / "iuv.h5", records, nobody)
+    result = asked("--regions")
+    assert result.exit_code == 2
+    assert "No body is seen in 4 pictures" in result.output
+
+
+def test_two_runs_of_one_name_are_told_apart(place, tmp_path):
+    model(tmp_path / "other" / "paper" / "model.pt", seed=2)
+    told = asked("--regions", "--against", tmp_path / "other" / "paper", "--count", 1)
+    assert f"{place}/runs/paper | {tmp_path}/other/paper" in told.output

@@ -1,0 +1,78 @@
+"""Every switch computes the same, to rounding, and leaves names and values of the weights alone."""
+
+import shutil
+
+import pytest
+import torch
+
+from dsa_app.config import build
+from dsa_train.losses.terms import LossConfig, terms
+from dsa_train.network import performance as speed
+from dsa_train.network.branches import GroupedBranches
+from dsa_train.network.performance import Recomputed, SpeedConfig, hasten
+from dsa_train.network.two_stream import NetworkConfig, TwoStream
+
+PLAIN = SpeedConfig(channels_last=False)
+COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
+
+
+def step(
+    switches: SpeedConfig, **network_settings: object
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return losses, gradients and the state after one step's forward and backward passes, in float64."""
+    torch.manual_seed(0)
+    main = {"trunk": "resnet18", "width": 0.125}
+    settings = {"main": main, "classifier_width": 16, **network_settings}
+    network = TwoStream(build(NetworkConfig, settings, "test"), 3).double().train()
+    hasten(network, switches)
+    images, parts = torch.randn(6, 3, 32, 16).double(), torch.randn(6, 24, 3, 8, 8).double()
+    losses = terms(network(images, parts), LABELS, LossConfig())
+    sum(losses.values()).backward()
+    return losses, {name: p.grad for name, p in network.named_parameters()}, network.state_dict()
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"channels_last": True},
+        {"checkpoint_branches": True},
+        pytest.param({"compile": "default"}, marks=[pytest.mark.slow, COMPILER, pytest.mark.timeout(900)]),
+        {"checkpoint_branches": True, "channels_last": True},
+    ],
+    ids=str,
+)
+def test_the_same_losses_gradients_and_statistics(switch: dict) -> None:
+    expected = step(PLAIN)
+    found = step(SpeedConfig(**{"channels_last": False, **switch}))
+    for ours, reference in zip(found, expected, strict=True):
+        assert ours.keys() == reference.keys()
+        for name, value in reference.items():
+            torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-10)
+
+
+def test_a_loop_of_branches_with_channels_innermost_is_the_same(monkeypatch) -> None:
+    monkeypatch.setattr(speed, "NARROW", 1)
+    found, expected = (step(SpeedConfig(channels_last=last), branches="loop") for last in (True, False))
+    for ours, reference in zip(found, expected, strict=True):
+        for name, value in reference.items():
+            torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("kind", "width", "last"), [("grouped", 4, True), ("loop", 4, False), ("loop", 32, True)])
+def test_narrow_branches_in_a_loop_stay_as_they_are(kind: str, width: int, last: bool) -> None:
+    """As docs/performance.md measured it: c_A = 8 · width."""
+    main = {"trunk": "resnet18", "width": width / 32}
+    network = hasten(TwoStream(build(NetworkConfig, {"main": main, "branches": kind}, "test"), 3), SpeedConfig())
+    assert network.guide.branches.memory_format == (torch.channels_last if last else torch.contiguous_format)
+
+
+def test_recomputed_branches_keep_little_more_than_their_input() -> None:
+    kept = {}
+    parts = torch.randn(8, 24, 3, 16, 16)
+    for name, run in {"kept": GroupedBranches(8), "recomputed": Recomputed(GroupedBranches(8))}.items():
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.numel()) or x, lambda x: x):
+            run(parts)
+        kept[name] = sum(sizes)
+    assert kept["recomputed"] <= 1.1 * parts.numel() < kept["kept"] / 5

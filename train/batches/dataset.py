@@ -1,0 +1,187 @@
+"""Pictures with their DSAP, resized once: from memory, or from disk where they do not fit, the same either way."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from dsa_app.config import to_dict
+from dsa_app.console import progress
+from dsa_app.errors import StoreError
+from dsa_data.charts import CHARTS
+from dsa_data.images import decode
+from dsa_data.records import Record, read_listed
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.pieces import differences
+from dsa_reid.preprocessing import Preprocessing
+from dsap.config import WarpConfig
+
+GIB = 2**30
+CHUNK = 64  # pictures read together when memory is filled
+AHEAD = 2  # batches being made ready for each worker
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What is read of B pictures; the DSAP is None where nobody asked for it.
+
+    Args:
+        images: uint8 (B, H, W, 3), RGB.
+        texels: uint8 (B, 24, S, S, 3), RGB.
+        valid: bool (B, 24, S, S).
+    """
+
+    images: torch.Tensor
+    texels: torch.Tensor | None = None
+    valid: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return those of the three that there are."""
+        return [tensor for tensor in (self.images, self.texels, self.valid) if tensor is not None]
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """Return the batch with every tensor changed."""
+        return Batch(*map(change, self.tensors()))
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; from pinned memory without waiting."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+class Pictures:
+    """N pictures of one size, and their DSAP if a store is given.
+
+    Args:
+        root: the dataset's folder.
+        records: whose pictures; their order is that of the places.
+        preprocessing: what size pictures are brought to.
+        store: of their DSAP.
+
+    Raises:
+        StoreError: if the store lacks a picture, or was built from another file of that name.
+    """
+
+    def __init__(
+        self, root: Path, records: Sequence[Record], preprocessing: Preprocessing, store: DsapStore | None = None
+    ) -> None:
+        self.root, self.records, self.preprocessing, self.store = root, records, preprocessing, store
+        self._rows = [_row(store, record) for record in records] if store else []
+        self._memory: Batch | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def bytes(self) -> int:
+        """What all of them take in memory."""
+        parts = CHARTS * self.store.size**2 * 4 if self.store else 0  # three colours and `valid`
+        return len(self) * (self.preprocessing.height * self.preprocessing.width * 3 + parts)
+
+    def keep(self, limit: float, workers: int, device: torch.device | None = None) -> bool:
+        """Read everything into memory if it takes no more than `limit` bytes; tell whether it does.
+
+        Args:
+            device: whose memory; None for the machine's.
+        """
+        if self.bytes > limit:
+            return False
+        chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
+        read_in = progress(self._stream(chunks, workers), len(self), "Reading pictures", each=0)
+        whole = _fill(len(self), read_in)
+        self._memory = whole.to(device) if device else whole
+        return True
+
+    def batches(self, order: Sequence[Sequence[int]], workers: int, pin: bool = False) -> Iterator[Batch]:
+        """Yield the batches of the places in `order`, made ready ahead by `workers` threads.
+
+        Args:
+            pin: put them in page-locked memory, from which a GPU copies without waiting.
+        """
+        for batch in self._stream(order, workers):
+            yield batch.map(torch.Tensor.pin_memory) if pin and not batch.images.is_cuda else batch
+
+    def read(self, places: Sequence[int]) -> Batch:
+        """Return the pictures at `places` as one batch. Raises PictureError or StoreError naming the one at fault."""
+        if self._memory is not None:
+            index = torch.as_tensor(list(places), device=self._memory.images.device)
+            return self._memory.map(lambda tensor: tensor[index])
+        images = torch.stack([self._picture(self.records[place]) for place in places])  # (B, H, W, 3)
+        if self.store is None:
+            return Batch(images)
+        texels, valid = self.store.read_many([self._rows[place] for place in places])
+        return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid))
+
+    def _picture(self, record: Record) -> torch.Tensor:
+        data = read_listed(self.root, record.key, record.digest)
+        return self.preprocessing.resize(torch.from_numpy(decode(data, self.root / record.key)))
+
+    def _stream(self, order: Iterable[Sequence[int]], workers: int) -> Iterator[Batch]:
+        """Read in threads: decoding, resizing and decompression all leave Python's lock."""
+        waiting: collections.deque[Future[Batch]] = collections.deque()
+        with ThreadPoolExecutor(workers, "pictures") as pool:
+            try:
+                for places in order:
+                    waiting.append(pool.submit(self.read, places))
+                    if len(waiting) > AHEAD * workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
+    """Open a DSAP store. Raises StoreError if it was built with other settings than `warp`."""
+    store = DsapStore(dsap)
+    found = differences(store.header.configuration["warp"], to_dict(warp)) if warp else ""
+    if found:
+        raise StoreError(
+            f"{dsap} was built with other settings: {found}.\n"
+            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite, with the same --experiment, "
+            "--params and --set."
+        )
+    return store
+
+
+def memory_limit(gib: float | None) -> float:
+    """Return how many bytes pictures may take: those asked for, else half of the machine's memory."""
+    return gib * GIB if gib else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+
+
+def number(pids: Iterable[int]) -> torch.Tensor:
+    """Number identities from 0 in ascending order of their pid: int64 (N,)."""
+    return torch.tensor(list(pids), dtype=torch.int64).unique(return_inverse=True)[1]
+
+
+def _row(store: DsapStore, record: Record) -> int:
+    place = store.index(record.key)
+    if store.digests[place] != record.digest:
+        raise StoreError(
+            f"{store.path} was built from another picture {record.key} than the manifest lists. "
+            "Build it again: dsap build."
+        )
+    return place
+
+
+def _fill(N: int, batches: Iterable[Batch]) -> Batch:
+    """Copy batches, one after another, into one of N pictures."""
+    whole: Batch | None = None
+    start = 0
+    for batch in batches:
+        if whole is None:
+            whole = batch.map(lambda tensor: tensor.new_empty(N, *tensor.shape[1:]))
+        end = start + len(batch)
+        for target, source in zip(whole.tensors(), batch.tensors(), strict=True):
+            target[start:end] = source
+        start = end
+    assert whole is not None, "a set of pictures is not empty"
+    return whole

@@ -1,0 +1,1 @@
+"""The commands of `dsa-train`, one file each."""

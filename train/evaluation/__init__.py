@@ -1,0 +1,1 @@
+"""Features, distances, rankings and the field's measures."""

@@ -1,0 +1,81 @@
+"""The distance matrix a few queries at a time: never the whole of it, and features may stay on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from dsa_app.errors import TrainingError
+from dsa_reid.metric import distances
+
+GIB = 2**30
+GALLERY = 4096  # gallery rows that are in memory together
+Metric = Literal["euclidean", "cosine"]
+Block = tuple[slice, np.ndarray]  # which queries, and their rows of the distance matrix, float32 (n, G)
+
+
+class Rows(Protocol):
+    """Features (N, D) that are sliced by rows: an array, a memory map, or a `dsa_data.stores.features.FeatureStore`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D."""
+
+    def __getitem__(self, places: slice, /) -> np.ndarray:
+        """Return rows (n, D)."""
+
+
+def blocks(query: Rows, gallery: Rows, metric: Metric, device: torch.device, memory: float) -> Iterator[Block]:
+    """Yield the distance matrix of (Q, D) to (G, D) by rows, in the order of the queries.
+
+    Args:
+        memory: GiB that one block may take.
+
+    Raises:
+        TrainingError: for features of different lengths, an empty gallery, or features that are not numbers.
+    """
+    check_rows(query, gallery)
+    Q, G = query.shape[0], gallery.shape[0]
+    height = max(1, int(memory * GIB) // (4 * G))
+    for start in range(0, Q, height):
+        some = slice(start, min(start + height, Q))
+        yield some, distance_rows(query[some], gallery, metric, device)
+
+
+def distance_rows(query: np.ndarray, gallery: Rows, metric: Metric, device: torch.device) -> np.ndarray:
+    """Return the distances of features (n, D) to a gallery (G, D) that is read piece by piece: float32 (n, G)."""
+    G = gallery.shape[0]
+    left = on_device(query, device)
+    distmat = np.empty((len(query), G), np.float32)
+    for start in range(0, G, GALLERY):
+        piece = slice(start, min(start + GALLERY, G))
+        distmat[:, piece] = distances(left, on_device(gallery[piece], device), metric).cpu().numpy()
+    broken = np.flatnonzero(np.isnan(distmat.sum(axis=1)))
+    if len(broken):
+        raise TrainingError(
+            f"The features of {len(broken)} queries, or of gallery pictures, are not numbers: they cannot be ranked. "
+            "Extract them again; if they come out so, the network did not train properly: look at its losses."
+        )
+    return distmat
+
+
+def on_device(rows: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return rows as float32 (n, D) on a device."""
+    return torch.from_numpy(np.array(rows, np.float32, order="C")).to(device)
+
+
+def check_rows(query: Rows, gallery: Rows) -> None:
+    """Raise TrainingError unless every query can be compared with a gallery."""
+    if not query.shape[0] or not gallery.shape[0]:
+        raise TrainingError(
+            f"There are {query.shape[0]} queries and {gallery.shape[0]} gallery pictures: one of each, at least, is "
+            "needed. Check the splits: dsa-data check."
+        )
+    if query.shape[1] != gallery.shape[1]:
+        raise TrainingError(
+            f"Query features have {query.shape[1]} dimensions and those of the gallery {gallery.shape[1]}: they are of "
+            "different models. Extract both with one."
+        )

@@ -1,0 +1,1 @@
+"""Where features look, and which body region changes them."""

@@ -1,0 +1,1 @@
+"""Features of folders and galleries, and searching them."""

@@ -1,0 +1,114 @@
+"""Files of features in either form: HDF5, or .npy with a .csv of keys and a .json of what made them beside it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dsa_app.errors import StoreError
+from dsa_data.stores.features import TYPES, FeatureStore, Origin, write_features
+from dsa_data.stores.header import Header, digest_of
+from dsa_data.stores.mapped import claimed
+
+FORMAT = "dsa-reid features"
+COLUMNS = ["key", "digest"]
+REMEDY = "Make it again: dsa-train embed --overwrite."
+
+
+class NumpyFeatures:
+    """Features (N, D) in a .npy file, mapped into memory: what any NumPy reads. Same use as a `FeatureStore`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._rows = np.load(path, mmap_mode="r", allow_pickle=False)
+            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+                lines = list(csv.reader(file))
+            if about["format"] != FORMAT:
+                raise ValueError(f"the .json says {about['format']!r}")
+            self.header = Header(about["dataset"], about["configuration"], about["inputs"])
+            self.origin = Origin(**self.header.configuration["origin"])
+            self.keys, self.digests = [line[0] for line in lines[1:]], [line[1] for line in lines[1:]]
+            self._checksum = about["checksum"]
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise StoreError(
+                f"{path} cannot be read with the .json and .csv beside it ({error}). Keep the three together. {REMEDY}"
+            ) from None
+        self.shape, self.dtype = self._rows.shape, self._rows.dtype
+        if len(self.shape) != 2 or len(self.keys) != self.shape[0]:
+            raise StoreError(f"{path} holds an array {self.shape} for {len(self.keys)} keys. {REMEDY}")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, places: slice) -> np.ndarray:
+        """Return rows (n, D), as stored."""
+        return np.asarray(self._rows[places])
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 that tells these features from all others."""
+        return digest_of([json.dumps(self.header.configuration, sort_keys=True), *self.keys, str(self._checksum)])
+
+
+FeatureFile = FeatureStore | NumpyFeatures
+
+
+def open_features(path: Path) -> FeatureFile:
+    """Open a file of features of either form. Raises StoreError."""
+    return NumpyFeatures(path) if path.suffix == ".npy" else FeatureStore(path)
+
+
+def check_neighbours(path: Path) -> None:
+    """Raise StoreError if what would be written beside a .npy is there and not ours: somebody's own table."""
+    for suffix, ours in ((".csv", ",".join(COLUMNS)), (".json", FORMAT)) if path.suffix == ".npy" else ():
+        beside = path.with_suffix(suffix)
+        if beside.exists() and ours.encode() not in beside.read_bytes():
+            raise StoreError(
+                f"{beside} is not ours, and would be lost. Name another --out, or give it up: --overwrite."
+            )
+
+
+def write(
+    path: Path,
+    form: str,
+    header: Header,
+    keys: Sequence[str],
+    digests: Sequence[str],
+    shape: tuple[int, int],
+    blocks: Iterable[np.ndarray],
+) -> None:
+    """Write features in the form that `form`, a file ending, names; their type is configuration's `type`.
+
+    Args:
+        path: of the HDF5 or .npy file, under whatever name; those beside a .npy take the name without ".part".
+        keys, digests: of N pictures.
+        shape: N and D.
+        blocks: (n, D) each, N rows in all.
+    """
+    dtype = header.configuration["type"]
+    if form != ".npy":
+        write_features(path, header, keys, digests, shape, dtype, blocks)
+        return
+    named = path.with_suffix("") if path.suffix == ".part" else path
+    checksum, start = 0, 0
+    rows = claimed(path, TYPES[dtype], shape)
+    for block in blocks:
+        rows[start : start + len(block)] = block
+        checksum = zlib.crc32(np.ascontiguousarray(block, TYPES[dtype]).data, checksum)
+        start += len(block)
+    rows.flush()
+    named.unlink(missing_ok=True)  # killed from here on, no older rows are left beside newer keys
+    with named.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(keys, digests, strict=True))
+    about = {"format": FORMAT, **dataclasses.asdict(header), "checksum": checksum}
+    named.with_suffix(".json").write_text(json.dumps(about, sort_keys=True, indent=1) + "\n", encoding="utf-8")

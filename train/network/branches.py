@@ -1,0 +1,107 @@
+"""The guide's 24 branches (Table 1, conv1 to conv4_x), computed in one of two ways.
+
+`LoopBranches` is the paper's sentence: a small network for every chart, another for every pair. `GroupedBranches`
+does the same with grouped convolutions: a twenty-fourth of the kernel launches, and equal to rounding.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from dsa_data.charts import BODY_REGIONS, CHARTS, PAIRS
+from dsa_reid.residual import BasicBlock, conv, stage
+
+from .merging import merge_pairs, merge_regions
+
+
+def chart_layers(width: int, branches: int = 1) -> nn.Sequential:
+    """Return conv1, conv2 and conv3_x of `branches` charts: (B, 3·n, S, S) to (B, n·width/2, S/2, S/2).
+
+    Args:
+        width: c = c_A / 8, the channels of a branch after conv4_x; before it c/4, c/2 and c/2.
+    """
+    first, second = branches * width // 4, branches * width // 2
+    return nn.Sequential(
+        OrderedDict(
+            conv1=conv(3 * branches, first, 5, groups=branches),
+            bn1=nn.BatchNorm2d(first),
+            relu1=nn.ReLU(inplace=True),
+            conv2=conv(first, second, 3, groups=branches),
+            bn2=nn.BatchNorm2d(second),
+            relu2=nn.ReLU(inplace=True),
+            conv3_x=stage(BasicBlock, second, second, depth=2, stride=2, groups=branches),
+        )
+    )
+
+
+def pair_layers(width: int, branches: int = 1) -> nn.Sequential:
+    """Return conv4_x of `branches` pairs: (B, n·width/2, S/2, S/2) to (B, n·width, S/4, S/4)."""
+    inputs, outputs = branches * width // 2, branches * width
+    return stage(BasicBlock, inputs, outputs, depth=2, stride=2, groups=branches)
+
+
+class GroupedBranches(nn.Module):
+    """All branches side by side: chart i + 1 is group i of the convolutions.
+
+    Attributes:
+        memory_format: of the maps on their way; D comes out contiguous, as the heads are faster with.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.memory_format = torch.contiguous_format
+        self.charts = chart_layers(width, CHARTS)
+        self.pairs = pair_layers(width, len(PAIRS))
+
+    def forward(self, parts: torch.Tensor) -> torch.Tensor:
+        """Map DSAP pictures, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
+        x = parts.flatten(1, 2).contiguous(memory_format=self.memory_format)  # (B, 72, S, S)
+        x = self.charts(x)  # (B, 24·c/2, S/2, S/2)
+        x = merge_pairs(x.unflatten(1, (CHARTS, -1))).flatten(1, 2)  # (B, 13·c/2, S/2, S/2)
+        x = self.pairs(x.contiguous(memory_format=self.memory_format))  # (B, 13·c, S/4, S/4)
+        x = merge_regions(x.unflatten(1, (len(PAIRS), -1))).flatten(1, 2)  # (B, 8·c, S/4, S/4)
+        return x.contiguous()
+
+
+class LoopBranches(nn.Module):
+    """A network for each chart and for each pair, one after another: the reference.
+
+    Attributes:
+        memory_format: of the maps on their way; D comes out contiguous.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.memory_format = torch.contiguous_format
+        self.charts = nn.ModuleList(chart_layers(width) for _ in range(CHARTS))
+        self.pairs = nn.ModuleList(pair_layers(width) for _ in PAIRS)
+
+    def forward(self, parts: torch.Tensor) -> torch.Tensor:
+        """Map DSAP pictures, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
+        charts = {
+            chart: layers(parts[:, chart - 1].contiguous(memory_format=self.memory_format))
+            for chart, layers in enumerate(self.charts, start=1)
+        }
+        pairs = {
+            members: layers(sum(charts[chart] for chart in members))
+            for members, layers in zip(PAIRS, self.pairs, strict=True)
+        }
+        regions = [
+            sum(map_ for members, map_ in pairs.items() if set(members) <= set(region))
+            for region in BODY_REGIONS.values()
+        ]
+        return torch.cat(regions, dim=1).contiguous()
+
+
+def copy_weights(grouped: GroupedBranches, loop: LoopBranches) -> None:
+    """Give `loop` the weights and running statistics of `grouped`; branch i takes the i-th slice of each."""
+    source = grouped.state_dict()
+    for name, value in loop.state_dict().items():
+        part, branch, layer = name.split(".", 2)  # "charts.3.conv1.weight"
+        side_by_side = source[f"{part}.{layer}"]
+        count = len(getattr(loop, part))
+        value.copy_(side_by_side.chunk(count)[int(branch)] if side_by_side.ndim else side_by_side)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dsa_app.atomic import whole
 from dsa_app.errors import PictureError
+from dsa_reid.atomic import atomic
 
 try:
     import cv2
@@ -88,7 +88,7 @@ def encode_jpeg(picture: np.ndarray, quality: int = 90) -> bytes:
 
 def write_png(path: Path, picture: np.ndarray) -> Path:
     """Write uint8 (H, W, 3) RGB as a PNG, whole or not at all; return its path."""
-    with whole(path) as part:
+    with atomic(path) as part:
         part.write_bytes(encode_png(picture))
     return path
 

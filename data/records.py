@@ -15,9 +15,9 @@ from pathlib import Path
 
 import joblib
 
-from dsa_app.atomic import whole
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError, PictureError
+from dsa_reid.atomic import atomic
 
 from . import images
 
@@ -98,7 +98,7 @@ def write_manifest(records: Iterable[Record], path: Path) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(dataclasses.astuple(record) for record in sorted(records, key=lambda record: record.key))
-    with whole(path) as part:
+    with atomic(path) as part:
         part.write_text(text.getvalue(), encoding="utf-8")
     return path
 

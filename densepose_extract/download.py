@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import os
@@ -10,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +16,7 @@ import click
 
 from dsa_app.console import progress
 from dsa_app.errors import CheckpointError
+from dsa_app.lock import locked
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -35,7 +34,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    with alone(target.with_name(target.name + ".lock")):
+    with locked(target, busy=None):
         if target.exists():  # another process brought it meanwhile
             return
         receive_all(url, part)
@@ -48,14 +47,6 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
             )
         os.replace(part, target)
         click.echo(f"{target}: SHA-256 {found}", err=True)
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds `lock`, and hold it."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def receive_all(url: str, part: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dsa_app.atomic import whole
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
 from dsa_app.team import Team
@@ -19,6 +18,7 @@ from dsa_data.records import Record, read_manifest
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvStore, write_iuv
 from dsa_data.stores.pieces import Pieces
+from dsa_reid.atomic import atomic
 
 from . import takeover
 from .engines.engine import Engine
@@ -159,7 +159,7 @@ def _note_skipped(out: Path, records: Sequence[Record], sources: Sequence[Source
     }
     note = out.with_suffix(".skipped.csv")
     if skipped:
-        with whole(note) as part, part.open("w", newline="", encoding="utf-8") as file:
+        with atomic(note) as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("key", "reason"), *skipped.items()])
     else:
         note.unlink(missing_ok=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import joblib
 import numpy as np
@@ -19,14 +15,13 @@ from dsa_data import images
 from dsa_data.records import Record, read_listed
 from dsa_data.stores.header import digest_of
 from dsa_data.stores.iuv import IuvMap
+from dsa_reid.read_ahead import read_ahead
 
 from .engines.engine import Engine, Extracted
 from .engines.maps import Maps
 from .packed import pack
 from .plan import Piece, batch_unit
 
-T = TypeVar("T")
-R = TypeVar("R")
 AHEAD = 2  # batches read before the network asks for them, or one for each thread if that is more
 Arrays = dict[str, np.ndarray]
 
@@ -80,7 +75,8 @@ def make(
         yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
         return
     threads = joblib.effective_n_jobs(jobs)
-    for piece, decoded in ahead(lambda piece: pictures.of(piece).decode(), pieces, threads):
+    decoded_pieces = read_ahead(lambda piece: pictures.of(piece).decode(), pieces, threads, max(AHEAD, threads))
+    for piece, decoded in zip(pieces, decoded_pieces, strict=True):
         yield piece, compute(engine, pictures.of(piece).records, decoded)
 
 
@@ -111,22 +107,6 @@ def compute(engine: Engine, records: Sequence[Record], decoded: Sequence[np.ndar
         for place, record in enumerate(records)
     ]
     return pack(maps, ["" if place in answers else str(reason) for place, reason in enumerate(decoded)])
-
-
-def ahead(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[tuple[T, R]]:
-    """Yield every item with what `function` makes of it, in order, while threads are at work on the next ones."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = iter(items)
-        under_way: deque[tuple[T, Future[R]]] = deque()
-
-        def start(count: int) -> None:
-            under_way.extend((item, pool.submit(function, item)) for item in islice(waiting, count))
-
-        start(max(AHEAD, threads))
-        while under_way:
-            item, future = under_way.popleft()
-            start(1)
-            yield item, future.result()
 
 
 @contextmanager

@@ -192,7 +192,8 @@ def experiment_file(name: str) -> Path:
 def _installed_experiments() -> Path:
     """Return the folder of the experiments that come with the project."""
     found = importlib.util.find_spec("dsa_train")
-    assert found is not None and found.submodule_search_locations, "dsa_train is installed with dsa_app"
+    assert found is not None, "dsa_train is installed with dsa_app"
+    assert found.submodule_search_locations, "dsa_train is a package"
     return Path(found.submodule_search_locations[0]) / "experiments"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .atomic import write_whole
+from .atomic import write_atomic
 from .crops import Crop
 from .errors import ModelError, NotInstalledError
 from .metric import join
@@ -104,7 +104,7 @@ def export(model: Model, path: str | os.PathLike[str], normalise: Where = "insid
             f"The trunk {model.main_stream.config.trunk} cannot be exported to {path.suffix}: {reason}. Try the other "
             "of .onnx and .pt2."
         ) from None
-    return write_whole(path, made.getbuffer())
+    return write_atomic(path, made.getbuffer())
 
 
 def load_exported(path: str | os.PathLike[str]) -> Exported:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .atomic import write_whole
+from .atomic import write_atomic
 from .crops import Crop
 from .errors import ModelError, NotInstalledError
 from .main_stream import MainStream, MainStreamConfig
@@ -88,7 +88,7 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
     }
     made = io.BytesIO()  # given a path, torch writes its name into the file; a full disk it tells as a RuntimeError
     torch.save(content, made)
-    return write_whole(Path(path), made.getbuffer())
+    return write_atomic(Path(path), made.getbuffer())
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:

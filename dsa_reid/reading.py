@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import torch
 
 from .crops import Crop, as_rgb
 from .errors import ModelError
 from .preprocessing import Preprocessing
+from .read_ahead import read_ahead
 
 AHEAD = 2  # batches made ready while the network is busy with one
 
@@ -34,26 +34,10 @@ def batches(
     if workers is None:
         workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     _at_least_one("workers", workers)
-    crops = iter(crops)
-    waiting: collections.deque[list[Future[torch.Tensor]]] = collections.deque()
-    with ThreadPoolExecutor(workers, "crops") as pool:
-        try:
-            while some := list(itertools.islice(crops, size)):
-                waiting.append([pool.submit(_ready, crop, preprocessing) for crop in some])
-                if len(waiting) > AHEAD:
-                    yield _stacked(waiting.popleft())
-            while waiting:
-                yield _stacked(waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ready(crop: Crop, preprocessing: Preprocessing) -> torch.Tensor:
-    return preprocessing.resize(as_rgb(crop))
-
-
-def _stacked(pictures: list[Future[torch.Tensor]]) -> torch.Tensor:
-    return torch.stack([picture.result() for picture in pictures])
+    ready = read_ahead(lambda crop: preprocessing.resize(as_rgb(crop)), crops, workers, AHEAD * size)
+    with closing(ready):
+        while some := list(itertools.islice(ready, size)):
+            yield torch.stack(some)  # (B, height, width, 3)
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dsa_app.atomic import whole
 from dsa_app.console import progress
 from dsa_app.errors import ConfigError, StoreError
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record, write_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.mapped import claimed
+from dsa_reid.atomic import atomic
 
 ROWS = 256  # pictures in a row group
 
@@ -94,7 +94,7 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
         ]
     )
     groups = [records[start : start + ROWS] for start in range(0, len(records), ROWS)]
-    with whole(out) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    with atomic(out) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for group in progress(groups, len(records), "exporting", each=0):
             writer.write_table(pa.Table.from_pylist([_row(store, record) for record in group], schema))
     return out

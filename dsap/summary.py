@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsa_data.charts import CHART_NAMES
+from dsa_data.charts import CHART_NAMES, CHARTS
 from dsa_data.stores.dsap import DsapStore
 
 
@@ -15,10 +15,10 @@ def summary(store: DsapStore) -> list[str]:
     size = store.path.stat().st_size
     empty = int((texels == 0).sum())
     lines = [
-        f"{store.path}: {count} pictures, {len(CHART_NAMES)} parts of {S}x{S} texels",
+        f"{store.path}: {count} pictures, {CHARTS} parts of {S}x{S} texels",
         f"{size / 2**20:.1f} MiB, {size / count:,.0f} bytes a picture",
         f"{empty} pictures without a person",
-        f"{texels.mean():,.0f} valid texels a picture, {texels.mean() / (len(CHART_NAMES) * S * S):.1%} of all; by chart:",
+        f"{texels.mean():,.0f} valid texels a picture, {texels.mean() / (CHARTS * S * S):.1%} of all; by chart:",
     ]
     seen = (store.counts > 0).mean(axis=0)  # (24,)
     filled = store.counts.sum(axis=0) / np.maximum((store.counts > 0).sum(axis=0), 1) / (S * S)

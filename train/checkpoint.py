@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsa_app.atomic import whole
 from dsa_app.errors import CheckpointError
 from dsa_data.stores.pieces import differences
+from dsa_reid.atomic import atomic
 
 FORMAT, VERSION = "dsa-reid checkpoint", 1
 
 
 def save(path: Path, state: dict[str, Any]) -> Path:
     """Write tensors and plain values to `path`, whole or not at all: a run killed here keeps its last checkpoint."""
-    with whole(path) as part, part.open("wb") as file:
+    with atomic(path) as part, part.open("wb") as file:
         try:
             torch.save({"format": FORMAT, "version": VERSION, **state}, file)
         except RuntimeError as error:  # torch's own, of the file that it could not end after a failure to write

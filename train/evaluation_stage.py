@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from dsa_app.atomic import whole
 from dsa_app.config import build
 from dsa_app.errors import TrainingError
 from dsa_data.records import Record, read_manifest
 from dsa_data.synthetic.dataset import read_views
+from dsa_reid.atomic import atomic
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import load
 from dsa_reid.preprocessing import Preprocessing
@@ -177,7 +177,7 @@ def write(path: Path, found: Mapping[str, float | int | str], cmc: np.ndarray) -
 
 def write_json(path: Path, content: Any) -> Path:
     """Write JSON, whole or not at all; return its path."""
-    with whole(path) as part:
+    with atomic(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 

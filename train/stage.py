@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import click
 import torch
 
 from dsa_app.config import to_dict
-from dsa_app.errors import BusyError, CheckpointError, ConfigError
+from dsa_app.errors import CheckpointError, ConfigError
+from dsa_app.lock import locked
 from dsa_app.team import gathered
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import DsapStore
@@ -74,7 +74,8 @@ def run(
         store = open_store(dsap, warp) if config.network.guide else None
         configuration = identity(config, records, store)
         check_size(config)
-        with _locked(out) if processes.leads else nullcontext():
+        busy = f"Another process is training in {out} now. Wait for it, or name another --out."
+        with locked(out, busy) if processes.leads else nullcontext():
             path, model = out / "checkpoint.pt", out / "model.pt"
             state = _found(path, configuration, config.epochs, overwrite)
             finished = state is not None and state["epoch"] == config.epochs and _whole(model)
@@ -196,15 +197,3 @@ def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bo
         return None
     checkpoint.check_same(path, made_with, wanted)
     return state
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Make a folder, and keep a second run out of it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with out.with_name(out.name + ".lock").open("ab") as file:  # beside the folder, which may be DVC's
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"Another process is training in {out} now. Wait for it, or name another --out.") from None
-        yield

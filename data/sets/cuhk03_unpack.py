@@ -10,19 +10,18 @@ that the file may go once it is unpacked.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import h5py
 import numpy as np
 
-from dsa_app.atomic import whole
 from dsa_app.console import progress
-from dsa_app.errors import BusyError, DatasetError
+from dsa_app.errors import DatasetError
+from dsa_app.lock import locked
+from dsa_reid.atomic import atomic
 
 from ..images import write_png
 
@@ -60,7 +59,7 @@ def unpack(root: Path, boxes: str) -> Unpacked:
     folder = root / f"images_{boxes}"
     note = _read_note(folder / NOTE)
     if note is None:
-        with _locked(folder):
+        with locked(folder, f"Another process is unpacking {folder} now. Wait for it, or stop it."):
             _write(_mat(root), boxes, folder)
         note = _read_note(folder / NOTE)
         assert note is not None, "it was written a moment ago"
@@ -99,7 +98,7 @@ def _write(mat: Path, boxes: str, folder: Path) -> None:
         ) from None
     if not names:
         raise DatasetError(f"{mat} holds no {boxes} picture. {SOURCE}")
-    with whole(folder / NOTE) as part:
+    with atomic(folder / NOTE) as part:
         part.write_text(json.dumps({"names": sorted(names), "testsets": testsets}) + "\n", encoding="utf-8")
 
 
@@ -132,14 +131,3 @@ def _read_note(path: Path) -> Unpacked | None:
         return None
     except (ValueError, KeyError, TypeError):
         raise DatasetError(f"{path} is damaged. Delete it and run again; the pictures are kept.") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"Another process is unpacking {folder} now. Wait for it, or stop it.") from None
-        yield

@@ -6,20 +6,20 @@ configuration that they were made with; a run with another one is refused, and a
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from dsa_app.atomic import whole
-from dsa_app.errors import BusyError, StoreError
+from dsa_app.errors import StoreError
+from dsa_app.lock import locked
+from dsa_reid.atomic import atomic
 
 
 class Pieces:
@@ -38,17 +38,19 @@ class Pieces:
         self.configuration = configuration
         self.overwrite = overwrite
         self.lock = lock
-        self._locked: BinaryIO | None = None
+        self._locks = ExitStack()
 
     def __enter__(self) -> Pieces:
-        self.folder.mkdir(parents=True, exist_ok=True)
         if self.lock:
-            self._take_lock()
-            try:
+            busy = f"Another process is making {self.out} now. Wait for it, or stop it."
+            self._locks.enter_context(locked(self.out, busy))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.lock:
                 self._check_configuration()
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -58,8 +60,7 @@ class Pieces:
 
     def close(self) -> None:
         """Give the lock back."""
-        if self._locked:
-            self._locked.close()
+        self._locks.close()
 
     def has(self, name: str) -> bool:
         """Tell whether the piece `name` is complete."""
@@ -67,7 +68,7 @@ class Pieces:
 
     def write(self, name: str, **arrays: np.ndarray) -> None:
         """Write a piece, whole or not at all."""
-        with whole(self._path(name), f"{os.getpid()}.part") as part, part.open("wb") as file:
+        with atomic(self._path(name)) as part, part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def read(self, name: str) -> dict[str, np.ndarray]:
@@ -81,21 +82,13 @@ class Pieces:
 
     def assemble(self, write: Callable[[Path], None]) -> Path:
         """Have `write` make the output under another name, put it in place, and drop the pieces."""
-        with whole(self.out) as part:
+        with atomic(self.out) as part:
             write(part)
         shutil.rmtree(self.folder)
         return self.out
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
-
-    def _take_lock(self) -> None:
-        self._locked = (self.folder / "lock").open("ab")
-        try:
-            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._locked.close()
-            raise BusyError(f"Another process is making {self.out} now. Wait for it, or stop it.") from None
 
     def _check_configuration(self) -> None:
         note = self.folder / "configuration.json"
@@ -114,7 +107,7 @@ class Pieces:
             )
         for piece in self.folder.glob("*.npz*"):
             piece.unlink()
-        with whole(note) as part:
+        with atomic(note) as part:
             part.write_text(json.dumps(self.configuration, sort_keys=True))
 
 

@@ -7,13 +7,11 @@ each picture shows (`scenes.csv`: camera, view, twin).
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,8 @@ import numpy as np
 
 from dsa_app.config import build, to_dict
 from dsa_app.console import progress
-from dsa_app.errors import BusyError, DatasetError
+from dsa_app.errors import DatasetError
+from dsa_app.lock import locked
 
 from ..images import encode_jpeg, encode_png
 from ..stores.pieces import differences
@@ -47,7 +46,8 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
     note = FORMAT | {"settings": to_dict(settings)}
     part = root.with_name(root.name + ".part")
     if not _is_drawn(root, note, overwrite):
-        with _locked(part / DONE, root):
+        with locked(root, f"Another process is rendering {root} now. Wait for it, or stop it."):
+            (part / DONE).mkdir(parents=True, exist_ok=True)
             _begin(part, note, overwrite)
             _draw_all(settings, part, jobs)
             _write_scenes(settings, part / SCENES)
@@ -134,17 +134,6 @@ def _write_scenes(settings: SynthConfig, path: Path) -> None:
             twin_pid = "" if twin is None else shot.pid + twin - shot.number
             view = round(math.degrees(shot.turn), 1)
             table.writerow([shot.key, shot.pid, shot.camid, view, shot.crop, twin_pid])
-
-
-@contextmanager
-def _locked(folder: Path, root: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"Another process is drawing {root} now. Wait for it, or stop it.") from None
-        yield
 
 
 def _is_drawn(root: Path, note: dict[str, Any], overwrite: bool) -> bool:

@@ -43,12 +43,15 @@ def make_engine(
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
     team = team or Team()
     with team.leader_first():  # it downloads the checkpoint
-        if name == "detectron2":
-            from .detectron import DetectronEngine as Network
-        else:
-            from .native import NativeEngine as Network
         device = device_of(config.device, team)
-        return Network(config.checkpoint, device, config.precision, config.recipe, config.sha256)
+        arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)
+        if name == "detectron2":
+            from .detectron import DetectronEngine
+
+            return DetectronEngine(*arguments)
+        from .native import NativeEngine
+
+        return NativeEngine(*arguments)
 
 
 def device_of(name: str, team: Team) -> str:

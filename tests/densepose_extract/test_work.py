@@ -1,7 +1,5 @@
 """Making maps: in order and ahead of time, with what is wrong named or skipped."""
 
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,33 +8,11 @@ import pytest
 from batches import BatchEngine
 from densepose_extract.packed import Packed
 from densepose_extract.plan import plan
-from densepose_extract.work import AHEAD, Pictures, ahead, make, memory_explained
+from densepose_extract.work import Pictures, make, memory_explained
 from dsa_app.errors import EngineError, PictureError
 from dsa_data import images
 from dsa_data.records import read_manifest
 from tiny import list_pictures
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_ahead_keeps_the_order_and_its_distance(threads: int) -> None:
-    started: list[int] = []
-    lock = threading.Lock()
-
-    def work(item: int) -> int:
-        with lock:
-            started.append(item)
-        time.sleep(0.002 * (item % 3))
-        return item * item
-
-    for place, (item, result) in enumerate(ahead(work, range(20), threads)):
-        assert (item, result) == (place, place * place)
-        assert len(started) <= place + max(AHEAD, threads) + 1
-
-
-def test_ahead_passes_errors_on() -> None:
-    with pytest.raises(ZeroDivisionError):
-        list(ahead(lambda item: 1 // item, [1, 0, 1], threads=1))
-    assert list(ahead(lambda item: item, [], threads=1)) == []
 
 
 def test_a_picture_that_changed_is_named(market: Path, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_unknown_section_experiment_and_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"no section is called 'trian'\. Did you mean 'train'"):
         read_settings(dataset="x", assignments=["trian.epochs=2"])
-    with pytest.raises(ConfigError, match=r"no experiment 'table9', neither experiments/table9\.yaml.*Did you mean 'table4/csa'"):
+    with pytest.raises(
+        ConfigError, match=r"no experiment 'table9', neither experiments/table9\.yaml.*Did you mean 'table4/csa'"
+    ):
         read_settings(dataset="x", experiment="table9")
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "table8.yaml").write_text("")

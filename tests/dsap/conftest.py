@@ -1,7 +1,9 @@
 """A dataset with a map for every image."""
 
+from pathlib import Path
 
 import pytest
+
 from dsap_cases import Case
 
 

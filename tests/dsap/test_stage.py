@@ -1,6 +1,5 @@
 """The stage: what it stores, the same bytes however it came about, and every fault named."""
 
-import fcntl
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from dsa_app.errors import BusyError, ConfigError, DatasetError, DsaError, PictureError, StoreError
+from dsa_app.lock import locked
 from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_data.stores.dsap import DsapStore
@@ -220,12 +220,8 @@ def test_resumed_after_a_picture_changed(case: Case) -> None:
 
 def test_two_builds_at_once(case: Case) -> None:
     before = make(case)
-    folder = case.folder / "dsap.h5.pieces"
-    folder.mkdir()
-    with (folder / "lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(BusyError, match=r"Another process is making .*dsap\.h5"):
-            make(case)
+    with locked(case.out, "held"), pytest.raises(BusyError, match=r"Another process is making .*dsap\.h5"):
+        make(case)
     assert case.out.read_bytes() == before
     assert make(case) == before
 

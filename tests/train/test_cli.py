@@ -82,9 +82,7 @@ def test_other_trunks_learn_under_the_guide(dsa_train, tmp_path, trunk):
     if trunk.startswith("timm/"):
         pytest.importorskip("timm", reason="the extra `timm` is not installed")
     main = {"trunk": trunk, "width": 1.0 if trunk.startswith("timm/") else 0.125, "size": "[64,32]"}
-    settings = [
-        item for name, value in main.items() for item in ("--set", f"train.network.main.{name}={value}")
-    ]
+    settings = [item for name, value in main.items() for item in ("--set", f"train.network.main.{name}={value}")]
     trained = dsa_train("run", *settings)
     assert trained.exit_code == 0, trained.output
     optimiser = checkpoint.load(tmp_path / "artifacts/market1501/runs/demo/checkpoint.pt")["optimiser"]

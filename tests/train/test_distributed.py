@@ -12,7 +12,6 @@ from dsa_app.errors import TrainingError
 from dsa_app.team import Team, gathered
 from dsa_train import checkpoint, loop, stage
 from dsa_train.distributed import Processes
-
 from processes import together
 
 STEPS = 3  # in an epoch

@@ -11,7 +11,6 @@ from dsa_reid.model import load
 from dsa_train import checkpoint, loop, stage
 from dsa_train.interrupt import StoppedError
 from dsap.config import WarpConfig
-
 from processes import fresh
 
 STEPS = 4  # in an epoch: 1 + 2 + 2 + 2 + 3 + 2 groups of two pictures, three identities at a time

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dsa_app.atomic import whole
 from dsa_app.errors import TrainingError
+from dsa_reid.atomic import atomic
 
 from . import tables
 from .claims import Result, differences
@@ -44,7 +44,7 @@ def draw(rows: tables.Rows, out: Path) -> Path:
     _draw_rows(axes[0], plain)
     if curves:
         _draw_curves(axes[1], curves)
-    with whole(out) as part:
+    with atomic(out) as part:
         figure.savefig(part, dpi=110, format="png", metadata={"Software": None})
     return out
 

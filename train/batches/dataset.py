@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -20,6 +18,7 @@ from dsa_data.records import Record, read_listed
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.pieces import differences
 from dsa_reid.preprocessing import Preprocessing
+from dsa_reid.read_ahead import read_ahead
 from dsap.config import WarpConfig
 
 GIB = 2**30
@@ -95,7 +94,9 @@ class Pictures:
         if self.bytes > limit:
             return False
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
-        read_in = progress(self._stream(chunks, workers), len(self), "Reading pictures", each=0)
+        read_in = progress(
+            read_ahead(self.read, chunks, workers, AHEAD * workers), len(self), "Reading pictures", each=0
+        )
         whole = _fill(len(self), read_in)
         self._memory = whole.to(device) if device else whole
         return True
@@ -106,7 +107,7 @@ class Pictures:
         Args:
             pin: put them in page-locked memory, from which a GPU copies without waiting.
         """
-        for batch in self._stream(order, workers):
+        for batch in read_ahead(self.read, order, workers, AHEAD * workers):
             yield batch.map(torch.Tensor.pin_memory) if pin and not batch.images.is_cuda else batch
 
     def read(self, places: Sequence[int]) -> Batch:
@@ -123,20 +124,6 @@ class Pictures:
     def _picture(self, record: Record) -> torch.Tensor:
         data = read_listed(self.root, record.key, record.digest)
         return self.preprocessing.resize(torch.from_numpy(decode(data, self.root / record.key)))
-
-    def _stream(self, order: Iterable[Sequence[int]], workers: int) -> Iterator[Batch]:
-        """Read in threads: decoding, resizing and decompression all leave Python's lock."""
-        waiting: collections.deque[Future[Batch]] = collections.deque()
-        with ThreadPoolExecutor(workers, "pictures") as pool:
-            try:
-                for places in order:
-                    waiting.append(pool.submit(self.read, places))
-                    if len(waiting) > AHEAD * workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:

@@ -14,6 +14,7 @@ from dsa_app.errors import StoreError
 from dsa_data.stores.features import FeatureStore, Origin, write_features
 from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.pieces import differences
+from dsa_reid.atomic import atomic
 from dsa_reid.main_stream import MainStream
 
 from ..batches.dataset import Pictures
@@ -59,10 +60,9 @@ def kept_features(
     first = next(batches)
     shape = (len(pictures), first.shape[1])
     keys, digests = zip(*((record.key, record.digest) for record in pictures.records), strict=True)
-    part = path.with_name(path.name + ".part")
     blocks = (block.numpy() for block in itertools.chain([first], batches))
-    write_features(part, header, keys, digests, shape, "float32", blocks)
-    part.replace(path)
+    with atomic(path) as part:
+        write_features(part, header, keys, digests, shape, "float32", blocks)
     return KeptFeatures(path)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import csv
 import dataclasses
 import hashlib
 import itertools
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.pieces import Pieces, differences
 from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
+from dsa_reid.read_ahead import read_ahead
 
 from . import feature_files
 
@@ -121,7 +121,7 @@ def embed(
         _write_skipped(out, skipped)
         keys, digests = [source.key for source in kept], [source.digest for source in kept]
         shape, blocks = (len(kept), model.dimensions), (_kept_rows(pieces, start) for start in starts)
-        pieces.assemble(lambda part: feature_files.write(part, out.suffix, header, keys, digests, shape, blocks))
+        pieces.assemble(lambda part: feature_files.write(part, out, header, keys, digests, shape, blocks))
     return Embedded(out, len(kept), skipped)
 
 
@@ -174,17 +174,7 @@ def _read_ahead(
                 raise
             return str(error)
 
-    waiting: collections.deque[Future[torch.Tensor | str]] = collections.deque()
-    with ThreadPoolExecutor(workers, "pictures") as pool:
-        try:
-            for source in sources:
-                waiting.append(pool.submit(read, source))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from read_ahead(read, sources, workers, AHEAD)
 
 
 def _decode(source: Source) -> np.ndarray:

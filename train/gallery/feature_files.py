@@ -78,26 +78,26 @@ def check_neighbours(path: Path) -> None:
 
 def write(
     path: Path,
-    form: str,
+    out: Path,
     header: Header,
     keys: Sequence[str],
     digests: Sequence[str],
     shape: tuple[int, int],
     blocks: Iterable[np.ndarray],
 ) -> None:
-    """Write features in the form that `form`, a file ending, names; their type is configuration's `type`.
+    """Write features, HDF5 or .npy by the suffix of `out`; their type is configuration's `type`.
 
     Args:
-        path: of the HDF5 or .npy file, under whatever name; those beside a .npy take the name without ".part".
+        path: where the HDF5 or .npy file is written.
+        out: where the caller moves it afterwards; the .csv and .json of a .npy are written beside that.
         keys, digests: of N pictures.
         shape: N and D.
         blocks: (n, D) each, N rows in all.
     """
     dtype = header.configuration["type"]
-    if form != ".npy":
+    if out.suffix != ".npy":
         write_features(path, header, keys, digests, shape, dtype, blocks)
         return
-    named = path.with_suffix("") if path.suffix == ".part" else path
     checksum, start = 0, 0
     rows = claimed(path, TYPES[dtype], shape)
     for block in blocks:
@@ -105,10 +105,10 @@ def write(
         checksum = zlib.crc32(np.ascontiguousarray(block, TYPES[dtype]).data, checksum)
         start += len(block)
     rows.flush()
-    named.unlink(missing_ok=True)  # killed from here on, no older rows are left beside newer keys
-    with named.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+    out.unlink(missing_ok=True)  # killed from here on, no older rows are left beside newer keys
+    with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(zip(keys, digests, strict=True))
     about = {"format": FORMAT, **dataclasses.asdict(header), "checksum": checksum}
-    named.with_suffix(".json").write_text(json.dumps(about, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+    out.with_suffix(".json").write_text(json.dumps(about, sort_keys=True, indent=1) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from dsa_app.errors import StoreError
+from dsa_reid.atomic import atomic, write_atomic
 from dsa_reid.model import Model
 from dsa_reid.nearest import Kind, Ranking, build_index, require_faiss, search, search_index
 from dsa_reid.regions import Explanation, explain
@@ -106,9 +107,8 @@ def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any
             )
         return index
     index = build_index(gallery, kind)
-    part = path.with_name(path.name + ".part")
-    note.unlink(missing_ok=True)  # killed between the two renames, the index has no note and is refused
-    faiss.write_index(index, str(part))
-    part.replace(path)
-    note.write_text(json.dumps(about, sort_keys=True) + "\n", encoding="utf-8")
+    note.unlink(missing_ok=True)  # killed between the two files, the index has no note and is refused
+    with atomic(path) as part:
+        faiss.write_index(index, str(part))
+    write_atomic(note, (json.dumps(about, sort_keys=True) + "\n").encode())
     return index

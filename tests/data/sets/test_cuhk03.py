@@ -1,6 +1,5 @@
 """CUHK03: the authors' file unpacked once, the real lists to the picture, both protocols, faults."""
 
-import fcntl
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 import trees
 from dsa_app.errors import BusyError, DatasetError
+from dsa_app.lock import locked
 from dsa_data import images, sets
 from dsa_data.listing import list_dataset
 from dsa_data.records import read_manifest
@@ -83,10 +83,8 @@ def test_killed_it_goes_on(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_two_do_not_unpack_at_once(datasets: Path) -> None:
     folder = trees.cuhk03(datasets) / "images_labeled"
     folder.mkdir()
-    with (folder / ".lock").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(BusyError, match="Another process is unpacking"):
-            sets.scan("cuhk03-labeled")
+    with locked(folder, "held"), pytest.raises(BusyError, match="Another process is unpacking"):
+        sets.scan("cuhk03-labeled")
 
 
 def test_a_picture_that_went_is_told(datasets: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from dsa_app import config
 from dsa_app.errors import BusyError, ConfigError, DatasetError
+from dsa_app.lock import locked
 from dsa_data import images, sets
 from dsa_data.synthetic import dataset as synthetic
 from dsa_data.synthetic.dataset import SynthConfig, synthesise
@@ -208,10 +209,7 @@ def test_what_we_did_not_draw_is_never_replaced(market: Path) -> None:
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     root = tmp_path / "synthetic"
-    with (
-        synthetic._locked(tmp_path / "synthetic.part" / synthetic.DONE, root),
-        pytest.raises(BusyError, match="drawing"),
-    ):
+    with locked(root, "held"), pytest.raises(BusyError, match="rendering"):
         synthesise(TINY, root)
 
 

@@ -53,9 +53,9 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_trains_the_losses_it_should(settings, name, monkeypatch):
-    config = settings(
-        name, "train.network.main.width=0.125", "train.network.main.trunk=resnet18"
-    ).section("train", TrainConfig)
+    config = settings(name, "train.network.main.width=0.125", "train.network.main.trunk=resnet18").section(
+        "train", TrainConfig
+    )
     network = TwoStream(config.network, identities=2).eval()
     parts = torch.rand(4, 24, 3, 8, 8) if config.network.guide else None
     outputs = network(torch.rand(4, 3, 32, 16), parts)

@@ -1,6 +1,5 @@
 """Rows trained under one budget on the tiny dataset: what is done is not done again, and rows of a seed are paired."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 
 from dsa_app.config import Settings
 from dsa_app.errors import TrainingError
+from dsa_app.lock import locked
 from dsa_train import stage
 from dsa_train.ablation import runner as ablation
 from dsa_train.ablation.rows import EVERY_ROW, MAIN
@@ -213,5 +213,5 @@ def test_a_stopped_ablation_takes_its_workers_along(place, tiny, tmp_path):
     assert run.returncode == 128 + 15
     assert told.rstrip().endswith("the same again.")
     for seed in "01":  # nobody holds a lock: no worker is left
-        with (made / f"{seed}.lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(made / seed, "a worker is left"):
+            pass

@@ -1,0 +1,34 @@
+"""Reading by threads, ahead of the one who needs it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_ahead(function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> Generator[R, None, None]:
+    """Yield `function(item)` for every item, in order, while threads compute the next ones.
+
+    `items` is taken in the caller's thread. An error is raised in its turn; what was not started is then given up.
+
+    Args:
+        workers: threads.
+        ahead: results computed or being computed beyond the one that was yielded, at least 1.
+    """
+    waiting = iter(items)
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, "read-ahead") as pool:
+        try:
+            pending.extend(pool.submit(function, item) for item in islice(waiting, ahead))
+            while pending:
+                oldest = pending.popleft()
+                pending.extend(pool.submit(function, item) for item in islice(waiting, 1))
+                yield oldest.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,94 @@
+"""Whole or not at all: the old file until the new one is complete."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from dsa_reid.atomic import acquire, atomic, write_atomic
+
+
+def test_takes_the_place_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "a.txt"
+    with atomic(path) as part:
+        part.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def failing(path: Path, error: BaseException) -> None:
+    with atomic(path) as part:
+        part.write_text("ha")
+        raise error
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        failing(path, KeyboardInterrupt())
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_says_of_which_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as raised:
+        failing(tmp_path / "a.txt", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert raised.value.filename == str(tmp_path / "a.txt")
+
+
+def test_another_error_keeps_its_own_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised, atomic(tmp_path / "a.txt"):
+        (tmp_path / "other").read_text()
+    assert raised.value.filename == str(tmp_path / "other")
+
+
+def test_a_link_stays_and_the_file_behind_it_is_replaced(tmp_path: Path) -> None:
+    behind = tmp_path / "large disk" / "a.txt"
+    behind.parent.mkdir()
+    (tmp_path / "a.txt").symlink_to(behind)
+    write_atomic(tmp_path / "a.txt", b"new")
+    assert (tmp_path / "a.txt").is_symlink()
+    assert behind.read_bytes() == b"new"
+    assert os.listdir(behind.parent) == ["a.txt"]
+
+
+def test_two_writers_have_a_temporary_file_each(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic(path) as first, atomic(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert first != second
+    assert path.read_text() == "first"  # the outer one ends last
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_killed_writer_left_is_used_again(tmp_path: Path) -> None:
+    (tmp_path / "a.txt.part").write_text("half of something longer")
+    write_atomic(tmp_path / "a.txt", b"new")
+    assert (tmp_path / "a.txt").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_file_and_folder_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (flushed.append(os.fstat(descriptor).st_ino), fsync(descriptor))
+    )
+    write_atomic(tmp_path / "a.txt", b"new")
+    assert flushed == [(tmp_path / "a.txt").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_lock_is_of_the_file_that_is_there_now(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held = acquire(path, wait=False)
+    assert held is not None
+    assert acquire(path, wait=False) is None
+    path.unlink()
+    again = acquire(path, wait=False)  # another file: the removed one guards nothing any more
+    assert again is not None
+    os.close(held)
+    os.close(again)

@@ -7,8 +7,8 @@ head and skirt: to the person's left), `along` (down the limb or torso, up the h
     behind 0 -> outer (or left) 90 -> in front 180 -> inner (or right) 270
 
 A part carries one or two charts, each a sector of that angle. Where the sectors lie and which way U and V
-run was measured on real DensePose maps; on torso and limbs U runs down (docs/decisions.md). Both sides of
-the body are charted from `outer`, so the mirror table of the design holds by construction.
+run was measured on real DensePose maps; on torso and limbs U runs down (docs/design/decisions/data.md). Both sides of
+the body are charted from `outer`, so the mirror table of docs/design/contracts.md holds by construction.
 """
 
 from __future__ import annotations
@@ -159,5 +159,5 @@ def opposite(part: NDArray[np.integer], local: Floats) -> tuple[NDArray[np.integ
 
 
 def quantise(chart: NDArray[np.uint8], u: Floats, v: Floats) -> NDArray[np.uint8]:
-    """Return (N, 3) uint8 I, round(255 u), round(255 v): the IUV map's values (design, section 3)."""
+    """Return (N, 3) uint8 I, round(255 u), round(255 v): the IUV map's values (docs/design/contracts.md)."""
     return np.stack([chart, np.rint(255 * u).astype(np.uint8), np.rint(255 * v).astype(np.uint8)], axis=1)

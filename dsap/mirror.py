@@ -1,9 +1,9 @@
 """What a horizontal flip of the picture does to its map and to its part pictures: the one place that knows.
 
 A flipped picture shows a mirrored person: left and right charts change places, and inside some of them u or v runs
-the other way. The rule was measured on real DensePose maps (design, 3). Their charts follow it only roughly, since
-each side was unwrapped by itself; DensePose's own `UV_symmetry_transforms.mat` gives the exact correspondence, and
-every function here takes it as `symmetry`.
+the other way. The rule was measured on real DensePose maps (docs/design/contracts.md). Their charts follow it only
+roughly, since each side was unwrapped by itself; DensePose's own `UV_symmetry_transforms.mat` gives the exact
+correspondence, and every function here takes it as `symmetry`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The warp: every body pixel goes to its place (u, v) of its chart (Zhang et al., CVPR 2019, section 3.1).
 
 Rows of a part picture are U, columns are V, as in the paper; which texel a byte of U or V means is the project's
-contract (design, 3): min(U*S // 255, S - 1).
+contract (docs/design/contracts.md): min(U*S // 255, S - 1).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "s
 
 @config
 class TrainConfig:
-    """How the network is trained (section 4.1 of the paper).
+    """How the network is trained (section 4.2 of the paper).
 
     Attributes:
         height, width: what pictures are resized to, in pixels.

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the epoch (section 4.1 of the paper)."""
+"""The learning rate as a pure function of the epoch (section 4.2 of the paper)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Status = Literal["found", "fallback", "none"]
 class Extracted:
     """One picture's IUV map and where it comes from.
 
-    `iuv`: uint8 (H, W, 3), channels I, U, V as in design section 3.
+    `iuv`: uint8 (H, W, 3), channels I, U, V as in docs/design/contracts.md.
     `score`: the chosen person's, 0 where nobody was found.
     `box`: float32 (4,), x0, y0, x1, y1 in pixels of the picture: the person's, for a fallback the whole
     picture, NaN for none.

@@ -18,7 +18,7 @@ CELLS = 12  # of the field that displaces outlines, down the picture
 
 @config
 class EstimatorErrors:
-    """How often and how much the estimator errs; the defaults are those of hard crops (docs/decisions.md).
+    """How often and how much the estimator errs; the defaults are those of hard crops (docs/design/, D-062).
 
     Every error is multiplied by `rate`: 1 is realistic, 0 the truth, 2 twice as bad. With the same seed the parts that
     are lost at a small rate are lost at every greater one.

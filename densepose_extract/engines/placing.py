@@ -40,7 +40,7 @@ def place(heads: Heads, k: int, box: Tensor, height: int, width: int) -> np.ndar
     """Write the `k`-th of `heads` at `box` (4,) XYXY into an empty picture: uint8 (height, width, 3) I, U, V.
 
     As detectron2: x, y, w, h are cut to integers, w and h at least 1; what lies outside is left away. U and V
-    are round(255 · value), clamped, and 0 where I is 0 (design, section 3).
+    are round(255 · value), clamped, and 0 where I is 0 (docs/design/contracts.md).
     """
     x, y, w, h = whole(box)
     iuv = np.zeros((height, width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""The chart conventions: ranges, the design's mirror table, and the signs measured on real DensePose maps."""
+"""The chart conventions: ranges, the mirror table (docs/design/contracts.md), the signs measured on real maps."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ points = st.lists(st.sampled_from(BODY), min_size=1, max_size=20).flatmap(
 
 
 def mirror_by_table(chart: int, u: float, v: float) -> tuple[int, float, float]:
-    """The table of the design, section 3, a row each."""
+    """The table of docs/design/contracts.md, a row each."""
     if chart in (1, 2):
         return chart, u, 1 - v
     partner = chart + 1 if chart % 2 else chart - 1
@@ -111,7 +111,7 @@ def test_u_runs_down_torso_and_limbs(chart: int) -> None:
     assert slopes(best, chart)[1] > 0.3
 
 
-# U's way along limbs follows the design (down); DensePose runs it up some of them (docs/decisions.md).
+# U's way along limbs is down by contract; DensePose runs it up some of them (docs/design/decisions/data.md).
 @pytest.mark.parametrize(("picture", "turn"), [("front1", 0.0), ("front2", 0.0), ("back", np.pi)])
 def test_charts_run_as_on_real_maps(picture: str, turn: float, shared: Path) -> None:
     real, drawn = images.read(shared / "real" / f"{picture}_IUV.png"), standing(turn)

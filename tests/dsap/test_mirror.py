@@ -1,4 +1,4 @@
-"""The mirror: the design's table, involution, agreement with flipped pictures, and the gradients of real maps."""
+"""The mirror: the table of docs/design/contracts.md, involution, flipped pictures, and gradients of real maps."""
 
 import math
 from pathlib import Path
@@ -23,7 +23,7 @@ PARTNERS = {chart: chart + 1 if chart % 2 else chart - 1 for chart in range(3, 2
 
 
 def slow_mirror(parts: np.ndarray) -> np.ndarray:
-    """The design's table, read aloud. parts (24, S, S, ...)."""
+    """The table of docs/design/contracts.md, read aloud. parts (24, S, S, ...)."""
     mirrored = np.empty_like(parts)
     for chart in range(1, 25):
         source = parts[PARTNERS[chart] - 1]

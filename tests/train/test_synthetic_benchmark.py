@@ -116,7 +116,7 @@ def between_means(query: Shown, gallery: Shown, parts: np.ndarray) -> np.ndarray
 
 @pytest.mark.slow
 def test_colours_alone_do_not_tell_people_apart(benchmark: tuple[Shown, Shown]) -> None:
-    """Nearest neighbours by histogram and by mean colour; docs/decisions.md has these numbers."""
+    """Nearest neighbours by histogram and by mean colour; docs/design/decisions/data.md has these numbers."""
     query, gallery = benchmark
     distances = {
         name: between(feature(query), feature(gallery))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..evaluation.config import Match
 from .rows import DSA, ROWS
 
-# Section 4.2, of the full model matched on (f_G, f_L); Market-1501's, row by row, are in `experiments.ROWS`
+# By the paper, of the full model matched on (f_G, f_L); Market-1501's, row by row, are in `experiments.ROWS`
 OTHER_DATASETS: dict[str, dict[str, dict[str, float]]] = {
     "dukemtmcreid": {"the paper": {"rank1": 86.2, "mAP": 74.3}},
     "cuhk03-labeled": {"the paper": {"rank1": 78.9, "mAP": 75.2}},

@@ -30,7 +30,7 @@ TRIES = 20  # boxes to erase drawn for a picture, of which the first that fits i
 
 @config
 class AugmentConfig:
-    """Augmentation by the design's section 4; erasing as in Zhong et al. (2020).
+    """Augmentation by docs/design/paper.md; erasing as in Zhong et al. (2020).
 
     Attributes:
         pad: black pixels added on every side before a crop of the picture's size.

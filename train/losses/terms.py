@@ -1,4 +1,4 @@
-"""The thirteen terms of section 3.3: identity (cross entropy) and batch-hard triplet losses.
+"""The thirteen terms of section 3.2.4: identity (cross entropy) and batch-hard triplet losses.
 
 Distance, mining and reduction stand apart. All are functions of tensors and computed in float32 or better,
 whatever the network ran in.
@@ -22,7 +22,7 @@ from .precision import precise
 
 @config
 class LossConfig:
-    """Weights of the terms, which are summed; the values are the paper's (section 4.1).
+    """Weights of the terms, which are summed; the values are the paper's (section 4.2).
 
     Attributes:
         id_f: identity, on f_G and on each of the eight f_L,i.

@@ -1,4 +1,4 @@
-"""How a feature of the main stream and the guide's meet (section 3.3), and Table 5's alternative."""
+"""How a feature of the main stream and the guide's meet (section 3.2.3), and Table 5's alternative."""
 
 from __future__ import annotations
 

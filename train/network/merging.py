@@ -1,4 +1,4 @@
-"""Which of the 24 charts belong together (section 3.1): first left and right, then front and back.
+"""Which of the 24 charts belong together (section 3.2, Table 1): first left and right, then front and back.
 
 DensePose numbers its charts so that partners are neighbours. Side by side in that order, each merging is a few
 slices and an add.

@@ -1,4 +1,4 @@
-"""The two-stream network of figure 2: main stream, guide, fusion and classifiers joined for training."""
+"""The two-stream network of figure 3: main stream, guide, fusion and classifiers joined for training."""
 
 from __future__ import annotations
 

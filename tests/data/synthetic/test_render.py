@@ -17,7 +17,7 @@ SHOTS = [shot for group in plan(SETTINGS) for shot in group]
 
 
 def flipped_by_table(iuv: np.ndarray) -> np.ndarray:
-    """The map of the flipped picture: the table of the design, section 3, a row each."""
+    """The map of the flipped picture: the table of docs/design/contracts.md, a row each."""
     flipped = iuv[:, ::-1].copy()
     chart, u, v = (flipped[..., channel].astype(int) for channel in range(3))
     partner = np.where(chart % 2, chart + 1, chart - 1)
@@ -46,7 +46,7 @@ def test_mirroring_twice_gives_the_scene_back() -> None:
         np.testing.assert_array_equal(first, second)
 
 
-def test_maps_are_those_of_the_design() -> None:
+def test_maps_are_those_of_the_contract() -> None:
     seen = set()
     for shot in SHOTS:
         picture, iuv = render(scene_of(SETTINGS, shot))

@@ -37,7 +37,7 @@ def test_the_full_scheme_is_the_defaults(settings):
     assert found.section("warp", WarpConfig) == WarpConfig()
 
 
-# what each training's loss is made of: number of terms and sum of their weights, by the design's section 4
+# what each training's loss is made of: number of terms and sum of their weights, by docs/design/paper.md
 EXPECTED = {
     "table3/baseline": (2, 1.0 + 1.5),
     "table3/baseline-re": (2, 1.0 + 1.5),

@@ -1,0 +1,216 @@
+"""The documents: links and cited paths exist, decisions are complete, words are plain, the picture shows the tree."""
+
+import functools
+import importlib.util
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+from repository import ROOT
+
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+TEXTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "params.yaml", "dvc.yaml", "studies", "experiments"]
+CODE = [*PACKAGES, "tests", "benchmarks", "examples"]
+DECISIONS = ROOT / "docs" / "design" / "decisions"
+
+PLAIN = TEXTS  # roots whose words are checked; for code too: [*TEXTS, *CODE]
+
+
+class Word(NamedTuple):
+    """A wording that readers of the field do not search for."""
+
+    pattern: str
+    instead: str
+    example: str  # that the pattern finds
+
+
+WORDS = [
+    Word(r"\bg(o|oes|one|oing) on with\b", "resume, resumed", "a run that was gone on with"),
+    Word(r"\bg(o|oes|oing) on where\b", "resume, resumed", "it goes on where it was"),
+    Word(r"\bfirst weights\b", "pretrained weights, initial weights", "The first weights of the trunk"),
+    Word(r"\blessons?\b|(?<!/)\btaught\b|\bteaching guide\b", "distillation, distillation losses", "without lessons"),
+    Word(r"\bwhoever\b", "name the person or program", "whoever measures"),
+    Word(r'(?<!")\bdoes not hold\b(?!")', "is invalid", "size = 3 does not hold: too small"),
+    Word(r"\bnobody would work\b", "must not be 0", "--jobs 0: nobody would work"),
+    Word(r"\b(no|some)body (is|was|were) found\b", "no person detected, a person was detected", "nobody was found"),
+    Word(r"\bwhat is left\b", "deployment, the main stream", "what is left after training"),
+    Word(r"\bwhat it is worth\b", "results", "What it is worth"),
+    Word(r"\bstands? on the paper", "uses the paper's hyper-parameters", "a command stands on the paper's values"),
+    Word(r"\b(is|are|was) told\b", "is reported, prints, says", "and is told so"),
+    Word(r"\bmend(s|ed|ing)?\b", "fix, repair", "Mend warp.size."),
+    Word(r"\bdrawn (people|pictures|dataset)", "rendered, synthetic", "measured on drawn people"),
+    Word(r"\bat hand\b", "say what was or was not measured", "no GPU was at hand"),
+    Word(
+        r"\d\S*( with \w+)? (was|were) (asked|wanted)\b", "state the target and its reason", "1.3× with data was asked"
+    ),
+    Word(r"\bsessions? that\b|\blent to\b", "leave out how the project was made", "no GPU was lent to it"),
+]
+
+
+def files(roots: list[str], *endings: str) -> list[Path]:
+    """List the files of some endings at or below paths of the repository, without this one, which has the words."""
+    found = []
+    for name in roots:
+        root = ROOT / name
+        assert root.exists(), f"{name} is no path of the repository"
+        found += [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    return [path for path in found if path.suffix in endings and path != Path(__file__)]
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield each line of a file that is written for people, with its number: no code, no output, no names."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        yield from _strings(text)
+        return
+    fenced = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if path.suffix == ".yaml":
+            yield number, line.partition("#")[2]
+        elif line.startswith("```"):
+            fenced = not fenced
+        elif not fenced and not line.startswith("    "):
+            yield number, re.sub(r"`[^`]*`", "``", line)
+
+
+def _strings(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line of the comments and strings of Python code, with its number."""
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in kinds:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def test_prose_is_what_people_read(tmp_path: Path) -> None:
+    page, code = tmp_path / "page.md", tmp_path / "code.py"
+    page.write_text("one `two`\n```\nthree\n```\nfour\n\n    five\n")
+    assert [line for _, line in prose(page)] == ["one ``", "four", ""]
+    code.write_text('x = 1  # six\ny = f"seven {x} eight"\ndef nine():\n    """Ten\n\n    eleven."""\n')
+    words = " ".join(line for _, line in prose(code))
+    assert all(word in words for word in ("six", "seven", "eight", "Ten", "eleven"))
+    assert "nine" not in words
+    assert [number for number, line in prose(code) if "eleven" in line] == [6]
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: word.example)
+def test_each_pattern_finds_its_example(word: Word) -> None:
+    assert re.search(word.pattern, word.example, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", files(PLAIN, ".md", ".yaml", ".py"), ids=shown)
+def test_words_are_plain(path: Path) -> None:
+    found = [
+        f"{shown(path)}:{number}: {match[0]!r}; write: {word.instead}"
+        for number, line in prose(path)
+        for word in WORDS
+        if (match := re.search(word.pattern, line, re.IGNORECASE))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", files([*TEXTS, *CODE], ".md", ".yaml", ".py"), ids=shown)
+def test_cited_documents_exist(path: Path) -> None:
+    """Paths of documents, ids of decisions, and no citation of a page that is not in the repository."""
+    text = path.read_text(encoding="utf-8")
+    for cited in re.findall(r"(?<![\w/.])docs/[\w./-]*\w", text):
+        assert (ROOT / cited).exists(), f"{shown(path)} cites {cited}, which does not exist"
+    unknown = set(re.findall(r"\bD-\d{3}\b", text)) - decisions().keys()
+    assert not unknown, f"{shown(path)} cites {unknown}; the last decision is {max(decisions())}"
+    assert not re.search(r"\bdesign('s)?,? (section )?\d|\bdesign('s)?,? section", text), (
+        f"{shown(path)} cites a section of the design: cite a page of docs/design/"
+    )
+
+
+@pytest.mark.parametrize("path", files([*PACKAGES], ".py"), ids=shown)
+def test_sections_of_the_paper(path: Path) -> None:
+    """Lines that name no other paper's year cite DSA-reID: its sections and figures as in docs/design/paper.md."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not re.search(r"\b(19|20)\d\d\b", line):
+            sections = re.findall(r"\bsection (\d[\d.]*\d|\d)", line)
+            assert set(sections) <= {"3.1", "3.2", "3.2.3", "3.2.4", "4.2"}, f"{shown(path)}: {line.strip()}"
+            assert set(re.findall(r"\bfigure (\d)", line)) <= {"3"}, f"{shown(path)}: {line.strip()}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link may name after # in a page: the headings, as GitHub writes them, and explicit anchors."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", files(TEXTS, ".md"), ids=shown)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{shown(page)} links to {link}, which does not exist"
+        if anchor:
+            assert anchor in anchors(target), f"{shown(page)} links to {link}; that page has no such heading"
+
+
+@pytest.mark.parametrize("page", files(TEXTS, ".md"), ids=shown)
+def test_named_files_exist(page: Path) -> None:
+    """Paths in backticks that start with a folder of the repository, such as `dsap/warp.py`."""
+    folders = "|".join([*CODE, "train/experiments", "studies", "docs"])
+    for name in re.findall(rf"`((?:{folders})/[\w./-]+\.(?:py|md|yaml|json))", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).is_file(), f"{shown(page)} names {name}, which does not exist"
+
+
+@functools.cache
+def decisions() -> dict[str, str]:
+    """Return the section of each decision, by id, page by page."""
+    found: dict[str, str] = {}
+    for page in sorted(DECISIONS.glob("*.md")):
+        for part in re.split(r"^(?=### D-)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            number = part[4:9]
+            assert number not in found, f"{shown(page)}: {number} is taken"
+            found[number] = part
+    return found
+
+
+def test_decisions_are_complete_and_listed() -> None:
+    index = (DECISIONS / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| \[(D-\d{3})\]\([\w-]+\.md#d-\d{3}\) \| (.+) \|$", index, re.MULTILINE))
+    found = decisions()
+    assert sorted(found) == [f"D-{number:03d}" for number in range(1, len(found) + 1)], "no number is left out"
+    for number, section in found.items():
+        title = section.splitlines()[0].removeprefix(f"### {number} ")
+        assert listed[number] == title, f"{number} in decisions/README.md"
+        assert re.search(r"^Status: (accepted|replaced by D-\d{3})\. Recorded \d{4}-\d\d\.$", section, re.MULTILINE)
+        assert "- **Chosen.** " in section, f"{number} does not say what was chosen"
+    assert listed.keys() == found.keys()
+
+
+@pytest.fixture
+def floors() -> ModuleType:
+    """The script that draws the floors."""
+    spec = importlib.util.spec_from_file_location("floors", ROOT / "docs" / "design" / "floors.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_shows_every_package_and_room(floors: ModuleType) -> None:
+    pictured = {name: {room for room, _ in rooms if "." not in room} for name, _, rooms in floors.FLOORS}
+    packages = {name: {path.parent.name for path in (ROOT / name).glob("*/__init__.py")} for name in PACKAGES}
+    assert pictured == packages
+
+
+def test_the_picture_is_the_scripts(floors: ModuleType) -> None:
+    assert floors.OUT.read_text(encoding="utf-8") == floors.draw(), "run: python docs/design/floors.py"

@@ -170,6 +170,16 @@ def test_named_files_exist(page: Path) -> None:
         assert (ROOT / name).is_file(), f"{shown(page)} names {name}, which does not exist"
 
 
+def test_the_table_of_moves_names_modules_that_there_are() -> None:
+    """New names only; the table goes with the release that it belongs to."""
+    unreleased = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## [")[1]
+    for line in re.findall(r"^\| `[\w.]+` \| (`.+`) \|$", unreleased, re.MULTILINE):
+        for module in re.findall(r"`([\w.]+)`", line):
+            package, *parts = module.split(".")
+            path = ROOT.joinpath({"dsa_data": "data", "dsa_train": "train"}.get(package, package), *parts)
+            assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), f"CHANGELOG: no {module}"
+
+
 @functools.cache
 def decisions() -> dict[str, str]:
     """Return the section of each decision, by id, page by page."""

@@ -67,8 +67,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def to_dict(settings: Any) -> dict[str, Any]:
     """Return a configuration as plain dicts, lists and scalars, ready for JSON."""
-    plain = dataclasses.asdict(settings)
-    return yaml.safe_load(yaml.safe_dump(_lists(plain)))
+    plain: dict[str, Any] = yaml.safe_load(yaml.safe_dump(_lists(dataclasses.asdict(settings))))
+    return plain
 
 
 def _lists(value: Any) -> Any:

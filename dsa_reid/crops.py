@@ -39,7 +39,7 @@ def as_rgb(crop: Crop) -> torch.Tensor:
 
 def _read(path: Path) -> torch.Tensor:
     try:
-        picture = decode_image(read_file(str(path)), ImageReadMode.RGB, apply_exif_orientation=True)
+        picture: torch.Tensor = decode_image(read_file(str(path)), ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError as error:
         reason = "does not exist" if not path.exists() else str(error).splitlines()[0]
         raise ModelError(f"{path} cannot be read as a picture: {reason}. JPEG, PNG and WebP are read.") from None

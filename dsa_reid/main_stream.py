@@ -96,7 +96,8 @@ class Trunk(nn.Module):
         """Map normalised pictures (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
-        return self.layer3(self.layer2(self.layer1(x)))
+        maps: torch.Tensor = self.layer3(self.layer2(self.layer1(x)))
+        return maps
 
 
 class MainStream(nn.Module):

@@ -134,7 +134,7 @@ def _checked(query: np.ndarray, gallery: Rows, top: int) -> np.ndarray:
 
 def _squared(query: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return |q - r|² = |q|² - 2 q·r + |r|², (Q, block), in place: that is most of the memory."""
-    squared = query @ rows.T
+    squared: np.ndarray = query @ rows.T
     squared *= -2
     squared += lengths
     squared += np.square(query).sum(1, keepdims=True)

@@ -47,4 +47,6 @@ def _shift(before: Sequence[Entry], new: Sequence[Entry], name: str) -> int:
     """Return what moves the smallest number of `new` just past the greatest of `before`."""
     if not before or not new:
         return 0
-    return max(getattr(entry, name) for entry in before) - min(getattr(entry, name) for entry in new) + 1
+    greatest: int = max(getattr(entry, name) for entry in before)
+    least: int = min(getattr(entry, name) for entry in new)
+    return greatest - least + 1

@@ -1,13 +1,12 @@
-"""Where the four commands start: with the standard library alone, to name what a light installation lacks."""
+"""Where the four commands start: with the standard library alone, so that it can say what a light installation lacks."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 
 from dsa_reid.extras import install_command
-
-OURS = {"dsa_app", "dsa_data", "densepose_extract", "dsap", "dsa_reid", "dsa_train"}
 
 
 def data() -> None:
@@ -31,15 +30,15 @@ def train() -> None:
 
 
 def _run(module: str) -> None:
-    """Run the command group `main` of a module; a package that is not installed is named, with the remedy."""
+    """Run the command group `main` of a module; exit with code 2 where a package that it needs is not installed."""
     try:
         main = importlib.import_module(module).main
     except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing in OURS:
-            raise
+        package = (error.name or "").partition(".")[0]
+        if not package or importlib.util.find_spec(package) is not None:
+            raise  # the package is there, a module of it is not: that is no question of extras
         print(
-            f"error: the package {missing} is not installed; the commands need it: {install_command('pipeline')}",
+            f"error: the package {package} is not installed. Install what the commands need: {install_command('pipeline')}",
             file=sys.stderr,
         )
         raise SystemExit(2) from None

@@ -20,6 +20,7 @@ from torch import nn
 from .atomic import write_atomic
 from .crops import Crop
 from .errors import ModelError, NotInstalledError
+from .extras import install_command
 from .metric import join
 from .model import Model
 from .program import load_program
@@ -225,5 +226,5 @@ def _require(*modules: str) -> Any:
     try:
         first, *_ = [importlib.import_module(module) for module in modules]
     except ImportError as error:
-        raise NotInstalledError(f"{error.name} is not installed. pip install 'dsa-reid[export]'.") from None
+        raise NotInstalledError(f"{error.name} is not installed. Install it: {install_command('export')}") from None
     return first

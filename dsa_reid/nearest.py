@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from .errors import ModelError, NotInstalledError
+from .extras import install_command
 
 Kind = Literal["flat", "ivf", "hnsw"]
 BLOCK = 8192  # gallery rows at a time: 128 MiB of 4096 float32
@@ -103,7 +104,7 @@ def require_faiss() -> Any:
         import faiss
     except ImportError:
         raise NotInstalledError(
-            "FAISS is not installed. pip install 'dsa-reid[search]', or search with NumPy."
+            f"FAISS is not installed. Search with NumPy, or install it: {install_command('search')}"
         ) from None
     return faiss
 

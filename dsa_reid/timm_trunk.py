@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .errors import ModelError, NotInstalledError
+from .extras import install_command
 
 TIMM = "timm/"  # what the name of such a trunk begins with
 STRIDE = 16
@@ -95,6 +96,6 @@ def _timm() -> Any:
         import timm
     except ImportError:
         raise NotInstalledError(
-            "A timm trunk needs timm, which is not installed. Install it: pip install 'dsa-reid[timm]'."
+            f"A timm trunk needs timm, which is not installed. Install it: {install_command('timm')}"
         ) from None
     return timm

@@ -15,6 +15,7 @@ from dsa_data.records import Record, write_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.mapped import claimed
 from dsa_reid.atomic import atomic
+from dsa_reid.extras import install_command
 
 ROWS = 256  # pictures in a row group
 
@@ -80,7 +81,7 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ConfigError("Parquet needs pyarrow. Install it: pip install 'dsa-reid[parquet]'.") from None
+        raise ConfigError(f"Parquet needs pyarrow. Install it: {install_command('parquet')}") from None
     schema = pa.schema(
         [
             ("key", pa.string()),

@@ -9,6 +9,7 @@ import joblib
 
 from dsa_app.config import nearest
 from dsa_app.errors import ConfigError
+from dsa_reid.extras import install_command
 
 BACKENDS = ("loky", "threading", "dask")  # joblib's that hand over results while others are under way
 
@@ -40,7 +41,7 @@ def _dask(scheduler: str) -> Iterator[None]:
     try:
         from distributed import Client
     except ImportError:
-        raise ConfigError("--backend dask needs Dask. Install it: pip install 'dsa-reid[dask]'.") from None
+        raise ConfigError(f"--backend dask needs Dask. Install it: {install_command('dask')}") from None
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:

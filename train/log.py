@@ -11,6 +11,7 @@ import click
 import torch
 
 from dsa_app.errors import TrainingError
+from dsa_reid.extras import install_command
 
 SECONDS = 10  # between lines within an epoch
 CHECK = 10  # steps between looks at the losses: each look waits for the GPU
@@ -124,8 +125,8 @@ def _board(folder: Path):  # type: ignore[no-untyped-def]  # SummaryWriter, wher
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise TrainingError(
-            "TensorBoard is not installed. Install it: pip install 'dsa-reid[tensorboard]', or set "
-            "train.tensorboard=false; DVCLive's logs are always written."
+            "TensorBoard is not installed. Set train.tensorboard=false (DVCLive's logs are always written), or install "
+            f"it: {install_command('tensorboard')}"
         ) from None
     for old in folder.glob("events.*"):
         old.unlink()

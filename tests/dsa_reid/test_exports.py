@@ -170,6 +170,6 @@ def test_without_onnx(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise ImportError(name=name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(ModelError, match=r"onnx is not installed.*dsa-reid\[export\]"):
+    with pytest.raises(ModelError, match=r"onnx is not installed\. Install it: .*pip install .*\[export\]"):
         dsa_reid.export(model, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())

@@ -118,5 +118,5 @@ def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *others)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ModelError, match=r"dsa-reid\[search\]"):
+    with pytest.raises(ModelError, match=r"pip install .*\[search\]"):
         dsa_reid.build_index(features(3, 1))

@@ -51,7 +51,7 @@ def test_parquet(case: Case, store: DsapStore, tmp_path: Path) -> None:
 
 def test_without_pyarrow(case: Case, store: DsapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"dsa-reid\[parquet\]"):
+    with pytest.raises(ConfigError, match=r"needs pyarrow\. Install it: .*pip install .*\[parquet\]"):
         export(store, read_manifest(case.manifest), tmp_path / "parts.parquet")
 
 

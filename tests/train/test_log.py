@@ -60,7 +60,7 @@ def test_nothing_is_written_where_dvc_would_look(tmp_path, monkeypatch):
 
 def test_tensorboard_is_optional(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(TrainingError, match=r"pip install 'dsa-reid\[tensorboard\]'"):
+    with pytest.raises(TrainingError, match=r"train\.tensorboard=false.*pip install .*\[tensorboard\]"):
         Log(tmp_path, HISTORY, tensorboard=True)
 
 

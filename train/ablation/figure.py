@@ -10,6 +10,7 @@ import numpy as np
 
 from dsa_app.errors import TrainingError
 from dsa_reid.atomic import atomic
+from dsa_reid.extras import install_command
 
 from . import tables
 from .claims import Result, differences
@@ -23,7 +24,8 @@ def check() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise TrainingError(
-            "matplotlib is not installed, and the figure of an ablation needs it: pip install 'dsa-reid[figure]'."
+            "matplotlib is not installed, and the figure of an ablation needs it. Install it: "
+            f"{install_command('figure')}"
         ) from None
 
 

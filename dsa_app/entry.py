@@ -1,4 +1,4 @@
-"""Where the four commands start: with the standard library alone, so that it can say what a light installation lacks."""
+"""Where the four commands start, with the standard library alone, to report what a light installation lacks."""
 
 from __future__ import annotations
 
@@ -32,14 +32,11 @@ def train() -> None:
 def _run(module: str) -> None:
     """Run the command group `main` of a module; exit with code 2 where a package that it needs is not installed."""
     try:
-        main = importlib.import_module(module).main
+        importlib.import_module(module).main()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package or importlib.util.find_spec(package) is not None:
-            raise  # the package is there, a module of it is not: that is no question of extras
-        print(
-            f"error: the package {package} is not installed. Install what the commands need: {install_command('pipeline')}",
-            file=sys.stderr,
-        )
+            raise  # the package is there, a module of it is not: no extra would bring it
+        remedy = f"Install what the commands need: {install_command('pipeline')}"
+        print(f"error: the package {package} is not installed. {remedy}", file=sys.stderr)
         raise SystemExit(2) from None
-    main()

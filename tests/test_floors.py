@@ -1,67 +1,196 @@
-"""The floors: data -> densepose_extract -> dsap -> train, dsa_reid on the ground; no import goes up."""
+"""The floors: an import goes to its own floor or an earlier one, of the packages and of the rooms within them."""
 
 import ast
+import configparser
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from repository import ROOT
 
-FLOORS = ["dsa_reid", "data", "densepose_extract", "dsap", "train"]
+FLOORS = {  # packages by the names they are imported by, the ground first, and the folders they are in
+    "dsa_reid": "dsa_reid",
+    "dsa_app": "dsa_app",
+    "dsa_data": "data",
+    "densepose_extract": "densepose_extract",
+    "dsap": "dsap",
+    "dsa_train": "train",
+}
+REST = "*"  # the modules of a package that are not named, all on one floor
+ROOMS = {  # of a package: folders, and modules at its top
+    "dsa_data": ["charts", "images", "records", "sets", "stores", "synthetic", REST, "cli"],
+    "dsa_train": [
+        "network", "losses", "batches", "evaluation", "gallery", "explain", REST, "ablation", "commands", "cli",
+    ],
+}  # fmt: skip
 GROUND_MAY_USE = {"torch", "torchvision", "numpy"}
 GROUND_MAY_USE_INSIDE_FUNCTIONS = {"faiss", "timm"}  # extras, for those who ask for what they do
-MODULES = [path for package in FLOORS for path in sorted((ROOT / package).rglob("*.py"))]
+STARTS = ["dsa_reid", "dsa_reid.extras", "dsa_app", "dsa_app.entry"]  # what a command imports before anything else
+EXTRACTS = {"dsa_train.ablation", "dsa_train.explain.body_maps"}  # what of the trainer may know DensePose
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield each module that a file imports absolutely, and whether it does so inside a function."""
+class Import(NamedTuple):
+    """One imported module, under its whole name."""
+
+    name: str
+    relative: bool
+    inside: bool  # a function
+    typing: bool  # under `if TYPE_CHECKING`
+
+
+def module_name(path: Path) -> str:
+    """Return the name that a file of ours is imported by."""
+    folder, *rest = path.relative_to(ROOT).with_suffix("").parts
+    (package,) = [name for name, at in FLOORS.items() if at == folder]
+    return ".".join([package, *rest]).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for folder in FLOORS.values() for path in sorted((ROOT / folder).rglob("*.py"))}
+
+
+def within(tree: ast.AST, *kinds: type[ast.AST]) -> set[ast.AST]:
+    """Return all nodes below nodes of some kinds."""
+    return {node for outer in ast.walk(tree) if isinstance(outer, kinds) for node in ast.walk(outer)}
+
+
+def imports(module: str) -> Iterator[Import]:
+    """Yield what a module imports; `from .a import b` is a.b where that is a module, else a."""
+    path = MODULES[module]
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {
+    functions = within(tree, ast.FunctionDef, ast.AsyncFunctionDef)
+    conditional = {
         node
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and getattr(branch.test, "id", "") == "TYPE_CHECKING"
+        for statement in branch.body
+        for node in ast.walk(statement)
     }
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(tree):
+        inside, typing = node in functions, node in conditional
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node in inside) for alias in node.names)
+            yield from (Import(alias.name, False, inside, typing) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level <= len(path.relative_to(ROOT).parts) - 1, f"{path}: imports from above its package"
-            if node.level == 0:
-                yield str(node.module), node in inside
+            assert node.level <= len(package), f"{path}: imports from above its package"
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                name = f"{source}.{alias.name}"
+                yield Import(name if name in MODULES else source, node.level > 0, inside, typing)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_import_goes_up(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    allowed = FLOORS[: FLOORS.index(package) + 1]
-    for module, inside in imports(path):
-        top = module.split(".")[0]
-        assert top not in FLOORS or top in allowed, f"{package} imports {module}"
-        assert top != package, f"{package} imports itself absolutely: {module}"
-        if package == "data":
-            assert top not in {"torch", "torchvision", "dsa_reid"}, "the data floor needs no network library"
-        if package == "dsa_reid":
-            optional = GROUND_MAY_USE_INSIDE_FUNCTIONS if inside else set()
-            assert top in GROUND_MAY_USE | optional | set(sys.stdlib_module_names), (
-                f"what people deploy imports {module}"
-            )
+def ours(module: str) -> Iterator[str]:
+    """Yield the modules of ours that a module imports."""
+    yield from (found.name for found in imports(module) if found.name in MODULES)
+
+
+def room(module: str) -> str:
+    """Return the room of a module within its package; a package's own `__init__` is on the floor of the rest."""
+    package, _, rest = module.partition(".")
+    name = rest.split(".")[0]
+    return name if name in ROOMS[package] else REST
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_import_goes_up(module: str) -> None:
+    package, floors = module.split(".")[0], list(FLOORS)
+    for found in imports(module):
+        top = found.name.split(".")[0]
+        assert top not in {"data", "train"}, f"{module} imports {found.name}, which is a user's"
+        assert (top == package) == found.relative, f"{module} imports {found.name}: relative within, absolute across"
+        if top in FLOORS:
+            assert floors.index(top) <= floors.index(package), f"{module} imports {found.name}, which is above it"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.split(".")[0] in ROOMS])
+def test_no_import_goes_up_within_a_package(module: str) -> None:
+    package = module.split(".")[0]
+    rooms = ROOMS[package]
+    if module == package:
+        return
+    for name in ours(module):
+        if name.split(".")[0] == package:
+            assert rooms.index(room(name)) <= rooms.index(room(module)), f"{module} imports {name}, which is above it"
+
+
+def test_every_room_is_there() -> None:
+    for package, rooms in ROOMS.items():
+        names = {module.split(".")[1] for module in MODULES if module.startswith(f"{package}.")}
+        assert set(rooms) - {REST} <= names
+        folders = {path.parent.name for path in (ROOT / FLOORS[package]).glob("*/__init__.py")}
+        assert folders <= set(rooms), f"{package}: say on which floor a new room is"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Those that are left when all have gone that import nothing, or only what has gone before."""
+    left = {module: set(ours(module)) - {module} for module in MODULES}
+    while free := [module for module, needs in left.items() if not needs & left.keys()]:
+        for module in free:
+            del left[module]
+    assert left == {}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.split(".")[0] == "dsa_reid"])
+def test_what_is_deployed_needs_little(module: str) -> None:
+    for found in imports(module):
+        top = found.name.split(".")[0]
+        optional = GROUND_MAY_USE_INSIDE_FUNCTIONS if found.inside else set()
+        allowed = {"dsa_reid"} | GROUND_MAY_USE | optional | set(sys.stdlib_module_names)
+        assert top in allowed, f"{module}, which people deploy, imports {found.name}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.split(".")[0] == "dsa_data"])
+def test_the_data_floor_needs_no_network_library(module: str) -> None:
+    assert not {found.name.split(".")[0] for found in imports(module)} & {"torch", "torchvision", "dsa_reid"}
+
+
+@pytest.mark.parametrize("module", STARTS)
+def test_commands_start_with_the_standard_library(module: str) -> None:
+    """So that they can say what is not installed."""
+    for found in imports(module):
+        standard = found.name.split(".")[0] in sys.stdlib_module_names
+        assert found.typing or standard or found.name in STARTS, f"{module} imports {found.name}"
+
+
+def test_the_trainer_extracts_only_where_it_is_meant() -> None:
+    found = {
+        module
+        for module in MODULES
+        if module.startswith("dsa_train.") and any(name.startswith("densepose_extract") for name in ours(module))
+    }
+    assert found, "the ablation makes maps of its own"
+    assert not [module for module in found if not any(f"{module}.".startswith(f"{one}.") for one in EXTRACTS)]
 
 
 def test_one_module_imports_detectron2_inside_a_function() -> None:
     found = {
-        (path.name, inside)
-        for path in MODULES
-        for module, inside in imports(path)
-        if module.split(".")[0] in {"detectron2", "densepose"}
+        (MODULES[module].name, one.inside)
+        for module in MODULES
+        for one in imports(module)
+        if one.name.split(".")[0] in {"detectron2", "densepose"}
     }
     assert found == {("detectron.py", True)}
 
 
-def test_setup_lists_every_package() -> None:
-    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES if path.name == "__init__.py"}
-    text = (ROOT / "setup.cfg").read_text()
-    listed = text.split("packages =")[1].split("install_requires")[0].split()
-    assert set(listed) == packages
+def test_setup_lists_every_package_and_its_folder() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = setup["options"]["packages"].split()
+    assert listed == list(dict.fromkeys(listed)), "twice"
+    assert set(listed) == {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    folders = dict(line.split(" = ") for line in setup["options"]["package_dir"].strip().splitlines())
+    assert folders == {package: folder for package, folder in FLOORS.items() if package != folder}
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    folders = {path.parent for path in MODULES.values()}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_links_for_mypy_and_editors_lead_to_the_packages() -> None:
+    for package, folder in FLOORS.items():
+        if package != folder:
+            assert (ROOT / "src" / package).resolve() == ROOT / folder

@@ -1,0 +1,81 @@
+"""Every link of a document leads somewhere: the file is there, and so is the heading."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from repository import ROOT
+
+FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"(`+).+?\1", re.DOTALL)
+LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")  # of an image within a link too
+REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:\s+<?(\S+?)>?\s*$", re.MULTILINE)
+HTML = re.compile(r"<(?:a|img)\s[^>]*(?:href|src)=\"([^\"]+)\"")
+HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # https: and the like, which are not looked up
+
+
+def documents() -> list[Path]:
+    """Return the Markdown files of the repository, as far as git knows them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return [path for path in map(ROOT.joinpath, listed.splitlines()) if path.is_file()]
+
+
+def links(text: str) -> list[str]:
+    """Return where the links of a Markdown text lead to; what is shown as code is no link."""
+    text = CODE.sub("", FENCE.sub("", text))
+    return [target for pattern in (LINK, REFERENCE, HTML) for target in pattern.findall(text)]
+
+
+def anchors(text: str) -> Iterator[str]:
+    """Yield the anchors of a text's headings, as GitHub makes them."""
+    seen: dict[str, int] = {}
+    for heading in HEADING.findall(FENCE.sub("", text)):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        count = seen.get(anchor, 0)
+        seen[anchor] = count + 1
+        yield f"{anchor}-{count}" if count else anchor
+
+
+def broken(document: Path, root: Path) -> list[str]:
+    """Return the links of a document that lead nowhere."""
+    text = document.read_text(encoding="utf-8")
+    wrong = []
+    for target in links(text):
+        if ELSEWHERE.match(target):
+            continue
+        name, _, anchor = unquote(target).partition("#")
+        path = document if not name else (root / name[1:] if name.startswith("/") else document.parent / name)
+        missing = not path.exists()
+        if missing or (anchor and path.suffix == ".md" and anchor not in anchors(path.read_text(encoding="utf-8"))):
+            wrong.append(target)
+    return wrong
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    assert broken(document, ROOT) == []
+
+
+def test_what_is_a_link_and_what_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "there.md").write_text("# A title: `with` code, and a [link](x)\n## Twice\n## Twice\n")
+    page = tmp_path / "docs" / "page.md"
+    page.write_text(
+        "[a](../there.md) [b](../there.md#a-title-with-code-and-a-link) [c](../there.md#twice-1) [d](#here)\n"
+        '![e](/there.md) [![f](gone.png)](../there.md) [g](https://example.org/gone) [h](/gone.md "title")\n'
+        '[i](../there.md#twice-2) [j](#there) <img src="gone.jpg" width=3> `[k](code.md)`\n'
+        "```\n[l](fenced.md)\n# no heading\n```\n# Here\n[m]\n\n[m]: gone.txt\n"
+        "[n](mailto:a@example.org) [o](#no-heading)\n"
+    )
+    assert broken(page, tmp_path) == [
+        "gone.png", "/gone.md", "../there.md#twice-2", "#there", "#no-heading", "gone.txt", "gone.jpg",
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ CODE = re.compile(r"(`+).+?\1", re.DOTALL)
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")  # of an image within a link too
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:\s+<?(\S+?)>?\s*$", re.MULTILINE)
 HTML = re.compile(r"<(?:a|img)\s[^>]*(?:href|src)=\"([^\"]+)\"")
+NAMED = re.compile(r"<a (?:id|name)=\"([^\"]+)\"")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # https: and the like, which are not looked up
 
@@ -35,7 +36,8 @@ def links(text: str) -> list[str]:
 
 
 def anchors(text: str) -> Iterator[str]:
-    """Yield the anchors of a text's headings, as GitHub makes them."""
+    """Yield the anchors of a text: those that it names, and of its headings, as GitHub makes them."""
+    yield from NAMED.findall(text)
     seen: dict[str, int] = {}
     for heading in HEADING.findall(FENCE.sub("", text)):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
@@ -74,8 +76,8 @@ def test_what_is_a_link_and_what_is_broken(tmp_path: Path) -> None:
         '![e](/there.md) [![f](gone.png)](../there.md) [g](https://example.org/gone) [h](/gone.md "title")\n'
         '[i](../there.md#twice-2) [j](#there) <img src="gone.jpg" width=3> `[k](code.md)`\n'
         "```\n[l](fenced.md)\n# no heading\n```\n# Here\n[m]\n\n[m]: gone.txt\n"
-        "[n](mailto:a@example.org) [o](#no-heading)\n"
+        '[n](mailto:a@example.org) [o](#no-heading) [p](#d-1) [q](#d-2)\n<a id="d-1"></a>\n'
     )
     assert broken(page, tmp_path) == [
-        "gone.png", "/gone.md", "../there.md#twice-2", "#there", "#no-heading", "gone.txt", "gone.jpg",
+        "gone.png", "/gone.md", "../there.md#twice-2", "#there", "#no-heading", "#d-2", "gone.txt", "gone.jpg",
     ]  # fmt: skip

@@ -61,7 +61,7 @@ coverage: env
 
 # the quick tests on another Python: make test-python PYTHON=python3.12 VENVS=/tmp/venvs
 test-python:
-	$(MAKE) test VENV=$(VENVS)/$(notdir $(PYTHON))
+	$(MAKE) test VENV=$(VENVS)/$$($(PYTHON) -c "import sys; print('python%d.%d' % sys.version_info[:2])")
 
 check: lint types test
 

@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -281,6 +282,14 @@ def test_a_light_installation_embeds(light: Path, project: Path) -> None:
     done = wheels.run(light, "python", "tracker.py", cwd=project)
     assert done.returncode == 0, done.stderr
     torch.testing.assert_close(torch.load(project / "features.pt"), dsa_reid.load(project / "model.pt").embed(crops))
+
+
+def test_types_are_seen_by_a_users_type_checker(light: Path, project: Path) -> None:
+    write(project, {"typed.py": "import dsa_reid\nreveal_type(dsa_reid.load('x').embed([]))\ndsa_reid.load(3)\n"})
+    words = ["--python-executable", light / "bin" / "python", "--follow-imports", "silent", "typed.py"]
+    done = wheels.run(light, Path(sys.executable).parent / "mypy", *words, cwd=project)
+    assert 'note: Revealed type is "torch._tensor.Tensor"' in done.stdout, done.stdout + done.stderr
+    assert 'error: Argument 1 to "load" has incompatible type "int"' in done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -119,7 +119,7 @@ def site_packages(environment: Path) -> Path:
 
 
 def run(
-    environment: Path, command: str, *arguments: object, cwd: Path, **variables: str
+    environment: Path, command: str | Path, *arguments: object, cwd: Path, **variables: str
 ) -> subprocess.CompletedProcess:
     """Run a command of an environment, as a user would who activated it."""
     path = f"{environment / 'bin'}:{os.environ['PATH']}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsa_reid.atomic import atomic
 
 try:
@@ -23,19 +23,19 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken pi
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Tell by its name whether a file is a picture that we read; hidden files are not."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a picture file's bytes. Raises PictureError if it is missing or not readable."""
+    """Return a picture file's bytes. Raises ImageError if it is missing or not readable."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise PictureError(f"{path} is missing. Restore it, or list the pictures again: dsa-data prepare.") from None
+        raise ImageError(f"{path} is missing. Restore it, or list the pictures again: dsa-data prepare.") from None
     except (PermissionError, IsADirectoryError) as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}. Mend its permissions.") from None
+        raise ImageError(f"{path} cannot be read: {error.strerror}. Mend its permissions.") from None
 
 
 def decode(data: bytes, name: str | Path) -> np.ndarray:
@@ -45,7 +45,7 @@ def decode(data: bytes, name: str | Path) -> np.ndarray:
         uint8 (H, W, 3), RGB. Grey is repeated, transparency dropped, 16 bits cut to 8, EXIF rotation applied.
 
     Raises:
-        PictureError: if it does not decode to its last row; `name` says which it was.
+        ImageError: if it does not decode to its last row; `name` says which it was.
     """
     picture = None
     if data:
@@ -54,7 +54,7 @@ def decode(data: bytes, name: str | Path) -> np.ndarray:
         except cv2.error:
             picture = None  # too large for OpenCV, or a header that lies
     if picture is None:
-        raise PictureError(
+        raise ImageError(
             f"{name} does not decode as a picture ({len(data)} bytes): it is cut short, damaged or of another kind. "
             "Copy it again from the source, or remove it and list the pictures again: dsa-data prepare."
         )
@@ -62,15 +62,15 @@ def decode(data: bytes, name: str | Path) -> np.ndarray:
 
 
 def read(path: Path) -> np.ndarray:
-    """Read a picture as uint8 (H, W, 3), RGB. Raises PictureError."""
+    """Read a picture as uint8 (H, W, 3), RGB. Raises ImageError."""
     return decode(read_bytes(path), path)
 
 
 def check_eight_bits(data: bytes, name: str | Path) -> None:
-    """Raise PictureError for a picture of numbers, as an I, U, V map is, that has not 8 bits: they would be cut off."""
+    """Raise ImageError for a picture of numbers, as an I, U, V map is, that has not 8 bits: they would be cut off."""
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is not None and picture.dtype != np.uint8:
-        raise PictureError(
+        raise ImageError(
             f"{name} holds {picture.dtype} where 8 bits were expected: charts are 0 to 24, U and V 0 to 255. "
             "Save it again as an 8-bit PNG."
         )

@@ -18,7 +18,7 @@ def list_dataset(name: str, manifest: Path, jobs: int = 1) -> list[Record]:
     Every picture is read once, however many protocols list it.
 
     Raises:
-        DatasetError, PictureError: for what is missing or does not hold.
+        DatasetError, ImageError: for what is missing or does not hold.
     """
     dataset, root = sets.dataset(name), sets.dataset_root(name)
     records = index(root, sets.scan(name), jobs)

@@ -16,7 +16,7 @@ from pathlib import Path
 import joblib
 
 from dsa_app.console import progress
-from dsa_app.errors import DatasetError, PictureError
+from dsa_app.errors import DatasetError, ImageError
 from dsa_reid.atomic import atomic
 
 from . import images
@@ -49,7 +49,7 @@ def index(root: Path, entries: Sequence[Entry], jobs: int = 1) -> list[Record]:
 
     Raises:
         DatasetError: if two entries claim one key, or there are none.
-        PictureError: for the first picture, by key, that is missing or does not decode.
+        ImageError: for the first picture, by key, that is missing or does not decode.
     """
     if not entries:
         raise DatasetError(f"{root} holds no picture that belongs to a split. Is it the right folder?")
@@ -73,12 +73,12 @@ def _read_one(root: Path, entry: Entry) -> Record:
 
 
 def read_listed(root: Path, key: str, digest: str) -> bytes:
-    """Return a picture's bytes. Raises PictureError if they are missing, or not those that the manifest lists."""
+    """Return a picture's bytes. Raises ImageError if they are missing, or not those that the manifest lists."""
     path = root / key
     data = images.read_bytes(path)
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
-        raise PictureError(
+        raise ImageError(
             f"{path} has changed since it was listed: its SHA-256 was {digest[:12]}…, now {found[:12]}…. List the "
             "pictures again (dsa-data prepare), then make what comes of them: densepose-extract run, dsap build."
         )

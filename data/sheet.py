@@ -48,7 +48,7 @@ def identity_sheet(
     """Show some identities of a dataset, a row each; drawn at random, distractors left out.
 
     Raises:
-        DatasetError: if there is no identity to show. PictureError: for a picture that does not decode.
+        DatasetError: if there is no identity to show. ImageError: for a picture that does not decode.
     """
     by_pid: dict[int, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.key):

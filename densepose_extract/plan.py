@@ -35,7 +35,7 @@ class Piece:
 def plan(records: Sequence[Record], engine: Engine | Maps) -> list[Piece]:
     """Divide the pictures into pieces: a network's batch each, or a number of ready maps.
 
-    A pure function of the records, the engine's settings and, for ready maps, their files. Raises PictureError for a
+    A pure function of the records, the engine's settings and, for ready maps, their files. Raises ImageError for a
     map whose file cannot be read.
     """
     if isinstance(engine, Maps):

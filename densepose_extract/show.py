@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dsa_app.errors import PictureError, StoreError
+from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.charts import CHART_NAMES
 from dsa_data.sheet import sheet
@@ -25,7 +25,7 @@ FRAMES = {"found": (0, 200, 70), "fallback": (255, 140, 0), "none": (220, 0, 0)}
 def page(store: IuvStore, root: Path, keys: Sequence[str]) -> np.ndarray:
     """Draw pictures, a row each: with the box, charts, U, V, level lines; and the names of the charts below.
 
-    Returns uint8 (H, W, 3) RGB. Raises StoreError for a key that is not there, PictureError for another picture than
+    Returns uint8 (H, W, 3) RGB. Raises StoreError for a key that is not there, ImageError for another picture than
     the store knows.
     """
     rows = [row(*read(store, root, key), key) for key in keys]
@@ -57,7 +57,7 @@ def row(picture: np.ndarray, one: IuvMap, key: str) -> np.ndarray:
 def contact_sheet(store: IuvStore, root: Path, count: int, seed: int) -> np.ndarray:
     """Draw a random sample of pictures, each beside its charts, with status and score; uint8 (H, W, 3) RGB.
 
-    Raises PictureError for another picture than the store knows.
+    Raises ImageError for another picture than the store knows.
     """
     chosen = np.random.default_rng(seed).choice(len(store), min(count, len(store)), replace=False)
     cells = []
@@ -75,13 +75,13 @@ def contact_sheet(store: IuvStore, root: Path, count: int, seed: int) -> np.ndar
 
 
 def read(store: IuvStore, root: Path, key: str) -> tuple[np.ndarray, IuvMap]:
-    """Return a picture and its map. Raises StoreError or PictureError, see `page`."""
+    """Return a picture and its map. Raises StoreError or ImageError, see `page`."""
     if key not in store:
         raise StoreError(f"{store.path} holds no {key}; its first is {store.keys[0]}. Keys are listed in the manifest.")
     one = store.read(store.index(key))
     picture = images.read(root / key)
     if picture.shape != one.iuv.shape:
-        raise PictureError(
+        raise ImageError(
             f"{root / key} is {picture.shape[1]}x{picture.shape[0]}, its map {one.iuv.shape[1]}x{one.iuv.shape[0]}. "
             f"Name the folder that {store.path} was made from: --root."
         )

@@ -73,7 +73,7 @@ def extract(
         team: the processes that share the work; this one alone by default.
 
     Raises:
-        PictureError: for a picture or a map that cannot be read.
+        ImageError: for a picture or a map that cannot be read.
         StoreError: if `out` is damaged, or made with other settings.
         BusyError: if another process is making `out`.
     """

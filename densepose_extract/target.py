@@ -10,7 +10,7 @@ import click
 from dsa_app.console import artifacts
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data import records, sets
-from dsa_data.images import is_picture
+from dsa_data.images import is_image
 from dsa_data.records import Entry
 
 from .engines.maps import SUFFIX
@@ -60,7 +60,7 @@ class Target:
     def list_pictures(self, jobs: int = 1) -> None:
         """Write the manifest: of a folder anew each time, of a dataset where it is missing.
 
-        Raises DatasetError or PictureError, see `records.index`.
+        Raises DatasetError or ImageError, see `records.index`.
         """
         if self.manifest.exists() and not self.free:
             return
@@ -74,5 +74,5 @@ def free_entries(folder: Path) -> list[Entry]:
     """List the pictures below a folder, IUV pictures left out: split "all", identity 0, camera 0."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder. Name one that holds pictures.")
-    paths = sorted(path for path in folder.rglob("*") if is_picture(path) and not path.name.endswith(SUFFIX))
+    paths = sorted(path for path in folder.rglob("*") if is_image(path) and not path.name.endswith(SUFFIX))
     return [Entry(path.relative_to(folder).as_posix(), SPLIT, 0, 0) for path in paths]

@@ -10,7 +10,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from dsa_app.errors import EngineError, PictureError
+from dsa_app.errors import EngineError, ImageError
 from dsa_data import images
 from dsa_data.records import Record, read_listed
 from dsa_data.stores.header import digest_of
@@ -43,16 +43,16 @@ class Pictures:
         return Pictures([self.records[place] for place in piece.places], self.root, self.skip_broken)
 
     def read(self, record: Record) -> bytes:
-        """Return a picture's bytes. Raises PictureError if they are not those that the manifest lists."""
+        """Return a picture's bytes. Raises ImageError if they are not those that the manifest lists."""
         return read_listed(self.root, record.key, record.digest)
 
-    def decode(self) -> list[np.ndarray | PictureError]:
+    def decode(self) -> list[np.ndarray | ImageError]:
         """Return each picture, uint8 (H, W, 3), or why there is none. Raises that unless broken ones are skipped."""
-        found: list[np.ndarray | PictureError] = []
+        found: list[np.ndarray | ImageError] = []
         for record in self.records:
             try:
                 found.append(images.decode(self.read(record), self.root / record.key))
-            except PictureError as error:
+            except ImageError as error:
                 if not self.skip_broken:
                     raise
                 found.append(error)
@@ -67,7 +67,7 @@ def make(
     Args:
         jobs: processes that read ready maps, or threads that read pictures for a network.
 
-    Raises PictureError for a picture or map that cannot be read, EngineError where memory runs out.
+    Raises ImageError for a picture or map that cannot be read, EngineError where memory runs out.
     """
     if isinstance(engine, Maps):
         work: Callable[..., tuple[Piece, Arrays]] = joblib.delayed(read_maps)
@@ -88,7 +88,7 @@ def read_maps(piece: Piece, pictures: Pictures) -> tuple[Piece, Arrays]:
             pictures.read(record)
             maps.append(_stored(record, file.read(record), unit))
             reasons.append("")
-        except PictureError as error:
+        except ImageError as error:
             if not pictures.skip_broken:
                 raise
             maps.append(_skipped(record))
@@ -96,7 +96,7 @@ def read_maps(piece: Piece, pictures: Pictures) -> tuple[Piece, Arrays]:
     return piece, pack(maps, reasons)
 
 
-def compute(engine: Engine, records: Sequence[Record], decoded: Sequence[np.ndarray | PictureError]) -> Arrays:
+def compute(engine: Engine, records: Sequence[Record], decoded: Sequence[np.ndarray | ImageError]) -> Arrays:
     """Have the network make the maps of one batch, without the pictures that could not be read."""
     fine = {place: picture for place, picture in enumerate(decoded) if isinstance(picture, np.ndarray)}
     unit = batch_unit([records[place] for place in fine])

@@ -17,7 +17,7 @@ class DatasetError(DsaError):
     """A dataset that is missing, empty or inconsistent."""
 
 
-class PictureError(DsaError):
+class ImageError(DsaError):
     """A picture that cannot be read, or not as what it should be."""
 
 

@@ -25,7 +25,7 @@ def crop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> tuple[np.ndarray
         texels uint8 (24, S, S, 3), RGB, 0 where not valid; valid bool (24, S, S).
 
     Raises:
-        PictureError, ConfigError: as the warp does.
+        ImageError, ConfigError: as the warp does.
     """
     check(image, iuv, size)
     chart = iuv[..., 0]

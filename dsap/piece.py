@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsa_app.errors import PictureError, StoreError
+from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.records import read_listed
 from dsa_data.stores.dsap import Chunk, pack
@@ -66,7 +66,7 @@ def inputs_of(tasks: Iterable[Task]) -> str:
 def make(share: Share, pieces: Pieces) -> Share:
     """Write the piece of `share` unless it is there, and return the share.
 
-    Raises PictureError or StoreError, with the picture's name, if a picture or its map is not what was listed.
+    Raises ImageError or StoreError, with the picture's name, if a picture or its map is not what was listed.
     """
     if not pieces.has(share.name):
         file = share.iuv.stat()
@@ -97,8 +97,8 @@ def _chunk(root: Path, maps: IuvStore, task: Task, config: WarpConfig) -> Chunk:
             texels, valid = crop(picture, found.iuv, config.size)
         else:
             texels, valid = warp(picture, found.iuv, config.size, config.collision)
-    except PictureError as error:
-        raise PictureError(f"{path}: {error}") from None
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
     return pack(texels, valid, task.digest, task.map)
 
 

@@ -50,7 +50,7 @@ def build(
         overwrite: replace a store, or pieces, that other settings made.
 
     Raises:
-        DatasetError, PictureError: if manifest, maps and pictures do not belong together.
+        DatasetError, ImageError: if manifest, maps and pictures do not belong together.
         StoreError: for a damaged store of maps, or an `out` that other settings made.
         BusyError: if another process is building `out`.
         ConfigError: for a backend or a scheduler that cannot be had.

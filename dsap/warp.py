@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from dsa_app.errors import ConfigError, PictureError
+from dsa_app.errors import ConfigError, ImageError
 from dsa_data.charts import CHARTS
 
 from .config import LARGEST, SMALLEST, Collision
@@ -31,7 +31,7 @@ def warp(
         texels uint8 (24, S, S, 3), RGB, 0 where nothing landed; valid bool (24, S, S), where something did.
 
     Raises:
-        PictureError: if picture and map differ in size, are no uint8 (H, W, 3), or a chart is above 24.
+        ImageError: if picture and map differ in size, are no uint8 (H, W, 3), or a chart is above 24.
         ConfigError: for a size or a collision rule that there is not.
     """
     check(image, iuv, size)
@@ -91,17 +91,17 @@ def check(image: np.ndarray, iuv: np.ndarray, size: int) -> None:
         raise ConfigError(f"Part pictures of size {size}: expected {SMALLEST} to {LARGEST}. Mend warp.size.")
     for name, array in (("picture", image), ("I, U, V map", iuv)):
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-            raise PictureError(f"A {name} must be uint8 (H, W, 3), found {array.dtype} {array.shape}.")
+            raise ImageError(f"A {name} must be uint8 (H, W, 3), found {array.dtype} {array.shape}.")
     if image.shape != iuv.shape:
         (height, width), (map_height, map_width) = image.shape[:2], iuv.shape[:2]
-        raise PictureError(
+        raise ImageError(
             f"The picture is {width}x{height} pixels, its I, U, V map {map_width}x{map_height}. "
             "Make the map from this very picture: densepose-extract."
         )
     chart = int(iuv[..., 0].max(initial=0))
     if chart > CHARTS:
         y, x = np.argwhere(iuv[..., 0] == chart)[0]
-        raise PictureError(
+        raise ImageError(
             f"The I, U, V map has chart {chart} at row {y}, column {x}; charts are 1 to {CHARTS}. "
             "Are its channels in the order I, U, V?"
         )

@@ -84,7 +84,7 @@ def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, 
     """Measure a trained network on query and gallery.
 
     Raises:
-        ModelError, CheckpointError, StoreError, DatasetError, PictureError: for what cannot be read or does not fit.
+        ModelError, CheckpointError, StoreError, DatasetError, ImageError: for what cannot be read or does not fit.
         TrainingError: if the network has no such feature, or nothing can be measured.
     """
     views = _views(task) if by_view else None  # first, since it may be refused

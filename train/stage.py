@@ -61,7 +61,7 @@ def run(
 
     Raises:
         CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
-        StoreError, DatasetError, PictureError: for data that is missing or does not fit.
+        StoreError, DatasetError, ImageError: for data that is missing or does not fit.
         ConfigError: for settings that contradict each other.
         TrainingError: if the training cannot start or go on.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dsa_app.errors import DatasetError
 
-from ..images import is_picture
+from ..images import is_image
 from ..records import Entry
 
 DISTRACTOR, JUNK = 0, -1  # identities of Market-1501's naming that are nobody
@@ -42,7 +42,7 @@ def _elsewhere(root: Path, names: Sequence[str]) -> Path | None:
 
 def pictures(folder: Path, root: Path) -> list[str]:
     """Return the keys of the pictures in a folder below `root`, sorted; other files (Thumbs.db) are passed over."""
-    return sorted(path.relative_to(root).as_posix() for path in folder.iterdir() if is_picture(path))
+    return sorted(path.relative_to(root).as_posix() for path in folder.iterdir() if is_image(path))
 
 
 def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Separate them.") -> None:

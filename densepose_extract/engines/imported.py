@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 
 from dsa_app.console import progress
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
@@ -61,14 +61,14 @@ class Imported:
             channels: the order of all of them, or auto.
             allow_missing: answer that nobody was found in a picture without a map.
 
-        Raises PictureError for a map that is missing, that two pictures claim, or whose order cannot be told.
+        Raises ImageError for a map that is missing, that two pictures claim, or whose order cannot be told.
         """
         self.channels = channels
         paths = match(folder, [record.key for record in records])
         missing = [record.key for record in records if record.key not in paths]
         self.missing = len(missing)
         if missing and not allow_missing:
-            raise PictureError(
+            raise ImageError(
                 f"{folder} holds no map of {len(missing)} of {len(records)} pictures, first {missing[0]}: expected "
                 f"{map_name(missing[0])}. Add them, or say --allow-missing to count them as nobody found."
             )
@@ -92,10 +92,10 @@ class Imported:
 def match(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
     """Return the map of each key that has one: at the same path below `folder`, else of the same name anywhere in it.
 
-    Raises PictureError if two maps fit one key, or one map two keys.
+    Raises ImageError if two maps fit one key, or one map two keys.
     """
     if not folder.is_dir():
-        raise PictureError(f"{folder} is no folder. Name the one that holds the *{SUFFIX} files: --from DIR.")
+        raise ImageError(f"{folder} is no folder. Name the one that holds the *{SUFFIX} files: --from DIR.")
     there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
     by_name: dict[str, list[Path]] = {}
     for path in there.values():
@@ -106,10 +106,10 @@ def match(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
         name = map_name(key)
         fitting = [there[name]] if name in there else by_name.get(Path(name).name, [])
         if len(fitting) > 1:
-            raise PictureError(f"{fitting[0]} and {fitting[1]} both fit {key}. Put its own at {folder / name}.")
+            raise ImageError(f"{fitting[0]} and {fitting[1]} both fit {key}. Put its own at {folder / name}.")
         for path in fitting:
             if path in claims:
-                raise PictureError(f"{path} fits {claims[path]} and {key}. Give each its own, at the same path.")
+                raise ImageError(f"{path} fits {claims[path]} and {key}. Give each its own, at the same path.")
             found[key], claims[path] = path, key
     return found
 
@@ -127,7 +127,7 @@ def _look_at_group(paths: Sequence[Path]) -> list[Look]:
 
 
 def look_at(path: Path) -> Look:
-    """Tell what an IUV picture tells by itself. Raises PictureError if it does not decode."""
+    """Tell what an IUV picture tells by itself. Raises ImageError if it does not decode."""
     data = images.read_bytes(path)
     picture = images.decode(data, path)
     images.check_eight_bits(data, path)
@@ -139,7 +139,7 @@ def look_at(path: Path) -> Look:
 def agree(looks: Sequence[Look]) -> list[Order]:
     """Return the order of each map: its own, or where it allows both, that of the others in its folder.
 
-    Raises PictureError for a map that allows none, and for one that allows both if the others tell nothing or differ.
+    Raises ImageError for a map that allows none, and for one that allows both if the others tell nothing or differ.
     """
     told: dict[Path, set[Order]] = {}
     for look in looks:
@@ -152,13 +152,13 @@ def _order(look: Look, neighbours: set[Order]) -> Order:
     if look.empty:
         return "rgb"  # nobody is in it either way
     if not look.orders:
-        raise PictureError(
+        raise ImageError(
             f"{look.path}: neither the first nor the last channel stays within 0..{CHARTS}, as a chart does. "
             "It is no IUV picture; replace it, or take it away."
         )
     possible = look.orders if len(look.orders) == 1 else neighbours
     if len(possible) != 1:
-        raise PictureError(
+        raise ImageError(
             f"{look.path}: the first and the last channel both stay within 0..{CHARTS}, and the other maps of its "
             f"folder {'are in both orders' if possible else 'do not tell either'}. "
             "Say where the chart is when read as RGB: --channels rgb if first, --channels bgr if last."

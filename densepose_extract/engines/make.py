@@ -30,7 +30,7 @@ def make_engine(
     Args:
         root, records: the dataset's folder and pictures, where engines that read ready maps look for them.
 
-    Raises EngineError, CheckpointError or PictureError for what the engine lacks, ConfigError without `maps` to import.
+    Raises EngineError, CheckpointError or ImageError for what the engine lacks, ConfigError without `maps` to import.
     """
     name = config.engine
     if name == "auto":

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
@@ -37,7 +37,7 @@ class MapFile:
     def read(self, record: Record) -> Extracted:
         """Return the map of `record`, U and V cleared where I is 0.
 
-        Raises PictureError if the file is missing or damaged, of another size than the picture, or no IUV picture.
+        Raises ImageError if the file is missing or damaged, of another size than the picture, or no IUV picture.
         """
         iuv = None if self.path is None else self.pixels(self.path, record)
         if iuv is None or not iuv[..., 0].any():
@@ -45,17 +45,17 @@ class MapFile:
         return Extracted(iuv, self.score, body_box(iuv), "found")
 
     def pixels(self, path: Path, record: Record) -> np.ndarray:
-        """Return the map in the file at `path`, uint8 (H, W, 3). Raises PictureError as `read` does."""
+        """Return the map in the file at `path`, uint8 (H, W, 3). Raises ImageError as `read` does."""
         iuv = images.read(path)[..., :: 1 if self.order == "rgb" else -1]
         height, width = iuv.shape[:2]
         if (height, width) != (record.height, record.width):
-            raise PictureError(
+            raise ImageError(
                 f"{path} is {width}x{height}, but its picture {record.key} is {record.width}x{record.height}. "
                 "Make the map again from this very picture."
             )
         chart = iuv[..., :1]
         if chart.max() > CHARTS:
-            raise PictureError(
+            raise ImageError(
                 f"{path} holds chart {chart.max()} where 0 to {CHARTS} were expected. "
                 "Is it an IUV picture, and its channels in the order that was said?"
             )
@@ -73,7 +73,7 @@ class Maps(Protocol):
         """Everything but the files that decides the maps' bytes, as plain values."""
 
     def find(self, record: Record) -> MapFile:
-        """Return the file of a record's map. Raises PictureError if it cannot be read."""
+        """Return the file of a record's map. Raises ImageError if it cannot be read."""
 
 
 def body_box(iuv: np.ndarray) -> np.ndarray:

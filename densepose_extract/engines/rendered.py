@@ -31,7 +31,7 @@ class EstimatedFile(MapFile):
     errors: EstimatorErrors = field(default_factory=EstimatorErrors)
 
     def pixels(self, path: Path, record: Record) -> np.ndarray:
-        """Return the map with errors. Raises PictureError as `read` does."""
+        """Return the map with errors. Raises ImageError as `read` does."""
         generator = np.random.default_rng([self.errors.seed, int(record.digest, 16)])
         return estimated(super().pixels(path, record), self.errors, generator)
 
@@ -59,7 +59,7 @@ class Rendered:
         return {"engine": self.name, "errors": to_dict(self.errors)}
 
     def find(self, record: Record) -> MapFile:
-        """Return the file with the true map. Raises PictureError if it is missing."""
+        """Return the file with the true map. Raises ImageError if it is missing."""
         path = self.folder / map_name(record.key)
         digest = hashlib.sha256(images.read_bytes(path)).hexdigest()
         return EstimatedFile(path, digest, score=1.0, errors=self.errors)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 
 from ..network.model import PIXEL_MEAN
 
@@ -76,9 +76,9 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def check(picture: np.ndarray) -> None:
-    """Raise PictureError unless `picture` is uint8 (H, W, 3) with at least one pixel."""
+    """Raise ImageError unless `picture` is uint8 (H, W, 3) with at least one pixel."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-        raise PictureError(
+        raise ImageError(
             f"Expected a picture as uint8 (H, W, 3) RGB, got {picture.dtype} {picture.shape}. "
             "Read it with data.images, which converts grey, RGBA and 16-bit files."
         )

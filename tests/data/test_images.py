@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsa_data import images
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (9, 5, 3), dtype=np.uint8)
@@ -37,10 +37,10 @@ def test_other_forms_become_rgb(kind: str) -> None:
 @given(part=st.floats(0, 1, exclude_max=True), form=st.sampled_from(["jpeg", "png"]))
 def test_cut_short_anywhere_is_refused(part: float, form: str) -> None:
     data = images.encode_jpeg(PICTURE) if form == "jpeg" else images.encode_png(PICTURE)
-    with pytest.raises(PictureError, match=r"x\.jpg does not decode"):
+    with pytest.raises(ImageError, match=r"x\.jpg does not decode"):
         images.decode(data[: int(part * len(data))], "x.jpg")
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match=r"nowhere\.jpg is missing"):
+    with pytest.raises(ImageError, match=r"nowhere\.jpg is missing"):
         images.read(tmp_path / "nowhere.jpg")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dsa_app.errors import DatasetError, PictureError
+from dsa_app.errors import DatasetError, ImageError
 from dsa_data import sets
 from dsa_data.records import Entry, index, read_manifest, write_manifest
 
@@ -48,7 +48,7 @@ def test_broken_picture_is_named(market: Path) -> None:
     whole = path.read_bytes()
     for length in (0, 3, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(PictureError, match=path.name):
+        with pytest.raises(ImageError, match=path.name):
             index(market, sets.scan("market1501", market))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsa_app.errors import DatasetError, PictureError
+from dsa_app.errors import DatasetError, ImageError
 from dsa_data import sets
 from dsa_data.sheet import CAPTION, coloured, identity_sheet, sheet
 
@@ -50,7 +50,7 @@ def test_a_dataset_without_identities_is_named(market: Path) -> None:
 def test_a_picture_that_does_not_decode_is_named(market: Path) -> None:
     entries = [entry for entry in sets.scan("market1501", market) if entry.pid == 7]
     (market / entries[0].key).write_bytes(b"no JPEG")
-    with pytest.raises(PictureError, match="does not decode"):
+    with pytest.raises(ImageError, match="does not decode"):
         identity_sheet(market, entries)
 
 

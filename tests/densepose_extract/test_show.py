@@ -8,7 +8,7 @@ import pytest
 
 from densepose_extract import palette, show, stage
 from densepose_extract.engines.rendered import Rendered
-from dsa_app.errors import PictureError, StoreError
+from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.stores.iuv import IuvMap, IuvStore
 from tiny import add_truth, draw_iuv, list_pictures
@@ -113,5 +113,5 @@ def test_what_does_not_fit_is_named(store: IuvStore, market: Path) -> None:
     with pytest.raises(StoreError, match=r"iuv\.h5 holds no query/none\.jpg; its first is"):
         show.page(store, market, ["query/none.jpg"])
     (market / store.keys[1]).write_bytes(images.encode_jpeg(np.zeros((8, 8, 3), np.uint8)))
-    with pytest.raises(PictureError, match=r"is 8x8, its map 12x24.*--root"):
+    with pytest.raises(ImageError, match=r"is 8x8, its map 12x24.*--root"):
         show.page(store, market, [store.keys[1]])

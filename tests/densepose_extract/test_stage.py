@@ -11,7 +11,7 @@ from densepose_extract import plan as plans
 from densepose_extract import stage
 from densepose_extract.engines.estimator_errors import EstimatorErrors
 from densepose_extract.engines.rendered import Rendered
-from dsa_app.errors import BusyError, DatasetError, PictureError, StoreError
+from dsa_app.errors import BusyError, DatasetError, ImageError, StoreError
 from dsa_data import images
 from dsa_data.records import read_manifest, write_manifest
 from dsa_data.stores.iuv import IuvStore
@@ -170,7 +170,7 @@ def test_a_run_goes_on_where_it_stopped(root: Path, manifest: Path, tmp_path: Pa
     kept = broken.read_bytes()
     engine = Rendered(root)
     broken.write_bytes(b"no picture")  # its digest is part of the plan: the pieces before it are the same
-    with pytest.raises(PictureError, match=rf"{broken.name} does not decode"):
+    with pytest.raises(ImageError, match=rf"{broken.name} does not decode"):
         stage.extract(manifest, root, out, "tiny", engine)
     assert not out.exists()
     broken.write_bytes(kept)
@@ -184,7 +184,7 @@ def test_pieces_of_other_settings(root: Path, manifest: Path, tmp_path: Path) ->
     missing = root / read_manifest(manifest)[-1].key
     kept = missing.read_bytes()
     missing.unlink()
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         stage.extract(manifest, root, out, "tiny", BatchEngine(3))
     missing.write_bytes(kept)
     with pytest.raises(StoreError, match="batch was 3, this run wants 4"):
@@ -232,7 +232,7 @@ def test_broken_pictures_are_skipped_noted_and_tried_again(
     kept = [path.read_bytes() for path in broken]
     broken[0].write_bytes(b"")
     broken[1].unlink()
-    with pytest.raises(PictureError, match=broken[0].name):
+    with pytest.raises(ImageError, match=broken[0].name):
         stage.extract(manifest, root, out, "tiny", maker)
     outcome = stage.extract(manifest, root, out, "tiny", maker, skip_broken=True)
     assert set(outcome.skipped) == {records[2].key, records[9].key}
@@ -241,7 +241,7 @@ def test_broken_pictures_are_skipped_noted_and_tried_again(
     note = tmp_path / "iuv.skipped.csv"
     assert records[2].key in note.read_text()
 
-    with pytest.raises(PictureError, match=broken[0].name):
+    with pytest.raises(ImageError, match=broken[0].name):
         stage.extract(manifest, root, out, "tiny", maker)
     skipped = out.read_bytes()
     assert stage.extract(manifest, root, out, "tiny", maker, skip_broken=True).skipped == outcome.skipped

@@ -9,7 +9,7 @@ from batches import BatchEngine
 from densepose_extract.packed import Packed
 from densepose_extract.plan import plan
 from densepose_extract.work import Pictures, make, memory_explained
-from dsa_app.errors import EngineError, PictureError
+from dsa_app.errors import EngineError, ImageError
 from dsa_data import images
 from dsa_data.records import read_manifest
 from tiny import list_pictures
@@ -20,7 +20,7 @@ def test_a_picture_that_changed_is_named(market: Path, tmp_path: Path) -> None:
     victim = market / records[2].key
     victim.write_bytes(images.encode_jpeg(np.zeros((24, 12, 3), np.uint8)))
     engine = BatchEngine(4)
-    with pytest.raises(PictureError, match=rf"{victim.name} has changed since it was listed.*dsa-data prepare"):
+    with pytest.raises(ImageError, match=rf"{victim.name} has changed since it was listed.*dsa-data prepare"):
         list(make(plan(records, engine), Pictures(records, market), engine))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsap.coarse import crop
 from dsap_cases import pairs
 
@@ -70,5 +70,5 @@ def test_large_enough_it_keeps_every_pixel(pair: tuple[np.ndarray, np.ndarray], 
 
 
 def test_refuses_another_size() -> None:
-    with pytest.raises(PictureError, match="3x4"):
+    with pytest.raises(ImageError, match="3x4"):
         crop(np.zeros((4, 3, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsa_app.errors import BusyError, ConfigError, DatasetError, DsaError, PictureError, StoreError
+from dsa_app.errors import BusyError, ConfigError, DatasetError, DsaError, ImageError, StoreError
 from dsa_app.lock import locked
 from dsa_data import images
 from dsa_data.records import read_manifest
@@ -244,7 +244,7 @@ def test_a_map_of_another_size(case: Case) -> None:
 def test_a_chart_above_24(case: Case) -> None:
     key = read_manifest(case.manifest)[2].key
     case.replace_maps({2: np.full((24, 12, 3), 25, np.uint8)})
-    refused(case, PictureError, key, "chart 25 at row 0, column 0")
+    refused(case, ImageError, key, "chart 25 at row 0, column 0")
 
 
 def test_a_picture_without_a_map(case: Case) -> None:
@@ -264,7 +264,7 @@ def test_a_map_without_a_picture(case: Case) -> None:
 def test_a_picture_changed_since_its_map_was_made(case: Case) -> None:
     changed = sorted((case.root / "query").iterdir())[0]
     changed.write_bytes(images.encode_jpeg(np.zeros((24, 12, 3), np.uint8)))
-    refused(case, PictureError, f"query/{changed.name} has changed since it was listed")
+    refused(case, ImageError, f"query/{changed.name} has changed since it was listed")
     case.list_pictures()
     refused(case, DatasetError, f"query/{changed.name} has changed since its map was made")
 
@@ -272,14 +272,14 @@ def test_a_picture_changed_since_its_map_was_made(case: Case) -> None:
 def test_a_picture_that_is_gone(case: Case) -> None:
     gone = sorted((case.root / "query").iterdir())[0]
     gone.unlink()
-    refused(case, PictureError, f"{gone} is missing")
+    refused(case, ImageError, f"{gone} is missing")
 
 
 def test_what_was_done_before_a_fault_is_kept(case: Case, warped: list[str]) -> None:
     last = case.root / read_manifest(case.manifest)[-1].key
     data = last.read_bytes()
     last.write_bytes(b"")
-    refused(case, PictureError, last.name)
+    refused(case, ImageError, last.name)
     warped.clear()
     last.write_bytes(data)
     whole = make(case)
@@ -305,7 +305,7 @@ def test_a_damaged_map(case: Case) -> None:
 
 def test_errors_come_home_from_workers(case: Case) -> None:
     case.replace_maps({2: np.full((24, 12, 3), 25, np.uint8)})
-    with pytest.raises(PictureError, match="chart 25"):
+    with pytest.raises(ImageError, match="chart 25"):
         make(case, jobs=2)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsa_app.errors import ConfigError, PictureError
+from dsa_app.errors import ConfigError, ImageError
 from dsap.warp import warp
 from dsap_cases import pairs
 
@@ -137,14 +137,14 @@ def test_views_and_nobody() -> None:
 
 def test_refuses_what_does_not_belong_together() -> None:
     image, iuv = np.zeros((4, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)
-    with pytest.raises(PictureError, match="picture is 3x4 pixels, its I, U, V map 4x3"):
+    with pytest.raises(ImageError, match="picture is 3x4 pixels, its I, U, V map 4x3"):
         warp(image, iuv.transpose(1, 0, 2))
-    with pytest.raises(PictureError, match=r"map must be uint8 \(H, W, 3\), found float64"):
+    with pytest.raises(ImageError, match=r"map must be uint8 \(H, W, 3\), found float64"):
         warp(image, iuv.astype(float))
-    with pytest.raises(PictureError, match=r"picture must be uint8 \(H, W, 3\), found uint8 \(4, 3\)"):
+    with pytest.raises(ImageError, match=r"picture must be uint8 \(H, W, 3\), found uint8 \(4, 3\)"):
         warp(image[..., 0], iuv)
     iuv[2, 1, 0] = 25
-    with pytest.raises(PictureError, match="chart 25 at row 2, column 1"):
+    with pytest.raises(ImageError, match="chart 25 at row 2, column 1"):
         warp(image, iuv)
 
 

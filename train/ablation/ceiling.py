@@ -79,7 +79,7 @@ def ceiling(manifest: Path, root: Path) -> Ceiling:
 
     Raises:
         DatasetError: if the dataset at `root` was not drawn, or the manifest lists other pictures.
-        PictureError: for a true map that cannot be read.
+        ImageError: for a true map that cannot be read.
     """
     settings = read_settings(root)
     query, gallery = (read_manifest(manifest, [split]) for split in ("query", "gallery"))

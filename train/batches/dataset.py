@@ -111,7 +111,7 @@ class Pictures:
             yield batch.map(torch.Tensor.pin_memory) if pin and not batch.images.is_cuda else batch
 
     def read(self, places: Sequence[int]) -> Batch:
-        """Return the pictures at `places` as one batch. Raises PictureError or StoreError naming the one at fault."""
+        """Return the pictures at `places` as one batch. Raises ImageError or StoreError naming the one at fault."""
         if self._memory is not None:
             index = torch.as_tensor(list(places), device=self._memory.images.device)
             return self._memory.map(lambda tensor: tensor[index])

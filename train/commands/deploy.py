@@ -178,7 +178,7 @@ def _tell_check(path: Path, model: Model, files: Sequence[Path]) -> None:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if images.is_picture(path))
+    return sorted(path for path in folder.rglob("*") if images.is_image(path))
 
 
 def _model_path(path: Path | None, dataset: str | None, experiment: str) -> Path:

@@ -105,7 +105,7 @@ def best_and_worst(found: Sequence[Ranking], count: int) -> tuple[list[Ranking],
 
 
 def draw(found: Sequence[Ranking], root: Path) -> Picture:
-    """Draw rankings, a row each, the query first: uint8 (H, W, 3) RGB. Raises PictureError."""
+    """Draw rankings, a row each, the query first: uint8 (H, W, 3) RGB. Raises ImageError."""
     cell_width, row_height = WIDTH + 2 * BORDER + GAP, HEIGHT + 2 * BORDER + 2 * CAPTION + GAP
     columns = 1 + max(len(one.answers) for one in found)
     page = np.full((CAPTION + GAP + len(found) * row_height, columns * cell_width + 3 * GAP, 3), 255, np.uint8)

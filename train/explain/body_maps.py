@@ -25,7 +25,7 @@ class BodyMaps:
     """The charts of a dataset's pictures.
 
     Attributes:
-        chart: returns a picture's, uint8 (H, W): 0 or the number I. Raises StoreError or PictureError.
+        chart: returns a picture's, uint8 (H, W): 0 or the number I. Raises StoreError or ImageError.
         whose: who says so.
     """
 

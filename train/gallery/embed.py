@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from dsa_app.console import progress
-from dsa_app.errors import DatasetError, PictureError, StoreError, TrainingError
+from dsa_app.errors import DatasetError, ImageError, StoreError, TrainingError
 from dsa_data import images
 from dsa_data.records import Record
 from dsa_data.stores.features import TYPES, Origin
@@ -52,7 +52,7 @@ class Embedded:
 
 def in_folder(root: Path, workers: int = 1) -> list[Source]:
     """Find all pictures under a folder, sorted by key. Raises DatasetError if there is none."""
-    paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if images.is_picture(path)}
+    paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if images.is_image(path)}
     keys = sorted(key for key, path in paths.items() if not path.is_dir())
     if not keys:
         raise DatasetError(f"{root} holds no picture ({', '.join(sorted(images.SUFFIXES))}). Name another folder.")
@@ -64,7 +64,7 @@ def in_folder(root: Path, workers: int = 1) -> list[Source]:
 def _digest(path: Path) -> str:
     try:
         return hashlib.sha256(images.read_bytes(path)).hexdigest()
-    except PictureError:
+    except ImageError:
         return ""  # whoever wants its pixels is told why
 
 
@@ -97,7 +97,7 @@ def embed(
         overwrite: replace features of other pictures, another model or other settings.
 
     Raises:
-        PictureError: for a picture that cannot be read.
+        ImageError: for a picture that cannot be read.
         StoreError: if `out` is there with other content, or pieces of a run with other settings are.
         TrainingError: if a feature is not a number.
     """
@@ -169,7 +169,7 @@ def _read_ahead(
     def read(source: Source) -> torch.Tensor | str:
         try:
             return model.preprocessing.resize(torch.from_numpy(_decode(source)))
-        except PictureError as error:
+        except ImageError as error:
             if not skip_broken:
                 raise
             return str(error)
@@ -180,7 +180,7 @@ def _read_ahead(
 def _decode(source: Source) -> np.ndarray:
     data = images.read_bytes(source.path)
     if hashlib.sha256(data).hexdigest() != source.digest:
-        raise PictureError(f"{source.path} is another file than was listed. List again: dsa-data prepare.")
+        raise ImageError(f"{source.path} is another file than was listed. List again: dsa-data prepare.")
     return images.decode(data, source.path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import trees
-from dsa_app.errors import DatasetError, PictureError
+from dsa_app.errors import DatasetError, ImageError
 from dsa_data import sets
 from dsa_data.listing import list_dataset
 
@@ -51,5 +51,5 @@ def test_msmt17_faults(datasets: Path) -> None:
 def test_msmt17_a_listed_picture_that_is_not_there(datasets: Path, tmp_path: Path) -> None:
     root = trees.msmt17(datasets)
     (root / sets.scan("msmt17")[0].key).unlink()
-    with pytest.raises(PictureError, match=r"0000_000_01_0303morning_0008_0\.jpg is missing"):
+    with pytest.raises(ImageError, match=r"0000_000_01_0303morning_0008_0\.jpg is missing"):
         list_dataset("msmt17", tmp_path / "manifest.csv")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from densepose_extract.engines.imported import Imported, agree, look_at, match
 from densepose_extract.target import free_entries
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.records import Record, index
 from tiny import draw_iuv, write_iuv_picture
@@ -52,12 +52,12 @@ def test_the_rest_of_the_folder_tells_an_unclear_one(tmp_path: Path, order: str)
 def test_an_unclear_one_is_asked_for(tmp_path: Path) -> None:
     write_iuv_picture(tmp_path / "b_IUV.png", unclear(), "bgr")
     records = [record("b.jpg")]
-    with pytest.raises(PictureError, match=r"b_IUV\.png.*do not tell either.*--channels rgb.*--channels bgr"):
+    with pytest.raises(ImageError, match=r"b_IUV\.png.*do not tell either.*--channels rgb.*--channels bgr"):
         Imported(tmp_path, records)
     assert (read(Imported(tmp_path, records, channels="bgr"), "b.jpg") == unclear()).all()
     for name, order in (("a", "rgb"), ("c", "bgr")):
         write_iuv_picture(tmp_path / f"{name}_IUV.png", draw_iuv(6, 8), order)
-    with pytest.raises(PictureError, match="are in both orders"):
+    with pytest.raises(ImageError, match="are in both orders"):
         Imported(tmp_path, [*records, record("a.jpg"), record("c.jpg")])
 
 
@@ -71,7 +71,7 @@ def test_a_map_of_nobody_needs_no_order(tmp_path: Path) -> None:
 
 def test_what_is_no_iuv_picture(tmp_path: Path) -> None:
     write_iuv_picture(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
-    with pytest.raises(PictureError, match=r"a_IUV\.png: neither the first nor the last channel"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png: neither the first nor the last channel"):
         Imported(tmp_path, [record("a.jpg")])
 
 
@@ -85,12 +85,12 @@ def test_the_order_is_part_of_the_digest(tmp_path: Path) -> None:
 def test_missing_maps(tmp_path: Path) -> None:
     write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(6, 8))
     records = [record("a.jpg"), record("q/b.jpg"), record("q/c.jpg")]
-    with pytest.raises(PictureError, match=r"no map of 2 of 3 pictures, first q/b\.jpg: expected q/b_IUV\.png"):
+    with pytest.raises(ImageError, match=r"no map of 2 of 3 pictures, first q/b\.jpg: expected q/b_IUV\.png"):
         Imported(tmp_path, records)
     engine = Imported(tmp_path, records, allow_missing=True)
     assert engine.missing == 2
     assert engine.find(records[1]).read(records[1]).status == "none"
-    with pytest.raises(PictureError, match="is no folder"):
+    with pytest.raises(ImageError, match="is no folder"):
         Imported(tmp_path / "none", records)
 
 
@@ -103,11 +103,11 @@ def test_matched_by_path_then_by_name(tmp_path: Path) -> None:
         "t/a_IUV.png",
         "deep/er/b_IUV.png",
     ]
-    with pytest.raises(PictureError, match=r"both fit z/a\.jpg. Put its own at .*z/a_IUV\.png"):
+    with pytest.raises(ImageError, match=r"both fit z/a\.jpg. Put its own at .*z/a_IUV\.png"):
         match(tmp_path, ["z/a.jpg"])
-    with pytest.raises(PictureError, match=r"b_IUV\.png fits q/b\.jpg and t/b\.jpg"):
+    with pytest.raises(ImageError, match=r"b_IUV\.png fits q/b\.jpg and t/b\.jpg"):
         match(tmp_path, ["q/b.jpg", "t/b.jpg"])
-    with pytest.raises(PictureError, match=r"a_IUV\.png fits q/a\.jpg and q/a\.png"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png fits q/a\.jpg and q/a\.png"):
         match(tmp_path, ["q/a.jpg", "q/a.png"])
 
 
@@ -157,5 +157,5 @@ def test_a_map_of_16_bits_is_refused(tmp_path: Path) -> None:
     """Cut to 8 bits its charts would all be 0, and nobody would be found."""
     iuv = np.full((8, 4, 3), 2, np.uint16)
     (tmp_path / "a_IUV.png").write_bytes(cv2.imencode(".png", iuv)[1].tobytes())
-    with pytest.raises(PictureError, match=r"a_IUV\.png holds uint16 where 8 bits were expected"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png holds uint16 where 8 bits were expected"):
         look_at(tmp_path / "a_IUV.png")

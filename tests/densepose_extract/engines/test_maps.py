@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from densepose_extract.engines.maps import MapFile, Maps, body_box, map_name
 from densepose_extract.engines.rendered import Rendered
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 from dsa_data.records import Record
 from tiny import draw_iuv, write_iuv_picture
 
@@ -55,14 +55,14 @@ def test_nobody(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     path = write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(6, 8))
-    with pytest.raises(PictureError, match=r"a_IUV\.png is 8x6, but its picture query/0001.*jpg is 8x12"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png is 8x6, but its picture query/0001.*jpg is 8x12"):
         MapFile(path, "").read(record(12, 8))
-    with pytest.raises(PictureError, match=r"a_IUV\.png holds chart 2\d\d where 0 to 24"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png holds chart 2\d\d where 0 to 24"):
         MapFile(path, "", "bgr").read(record())
-    with pytest.raises(PictureError, match=r"b_IUV\.png is missing"):
+    with pytest.raises(ImageError, match=r"b_IUV\.png is missing"):
         MapFile(tmp_path / "b_IUV.png", "").read(record())
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(PictureError, match=r"a_IUV\.png does not decode"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png does not decode"):
         MapFile(path, "").read(record())
 
 

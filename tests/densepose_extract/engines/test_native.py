@@ -14,7 +14,7 @@ from densepose_extract.network import DensePoseRCNN
 from densepose_extract.recipe import Recipe
 from densepose_extract.select import choose
 from drawn import golden
-from dsa_app.errors import EngineError, PictureError
+from dsa_app.errors import EngineError, ImageError
 
 SMALL = Recipe(min_size=64, max_size=256, batch=4)
 PICTURES = [each["image"] for each in golden("R_50_FPN_s1x")]
@@ -132,7 +132,7 @@ def test_odd_pictures_are_answered(engine: NativeEngine, shape: tuple[int, int])
 
 
 def test_other_arrays_are_refused(engine: NativeEngine) -> None:
-    with pytest.raises(PictureError, match="float64"):
+    with pytest.raises(ImageError, match="float64"):
         engine.extract([np.zeros((8, 4, 3))])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from densepose_extract.engines.estimator_errors import EstimatorErrors, estimated
 from densepose_extract.engines.rendered import Rendered
-from dsa_app.errors import EngineError, PictureError
+from dsa_app.errors import EngineError, ImageError
 from dsa_data.records import read_manifest
 from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
 
@@ -54,7 +54,7 @@ def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
     write_iuv_picture(before.path, draw_iuv(24, 12, 99))
     assert engine.find(record).digest != before.digest
     before.path.unlink()
-    with pytest.raises(PictureError, match=rf"{before.path.name} is missing"):
+    with pytest.raises(ImageError, match=rf"{before.path.name} is missing"):
         engine.find(record)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from densepose_extract.engines.sizing import CROP, batches, check, padded, pixels, resized
-from dsa_app.errors import PictureError
+from dsa_app.errors import ImageError
 
 SIDES = st.integers(1, 10_000)
 
@@ -75,5 +75,5 @@ def test_pixels_are_bgr_less_the_mean_and_zero_in_the_padding() -> None:
     ],
 )
 def test_other_arrays_are_refused(picture: np.ndarray) -> None:
-    with pytest.raises(PictureError, match=r"uint8 \(H, W, 3\) RGB, got"):
+    with pytest.raises(ImageError, match=r"uint8 \(H, W, 3\) RGB, got"):
         check(picture)

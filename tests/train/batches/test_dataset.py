@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dsa_app.errors import PictureError, StoreError
+from dsa_app.errors import ImageError, StoreError
 from dsa_data.images import read
 from dsa_reid.preprocessing import Preprocessing
 from dsa_train.batches.dataset import GIB, Pictures, memory_limit, number
@@ -77,14 +77,14 @@ def test_a_store_without_a_picture_or_with_another_is_refused(tiny):
 def test_a_missing_picture_is_named(tiny, workers):
     first, *rest = tiny.records("train")
     pictures = load(tiny, records=[*rest, dataclasses.replace(first, key="elsewhere/0001.png")], store=None)
-    with pytest.raises(PictureError, match=r"elsewhere/0001\.png is missing"):
+    with pytest.raises(ImageError, match=r"elsewhere/0001\.png is missing"):
         pictures.keep(GIB, workers)
 
 
 def test_a_picture_that_has_changed_is_named(tiny):
     first, *rest = tiny.records("train")
     pictures = load(tiny, records=[*rest, dataclasses.replace(first, digest="0" * 64)], store=None)
-    with pytest.raises(PictureError, match=f"{re.escape(first.key)} has changed since it was listed.*dsa-data prepare"):
+    with pytest.raises(ImageError, match=f"{re.escape(first.key)} has changed since it was listed.*dsa-data prepare"):
         pictures.read([len(rest)])
 
 

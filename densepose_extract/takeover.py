@@ -9,8 +9,10 @@ from typing import Any
 
 from dsa_app.errors import StoreError
 from dsa_data.records import Record
+from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvStore
-from dsa_data.stores.pieces import Pieces, differences
+from dsa_data.stores.pieces import Pieces
+from dsa_data.stores.reuse import open_reusable
 
 from .plan import Piece
 
@@ -24,24 +26,8 @@ def before(out: Path, dataset: str, identity: dict[str, Any], overwrite: bool) -
 
     Raises StoreError if it may not.
     """
-    if not out.exists():
-        return None
-    try:
-        store = IuvStore(out)
-    except StoreError:
-        if overwrite:
-            return None
-        raise
-    found = {"dataset": store.header.dataset, **store.header.configuration}
-    changed = differences(found, {"dataset": dataset, **identity})
-    if not changed:
-        return store
-    store.close()
-    if not overwrite:
-        raise StoreError(
-            f"{out} was made with other settings: {changed}.\nReplace it with --overwrite, or keep both: --out OTHER.h5"
-        )
-    return None
+    remedy = "Replace it with --overwrite, or keep both: --out OTHER.h5"
+    return open_reusable(out, IuvStore, Header(dataset, identity, ""), remedy, overwrite)
 
 
 def sort_out(

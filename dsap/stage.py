@@ -15,7 +15,8 @@ from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import Chunk, DsapStore, write_dsap
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvStore
-from dsa_data.stores.pieces import Pieces, differences
+from dsa_data.stores.pieces import Pieces
+from dsa_data.stores.reuse import reusable
 
 from . import piece
 from .config import WarpConfig
@@ -56,13 +57,15 @@ def build(
         ConfigError: for a backend or a scheduler that cannot be had.
     """
     listed = read_manifest(manifest)
-    maps = IuvStore(iuv)
-    tasks = _tasks(read_manifest(manifest, splits) if splits else listed, maps, {record.key for record in listed})
-    configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
-    header = Header(maps.header.dataset, configuration, inputs_of(tasks))
-    maps.close()
-    with Pieces(out.absolute(), configuration, overwrite) as pieces:
-        before = _before(out, header, overwrite)
+    with IuvStore(iuv) as maps:
+        tasks = _tasks(read_manifest(manifest, splits) if splits else listed, maps, {record.key for record in listed})
+        configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
+        header = Header(maps.header.dataset, configuration, inputs_of(tasks))
+    remedy = f"Build it again: dsap build --dataset {header.dataset} --overwrite"
+    with (
+        Pieces(out.absolute(), configuration, overwrite) as pieces,
+        reusable(out, DsapStore, header, remedy, overwrite, decisive=["warp"]) as before,
+    ):
         kept = {task.key for task in tasks if before and _holds(before, task)}
         todo = [task for task in tasks if task.key not in kept]
         if kept:
@@ -77,8 +80,6 @@ def build(
                 write_dsap(path, header, config.size, [task.key for task in tasks], chunks)
 
             pieces.assemble(write)
-    if before:
-        before.close()
     return out
 
 
@@ -109,28 +110,6 @@ def _tasks(records: Sequence[Record], maps: IuvStore, known: set[str]) -> list[T
             )
         tasks.append(Task(record.key, record.digest, maps.checksums[place]))
     return tasks
-
-
-def _before(out: Path, header: Header, overwrite: bool) -> DsapStore | None:
-    """Return the store that is there if its chunks may be copied. Raises StoreError unless it may be replaced."""
-    if not out.exists():
-        return None
-    try:
-        store = DsapStore(out)
-    except StoreError:
-        if overwrite:
-            return None
-        raise
-    found = store.header
-    changed = differences(
-        {"dataset": found.dataset, **found.configuration}, {"dataset": header.dataset, **header.configuration}
-    )
-    if changed and not overwrite:
-        raise StoreError(
-            f"{out} was built with other settings: {changed}.\n"
-            f"Build it again: dsap build --dataset {header.dataset} --overwrite"
-        )
-    return store if found.configuration.get("warp") == header.configuration["warp"] else None
 
 
 def _holds(store: DsapStore, task: Task) -> bool:

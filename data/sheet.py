@@ -64,16 +64,6 @@ def identity_sheet(
     return sheet([cell for row in rows for cell in row], columns=columns)
 
 
-def coloured(iuv: Picture) -> Picture:
-    """Return I, U, V (H, W, 3) uint8 as colours that tell charts apart and brighten along U, RGB."""
-    hue = (iuv[..., 0].astype(int) * 67 % 180).astype(np.uint8)  # neighbours in number are far apart in hue
-    body = iuv[..., 0] > 0
-    saturation = np.where(body, 255 - iuv[..., 2] // 2, 0).astype(np.uint8)
-    value = np.where(body, 120 + iuv[..., 1] // 2, 0).astype(np.uint8)
-    shown = cv2.cvtColor(np.stack([hue, saturation, value], axis=-1), cv2.COLOR_HSV2RGB)
-    return np.asarray(shown, np.uint8)
-
-
 def _row(root: Path, entries: Sequence[Entry], length: int) -> list[tuple[str, Picture]]:
     cells = [(f"{entry.pid} c{entry.camid} {entry.split}", read(root / entry.key)) for entry in entries]
     empty = np.full((8, 4, 3), 255, np.uint8)

@@ -5,28 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dsa_data.charts import CHARTS
+from dsa_data.palette import chart_colours
 
-PAIRS = CHARTS // 2
-HUE_STEP = 5  # of 12: parts that touch are far apart in hue
-CHROMA = 60
 LEVELS = 8  # of U and of V that get a line
 U_LINE, V_LINE, EDGE = (255, 214, 10), (64, 224, 255), (255, 255, 255)
-
-
-def chart_colours() -> np.ndarray:
-    """Return the colour of each chart, uint8 (25, 3) RGB, black for 0.
-
-    Partners (1 and 2, 3 and 4, …) share a hue; the odd one is dark, the even one light, so that left and right, or
-    front and back, are seen at once. Neighbouring hues differ in lightness too: any two colours are 20 apart in CIELAB.
-    """
-    chart = np.arange(CHARTS)
-    step = chart // 2 * HUE_STEP % PAIRS
-    hue = 2 * np.pi * step / PAIRS
-    light = 30.0 + 25 * (step % 2) + 35 * (chart % 2)
-    lab = np.stack([light, CHROMA * np.cos(hue), CHROMA * np.sin(hue)], axis=-1).astype(np.float32)
-    rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0]
-    return np.concatenate([np.zeros((1, 3)), np.clip(255 * rgb, 0, 255)]).round().astype(np.uint8)
 
 
 def charts(picture: np.ndarray, iuv: np.ndarray) -> np.ndarray:

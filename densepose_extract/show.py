@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.charts import CHART_NAMES
+from dsa_data.palette import chart_colours
 from dsa_data.sheet import sheet
 from dsa_data.stores.iuv import IuvMap, IuvStore
 
@@ -108,7 +109,7 @@ def legend(width: int) -> np.ndarray:
     rows = -(-len(CHART_NAMES) // columns)
     drawn = Image.fromarray(np.full(((rows + 1) * LINE, width, 3), PAPER, np.uint8))
     brush, font = ImageDraw.Draw(drawn), ImageFont.load_default(13)
-    colours = palette.chart_colours()
+    colours = chart_colours()
     for place, name in enumerate(CHART_NAMES):
         x, y = place // rows * 190, LINE // 2 + place % rows * LINE
         brush.rectangle((x, y + 3, x + 16, y + 17), fill=tuple(colours[place + 1].tolist()))

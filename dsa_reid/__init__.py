@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .body import REGION_NAMES
     from .errors import ModelError
     from .exports import check, export, load_exported
     from .main_stream import Features, MainStream, MainStreamConfig
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .model import Model, digest_of, load, save
     from .nearest import Ranking, build_index, search, search_index
     from .preprocessing import Preprocessing
-    from .regions import REGION_NAMES, Explanation, explain, region_distances
+    from .regions import Explanation, explain, region_distances
 
 __all__ = [
     "REGION_NAMES",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "REGION_NAMES": "body",
     "ModelError": "errors",
     **dict.fromkeys(["check", "export", "load_exported"], "exports"),
     **dict.fromkeys(["Features", "MainStream", "MainStreamConfig"], "main_stream"),
@@ -54,7 +56,7 @@ _MODULE_OF = {
     **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
     **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),
     "Preprocessing": "preprocessing",
-    **dict.fromkeys(["REGION_NAMES", "Explanation", "explain", "region_distances"], "regions"),
+    **dict.fromkeys(["Explanation", "explain", "region_distances"], "regions"),
 }
 
 

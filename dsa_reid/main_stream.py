@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .body import REGION_NAMES
 from .errors import ModelError
 from .pooling import GeneralisedMean, average
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
 from .timm_trunk import TIMM, TimmTrunk
 
-REGIONS = 8  # local heads, one for each body region that the guide's merging ends in
+REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
 DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),

@@ -10,9 +10,6 @@ import torch.nn.functional as F
 from .errors import ModelError
 from .main_stream import REGIONS
 
-REGION_NAMES = ("torso", "hands", "feet", "upper legs", "lower legs", "upper arms", "lower arms", "head")
-"""What guided local head i: the order in which the guide's merging ends (section 3.2, Table 1)."""
-
 
 class Explanation(NamedTuple):
     """How one query compares with what was found for it, by region.

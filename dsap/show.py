@@ -10,8 +10,8 @@ import numpy as np
 
 from dsa_app.errors import DatasetError
 from dsa_data import images
+from dsa_data.palette import paint_iuv
 from dsa_data.records import Record
-from dsa_data.sheet import coloured
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.iuv import IuvStore
 
@@ -50,7 +50,7 @@ class Page:
         if key not in self.store:
             raise DatasetError(f"{self.store.path} holds no picture {key}. Name one as the manifest does.")
         image, iuv = self._read(key)
-        seen = below([titled("picture", _scaled(image)), titled("I, U, V", _scaled(coloured(iuv)))])
+        seen = below([titled("picture", _scaled(image)), titled("I, U, V", _scaled(paint_iuv(iuv)))])
         return framed(titled(key, beside([seen, self._bodies([key], compare)])))
 
     def mean(self, pid: int, records: Sequence[Record], compare: bool = False) -> np.ndarray:

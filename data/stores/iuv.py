@@ -40,6 +40,14 @@ class IuvMap:
     unit: str
 
 
+def quantise(chart: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return a map's values uint8 (..., 3), I, round(255 u), round(255 v), from charts uint8 and u, v in [0, 1].
+
+    The values of docs/design/contracts.md.
+    """
+    return np.stack([chart, np.rint(255 * u).astype(np.uint8), np.rint(255 * v).astype(np.uint8)], axis=-1)
+
+
 def map_checksum(iuv: np.ndarray) -> str:
     """Return the SHA-256 over a map's size and bytes, in hexadecimal."""
     return hashlib.sha256(f"{iuv.shape}".encode() + iuv.tobytes()).hexdigest()

@@ -1,6 +1,6 @@
 """The synthetic body: from a person's proportions to the solids of its parts.
 
-All measures here are in units of the body's height, in the frames of `dsa_data.charts`.
+All measures here are in units of the body's height, in the frames of `surface`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..charts import Part
 from .pose import HIP_OUT, LOWER_ARM, LOWER_LEG, UPPER_ARM, UPPER_LEG, Frames, Pose, pose_frames
 from .solids import OUTER, Solid, Solids, ellipsoid, pack
+from .surface import Part
 
 Floats = NDArray[np.floating]
 

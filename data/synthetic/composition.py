@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..charts import Part
 from .body import Body
 from .people import Person
 from .pose import Frames, view_rotation, walking
 from .raycast import Window, bounds
 from .render import Scene
 from .scenery import Camera, backdrop, cast_shadow, occlude
+from .surface import Part
 
 USUAL, JUNK, EMPTY = "usual", "junk", "empty"
 FILL = 0.92  # share of the picture's height that a well-cropped body takes

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..charts import Part
 from .solids import ALONG, OUTER
+from .surface import Part
 
 Floats = NDArray[np.floating]
 LEFT, RIGHT = 1.0, -1.0

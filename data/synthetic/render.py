@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..charts import Part, opposite, place, quantise
+from ..stores.iuv import quantise
 from .appearance import Appearance
 from .body import Body
 from .pose import Frames
 from .raycast import Hits, Window, cast
 from .scenery import Camera, Image
+from .surface import Part, mirrored_points, surface_coordinates
 
 Floats = NDArray[np.floating]
 
@@ -42,7 +43,7 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     window = scene.window
     hits = cast(scene.body.solids, scene.frames, window)
     part, local = _on_parts(scene, hits)
-    chart, u, v = place(part, local, scene.body.hip)
+    chart, u, v = surface_coordinates(part, local, scene.body.hip)
 
     picture = scene.backdrop.copy()
     colours = scene.appearance.albedo(chart, u, v)
@@ -52,7 +53,7 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
     iuv = np.zeros((window.height, window.width, 3), np.uint8)
     if scene.mirrored:
-        chart, u, v = place(*opposite(part, local), scene.body.hip)
+        chart, u, v = surface_coordinates(*mirrored_points(part, local), scene.body.hip)
     iuv.reshape(-1, 3)[hits.pixel] = quantise(chart, u, v)
     if scene.before is not None:
         thing, where = scene.before

@@ -1,129 +1,34 @@
-"""The chart conventions: ranges, the mirror table (docs/design/contracts.md), the signs measured on real maps."""
+"""The 24 charts: partners, the pairs and regions of the two mergings, and that their names agree."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from dsa_data import images
-from dsa_data.charts import CHART_NAMES, Part, opposite, place, quantise
-from dsa_data.synthetic.body import Build, body
-from dsa_data.synthetic.people import draw_person
-from dsa_data.synthetic.pose import Pose, view_rotation
-from dsa_data.synthetic.raycast import Window
-from dsa_data.synthetic.render import Scene, render
-from dsa_data.synthetic.scenery import draw_camera
-
-BODY = [part for part in Part if part != Part.BAG]
-points = st.lists(st.sampled_from(BODY), min_size=1, max_size=20).flatmap(
-    lambda parts: st.tuples(
-        st.just(np.array(parts)), arrays(np.float64, (len(parts), 3), elements=st.floats(-2, 2, width=32))
-    )
-)
+from dsa_data.charts import BODY_REGIONS, CHART_NAMES, CHARTS, PAIRS, PARTNER
+from dsa_reid import REGION_NAMES
 
 
-def mirror_by_table(chart: int, u: float, v: float) -> tuple[int, float, float]:
-    """The table of docs/design/contracts.md, a row each."""
-    if chart in (1, 2):
-        return chart, u, 1 - v
-    partner = chart + 1 if chart % 2 else chart - 1
-    if 7 <= chart <= 22:
-        return partner, u, v
-    return partner, 1 - u, v
+def test_partners_are_left_and_right_of_one_name() -> None:
+    exchanged = str.maketrans({"L": "R", "R": "L"})
+    sided = [name.replace("left", "L").replace("right", "R") for name in CHART_NAMES]
+    assert [sided[PARTNER[chart] - 1] for chart in range(1, CHARTS + 1)] == [
+        name.translate(exchanged) for name in sided
+    ]
+    assert PARTNER[0] == 0
 
 
-@given(points)
-def test_every_point_of_the_body_lies_in_a_chart(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    chart, u, v = place(*drawn, hip=0.1)
-    assert ((chart >= 1) & (chart <= 24)).all()
-    assert ((u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)).all()
+def test_every_chart_is_in_one_pair_and_one_region() -> None:
+    assert sorted(chart for pair in PAIRS for chart in pair) == list(range(1, 25))
+    assert sorted(chart for region in BODY_REGIONS.values() for chart in region) == list(range(1, 25))
+    assert len(PAIRS) == 13
+    assert all(set(PARTNER[list(pair)]) == set(pair) for pair in PAIRS)
+    assert all(sum(set(pair) <= set(charts) for charts in BODY_REGIONS.values()) == 1 for pair in PAIRS)
 
 
-@given(points)
-def test_the_mirrored_point_follows_the_designs_table(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    part, local = drawn
-    chart, u, v = place(part, local, hip=0.1)
-    # On a chart's border the mirrored point may fall to the neighbour: borders are half open.
-    inside = (np.minimum(u, v) > 1e-6) & (np.maximum(u, v) < 1 - 1e-6)
-    expected = [mirror_by_table(*point) for point in zip(chart, u, v, strict=True)]
-    found = place(*opposite(part, local), hip=0.1)
-    for at in np.flatnonzero(inside & (np.abs(local[:, 0]) > 1e-6)):
-        assert (int(found[0][at]), found[1][at], found[2][at]) == pytest.approx(expected[at], abs=1e-9)
+@pytest.mark.parametrize("region", BODY_REGIONS)
+def test_regions_hold_the_charts_of_their_name(region: str) -> None:
+    word = {"feet": "foot"}.get(region, region.removesuffix("s"))
+    named = tuple(chart for chart, name in enumerate(CHART_NAMES, 1) if word in name)
+    assert BODY_REGIONS[region] == named
 
 
-@given(points)
-def test_mirroring_twice_gives_the_point_back(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    part, local = opposite(*opposite(*drawn))
-    np.testing.assert_array_equal(part, drawn[0])
-    np.testing.assert_array_equal(local, drawn[1])
-
-
-def test_hand_checked_places() -> None:
-    # The navel: torso, to the front, halfway down. The left of the chest is at V = 0, the right at 1.
-    part = np.array([Part.TORSO] * 3)
-    chart, u, v = place(part, np.array([[0, 0.5, 1], [0.99, 0.5, 0.01], [-0.99, 0.5, 0.01]]))
-    assert chart.tolist() == [2, 2, 2]
-    assert u == pytest.approx([0.5] * 3)
-    assert v == pytest.approx([0.5, 0, 1], abs=0.01)
-    assert quantise(chart, u, v)[0].tolist() == [2, 128, 128]
-
-
-def test_a_bag_is_no_body() -> None:
-    chart, u, v = place(np.array([Part.BAG]), np.array([[0.3, 0.4, 0.5]]))
-    assert (chart.tolist(), u.tolist(), v.tolist()) == ([0], [0], [0])
-
-
-def test_all_24_charts_are_carried() -> None:
-    angle = np.linspace(0, 2 * np.pi, 360, endpoint=False)
-    seen = set()
-    for part in BODY:
-        local = np.stack([np.sin(angle), np.full(360, 0.5), np.cos(angle)], axis=1)
-        seen |= set(place(np.full(360, part), local)[0].tolist())
-    assert seen == set(range(1, len(CHART_NAMES) + 1))
-
-
-def slopes(iuv: np.ndarray, chart: int) -> np.ndarray:
-    """Linear fit over x and y: (dU/dx, dU/dy, dV/dx, dV/dy) in the units of the map."""
-    y, x = np.nonzero(iuv[..., 0] == chart)
-    grid = np.stack([x, y, np.ones(len(x))], axis=1)
-    fit = np.linalg.lstsq(grid, iuv[y, x, 1:].astype(float), rcond=None)[0]
-    return fit[:2].T.ravel()
-
-
-def standing(turn: float) -> np.ndarray:
-    """The I, U, V of somebody who stands upright with the arms a little out, seen from `turn`."""
-    generator = np.random.default_rng(0)
-    looks, person = draw_person(generator, generator, 1, (5, 6)).appearance, body(Build())
-    frames = person.posed(Pose(spread=(0.3, 0.3))).seen(view_rotation(turn, 0.25, 0))
-    dark = np.zeros((400, 300, 3), np.float32)
-    window = Window(400, 300, 210.0, 210.0)
-    frames = frames.moved(np.array([0, -0.85, 0]))
-    return render(Scene(window, person, frames, looks, draw_camera(generator), dark, dark))[1]
-
-
-@pytest.mark.parametrize("chart", [1, 2, *range(7, 23)])
-def test_u_runs_down_torso_and_limbs(chart: int) -> None:
-    views = [standing(turn) for turn in (0, np.pi, np.pi / 2, -np.pi / 2)]
-    best = max(views, key=lambda iuv: np.sum(iuv[..., 0] == chart))
-    assert slopes(best, chart)[1] > 0.3
-
-
-# U's way along limbs is down by contract; DensePose runs it up some of them (docs/design/decisions/data.md).
-@pytest.mark.parametrize(("picture", "turn"), [("front1", 0.0), ("front2", 0.0), ("back", np.pi)])
-def test_charts_run_as_on_real_maps(picture: str, turn: float, shared: Path) -> None:
-    real, drawn = images.read(shared / "real" / f"{picture}_IUV.png"), standing(turn)
-    compared = 0
-    for chart in range(1, 25):
-        if min(np.sum(iuv[..., 0] == chart) for iuv in (real, drawn)) < 250 or chart in (5, 6):
-            continue
-        first, second = slopes(real, chart), slopes(drawn, chart)
-        across = slice(2, 3) if chart in (1, 2, *range(7, 23)) else slice(0, 1)  # dV/dx, dU/dx
-        along = slice(3, 4) if chart in (3, 4, 23, 24) else slice(0, 0)  # dV/dy
-        for part in (across, along):
-            strong = np.abs(first[part]) > 1.0
-            np.testing.assert_array_equal(np.sign(first[part])[strong], np.sign(second[part])[strong], str(chart))
-            compared += int(strong.sum())
-    assert compared >= 8
+def test_regions_are_in_the_order_of_the_local_features() -> None:
+    assert tuple(BODY_REGIONS) == REGION_NAMES

@@ -7,7 +7,7 @@ import pytest
 
 from dsa_app.errors import DatasetError, ImageError
 from dsa_data import sets
-from dsa_data.sheet import CAPTION, coloured, identity_sheet, sheet
+from dsa_data.sheet import CAPTION, identity_sheet, sheet
 
 
 def filled(value: int, height: int = 20, width: int = 10) -> np.ndarray:
@@ -52,11 +52,3 @@ def test_a_picture_that_does_not_decode_is_named(market: Path) -> None:
     (market / entries[0].key).write_bytes(b"no JPEG")
     with pytest.raises(ImageError, match="does not decode"):
         identity_sheet(market, entries)
-
-
-def test_colours_tell_charts_apart_and_the_ground_is_black() -> None:
-    iuv = np.zeros((1, 25, 3), np.uint8)
-    iuv[0, :, 0] = np.arange(25)
-    shown = coloured(iuv)
-    assert not shown[0, 0].any()
-    assert len({tuple(pixel) for pixel in shown[0].tolist()}) == 25

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dsa_reid.regions import REGION_NAMES, Explanation
+from dsa_reid.body import REGION_NAMES
+from dsa_reid.regions import Explanation
 
 HEIGHT, WIDTH = 192, 96  # of a picture on the page
 GAP, FRAME, CAPTION = 8, 4, 16

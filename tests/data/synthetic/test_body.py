@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from dsa_data.charts import Part
 from dsa_data.synthetic.appearance import SIZE, Garment, Mark, texture
 from dsa_data.synthetic.body import Build, body
 from dsa_data.synthetic.people import draw_person
 from dsa_data.synthetic.pose import LOWER_LEG, UPPER_LEG, Pose, walking
 from dsa_data.synthetic.raycast import bounds
+from dsa_data.synthetic.surface import Part
 
 
 def extent(build: Build, pose: Pose) -> np.ndarray:

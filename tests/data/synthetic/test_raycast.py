@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsa_data.charts import Part
 from dsa_data.synthetic.pose import Frames, view_rotation
 from dsa_data.synthetic.raycast import Window, bounds, cast
 from dsa_data.synthetic.solids import Solid, Solids, ellipsoid, pack
+from dsa_data.synthetic.surface import Part
 
 WINDOW = Window(24, 20, 10.0, 10.0)
 

@@ -1,1 +1,1 @@
-"""What every command stands on: settings, console, errors, processes, atomic files."""
+"""What every command uses: configuration, console, errors, locks, the processes of torchrun."""

@@ -1,8 +1,8 @@
 """Strict configuration: frozen dataclasses whose defaults are the paper's values.
 
-Each package keeps its dataclasses beside the code that uses them, decorated with `config`. Values from
-`params.yaml`, an experiment file or `--set` are overrides; a key that no dataclass knows is refused with
-the nearest one that it does.
+Each package defines its dataclasses in the module that uses them, decorated with `config`. Values from
+`params.yaml`, an experiment file or `--set` are overrides. An unknown key is an error that names the nearest
+known one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import yaml
 from .errors import ConfigError
 
 T = TypeVar("T")
-OWN_EXPERIMENTS = Path("experiments")  # of the user, in the working directory
-OWN_VALUES = "demo"  # the experiment whose values are the sections of params.yaml themselves
+OWN_EXPERIMENTS = Path("experiments")  # the user's, in the working directory
+OWN_VALUES = "demo"  # this experiment has no file: its values are the sections of params.yaml
 
 
 @dataclass_transform(frozen_default=True)
@@ -36,7 +36,7 @@ def config(cls: type[T]) -> type[T]:
 def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
     """Build the configuration `cls` from overrides; `where` names them in errors ("params.yaml: train").
 
-    Raises ConfigError for an unknown key, with the nearest known one, or for a value that does not hold.
+    Raises ConfigError for an unknown key, with the nearest known one, or for an invalid value.
     """
     values = dict(values or {})
     _check_keys(cls, values, where)
@@ -44,22 +44,22 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
         return cls(**values)
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"{where}: {place} = {problem['input']!r} does not hold: {problem['msg']}.") from None
+        name = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"{where}: {name} = {problem['input']!r} is invalid: {problem['msg']}.") from None
 
 
 def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
-    """Refuse keys that `cls`, or a configuration inside it, does not know."""
-    kinds = typing.get_type_hints(cls)
+    """Raise ConfigError for a key that is not a field of `cls`, or of a configuration inside it."""
+    types = typing.get_type_hints(cls)
     for key, value in values.items():
-        if key not in kinds:
-            raise ConfigError(f"{where}: no setting is called {key!r}.{nearest(str(key), kinds)}")
-        if dataclasses.is_dataclass(kinds[key]) and isinstance(value, Mapping):
-            _check_keys(kinds[key], value, f"{where}.{key}")
+        if key not in types:
+            raise ConfigError(f"{where}: unknown setting {key!r}.{nearest(str(key), types)}")
+        if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
+            _check_keys(types[key], value, f"{where}.{key}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that points to the known name most like `name`, or lists them all."""
+    """Return a sentence with the known name that is most like `name`, or with all of them if none is."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known)}."
@@ -84,9 +84,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist. Name another file, or leave the option out.") from None
+        raise ConfigError(f"{path} does not exist. Check the path, or leave the option out.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not readable YAML: {str(error).splitlines()[0]}.") from None
+        raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -95,7 +95,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Return `values` with assignments such as "train.epochs=2" carried out; the right side is YAML."""
+    """Return `values` changed by assignments such as "train.epochs=2"; the right side is YAML."""
     result = {key: dict(item) if isinstance(item, dict) else item for key, item in values.items()}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -106,18 +106,21 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
         except yaml.YAMLError:
             raise ConfigError(f"--set {assignment}: {text!r} is not a YAML value.") from None
         *parents, leaf = name.strip().split(".")
-        place = result
+        section = result
         for parent in parents:
-            inner = place.get(parent)
-            place[parent] = dict(inner) if isinstance(inner, dict) else {}
-            place = place[parent]
-        place[leaf] = value
+            inner = section.get(parent)
+            section[parent] = dict(inner) if isinstance(inner, dict) else {}
+            section = section[parent]
+        section[leaf] = value
     return result
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a command was asked for: a dataset, an experiment, and overrides by section."""
+    """The dataset, the experiment and the overrides, by section, that a command was given.
+
+    `source` names the overrides in errors: the file that they came from.
+    """
 
     dataset: str
     experiment: str | None
@@ -129,7 +132,7 @@ class Settings:
         return build(cls, self.sections.get(name), f"{self.source}: {name}")
 
     def changed_by(self, experiment: str) -> Settings:
-        """Return these settings with those of an experiment's file on top. Raises ConfigError."""
+        """Return these settings overridden by an experiment's file. Raises ConfigError."""
         path = experiment_file(experiment)
         values = read_yaml(path)
         _check_sections(values, set(SECTIONS), str(path))
@@ -145,17 +148,17 @@ def read_settings(
     experiment: str | None = None,
     assignments: Iterable[str] = (),
 ) -> Settings:
-    """Join defaults, params file, experiment file and assignments into one `Settings`.
+    """Return the settings of a params file, an experiment file and assignments.
 
-    The sections of a params file hold for its own experiment, "demo". Another experiment stands on the
-    paper's values, changed by its file and then by the params file's list `set`.
+    The sections of a params file are used by its own experiment, "demo". Any other experiment uses the paper's
+    hyper-parameters, overridden by its file and then by the params file's list `set`.
     """
     values = read_yaml(params) if params else {}
     source = str(params) if params else "--set"
     known = {"dataset", "experiment", "set", *SECTIONS}
     extra = values.pop("set", None) or []
-    if not isinstance(extra, list) or not all(isinstance(one, str) for one in extra):
-        raise ConfigError(f"{source}: set = {extra!r} does not hold: expected a list, as in [train.epochs=2].")
+    if not isinstance(extra, list) or not all(isinstance(item, str) for item in extra):
+        raise ConfigError(f"{source}: set = {extra!r} is invalid: expected a list such as [train.epochs=2].")
     dataset = dataset or values.pop("dataset", None)
     experiment = experiment or values.pop("experiment", None)
     values = {key: item for key, item in values.items() if key not in ("dataset", "experiment")}
@@ -167,7 +170,7 @@ def read_settings(
     values = override(values, [*extra, *assignments])
     _check_sections(values, set(SECTIONS), "--set")
     if not dataset:
-        raise ConfigError("No dataset was named. Say which: --dataset market1501, or dataset in params.yaml.")
+        raise ConfigError("No dataset is given. Use --dataset market1501, or the key dataset in params.yaml.")
     return Settings(str(dataset), experiment, values, source)
 
 
@@ -184,21 +187,21 @@ def experiment_file(name: str) -> Path:
         path.relative_to(folder).with_suffix("").as_posix() for folder in folders for path in folder.rglob("*.yaml")
     }
     raise ConfigError(
-        f"There is no experiment {name!r}, neither {OWN_EXPERIMENTS}/{name}.yaml nor one of the project's own."
+        f"No experiment {name!r}: neither {OWN_EXPERIMENTS}/{name}.yaml nor one that comes with the project."
         f"{nearest(name, known)}"
     )
 
 
 def _installed_experiments() -> Path:
     """Return the folder of the experiments that come with the project."""
-    found = importlib.util.find_spec("dsa_train")
-    assert found is not None, "dsa_train is installed with dsa_app"
-    assert found.submodule_search_locations, "dsa_train is a package"
-    return Path(found.submodule_search_locations[0]) / "experiments"
+    package = importlib.util.find_spec("dsa_train")
+    assert package is not None, "dsa_train is installed with dsa_app"
+    assert package.submodule_search_locations, "dsa_train is a package"
+    return Path(package.submodule_search_locations[0]) / "experiments"
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` with `changes` carried out, mapping by mapping."""
+    """Return `values` overridden by `changes`, mapping by mapping."""
     result = dict(values)
     for key, change in changes.items():
         below = result.get(key)
@@ -209,6 +212,6 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def _check_sections(values: Mapping[str, Any], known: set[str], where: str) -> None:
     for key, item in values.items():
         if key not in known:
-            raise ConfigError(f"{where}: no section is called {key!r}.{nearest(str(key), known)}")
+            raise ConfigError(f"{where}: unknown section {key!r}.{nearest(str(key), known)}")
         if item is not None and not isinstance(item, dict):
-            raise ConfigError(f"{where}: {key} holds settings, as in {key}.name=value; found {item!r}.")
+            raise ConfigError(f"{where}: expected settings in {key}, as in {key}.name=value; found {item!r}.")

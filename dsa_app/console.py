@@ -1,4 +1,4 @@
-"""How the commands talk: one-line errors with exit code 2, and progress on a terminal or in a log."""
+"""The command line: one-line errors with exit code 2, common options, and progress on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def fail(message: str) -> None:
 def with_settings(
     default: str | Callable[[dict[str, Any]], str | None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command --dataset, --params, --experiment and --set, and hand it what they say as `settings`.
+    """Give a command --dataset, --params, --experiment and --set; it receives their values as `settings`.
 
     Args:
-        default: the dataset where neither the option nor a params file names one, or how it follows from the
-            command's other options.
+        default: the dataset where neither the option nor a params file names one, or a function that returns it
+            from the command's other options.
     """
     options = [
         click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
@@ -86,42 +86,42 @@ def with_settings(
 
 
 def jobs(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option --jobs, how many work at a time; negative numbers count as joblib's do."""
-    return click.option("--jobs", default=1, show_default=True, callback=_somebody, help=text)
+    """Return the option --jobs, the number of workers; negative numbers mean what they do in joblib."""
+    return click.option("--jobs", default=1, show_default=True, callback=_not_zero, help=text)
 
 
-def _somebody(context: click.Context, option: click.Parameter, count: int) -> int:
+def _not_zero(context: click.Context, option: click.Parameter, count: int) -> int:
     if count == 0:
-        raise ConfigError("--jobs 0: nobody would work. Say how many, or -1 for every core.")
+        raise ConfigError("--jobs must not be 0. Use the number of workers, or -1 for one per core.")
     return count
 
 
-def progress(items: Iterable[T], total: int, what: str, unit: str = "pictures", each: int = 1) -> Iterator[T]:
+def progress(items: Iterable[T], total: int, label: str, unit: str = "images", each: int = 1) -> Iterator[T]:
     """Yield `items` under a progress bar, or with a plain line every ten seconds where there is no terminal.
 
     Args:
         total: number of units in all.
-        each: units an item stands for; an item that is itself sized may be counted by `len`, with each=0.
+        each: units in an item; with each=0 an item has `len(item)` units.
     """
     if sys.stderr.isatty():
-        with tqdm(total=total, desc=what, unit=f" {unit}", smoothing=0.1) as bar:
+        with tqdm(total=total, desc=label, unit=f" {unit}", smoothing=0.1) as bar:
             for item in items:
                 yield item
                 bar.update(each or len(item))  # type: ignore[arg-type]
         return
-    start = told = time.monotonic()
+    start = reported = time.monotonic()
     done = 0
     for item in items:
         yield item
         done += each or len(item)  # type: ignore[arg-type]
         now = time.monotonic()
-        if now - told >= 10:
-            told = now
+        if now - reported >= 10:
+            reported = now
             rate = done / (now - start)
             left = (total - done) / rate
-            click.echo(f"{what}: {done}/{total} {unit}, {rate:.0f} a second, {left:.0f} s left", err=True)
+            click.echo(f"{label}: {done}/{total} {unit}, {rate:.0f} a second, {left:.0f} s left", err=True)
 
 
 def artifacts(dataset: str) -> Path:
-    """Return the folder of what is made for a dataset: artifacts/<dataset>, under $DSA_ARTIFACTS if set."""
+    """Return the folder of a dataset's outputs: artifacts/<dataset>, or <dataset> in $DSA_ARTIFACTS if that is set."""
     return Path(os.environ.get("DSA_ARTIFACTS", "artifacts")) / dataset

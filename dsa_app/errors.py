@@ -1,8 +1,8 @@
-"""What can go wrong for a user, told in words that say what to do next."""
+"""The errors that a user can fix; every message says what to do next."""
 
 
 class DsaError(Exception):
-    """A mistake or mishap that the user can mend.
+    """An error that the user can fix.
 
     The message says what failed, which file or record, what was expected and found, and the remedy.
     Only the command line (`dsa_app.console`) turns it into an exit code.
@@ -10,7 +10,7 @@ class DsaError(Exception):
 
 
 class ConfigError(DsaError):
-    """A setting that does not exist or does not hold."""
+    """A setting that does not exist or is invalid."""
 
 
 class DatasetError(DsaError):
@@ -18,24 +18,24 @@ class DatasetError(DsaError):
 
 
 class ImageError(DsaError):
-    """A picture that cannot be read, or not as what it should be."""
+    """An image that cannot be read, or has not the expected size or type."""
 
 
 class StoreError(DsaError):
-    """A stored file of ours that is damaged, of another version, or made with other settings."""
+    """A file written by this project that is damaged, of another version, or made with other settings."""
 
 
 class BusyError(DsaError):
-    """Another process is at work on the same output."""
+    """Another process is writing the same output."""
 
 
 class CheckpointError(DsaError):
-    """Network weights that cannot be had, trusted or used."""
+    """Network weights that are missing, damaged, untrusted or of another network."""
 
 
 class EngineError(DsaError):
-    """A stage-one engine that is not there or cannot do what was asked."""
+    """A stage-one engine that is not installed or cannot do what was asked."""
 
 
 class TrainingError(DsaError):
-    """A training run that cannot start or go on."""
+    """A training run that cannot start or continue."""

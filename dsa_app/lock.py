@@ -1,4 +1,4 @@
-"""One process at a time: locks beside what they guard."""
+"""A lock that lets one process at a time write an output."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .errors import BusyError
 
 @contextmanager
 def locked(guarded: Path, busy: str | None) -> Iterator[None]:
-    """Hold the lock of a file or folder; the lock file `.NAME.lock` lies beside it and is removed at the end.
+    """Hold the lock of a file or folder: `.NAME.lock` in the same folder, removed at the end.
 
     Args:
-        guarded: what the lock is for; it need not exist, and may be replaced or removed while the lock is held.
-        busy: the message of the BusyError that is raised if another process holds the lock; None waits for it instead.
+        guarded: the output; it need not exist, and may be replaced or removed while the lock is held.
+        busy: message of the BusyError that is raised if another process holds the lock; None: wait for the lock.
     """
     path = guarded.with_name(f".{guarded.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,5 +28,6 @@ def locked(guarded: Path, busy: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released: whoever waits for this file looks for a new one
+        # Removed before the lock is released: a process that waits for this file then makes and locks a new one.
+        path.unlink(missing_ok=True)
         os.close(descriptor)

@@ -50,7 +50,7 @@ def dataset(name: str) -> Dataset:
     if OWN_NAME.fullmatch(name) and folder.is_dir():
         return table.own(name, folder)
     raise DatasetError(
-        f"No dataset is called {name!r}.{nearest(name, SETS)} Your own pictures go into {parent()}/<name> "
+        f"Unknown dataset {name!r}.{nearest(name, SETS)} Your own pictures go into {parent()}/<name> "
         "(docs/datasets.md)."
     )
 

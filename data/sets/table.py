@@ -60,7 +60,7 @@ def _entry(row: dict[str, str | None], where: str) -> Entry:
     if not key or parts.is_absolute() or ".." in parts.parts:
         raise DatasetError(f"{where}: expected a path below the dataset's folder, found {key!r}.")
     if split not in SPLITS:
-        raise DatasetError(f"{where}: no split is called {split!r}.{nearest(split, SPLITS)}")
+        raise DatasetError(f"{where}: unknown split {split!r}.{nearest(split, SPLITS)}")
     try:
         entry = Entry(parts.as_posix(), split, int(pid), int(camid))
     except ValueError:

@@ -112,7 +112,7 @@ def test_the_help_tells_the_dataclass_defaults() -> None:
     ("arguments", "message"),
     [
         (["run"], "No dataset was named"),
-        (["run", "--dataset", "synthetik"], "No dataset is called 'synthetik'. Did you mean 'synthetic'"),
+        (["run", "--dataset", "synthetik"], "Unknown dataset 'synthetik'. Did you mean 'synthetic'"),
         (["run", "--dataset", "market1501"], "market1501 is missing"),
         (["run", "--dataset", "synthetic", "--set", "extract.bach=2"], "Did you mean 'batch'"),
         (["run", "--dataset", "synthetic", "--engine", "native", "--checkpoint", "R_50"], "neither a file nor a name"),

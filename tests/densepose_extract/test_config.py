@@ -25,8 +25,8 @@ def test_defaults_are_made_for_crops() -> None:
     ("values", "message"),
     [
         ({"engin": "native"}, "Did you mean 'engine'"),
-        ({"engine": "openpose"}, "engine = 'openpose' does not hold"),
-        ({"min_size": 0}, "min_size = 0 does not hold"),
+        ({"engine": "openpose"}, "engine = 'openpose' is invalid"),
+        ({"min_size": 0}, "min_size = 0 is invalid"),
         ({"precision": "fp8"}, "precision = 'fp8'"),
     ],
 )

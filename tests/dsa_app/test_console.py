@@ -1,4 +1,4 @@
-"""What a user sees of a mishap: one line, exit code 2."""
+"""Errors on the command line: one line, exit code 2; the option --jobs."""
 
 import errno
 import os
@@ -22,20 +22,20 @@ def main() -> None:
 @click.argument("number", type=int)
 @click.option("--file", default="out.h5")
 def trouble(number: int, file: str) -> None:
-    """Meet an error of the operating system."""
+    """Raise an error of the operating system."""
     raise OSError(number, os.strerror(number), file)
 
 
 @main.command()
-def mistake() -> None:
-    """Meet an error of ours."""
+def invalid() -> None:
+    """Raise an error of this project."""
     raise DatasetError("It is not there. Put it there.")
 
 
 @main.command()
 @console.jobs("How many.")
 def work(jobs: int) -> None:
-    """Say how many work."""
+    """Print the number of workers."""
     click.echo(jobs)
 
 
@@ -59,7 +59,7 @@ def test_an_error_of_the_system_is_one_line_with_the_file(number: int, words: st
     assert words in line
 
 
-def test_of_a_rename_the_place_is_named_that_could_not_be_taken(tmp_path: Path) -> None:
+def test_a_failed_rename_names_its_target(tmp_path: Path) -> None:
     @main.command()
     def rename() -> None:
         (tmp_path / "new").write_text("")
@@ -71,19 +71,19 @@ def test_of_a_rename_the_place_is_named_that_could_not_be_taken(tmp_path: Path) 
     assert (result.exit_code, result.stderr) == (2, f"error: {taken}: Is a directory. Name another place.\n")
 
 
-def test_a_mistake_is_one_line() -> None:
-    result = CliRunner().invoke(main, ["mistake"])
+def test_an_error_is_one_line() -> None:
+    result = CliRunner().invoke(main, ["invalid"])
     assert (result.exit_code, result.stderr) == (2, "error: It is not there. Put it there.\n")
 
 
-def test_nobody_at_work_is_refused() -> None:
+def test_zero_jobs_are_refused() -> None:
     result = CliRunner().invoke(main, ["work", "--jobs", "0"])
     assert result.exit_code == 2
-    assert "nobody would work" in result.stderr
+    assert "--jobs must not be 0" in result.stderr
     assert CliRunner().invoke(main, ["work", "--jobs", "-1"]).output == "-1\n"
 
 
-def test_a_killed_worker_is_told_in_one_line():
+def test_a_killed_worker_is_reported_in_one_line():
     """loky's own error is of the kind that the standard library's pools raise."""
 
     @click.group(cls=console.Commands)

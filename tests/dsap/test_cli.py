@@ -51,8 +51,8 @@ def test_build_one_split(run: Run, case: Case) -> None:
     ("arguments", "words"),
     [
         (["--set", "warp.sise=8"], "Did you mean 'size'?"),
-        (["--set", "warp.size=1"], "warp: size = 1 does not hold"),
-        (["--set", "warp.collision=first"], "warp: collision = 'first' does not hold"),
+        (["--set", "warp.size=1"], "warp: size = 1 is invalid"),
+        (["--set", "warp.collision=first"], "warp: collision = 'first' is invalid"),
         (["--backend", "dask"], "belong together"),
         (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--iuv", "nowhere.h5"], "nowhere.h5 does not exist. Make it again: densepose-extract run"),

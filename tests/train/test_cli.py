@@ -151,7 +151,7 @@ def test_a_signal_ends_the_command_as_a_shell_expects(dsa_train, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "--set", "train.epoch=2"], "no setting is called 'epoch'. Did you mean 'epochs'?"),
+        (["run", "--set", "train.epoch=2"], "unknown setting 'epoch'. Did you mean 'epochs'?"),
         (["run", "--set", "train.network.main.width=0.3"], "width = 0.3 does not hold"),
         (["run", "--set", "train.device=cuda:9"], "'cuda:9' was asked for"),
         (["run", "--set", "warp.size=16"], "size was 8, this run wants 16"),

@@ -60,7 +60,7 @@ def test_the_same_persons_are_not_joined(datasets: Path) -> None:
     for name in ("cuhk03-labeled+cuhk03-np-detected", "cuhk01+cuhk01-100", "market1501+market1501"):
         with pytest.raises(DatasetError, match="show the same persons"):
             sets.dataset(name)
-    with pytest.raises(DatasetError, match="No dataset is called 'duke'"):
+    with pytest.raises(DatasetError, match="Unknown dataset 'duke'"):
         sets.dataset("market1501+duke")
     trees.market1501(datasets)
     with pytest.raises(DatasetError, match=r"datasets/dukemtmcreid is missing"):

@@ -47,7 +47,7 @@ def test_own_table(datasets: Path, tmp_path: Path) -> None:
         ("a/1.png,4,1", "a/1.png,4", "line 2: expected whole numbers"),
         ("a/1.png,4,1", "a/1.png,-2,1", "line 2: expected pid from -1"),
         ("a/1.png,4,1", "a/1.png,0,1", "line 2: identity 0 is a distractor"),
-        ("train,a", "trian,a", "line 2: no split is called 'trian'. Did you mean 'train'"),
+        ("train,a", "trian,a", "line 2: unknown split 'trian'. Did you mean 'train'"),
         ("a/1.png,4,1", "a/1.png,7,1", r"1 identities are in training and in test, first 7"),
     ],
 )
@@ -67,7 +67,7 @@ def test_an_empty_table(datasets: Path) -> None:
 
 def test_a_name_is_no_way_out(datasets: Path) -> None:
     (datasets.parent / "secret").mkdir()
-    with pytest.raises(DatasetError, match="No dataset is called"):
+    with pytest.raises(DatasetError, match="Unknown dataset"):
         sets.dataset("../secret")
     (datasets / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"empty is no dataset\. It should hold bounding_box_train"):

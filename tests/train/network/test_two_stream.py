@@ -108,7 +108,7 @@ def test_the_papers_network() -> None:
 
 
 def test_unknown_settings_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no setting is called 'guid'"):
+    with pytest.raises(ConfigError, match="unknown setting 'guid'"):
         build(NetworkConfig, {"guid": True}, "test")
     with pytest.raises(ConfigError, match="'trunck'"):
         build(NetworkConfig, {"main": {"trunck": "resnet18"}}, "test")

@@ -1,4 +1,4 @@
-"""The HDF5 stores: I, U, V maps, DSAP tensors, features; docs/formats.md describes each."""
+"""The HDF5 stores: I, U, V maps, DSAP tensors, features. docs/formats.md describes each."""
 
 from dsa_app.errors import StoreError
 

@@ -1,4 +1,4 @@
-"""The schema of DSAP tensors kept in HDF5 (`dsap.h5`): 24 part images an image, one image a chunk."""
+"""The schema of the DSAP store (`dsap.h5`): the 24 part images of each image, in one chunk an image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DSAP = "dsa-reid dsap"
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """One picture's DSAP as it lies in a store: compressed, with what tells whether it is still true.
+    """The DSAP of one image as it is stored: compressed, with the digests of what it was made from.
 
     Args:
         texels, valid: zstd frames of uint8 (24, S, S, 3) and of its packed bits.
-        checksum: CRC-32 of both, not compressed.
-        count: valid texels by chart, int (24,).
-        digest: SHA-256 of the picture's bytes.
+        checksum: CRC-32 of both before compression.
+        count: valid texels of each chart, int (24,).
+        digest: SHA-256 of the image file.
         map: SHA-256 of its I, U, V map.
     """
 
@@ -40,7 +40,7 @@ class Chunk:
 
 
 def pack(texels: np.ndarray, valid: np.ndarray, digest: str, map_digest: str) -> Chunk:
-    """Compress texels uint8 (24, S, S, 3) and valid bool (24, S, S) into a chunk ready to be stored."""
+    """Return texels uint8 (24, S, S, 3) and valid bool (24, S, S), compressed as they are stored."""
     raw, bits = np.ascontiguousarray(texels).data, np.packbits(valid).data
     compressor = zstandard.ZstdCompressor(level=COMPRESSION, write_checksum=True)
     return Chunk(
@@ -54,7 +54,7 @@ def pack(texels: np.ndarray, valid: np.ndarray, digest: str, map_digest: str) ->
 
 
 class DsapStore(Store):
-    """The DSAP tensors of a dataset, by place or key, one or many at a time."""
+    """The DSAP tensors of a dataset, by index, one or several at a time."""
 
     form = DSAP
     remedy = "Build it again: dsap build --overwrite."
@@ -68,52 +68,52 @@ class DsapStore(Store):
             self.digests = to_hex(self.file["digest"][:])
             self.maps = to_hex(self.file["map"][:])
 
-    def chunk(self, place: int) -> Chunk:
-        """Return the stored chunk of the picture at `place`, as it is."""
+    def chunk(self, index: int) -> Chunk:
+        """Return the chunk of the image at `index` as it is stored, without a check."""
         with self._guard():
-            _, texels = self._dataset("texels").id.read_direct_chunk((place, 0, 0, 0, 0))
-            _, valid = self._dataset("valid").id.read_direct_chunk((place, 0))
+            _, texels = self._dataset("texels").id.read_direct_chunk((index, 0, 0, 0, 0))
+            _, valid = self._dataset("valid").id.read_direct_chunk((index, 0))
         return Chunk(
             bytes(texels),
             bytes(valid),
-            int(self.checksums[place]),
-            self.counts[place],
-            self.digests[place],
-            self.maps[place],
+            int(self.checksums[index]),
+            self.counts[index],
+            self.digests[index],
+            self.maps[index],
         )
 
-    def read(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return texels uint8 (24, S, S, 3) and valid bool (24, S, S) of one picture.
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return texels uint8 (24, S, S, 3) and valid bool (24, S, S) of the image at `index`.
 
-        Raises StoreError if they are not what was stored.
+        Raises StoreError if they are damaged.
         """
-        chunk, S = self.chunk(place), self.size
+        chunk, S = self.chunk(index), self.size
         with self._guard():
             decompressor = zstandard.ZstdDecompressor()
             texels = decompressor.decompress(chunk.texels, max_output_size=CHARTS * S * S * 3)
             bits = decompressor.decompress(chunk.valid, max_output_size=CHARTS * S * S // 8)
         if zlib.crc32(bits, zlib.crc32(texels)) != chunk.checksum:
-            raise StoreError(f"{self.path}: the texels of {self.keys[place]} are damaged. {self.remedy}")
+            raise StoreError(f"{self.path}: the texels of {self.keys[index]} are damaged. {self.remedy}")
         valid = np.unpackbits(np.frombuffer(bits, np.uint8)).view(bool)
         return np.frombuffer(texels, np.uint8).reshape(CHARTS, S, S, 3), valid.reshape(CHARTS, S, S)
 
-    def read_many(self, places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return texels uint8 (B, 24, S, S, 3) and valid bool (B, 24, S, S) of several pictures."""
+    def read_many(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return texels uint8 (B, 24, S, S, 3) and valid bool (B, 24, S, S) of the images at `indices`."""
         S = self.size
-        texels = np.empty((len(places), CHARTS, S, S, 3), np.uint8)
-        valid = np.empty((len(places), CHARTS, S, S), bool)
-        for row, place in enumerate(places):
-            texels[row], valid[row] = self.read(place)
+        texels = np.empty((len(indices), CHARTS, S, S, 3), np.uint8)
+        valid = np.empty((len(indices), CHARTS, S, S), bool)
+        for row, index in enumerate(indices):
+            texels[row], valid[row] = self.read(index)
         return texels, valid
 
 
 def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunks: Iterable[Chunk]) -> Path:
-    """Write a DSAP store in one go from ready chunks.
+    """Write a DSAP store from compressed chunks.
 
     Args:
         size: S.
         keys: N keys, in the order of `chunks`.
-        chunks: N chunks, taken one at a time.
+        chunks: N chunks; one at a time is in memory.
     """
     count = len(keys)
     columns: dict[str, np.ndarray] = {
@@ -128,11 +128,11 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
         texels = file.create_dataset("texels", (count, *shape), np.uint8, chunks=(1, *shape), **compression)
         valid = file.create_dataset("valid", (count, bits), np.uint8, chunks=(1, bits), **compression)
         written = 0
-        for place, chunk in enumerate(chunks):
-            texels.id.write_direct_chunk((place, 0, 0, 0, 0), chunk.texels)
-            valid.id.write_direct_chunk((place, 0), chunk.valid)
-            columns["checksum"][place], columns["count"][place] = chunk.checksum, chunk.count
-            columns["digest"][place], columns["map"][place] = from_hex(chunk.digest), from_hex(chunk.map)
+        for index, chunk in enumerate(chunks):
+            texels.id.write_direct_chunk((index, 0, 0, 0, 0), chunk.texels)
+            valid.id.write_direct_chunk((index, 0), chunk.valid)
+            columns["checksum"][index], columns["count"][index] = chunk.checksum, chunk.count
+            columns["digest"][index], columns["map"][index] = from_hex(chunk.digest), from_hex(chunk.map)
             written += 1
         assert written == count, "a chunk for every key"
         for name, column in columns.items():

@@ -1,4 +1,4 @@
-"""The schema of features kept in HDF5 (`features.h5`): rows that are read where they lie, however many they are."""
+"""The schema of the feature store (`features.h5`): a matrix that is mapped into memory, not loaded."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dsa_app.errors import StoreError
 from .header import Header, Store, creating, digest_of, from_hex, to_hex
 
 FEATURES = "dsa-reid features"
-BLOCK = 4096  # rows that are checked together
+BLOCK = 4096  # rows that are read and checked at a time
 TYPES = {"float32": np.float32, "float16": np.float16}
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Which network made features, and how they are laid out; compared before features are.
+    """Which model computed features, and how a row is divided. Features are comparable only if their origins are equal.
 
     Args:
         model: SHA-256 of the model file, hexadecimal.
-        preprocessing: what pictures went through, as plain values.
-        parts: lengths of what a row joins, each part of length one: {"global": 2048, "local": 2048}.
+        preprocessing: of the images, as plain values.
+        parts: lengths of the features that a row joins, as in {"global": 2048, "local": 2048}; each has norm 1.
     """
 
     model: str
@@ -37,7 +37,7 @@ class Origin:
 
 
 class FeatureStore(Store):
-    """The features of N pictures: like an array (N, D) that is sliced, but on disk, and checked as it is read."""
+    """The features of N images: an array (N, D) on disk that can be sliced; every row is checked when it is read."""
 
     form = FEATURES
     remedy = "Make it again: dsa-train embed --overwrite."
@@ -51,27 +51,27 @@ class FeatureStore(Store):
             rows: h5py.Dataset = self.file["features"]
             self.shape: tuple[int, int] = rows.shape
             self.dtype: np.dtype = rows.dtype
-            offset = rows.id.get_offset()  # one block: the rows can be mapped into memory
+            offset = rows.id.get_offset()  # the dataset is contiguous in the file: its rows can be mapped into memory
         self._rows: np.ndarray = np.empty(self.shape, self.dtype)
         if len(self):
             self._rows = np.memmap(self.path, self.dtype, "r", offset, self.shape)
 
-    def __getitem__(self, places: slice) -> np.ndarray:
-        """Return rows (n, D), as stored. Raises StoreError if they are not what was stored."""
-        rows = self._rows[places]
-        for row, checksum, key in zip(rows, self.checksums[places], self.keys[places], strict=True):
+    def __getitem__(self, indices: slice) -> np.ndarray:
+        """Return rows (n, D), as stored. Raises StoreError if one is damaged."""
+        rows = self._rows[indices]
+        for row, checksum, key in zip(rows, self.checksums[indices], self.keys[indices], strict=True):
             if zlib.crc32(row) != checksum:
                 raise StoreError(f"{self.path}: the feature of {key} is damaged. {self.remedy}")
         return np.asarray(rows)
 
     def read(self) -> np.ndarray:
-        """Return all rows (N, D) in memory, as stored. Raises StoreError if they are not what was stored."""
+        """Return all rows (N, D) in memory, as stored. Raises StoreError if one is damaged."""
         blocks = [self[start : start + BLOCK] for start in range(0, len(self), BLOCK)]
         return np.concatenate(blocks) if blocks else self._rows
 
     @property
     def identity(self) -> str:
-        """SHA-256 that tells these features from all others: of their origin, keys and checksums."""
+        """SHA-256 of configuration, keys and checksums: equal only for equal features."""
         rows = (f"{key} {checksum}" for key, checksum in zip(self.keys, self.checksums, strict=True))
         return digest_of([json.dumps(self.header.configuration, sort_keys=True), *rows])
 
@@ -85,14 +85,14 @@ def write_features(
     dtype: str,
     blocks: Iterable[np.ndarray],
 ) -> Path:
-    """Write a feature store in one go.
+    """Write a feature store.
 
     Args:
         header: its configuration holds `origin`, an `Origin` as a dict, and may hold more.
-        keys, digests: of N pictures: path under their root, and SHA-256 of the file's bytes.
+        keys, digests: of N images: path under their root, and SHA-256 of the file.
         shape: N and D.
         dtype: "float32" or "float16".
-        blocks: (n, D) each, N rows in all, taken one at a time.
+        blocks: (n, D) each, N rows in all; one block at a time is in memory.
     """
     checksums = np.zeros(shape[0], np.uint32)
     with creating(path, FEATURES, header, keys) as file:
@@ -101,8 +101,8 @@ def write_features(
         for block in blocks:
             block = np.ascontiguousarray(block, TYPES[dtype])
             rows[start : start + len(block)] = block
-            for place, row in enumerate(block, start):
-                checksums[place] = zlib.crc32(row)
+            for index, row in enumerate(block, start):
+                checksums[index] = zlib.crc32(row)
             start += len(block)
         assert start == shape[0] == len(keys) == len(digests), "a feature for every key"
         file["checksum"] = checksums

@@ -1,6 +1,6 @@
-"""What every HDF5 store has: header, keys, format and version, and writing that survives a full disk.
+"""What all HDF5 stores have in common: header, keys, format, version; reading in workers, writing to a full disk.
 
-Only the modules of this package name a dataset inside a file. `docs/formats.md` describes all formats. None holds a
+Only the modules of this package name a dataset inside a file. docs/formats.md describes all formats. None holds a
 time or a path: the same content gives the same bytes.
 """
 
@@ -29,12 +29,12 @@ COMPRESSION = 1  # zstd; level 3 takes a quarter more time and saves nothing, 9 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a store says of its making.
+    """How a store was made.
 
     Args:
         dataset: the dataset's name.
         configuration: the whole configuration of the stage, engine and checkpoint digest included.
-        inputs: SHA-256 over what the stage read, see `digest_of`.
+        inputs: SHA-256 of all that the stage read, see `digest_of`.
     """
 
     dataset: str
@@ -43,15 +43,20 @@ class Header:
 
 
 def digest_of(lines: Iterable[str]) -> str:
-    """Return the SHA-256 over lines of text, in hexadecimal."""
-    whole = hashlib.sha256()
+    """Return the SHA-256 of lines of text, in hexadecimal."""
+    digest = hashlib.sha256()
     for line in lines:
-        whole.update(line.encode() + b"\n")
-    return whole.hexdigest()
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
 
 
 class Store:
-    """An open store: header, keys, and reading that is safe in forked and spawned workers."""
+    """An open store: its header and keys. A worker process, forked or spawned, may use it: it opens the file anew.
+
+    Attributes:
+        form: value of the file's attribute `format`.
+        remedy: last sentence of every error: how to make the store again.
+    """
 
     form: str
     remedy: str
@@ -67,7 +72,7 @@ class Store:
             configuration = json.loads(attributes["configuration"])
             self.header = Header(str(attributes["dataset"]), configuration, str(attributes["inputs"]))
             self.keys = [key.decode() for key in self.file["key"][:]]
-        self._index = {key: place for place, key in enumerate(self.keys)}
+        self._index = {key: index for index, key in enumerate(self.keys)}
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -79,26 +84,26 @@ class Store:
         return {**self.__dict__, "_file": None, "_datasets": {}, "_owner": -1}
 
     def index(self, key: str) -> int:
-        """Return the place of a picture. Raises StoreError if the store does not hold it."""
+        """Return the index of an image. Raises StoreError if the store does not contain it."""
         if key not in self._index:
-            raise StoreError(f"{self.path} does not hold {key}. Build it again from the present manifest.")
+            raise StoreError(f"{self.path} does not contain {key}. Make it again from the current manifest.")
         return self._index[key]
 
     @property
     def file(self) -> h5py.File:
-        """The HDF5 file, opened by this very process: HDF5 does not survive a fork."""
+        """The HDF5 file, opened in this process: a file that was opened before a fork cannot be read after it."""
         if self._file is None or self._owner != os.getpid():
             if not self.path.is_file():
-                what = "is no file" if self.path.exists() else "does not exist"
-                raise StoreError(f"{self.path} {what}. {self.remedy}")
+                fault = "is not a file" if self.path.exists() else "does not exist"
+                raise StoreError(f"{self.path} {fault}. {self.remedy}")
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}
             self._owner = os.getpid()
         return self._file
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        """Return a dataset of the open file, kept: looking it up takes longer than reading a picture from it."""
-        file = self.file  # may open it anew
+        """Return a dataset of the open file, cached: to look it up takes longer than to read one image from it."""
+        file = self.file  # clears the cache where it opens the file
         if name not in self._datasets:
             self._datasets[name] = file[name]
         return self._datasets[name]
@@ -112,7 +117,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file; it opens again on the next reading."""
+        """Close the file; the next read opens it again."""
         if self._file is not None and self._owner == os.getpid():
             self._file.close()
         self._file, self._datasets = None, {}
@@ -120,13 +125,13 @@ class Store:
     def _check_form(self, attributes: dict[str, Any]) -> None:
         form, version = attributes.get("format"), attributes.get("version")
         if form != self.form:
-            raise StoreError(f"{self.path} is not a {self.form} store. Name another file. {self.remedy}")
+            raise StoreError(f"{self.path} is not a {self.form} store. Check the path. {self.remedy}")
         if version != VERSION:
             raise StoreError(f"{self.path} has version {version}, this program reads {VERSION}. {self.remedy}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Turn whatever HDF5 and zstd say of a damaged file into a StoreError."""
+        """Turn the errors of HDF5 and zstd for a damaged file into a StoreError."""
         try:
             yield
         except (OSError, KeyError, RuntimeError, ValueError, zstandard.ZstdError) as error:
@@ -138,10 +143,11 @@ class Store:
 
 @contextmanager
 def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iterator[h5py.File]:
-    """Open a new store with its header and keys. Raises OSError, with errno and file name, for a full disk."""
+    """Create a store with header and keys, open for writing. Raises OSError with the file's name for a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _Disk(path, "w+") as disk:
-        # the newest form of file: it keeps no times, and indexes chunks of a fixed number in the order of writing
+        # libver="latest": such a file stores no times, and indexes a fixed number of chunks in the order of writing, so
+        # that the same content gives the same bytes.
         try:
             with h5py.File(disk, "w", libver="latest") as file:
                 file.attrs["format"], file.attrs["version"] = form, VERSION
@@ -155,12 +161,15 @@ def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iter
 
 
 class _Disk(io.FileIO):
-    """A file that keeps its first error, as of a full disk, until HDF5 has closed it: HDF5 crashes where it cannot."""
+    """A file that reports no error to HDF5, but keeps the first one for `creating` to raise.
+
+    HDF5 crashes the process if it cannot write its buffers while it closes a file, as on a full disk.
+    """
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of `data`, or pretend to."""
+        """Write all of `data`; after an error nothing is written. Returns the length of `data` in any case."""
         rest = memoryview(data)
         try:
             while rest and not self.error:

@@ -1,4 +1,4 @@
-"""The schema of I, U, V maps kept in HDF5 (`iuv.h5`): maps of different sizes, stored end to end."""
+"""The schema of the I, U, V store (`iuv.h5`): maps of different sizes, stored end to end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from dsa_app.errors import StoreError
 from .header import COMPRESSION, Header, Store, creating, from_hex, to_hex
 
 IUV = "dsa-reid iuv"
-STATUS = ("none", "found", "fallback")  # how stage one made a map, by its code in the store
-MAP_ROWS = 16_384  # pixels in a chunk of I, U, V maps
+STATUS = ("none", "found", "fallback")  # whether stage one detected a person; the store holds the index
+CHUNK = 16_384  # pixels of the maps in an HDF5 chunk
 
 
 @dataclasses.dataclass(frozen=True)
 class IuvMap:
-    """The I, U, V map of one picture and how it came about.
+    """The I, U, V map of one image and how it was made.
 
     Args:
         iuv: uint8 (H, W, 3): chart 0..24, round(255 u), round(255 v).
-        score: the detector's, 0 to 1; NaN where there is none.
-        box: float32 (4,), x0, y0, x1, y1 in pixels; NaN where there is none.
-        status: "found", "fallback" or "none".
-        digest: SHA-256 of the picture's bytes, hexadecimal.
-        unit: SHA-256 of all that decided the map: the picture and those that were computed in one batch with it.
+        score: of the person detection, 0 to 1; NaN if there is none.
+        box: of the detection, float32 (4,), x0, y0, x1, y1 in pixels; NaN if there is none.
+        status: "found" if a person was detected, "fallback" if the whole image was taken as the box, else "none".
+        digest: SHA-256 of the image file, hexadecimal.
+        unit: SHA-256 of all that decides the map: this image and those that were computed in one batch with it.
     """
 
     iuv: np.ndarray
@@ -49,12 +49,12 @@ def quantise(chart: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def map_checksum(iuv: np.ndarray) -> str:
-    """Return the SHA-256 over a map's size and bytes, in hexadecimal."""
+    """Return the SHA-256 of a map's size and bytes, in hexadecimal."""
     return hashlib.sha256(f"{iuv.shape}".encode() + iuv.tobytes()).hexdigest()
 
 
 class IuvStore(Store):
-    """The I, U, V maps of a dataset, by place or key."""
+    """The I, U, V maps of a dataset, by index."""
 
     form = IUV
     remedy = "Make it again: densepose-extract run --overwrite."
@@ -71,30 +71,30 @@ class IuvStore(Store):
             self.statuses = [STATUS[code] for code in self.file["status"][:]]
             self._offset = self.file["offset"][:]
 
-    def read(self, place: int) -> IuvMap:
-        """Return the map of the picture at `place`. Raises StoreError if it is not what was stored."""
+    def read(self, index: int) -> IuvMap:
+        """Return the map of the image at `index`. Raises StoreError if it is damaged."""
         with self._guard():
-            pixels = self._dataset("iuv")[self._offset[place] : self._offset[place + 1]]
-            iuv = pixels.reshape(*self.shapes[place], 3)
-        if map_checksum(iuv) != self.checksums[place]:
-            raise StoreError(f"{self.path}: the map of {self.keys[place]} is damaged. {self.remedy}")
+            pixels = self._dataset("iuv")[self._offset[index] : self._offset[index + 1]]
+            iuv = pixels.reshape(*self.shapes[index], 3)
+        if map_checksum(iuv) != self.checksums[index]:
+            raise StoreError(f"{self.path}: the map of {self.keys[index]} is damaged. {self.remedy}")
         return IuvMap(
             iuv,
-            float(self.scores[place]),
-            self.boxes[place],
-            self.statuses[place],
-            self.digests[place],
-            self.units[place],
+            float(self.scores[index]),
+            self.boxes[index],
+            self.statuses[index],
+            self.digests[index],
+            self.units[index],
         )
 
 
 def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarray, maps: Iterable[IuvMap]) -> Path:
-    """Write an IUV store in one go.
+    """Write an I, U, V store.
 
     Args:
         keys: N keys, in the order of `maps`.
-        shapes: (N, 2), each map's H and W.
-        maps: N maps, taken one at a time.
+        shapes: (N, 2), H and W of each map.
+        maps: N maps; one at a time is in memory.
     """
     offset = np.concatenate([[0], np.cumsum(np.prod(shapes, axis=1, dtype=np.int64))])
     count = len(keys)
@@ -112,18 +112,18 @@ def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarra
             "iuv",
             (int(offset[-1]), 3),
             np.uint8,
-            chunks=(min(MAP_ROWS, int(offset[-1])), 3),
+            chunks=(min(CHUNK, int(offset[-1])), 3),
             **hdf5plugin.Zstd(clevel=COMPRESSION),
         )
         written = 0
-        for place, one in enumerate(maps):
-            assert one.iuv.shape == (*shapes[place], 3), f"{keys[place]}: a map of another size than announced"
-            pixels[offset[place] : offset[place + 1]] = one.iuv.reshape(-1, 3)
-            columns["score"][place], columns["box"][place] = one.score, one.box
-            columns["status"][place] = STATUS.index(one.status)
-            columns["digest"][place] = from_hex(one.digest)
-            columns["unit"][place] = from_hex(one.unit)
-            columns["checksum"][place] = from_hex(map_checksum(one.iuv))
+        for index, iuv_map in enumerate(maps):
+            assert iuv_map.iuv.shape == (*shapes[index], 3), f"{keys[index]}: the map has another size than in `shapes`"
+            pixels[offset[index] : offset[index + 1]] = iuv_map.iuv.reshape(-1, 3)
+            columns["score"][index], columns["box"][index] = iuv_map.score, iuv_map.box
+            columns["status"][index] = STATUS.index(iuv_map.status)
+            columns["digest"][index] = from_hex(iuv_map.digest)
+            columns["unit"][index] = from_hex(iuv_map.unit)
+            columns["checksum"][index] = from_hex(map_checksum(iuv_map.iuv))
             written += 1
         assert written == count, "a map for every key"
         for name, column in columns.items():

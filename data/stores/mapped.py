@@ -1,4 +1,4 @@
-"""NumPy arrays that lie on the disk and are written in place."""
+"""NumPy arrays in files that are mapped into memory for writing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike
 
 
 def claimed(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
-    """Make a `.npy` file whose space is claimed at once, and map it for writing.
+    """Return a new `.npy` file mapped for writing, its disk space allocated.
 
-    Writing to a mapped file that finds the disk full kills the process (SIGBUS); claiming raises OSError that names it.
+    On a full disk this raises OSError with the file's name. Without the allocation a later write to the mapped file
+    would kill the process (SIGBUS).
     """
     array = open_memmap(path, "w+", dtype, shape)
     with path.open("rb+") as file:

@@ -1,7 +1,8 @@
-"""Complete pieces of a stage's output, kept beside it until the whole can be assembled.
+"""Complete pieces of a stage's output, stored until the whole output can be assembled.
 
-A stage that is killed finds its pieces again. They lie in `<output>.pieces/`, which DVC does not own, with the
-configuration that they were made with; a run with another one is refused, and a second run at the same time too.
+A stage that was killed resumes from its pieces. They are in the folder `<output>.pieces/`, which DVC does not own, with
+the configuration that they were made with. A run with another configuration is refused, and so is a second run at the
+same time.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from dsa_reid.atomic import atomic
 
 
 class Pieces:
-    """The pieces of `out`, made with `configuration`; use as a context, which holds the lock.
+    """The pieces of `out`, made with `configuration`. A context manager, which holds the lock.
 
     Args:
         out: the file that the stage will write.
-        configuration: all that decides its bytes, as plain JSON values.
-        overwrite: throw pieces of another configuration away instead of refusing.
-        lock: False for the helpers of a run whose first process holds the lock.
+        configuration: all settings that decide its bytes, as plain JSON values.
+        overwrite: delete pieces of another configuration instead of raising StoreError.
+        lock: False in the workers of a run whose main process holds the lock.
     """
 
     def __init__(self, out: Path, configuration: dict[str, Any], overwrite: bool = False, lock: bool = True) -> None:
@@ -42,7 +43,7 @@ class Pieces:
 
     def __enter__(self) -> Pieces:
         if self.lock:
-            busy = f"Another process is making {self.out} now. Wait for it, or stop it."
+            busy = f"Another process is writing {self.out}. Wait for it, or stop it."
             self._locks.enter_context(locked(self.out, busy))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -59,11 +60,11 @@ class Pieces:
         self.close()
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._locks.close()
 
     def has(self, name: str) -> bool:
-        """Tell whether the piece `name` is complete."""
+        """Return whether the piece `name` is complete."""
         return self._path(name).exists()
 
     def write(self, name: str, **arrays: np.ndarray) -> None:
@@ -78,10 +79,12 @@ class Pieces:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{path} is damaged ({error}). Delete it and run again; the rest is kept.") from None
+            raise StoreError(
+                f"{path} is damaged ({error}). Delete it and run the same command again; the other pieces are kept."
+            ) from None
 
     def assemble(self, write: Callable[[Path], None]) -> Path:
-        """Have `write` make the output under another name, put it in place, and drop the pieces."""
+        """Let `write` make the output under another name, rename it, and delete the pieces."""
         with atomic(self.out) as part:
             write(part)
         shutil.rmtree(self.folder)
@@ -95,15 +98,15 @@ class Pieces:
         try:
             made_with = json.loads(note.read_text())
         except (FileNotFoundError, ValueError):
-            made_with = None  # killed while it was made or removed: nothing can be known of the pieces
+            made_with = None  # a run was killed before it had written the note: its pieces cannot be used
         if made_with == self.configuration:
             return
-        begun = any(self.folder.glob("*.npz"))  # a run that was refused, or stopped at once, left nothing to go on with
+        begun = any(self.folder.glob("*.npz"))  # a run that made no piece has nothing to lose
         if made_with is not None and begun and not self.overwrite:
             raise StoreError(
-                f"{self.folder} holds the pieces of a run with other settings: "
+                f"{self.folder} has the pieces of an unfinished run with other settings: "
                 f"{differences(made_with, self.configuration)}.\n"
-                "Finish that run with its settings, or begin anew with --overwrite."
+                "Finish that run with its settings, or start again with --overwrite."
             )
         for piece in self.folder.glob("*.npz*"):
             piece.unlink()
@@ -112,12 +115,12 @@ class Pieces:
 
 
 def differences(made_with: dict[str, Any], wanted: dict[str, Any], above: str = "") -> str:
-    """Say in words where two configurations differ: "size was 16, this run wants 32"."""
-    found = []
+    """Return in words where two configurations differ: "size was 16, this run wants 32"; empty if they do not."""
+    texts = []
     for key in sorted({*made_with, *wanted}):
         old, new = made_with.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            found.append(differences(old, new, f"{above}{key}."))
+            texts.append(differences(old, new, f"{above}{key}."))
         elif old != new:
-            found.append(f"{above}{key} was {old}, this run wants {new}")
-    return "; ".join(text for text in found if text)
+            texts.append(f"{above}{key} was {old}, this run wants {new}")
+    return "; ".join(text for text in texts if text)

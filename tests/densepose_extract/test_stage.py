@@ -218,7 +218,7 @@ def test_pieces_of_another_run_are_left_to_it(root: Path, manifest: Path, tmp_pa
 
 def test_two_at_once(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
-    with Pieces(out, Rendered(root).identity), pytest.raises(BusyError, match=r"Another process is making .*iuv\.h5"):
+    with Pieces(out, Rendered(root).identity), pytest.raises(BusyError, match=r"Another process is writing .*iuv\.h5"):
         stage.extract(manifest, root, out, "tiny", Rendered(root))
 
 

@@ -220,7 +220,7 @@ def test_resumed_after_a_picture_changed(case: Case) -> None:
 
 def test_two_builds_at_once(case: Case) -> None:
     before = make(case)
-    with locked(case.out, "held"), pytest.raises(BusyError, match=r"Another process is making .*dsap\.h5"):
+    with locked(case.out, "held"), pytest.raises(BusyError, match=r"Another process is writing .*dsap\.h5"):
         make(case)
     assert case.out.read_bytes() == before
     assert make(case) == before

@@ -1,4 +1,4 @@
-"""Features come back as they were stored, by blocks from disk; what is wrong with a file is told."""
+"""The feature store: rows are read as they were written, by blocks from disk; a damaged file is reported."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ def written(path: Path, rows: np.ndarray = ROWS, dtype: str = "float32", keys: l
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_what_goes_in_comes_out(tmp_path: Path, dtype: str) -> None:
+def test_what_is_written_is_read(tmp_path: Path, dtype: str) -> None:
     store = FeatureStore(written(tmp_path / "features.h5", dtype=dtype))
     expected = ROWS.astype(dtype)
     assert (store.shape, store.dtype, store.keys, store.digests) == ((7, 12), expected.dtype, KEYS, DIGESTS)
@@ -33,7 +33,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(store[2:5], expected[2:5])
 
 
-def test_no_features_at_all(tmp_path: Path) -> None:
+def test_a_store_without_rows(tmp_path: Path) -> None:
     store = FeatureStore(written(tmp_path / "features.h5", ROWS[:0], keys=[]))
     assert store.read().shape == (0, 12)
 
@@ -46,12 +46,12 @@ def test_the_same_features_give_the_same_bytes_and_identity(tmp_path: Path) -> N
     assert FeatureStore(first).identity == FeatureStore(again).identity != FeatureStore(other).identity
 
 
-def test_a_flipped_bit_is_named(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_reported_with_the_key(tmp_path: Path) -> None:
     path = written(tmp_path / "features.h5")
     with h5py.File(path, "r") as file:
-        place = file["features"].id.get_offset() + 4 * 12 * 4 + 5  # in the fifth row
+        position = file["features"].id.get_offset() + 4 * 12 * 4 + 5  # in the fifth row
     data = bytearray(path.read_bytes())
-    data[place] ^= 1
+    data[position] ^= 1
     path.write_bytes(data)
     store = FeatureStore(path)
     np.testing.assert_array_equal(store[:4], ROWS[:4])
@@ -59,7 +59,7 @@ def test_a_flipped_bit_is_named(tmp_path: Path) -> None:
         store[3:6]
 
 
-def test_cut_short(tmp_path: Path) -> None:
+def test_a_file_cut_short_is_reported(tmp_path: Path) -> None:
     path = written(tmp_path / "features.h5")
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(StoreError, match="damaged or cut short"):

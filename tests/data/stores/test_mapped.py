@@ -1,3 +1,5 @@
+"""Mapped arrays: their disk space is allocated first, so that a full disk is an error, not a killed process."""
+
 import errno
 import os
 
@@ -14,12 +16,12 @@ def test_what_is_written_is_read(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(15, dtype=np.float16).reshape(3, 5))
 
 
-def test_the_space_is_there_before_anything_is_written(tmp_path):
+def test_disk_space_is_allocated_before_anything_is_written(tmp_path):
     claimed(tmp_path / "a.npy", np.uint8, (1 << 20,))
     assert 512 * (tmp_path / "a.npy").stat().st_blocks >= 1 << 20
 
 
-def test_a_full_disk_is_told_with_the_files_name(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_with_the_files_name(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

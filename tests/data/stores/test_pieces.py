@@ -1,4 +1,4 @@
-"""Pieces: found again by the same run, refused by another, never half."""
+"""Pieces: a run with the same settings resumes from them, one with others is refused; each is complete."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from dsa_app.errors import BusyError, StoreError
 from dsa_data.stores.pieces import Pieces, differences
 
 
-def test_found_again_and_dropped_at_the_end(tmp_path: Path) -> None:
+def test_a_run_resumes_from_its_pieces_and_deletes_them_at_the_end(tmp_path: Path) -> None:
     out = tmp_path / "out.bin"
     with Pieces(out, {"size": 16}) as pieces:
         pieces.write("one", values=np.arange(3))
@@ -35,7 +35,7 @@ def test_other_settings_are_refused_and_say_what_differs(tmp_path: Path) -> None
         assert not pieces.has("one")
 
 
-def test_pieces_of_unknown_settings_are_not_adopted(tmp_path: Path) -> None:
+def test_pieces_of_unknown_settings_are_not_used(tmp_path: Path) -> None:
     with Pieces(tmp_path / "out", {"size": 16}) as pieces:
         pieces.write("one", values=np.arange(3))
         (pieces.folder / "configuration.json").unlink()  # as if killed while the folder was being removed
@@ -43,16 +43,16 @@ def test_pieces_of_unknown_settings_are_not_adopted(tmp_path: Path) -> None:
         assert not pieces.has("one")
 
 
-def test_a_run_that_left_no_piece_binds_nobody(tmp_path: Path) -> None:
+def test_a_run_without_pieces_does_not_block_other_settings(tmp_path: Path) -> None:
     with Pieces(tmp_path / "out", {"size": 16}):
-        pass  # as after a refusal
+        pass  # as after a run that was refused
     with Pieces(tmp_path / "out", {"size": 32}) as pieces:
         pieces.write("one", values=np.arange(3))
     with pytest.raises(StoreError, match="size was 32, this run wants 16"), Pieces(tmp_path / "out", {"size": 16}):
         pass
 
 
-def test_a_refusal_gives_the_lock_back(tmp_path: Path) -> None:
+def test_a_refused_run_releases_the_lock(tmp_path: Path) -> None:
     with Pieces(tmp_path / "out", {"size": 16}) as pieces:
         pieces.write("one", values=np.arange(3))
     refused = Pieces(tmp_path / "out", {"size": 32})
@@ -79,10 +79,10 @@ def test_a_failed_assembly_leaves_the_old_output(tmp_path: Path) -> None:
         assert pieces.has("one")
 
 
-def test_two_at_once(tmp_path: Path) -> None:
+def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
     with (
         Pieces(tmp_path / "out", {}),
-        pytest.raises(BusyError, match="Another process is making"),
+        pytest.raises(BusyError, match="Another process is writing"),
         Pieces(tmp_path / "out", {}),
     ):
         pass

@@ -67,7 +67,7 @@ def test_pictures_without_dsap(tiny):
 
 def test_a_store_without_a_picture_or_with_another_is_refused(tiny):
     first, *rest = tiny.records("train")
-    with pytest.raises(StoreError, match=r"does not hold elsewhere/0001\.png"):
+    with pytest.raises(StoreError, match=r"does not contain elsewhere/0001\.png"):
         load(tiny, records=[dataclasses.replace(first, key="elsewhere/0001.png"), *rest])
     with pytest.raises(StoreError, match=f"built from another picture {re.escape(first.key)}"):
         load(tiny, records=[dataclasses.replace(first, digest="0" * 64), *rest])

@@ -38,7 +38,7 @@ def test_a_map_of_another_picture_is_refused(store, tmp_path):
     assert isinstance(maps, BodyMaps)
     with pytest.raises(StoreError, match=r"another picture a\.png than the manifest lists"):
         maps.chart(dataclasses.replace(RECORD, digest="cd" * 32))
-    with pytest.raises(StoreError, match=r"does not hold b\.png"):
+    with pytest.raises(StoreError, match=r"does not contain b\.png"):
         maps.chart(dataclasses.replace(RECORD, key="b.png"))
 
 

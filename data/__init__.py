@@ -1,1 +1,1 @@
-"""Who is in which picture, the stored forms of what is made of them, and the synthetic dataset."""
+"""The datasets and their manifests, the synthetic dataset, and the HDF5 stores of what is computed from them."""

@@ -1,4 +1,4 @@
-"""The record of a picture, and the manifest that lists a dataset's records.
+"""The record of an image, and the manifest that lists all records of a dataset.
 
 A manifest is a CSV sorted by key, with the columns of `Record`: the same dataset gives the same bytes.
 """
@@ -24,7 +24,7 @@ from . import images
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A picture as a dataset's folder tells of it: where it is, whose it is, who saw it."""
+    """An image as listed by its dataset: path, split, identity and camera."""
 
     key: str  # path under the dataset's root, "/"-separated, unique
     split: str  # train, query, gallery, ...
@@ -34,7 +34,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Record(Entry):
-    """An entry whose file was read: its size in pixels and the SHA-256 of its bytes, in hexadecimal."""
+    """An entry with what was read from the file: size in pixels, and SHA-256 of its bytes in hexadecimal."""
 
     width: int
     height: int
@@ -45,27 +45,27 @@ COLUMNS = [field.name for field in dataclasses.fields(Record)]
 
 
 def index(root: Path, entries: Sequence[Entry], jobs: int = 1) -> list[Record]:
-    """Read every picture of `entries` under `root`; return the records, sorted by key.
+    """Read the image of every entry under `root`; return the records, sorted by key.
 
     Raises:
-        DatasetError: if two entries claim one key, or there are none.
-        ImageError: for the first picture, by key, that is missing or does not decode.
+        DatasetError: if two entries have the same key, or there are none.
+        ImageError: for the first image, by key, that is missing or does not decode.
     """
     if not entries:
-        raise DatasetError(f"{root} holds no picture that belongs to a split. Is it the right folder?")
+        raise DatasetError(f"{root} has no image that belongs to a split. Check the dataset's folder.")
     entries = sorted(entries, key=lambda entry: entry.key)
     check_unique((entry.key for entry in entries), str(root))
     groups = [entries[start : start + 64] for start in range(0, len(entries), 64)]
-    work: Callable[..., list[Record]] = joblib.delayed(_read_group)
-    done = joblib.Parallel(n_jobs=jobs, return_as="generator")(work(root, group) for group in groups)
-    return [record for group in progress(done, len(entries), "listing", each=0) for record in group]
+    read_group: Callable[..., list[Record]] = joblib.delayed(_read_group)
+    read = joblib.Parallel(n_jobs=jobs, return_as="generator")(read_group(root, group) for group in groups)
+    return [record for group in progress(read, len(entries), "listing", each=0) for record in group]
 
 
 def _read_group(root: Path, entries: Sequence[Entry]) -> list[Record]:
-    return [_read_one(root, entry) for entry in entries]
+    return [_read_record(root, entry) for entry in entries]
 
 
-def _read_one(root: Path, entry: Entry) -> Record:
+def _read_record(root: Path, entry: Entry) -> Record:
     data = images.read_bytes(root / entry.key)
     height, width = images.decode(data, root / entry.key).shape[:2]
     digest = hashlib.sha256(data).hexdigest()
@@ -73,23 +73,23 @@ def _read_one(root: Path, entry: Entry) -> Record:
 
 
 def read_listed(root: Path, key: str, digest: str) -> bytes:
-    """Return a picture's bytes. Raises ImageError if they are missing, or not those that the manifest lists."""
+    """Return the bytes of an image. Raises ImageError if it is missing or has changed since it was listed."""
     path = root / key
     data = images.read_bytes(path)
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
+    digest_now = hashlib.sha256(data).hexdigest()
+    if digest_now != digest:
         raise ImageError(
-            f"{path} has changed since it was listed: its SHA-256 was {digest[:12]}…, now {found[:12]}…. List the "
-            "pictures again (dsa-data prepare), then make what comes of them: densepose-extract run, dsap build."
+            f"{path} has changed since it was listed: its SHA-256 was {digest[:12]}…, is {digest_now[:12]}…. Write the "
+            "manifest again (dsa-data prepare), then run the later stages again: densepose-extract run, dsap build."
         )
     return data
 
 
 def check_unique(keys: Iterable[str], where: str) -> None:
-    """Raise DatasetError if one key is claimed twice."""
+    """Raise DatasetError if a key occurs twice."""
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
-        raise DatasetError(f"{where}: {len(twice)} key(s) are claimed by two files, first {twice[0]}. Remove one.")
+        raise DatasetError(f"{where}: {len(twice)} key(s) occur twice, first {twice[0]}. Remove one of the two.")
 
 
 def write_manifest(records: Iterable[Record], path: Path) -> Path:
@@ -107,18 +107,18 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
     """Read the records of a manifest, all or those of some splits, sorted by key.
 
     Raises:
-        DatasetError: if it is missing, is no manifest, claims a key twice, or one of `splits` is empty.
+        DatasetError: if it is missing, is not a manifest, lists a key twice, or has no record of one of `splits`.
     """
-    remedy = "List the pictures again: dsa-data prepare."
+    remedy = "Write the manifest again: dsa-data prepare."
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist. {remedy}") from None
     except (UnicodeDecodeError, csv.Error):
-        raise DatasetError(f"{path} is no manifest: it is not CSV text. {remedy}") from None
+        raise DatasetError(f"{path} is not a manifest: it is not CSV text. {remedy}") from None
     if not rows or rows[0] != COLUMNS:
-        raise DatasetError(f"{path} is no manifest: expected the columns {', '.join(COLUMNS)}. {remedy}")
+        raise DatasetError(f"{path} is not a manifest: expected the columns {', '.join(COLUMNS)}. {remedy}")
     records = []
     for line, row in enumerate(rows[1:], start=2):
         try:
@@ -130,6 +130,6 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
     records.sort(key=lambda record: record.key)
     for split in splits or ():
         if not any(record.split == split for record in records):
-            found = ", ".join(sorted({record.split for record in records})) or "nothing"
-            raise DatasetError(f"{path}: the split {split!r} is empty; it holds {found}. {remedy}")
+            present = ", ".join(sorted({record.split for record in records})) or "none"
+            raise DatasetError(f"{path}: the split {split!r} is empty; splits with images: {present}. {remedy}")
     return [record for record in records if not splits or record.split in splits]

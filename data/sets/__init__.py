@@ -1,4 +1,4 @@
-"""The datasets by name, and where they lie."""
+"""The datasets by name, and their folders."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..records import Entry
 from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, market1501_500k, msmt17, table
 from .dataset import Dataset
 
-SYNTHETIC = Dataset(market1501.scan, "people drawn by this project", "Draw it: dsa-data synth.", "synthetic")
-FURTHER = SYNTHETIC.folder + "-"  # begins the name of another drawn dataset, with settings of its own
+SYNTHETIC = Dataset(market1501.scan, "rendered people, made by this project", "Render it: dsa-data synth.", "synthetic")
+FURTHER = SYNTHETIC.folder + "-"  # begins the name of a further synthetic dataset, with its own settings
 SETS: dict[str, Dataset] = {
     **market1501.SETS,
     **market1501_500k.SETS,
@@ -35,28 +35,28 @@ def parent() -> Path:
 
 
 def dataset(name: str) -> Dataset:
-    """Return the dataset called `name`: a known one, several joined by "+", or a folder of people's own.
+    """Return the dataset `name`: a known one, several joined by "+", or the user's own, by the name of its folder.
 
     Raises:
-        DatasetError: with the nearest known name if there is none, or if it is in no known form.
+        DatasetError: for an unknown name, with the nearest known one, or for a folder of an unknown layout.
     """
     if name in SETS:
         return SETS[name]
     if is_drawn(name):
-        return dataclasses.replace(SYNTHETIC, source=f"Draw it: dsa-data synth --dataset {name}.", folder=name)
+        return dataclasses.replace(SYNTHETIC, source=f"Render it: dsa-data synth --dataset {name}.", folder=name)
     if joined.SIGN in name:
         return _joined(joined.check_distinct(name, list(SETS)))
     folder = parent() / name
     if OWN_NAME.fullmatch(name) and folder.is_dir():
         return table.own(name, folder)
     raise DatasetError(
-        f"Unknown dataset {name!r}.{nearest(name, SETS)} Your own pictures go into {parent()}/<name> "
+        f"Unknown dataset {name!r}.{nearest(name, SETS)} The images of your own dataset go into {parent()}/<name> "
         "(docs/datasets.md)."
     )
 
 
 def is_drawn(name: str) -> bool:
-    """Tell whether a name is that of a dataset that this project draws: "synthetic", "synthetic-tables", …."""
+    """Return whether a name is that of a synthetic dataset: "synthetic", "synthetic-tables", …."""
     return name == SYNTHETIC.folder or (name.startswith(FURTHER) and OWN_NAME.fullmatch(name) is not None)
 
 
@@ -66,24 +66,24 @@ def dataset_root(name: str) -> Path:
 
 
 def scan(name: str, root: Path | None = None) -> list[Entry]:
-    """List a dataset's pictures. Raises DatasetError if its folder is missing or not as it should be."""
-    return _listed(dataset(name), root or dataset_root(name))
+    """Return the entries of a dataset's images. Raises DatasetError if its folder is missing or has another layout."""
+    return _scan(dataset(name), root or dataset_root(name))
 
 
-def _listed(found: Dataset, place: Path) -> list[Entry]:
-    if not place.is_dir():
-        raise DatasetError(f"{place} is missing. {found.source} ($DSA_DATASETS names another parent folder.)")
-    return found.scan(place)
+def _scan(dataset: Dataset, root: Path) -> list[Entry]:
+    if not root.is_dir():
+        raise DatasetError(f"{root} is missing. {dataset.source} ($DSA_DATASETS is the parent folder, if set.)")
+    return dataset.scan(root)
 
 
 def _joined(names: list[str]) -> Dataset:
     parts = [dataset(name) for name in names]
 
-    def scan_all(root: Path) -> list[Entry]:
-        places = [part.root(root) for part in parts]
-        listed = [_listed(part, place) for part, place in zip(parts, places, strict=True)]
-        folders = [place.relative_to(root).as_posix() for place in places]
-        return joined.join(list(zip(folders, listed, strict=True)))
+    def scan_all(parent: Path) -> list[Entry]:
+        roots = [part.root(parent) for part in parts]
+        entries = [_scan(part, root) for part, root in zip(parts, roots, strict=True)]
+        folders = [root.relative_to(parent).as_posix() for root in roots]
+        return joined.join(list(zip(folders, entries, strict=True)))
 
     title = f"trained on {', '.join(names)}, tested on {names[0]}"
     return Dataset(scan_all, title, " ".join(part.source for part in parts), ".", gallery=parts[0].gallery)

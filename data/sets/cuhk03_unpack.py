@@ -1,10 +1,10 @@
-"""CUHK03's pictures out of `cuhk-03.mat`, once, into PNG files that every stage can read.
+"""Unpacks the images of CUHK03's `cuhk-03.mat` once, into PNG files that every stage can read.
 
-The file is MATLAB 7.3, HDF5 inside: `labeled` and `detected` are five cells, one a pair of cameras, each a table of
-cells with a row a person and ten columns a picture: 1-5 of the first camera, 6-10 of the second, empty where there are
-fewer. MATLAB stores arrays transposed. Pictures are named PAIR_PERSON_CAMERA_NUMBER.png, as in the new protocol's
-lists. `testsets` holds the classic protocol's twenty lists of (pair, person); they are kept beside the pictures, so
-that the file may go once it is unpacked.
+The file is MATLAB 7.3, which is HDF5. `labeled` and `detected` have five cells, one for each pair of cameras. A cell is
+a table of cells with a row for each person and ten columns: images 1-5 of the first camera, 6-10 of the second, empty
+if there are fewer. MATLAB stores arrays transposed. Images are named PAIR_PERSON_CAMERA_NUMBER.png, as in the lists of
+the new protocol. `testsets` has the classic protocol's twenty lists of (pair, person). They are written next to the
+images, so that the file can be deleted once it is unpacked.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Cell = tuple[str, h5py.Reference]
 
 @dataclasses.dataclass(frozen=True)
 class Unpacked:
-    """The pictures of one kind of boxes.
+    """The images of one kind of boxes.
 
     Attributes:
         folder: name of the folder below the dataset's.
-        names: the pictures in it, sorted.
-        testsets: of each classic split, the persons that are tested, as (pair, person), from 1.
+        names: of the images in it, sorted.
+        testsets: for each classic split the tested persons, as (pair, person), from 1.
     """
 
     folder: str
@@ -48,9 +48,9 @@ class Unpacked:
 
 
 def unpack(root: Path, boxes: str) -> Unpacked:
-    """Write the pictures of `boxes` ("labeled" or "detected") below `root`, where they are not there yet; list them.
+    """Write the images of `boxes` ("labeled" or "detected") below `root`, unless they are there; return them.
 
-    Killed, it goes on where it was: a picture is written whole or not at all, and the note of all of them last.
+    If it is killed, the next call resumes: images are written whole or not at all, and the list of all images last.
 
     Raises:
         DatasetError: if the file is missing, cut short, or not CUHK03's.
@@ -59,21 +59,21 @@ def unpack(root: Path, boxes: str) -> Unpacked:
     folder = root / f"images_{boxes}"
     note = _read_note(folder / NOTE)
     if note is None:
-        with locked(folder, f"Another process is unpacking {folder} now. Wait for it, or stop it."):
+        with locked(folder, f"Another process is unpacking {folder}. Wait for it, or stop it."):
             _write(_mat(root), boxes, folder)
         note = _read_note(folder / NOTE)
         assert note is not None, "it was written a moment ago"
     missing = [name for name in note.names if not (folder / name).exists()]
     if missing:
         raise DatasetError(
-            f"{folder} lacks {len(missing)} of its {len(note.names)} pictures, first {missing[0]}. "
-            f"Delete {folder / NOTE} and run again; what is there is kept."
+            f"{folder} lacks {len(missing)} of its {len(note.names)} images, first {missing[0]}. "
+            f"Delete {folder / NOTE} and run the same command again; the other images are kept."
         )
     return note
 
 
 def _mat(root: Path) -> Path:
-    """Return the authors' file, beside the pictures or in the folder that its archive unpacks to."""
+    """Return the authors' file: in `root`, or in the folder that its archive is unpacked to."""
     for mat in (root / MAT, root / "cuhk03_release" / MAT):
         if mat.is_file():
             return mat
@@ -81,7 +81,7 @@ def _mat(root: Path) -> Path:
 
 
 def _write(mat: Path, boxes: str, folder: Path) -> None:
-    click.echo(f"{folder}: unpacking the {boxes} pictures of {mat}, once", err=True)
+    click.echo(f"{folder}: unpacking the {boxes} images of {mat}; this is done once", err=True)
     try:
         with h5py.File(mat, "r") as file:
             cells = list(_cells(file, boxes))
@@ -91,19 +91,19 @@ def _write(mat: Path, boxes: str, folder: Path) -> None:
                     names.append(name)
             testsets = [file[cell][()].T.astype(int).tolist() for cell in file["testsets"][0]]
     except (OSError, KeyError, ValueError, AttributeError) as error:
-        if isinstance(error, OSError) and error.errno:  # a full disk, permissions: not the file's fault
+        if isinstance(error, OSError) and error.errno:  # a full disk or permissions: the file itself is fine
             raise
         raise DatasetError(
-            f"{mat} cannot be read as CUHK03's ({error}): it is cut short or another file. Copy it again. {SOURCE}"
+            f"{mat} cannot be read as CUHK03's file ({error}): it is cut short or another file. Copy it again. {SOURCE}"
         ) from None
     if not names:
-        raise DatasetError(f"{mat} holds no {boxes} picture. {SOURCE}")
+        raise DatasetError(f"{mat} has no {boxes} image. {SOURCE}")
     with atomic(folder / NOTE) as part:
         part.write_text(json.dumps({"names": sorted(names), "testsets": testsets}) + "\n", encoding="utf-8")
 
 
 def _cells(file: h5py.File, boxes: str) -> Iterator[Cell]:
-    """Yield every picture's name and place, pair by pair, person by person."""
+    """Yield the name of every image and the reference to its cell, pair by pair, person by person."""
     for pair, table in enumerate(file[boxes][0], start=1):
         persons = file[table][()].T  # (persons, 10) references
         for person, row in enumerate(persons, start=1):
@@ -113,7 +113,7 @@ def _cells(file: h5py.File, boxes: str) -> Iterator[Cell]:
 
 
 def _save(file: h5py.File, cell: h5py.Reference, path: Path) -> bool:
-    """Write a cell's picture unless it is there; tell whether the cell has one."""
+    """Write a cell's image unless the file is there; return whether the cell has an image."""
     stored = file[cell]
     if stored.ndim != 3:  # an empty cell is two numbers, its size
         return False
@@ -124,10 +124,12 @@ def _save(file: h5py.File, cell: h5py.Reference, path: Path) -> bool:
 
 def _read_note(path: Path) -> Unpacked | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        tested = [[(pair, person) for pair, person in testset] for testset in found["testsets"]]
-        return Unpacked(path.parent.name, found["names"], tested)
+        note = json.loads(path.read_text(encoding="utf-8"))
+        tested = [[(pair, person) for pair, person in testset] for testset in note["testsets"]]
+        return Unpacked(path.parent.name, note["names"], tested)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        raise DatasetError(f"{path} is damaged. Delete it and run again; the pictures are kept.") from None
+        raise DatasetError(
+            f"{path} is damaged. Delete it and run the same command again; the images are kept."
+        ) from None

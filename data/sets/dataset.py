@@ -1,4 +1,4 @@
-"""What is known of a dataset: how to list its pictures, how to come by it, what its authors counted."""
+"""The definition of a dataset: how to list its images, where to get it, its published counts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Scan = Callable[[Path], list[Entry]]
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Pictures and identities, as published; distractors are no identity."""
+    """Numbers of images and identities; distractors are not an identity."""
 
-    pictures: int
+    images: int
     identities: int
 
 
@@ -27,15 +27,15 @@ class Dataset:
     """A dataset under one of its protocols.
 
     Attributes:
-        scan: lists the pictures of the manifest below the dataset's folder.
-        source: how to come by it, a sentence.
-        folder: where it lies, under the parent of all datasets.
-        published: the counts of each split; empty where nothing was published.
-        together: the count over all splits, where a protocol has several divisions and none was counted.
-        cameras: how many there are, over all splits.
-        gallery: "single-shot" if the protocol draws one gallery picture of each identity, several times over.
-        inner: what the authors call the folder in their archive; it may be left as it is, below `folder`.
-        more: lists further protocols by name, each a manifest of its own (docs/formats.md, Protocols).
+        scan: returns the entries of the images in the dataset's folder.
+        source: where to get it, a sentence.
+        folder: its folder, under the parent folder of all datasets.
+        published: the published counts of each split; empty if none were published.
+        total: the published count over all splits, for a protocol whose splits were not counted one by one.
+        cameras: their number, over all splits.
+        gallery: "single-shot" if the protocol samples one gallery image of each identity, in several rounds.
+        archive_folders: names of the folder in the authors' archive; it may stay, below `folder`.
+        protocols: returns the entries of further protocols by name, each a manifest of its own (docs/formats.md).
     """
 
     scan: Scan
@@ -43,21 +43,21 @@ class Dataset:
     source: str
     folder: str
     published: Mapping[str, Count] = dataclasses.field(default_factory=dict)
-    together: Count | None = None
+    total: Count | None = None
     cameras: int | None = None
     gallery: Literal["whole", "single-shot"] = "whole"
-    inner: tuple[str, ...] = ()
-    more: Callable[[Path], dict[str, list[Entry]]] | None = None
+    archive_folders: tuple[str, ...] = ()
+    protocols: Callable[[Path], dict[str, list[Entry]]] | None = None
 
     def root(self, parent: Path) -> Path:
-        """Return the folder that its pictures' keys start from. Raises DatasetError if there are two."""
-        place = parent / self.folder
-        there = [name for name in self.inner if (place / name).is_dir()]
-        if len(there) > 1:
-            raise DatasetError(f"{place} holds {' and '.join(there)}: which is meant? Move one of them elsewhere.")
-        return place / there[0] if there else place
+        """Return the folder that the images' keys are relative to. Raises DatasetError if there are two."""
+        folder = parent / self.folder
+        present = [name for name in self.archive_folders if (folder / name).is_dir()]
+        if len(present) > 1:
+            raise DatasetError(f"{folder} has both {' and '.join(present)}. Move one of them elsewhere.")
+        return folder / present[0] if present else folder
 
 
 def published(train: tuple[int, int], query: tuple[int, int], gallery: tuple[int, int]) -> dict[str, Count]:
-    """Return the counts of the three splits, each given as (pictures, identities)."""
+    """Return the counts of the three splits, each given as (images, identities)."""
     return {"train": Count(*train), "query": Count(*query), "gallery": Count(*gallery)}

@@ -1,6 +1,6 @@
 """DukeMTMC-reID (Ristani et al., 2016; Zheng et al., ICCV 2017): Market-1501's layout, names like 0001_c2_f0046182.jpg.
 
-The gallery's 408 identities that only one camera saw are its distractors, with numbers of their own.
+Its distractors are the gallery's 408 identities that only one camera saw; they have numbers of their own.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ SETS = {
     "dukemtmcreid": Dataset(
         market1501.scan,
         "DukeMTMC-reID",
-        "Its authors withdrew it in 2019; whoever holds DukeMTMC-reID.zip unpacks it there.",
+        "Its authors withdrew it in 2019; if you have DukeMTMC-reID.zip, unpack it there.",
         "dukemtmcreid",
         published((16522, 702), (2228, 702), (17661, 1110)),
         cameras=8,
-        inner=("DukeMTMC-reID",),
+        archive_folders=("DukeMTMC-reID",),
     )
 }

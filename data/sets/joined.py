@@ -1,7 +1,7 @@
-"""Several datasets as one, `market1501+dukemtmcreid`: trained on all of them, tested on the first.
+"""Several datasets joined, as in `market1501+dukemtmcreid`: trained on all of them, tested on the first.
 
-Every dataset's identities and cameras are moved past those of the ones before, so that none collide; the first keeps
-its numbers. Pictures keep their paths, below the parent folder of all datasets.
+The identities and cameras of each further dataset are renumbered to follow those of the datasets before it, so that no
+two are the same. Keys of images are relative to the parent folder of all datasets.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ SIGN = "+"
 
 
 def check_distinct(name: str, known: Sequence[str]) -> list[str]:
-    """Return the names that are joined in `name`; `known` are the datasets with published persons.
+    """Return the names that are joined in `name`; `known` are the names of published datasets.
 
     Raises:
-        DatasetError: if two of them show the same persons: those who are tested would be trained on.
+        DatasetError: if two of them show the same persons: test identities would be in training.
     """
     parts = name.split(SIGN)
-    people = [part.split("-")[0] if part in known else part for part in parts]
-    twice = [part for part, whose in zip(parts, people, strict=True) if people.count(whose) > 1]
+    # Names of one dataset under several protocols have the same beginning: cuhk03-labeled, cuhk03-np-detected.
+    persons = [part.split("-")[0] if part in known else part for part in parts]
+    twice = [part for part, shown in zip(parts, persons, strict=True) if persons.count(shown) > 1]
     if twice:
         raise DatasetError(f"{name}: {' and '.join(twice)} show the same persons. Join different datasets.")
     return parts
 
 
 def join(parts: Sequence[tuple[str, Sequence[Entry]]]) -> list[Entry]:
-    """Join the pictures of several datasets, each given with its folder: all of the first, training of the others."""
+    """Return the entries of several datasets, each given with its folder: all of the first, training of the others."""
     joined: list[Entry] = []
     for number, (folder, entries) in enumerate(parts):
         used = [entry for entry in entries if number == 0 or entry.split == "train"]
@@ -44,7 +45,7 @@ def join(parts: Sequence[tuple[str, Sequence[Entry]]]) -> list[Entry]:
 
 
 def _shift(before: Sequence[Entry], new: Sequence[Entry], name: str) -> int:
-    """Return what moves the smallest number of `new` just past the greatest of `before`."""
+    """Return what to add to `new` so that its smallest number follows the greatest of `before`."""
     if not before or not new:
         return 0
     greatest: int = max(getattr(entry, name) for entry in before)

@@ -1,4 +1,4 @@
-"""What all datasets' folders are held to: complete, with readable names, no identity in training and in test."""
+"""Checks of a dataset's folder: everything is there, and no identity is in both training and test."""
 
 from __future__ import annotations
 
@@ -10,43 +10,48 @@ from dsa_app.errors import DatasetError
 from ..images import is_image
 from ..records import Entry
 
-DISTRACTOR, JUNK = 0, -1  # identities of Market-1501's naming that are nobody
+DISTRACTOR, JUNK = 0, -1  # in Market-1501's naming: identities that are no person
 
 
-def need(root: Path, names: Sequence[str], layout: str) -> None:
-    """Check that `root` holds the files or folders `names`.
+def check_present(root: Path, names: Sequence[str], layout: str) -> None:
+    """Check that the files or folders `names` are in `root`.
 
     Args:
-        layout: a sentence on what belongs where.
+        layout: a sentence on the expected layout.
 
     Raises:
-        DatasetError: naming what is missing, and where it lies instead if that is a folder deeper or above.
+        DatasetError: naming what is missing, and the folder near `root` that has the expected layout, if there is one.
     """
     missing = [name for name in names if not (root / name).exists()]
     if not missing:
         return
-    where = _elsewhere(root, names)
-    hint = f" {where} has it: move what is in there to {root}, or replace {root} by a link to it." if where else ""
+    folder = _nearby(root, names)
+    hint = (
+        f" {folder} has this layout: move its content to {root}, or replace {root} by a link to it." if folder else ""
+    )
     raise DatasetError(f"{root} lacks {', '.join(missing)}.{hint} {layout}")
 
 
-def _elsewhere(root: Path, names: Sequence[str]) -> Path | None:
-    """Return the folder near `root` that holds all of `names`: zips unpack a folder deeper than people think."""
-    inside = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    deeper = sorted(path for child in inside for path in child.iterdir() if path.is_dir())
-    for place in (*inside, root.parent, *deeper):
-        if all((place / name).exists() for name in names):
-            return place
+def _nearby(root: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder one or two levels below `root`, or above it, that has all of `names`; None if there is none.
+
+    Archives are often unpacked into a folder of their own, below the one that was meant.
+    """
+    children = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    grandchildren = sorted(path for child in children for path in child.iterdir() if path.is_dir())
+    for folder in (*children, root.parent, *grandchildren):
+        if all((folder / name).exists() for name in names):
+            return folder
     return None
 
 
-def pictures(folder: Path, root: Path) -> list[str]:
-    """Return the keys of the pictures in a folder below `root`, sorted; other files (Thumbs.db) are passed over."""
+def image_keys(folder: Path, root: Path) -> list[str]:
+    """Return the keys of the images in a folder below `root`, sorted; other files (Thumbs.db) are ignored."""
     return sorted(path.relative_to(root).as_posix() for path in folder.iterdir() if is_image(path))
 
 
-def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Separate them.") -> None:
-    """Raise DatasetError if an identity is in training and in test: the measures would flatter."""
+def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Remove them from one of the two.") -> None:
+    """Raise DatasetError if an identity is both in training and in test: the evaluation would be too good."""
     trained: dict[int, str] = {}
     tested: dict[int, str] = {}
     for entry in entries:
@@ -55,6 +60,6 @@ def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Separate
     if shared:
         pid = shared[0]
         raise DatasetError(
-            f"{root}: {len(shared)} identities are in training and in test, first {pid} ({trained[pid]}, "
+            f"{root}: {len(shared)} identities are both in training and in test, first {pid} ({trained[pid]}, "
             f"{tested[pid]}). {remedy}"
         )

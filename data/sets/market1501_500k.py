@@ -1,6 +1,7 @@
-"""Market-1501 with its authors' 500,000 more distractors: `images/` beside `query/`, named as the other pictures are.
+"""Market-1501 with its authors' 500,000 additional distractors: `images/`, next to `query/`.
 
-They are in the gallery, and nobody, whatever their names say; training and queries are those of `market1501`.
+All of them are distractors in the gallery, whatever identity their names have. Training images and queries are those of
+`market1501`.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from .layout import DISTRACTOR
 
 FOLDER = "images"
 MARKET = market1501.SETS["market1501"]
-SOURCE = f"Download distractors_500k.zip from the authors of Market-1501: its {FOLDER}/ belongs beside query/."
+SOURCE = f"Download distractors_500k.zip from the authors of Market-1501: put its {FOLDER}/ next to query/."
 
 
 def scan(root: Path) -> list[Entry]:
-    """List the pictures under `root`. Raises DatasetError as `market1501.scan`, or if the distractors are missing."""
+    """Return all entries under `root`. Raises DatasetError as `market1501.scan`, or if the distractors are missing."""
     entries = market1501.scan(root)
     if not (root / FOLDER).is_dir():
         raise DatasetError(f"{root} lacks {FOLDER}. {SOURCE}")
-    more = market1501.list_folder(root, FOLDER, "gallery")
-    return entries + [dataclasses.replace(entry, pid=DISTRACTOR) for entry in more]
+    distractors = market1501.list_folder(root, FOLDER, "gallery")
+    return entries + [dataclasses.replace(entry, pid=DISTRACTOR) for entry in distractors]
 
 
 SETS = {
     "market1501-500k": dataclasses.replace(
         MARKET,
         scan=scan,
-        title="Market-1501 with 500,000 more distractors",
+        title="Market-1501 with 500,000 additional distractors",
         source=f"{MARKET.source} {SOURCE}",
         published=published((12936, 751), (3368, 750), (515913, 750)),
     )

@@ -1,4 +1,4 @@
-"""People's own pictures: a folder in Market-1501's naming, or with a table `dataset.csv` of path, pid, camid, split."""
+"""A user's own dataset: a folder in Market-1501's layout, or with a table `dataset.csv` of path, pid, camid, split."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ TABLE = "dataset.csv"
 COLUMNS = ("path", "pid", "camid", "split")
 SPLITS = ("train", "val", "query", "gallery")
 LAYOUT = (
-    f"It should hold {', '.join(market1501.FOLDERS.values())} with names like 0002_c1s1_000451_03.jpg, or {TABLE} with "
-    f"the columns {', '.join(COLUMNS)}."
+    f"Expected {', '.join(market1501.FOLDERS.values())} with names like 0002_c1s1_000451_03.jpg, or {TABLE} with the "
+    f"columns {', '.join(COLUMNS)}."
 )
 
 
 def own(name: str, folder: Path) -> Dataset:
-    """Return people's own dataset in `folder`. Raises DatasetError if it is in neither form."""
+    """Return the user's own dataset in `folder`. Raises DatasetError if it has neither layout."""
     if (folder / TABLE).is_file():
-        return Dataset(scan, f"your own, by its {TABLE}", LAYOUT, name)
+        return Dataset(scan, f"your own dataset, listed by {TABLE}", LAYOUT, name)
     if any((folder / split).is_dir() for split in market1501.FOLDERS.values()):
-        return Dataset(market1501.scan, "your own, in Market-1501's naming", LAYOUT, name, more=market1501.multiquery)
-    raise DatasetError(f"{folder} is no dataset. {LAYOUT}")
+        return Dataset(
+            market1501.scan, "your own dataset, in Market-1501's layout", LAYOUT, name, protocols=market1501.multiquery
+        )
+    raise DatasetError(f"{folder} is not a dataset. {LAYOUT}")
 
 
 def scan(root: Path) -> list[Entry]:
-    """List the pictures that `dataset.csv` names; junk (pid -1) is dropped, distractors (0) belong to the gallery.
+    """Return the entries that `dataset.csv` lists, without junk (pid -1); distractors (0) must be in the gallery.
 
     Raises:
-        DatasetError: naming the line that does not hold, for an identity in training and in test, or an empty table.
+        DatasetError: for an invalid line, an identity both in training and in test, or an empty table.
     """
     path = root / TABLE
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+        with path.open(newline="", encoding="utf-8-sig") as file:  # utf-8-sig: spreadsheets write a byte order mark
             table = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (table.fieldnames or [])]
             if missing:
@@ -49,7 +51,7 @@ def scan(root: Path) -> list[Entry]:
         raise DatasetError(f"{path} is not CSV text. Save it as CSV in UTF-8.") from None
     entries = [entry for entry in entries if entry.pid != JUNK]
     if not entries:
-        raise DatasetError(f"{path} lists no picture. {LAYOUT}")
+        raise DatasetError(f"{path} lists no image. {LAYOUT}")
     check_disjoint(entries, root)
     return entries
 
@@ -68,5 +70,7 @@ def _entry(row: dict[str, str | None], where: str) -> Entry:
     if entry.pid < JUNK or entry.camid < 0:
         raise DatasetError(f"{where}: expected pid from {JUNK} and camid from 0, found {entry.pid} and {entry.camid}.")
     if entry.pid == DISTRACTOR and split != "gallery":
-        raise DatasetError(f"{where}: identity 0 is a distractor, of the gallery alone. Number persons from 1.")
+        raise DatasetError(
+            f"{where}: identity 0 is a distractor, which only the gallery may have. Number persons from 1."
+        )
     return entry

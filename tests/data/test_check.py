@@ -1,4 +1,4 @@
-"""`dsa-data check`, `stats`, `list` and `prepare`: counts beside the published ones, queries that nobody answers."""
+"""`dsa-data check`, `stats`, `list`, `prepare`: counts and published counts, queries without a correct match."""
 
 import dataclasses
 import shutil
@@ -18,7 +18,7 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
-def test_a_dataset_as_published(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_with_the_published_counts(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trees.market1501(datasets)
     tiny = dataclasses.replace(sets.SETS["market1501"], published=published((12, 4), (6, 3), (10, 3)), cameras=3)
     monkeypatch.setitem(sets.SETS, "market1501", tiny)
@@ -28,31 +28,30 @@ def test_a_dataset_as_published(datasets: Path, monkeypatch: pytest.MonkeyPatch)
     assert result.output.splitlines()[1].split() == ["train", "12", "4", "3", "12", "4"]
 
 
-def test_what_is_missing_and_how_to_get_it(datasets: Path) -> None:
+def test_a_missing_dataset_is_reported_with_its_source(datasets: Path) -> None:
     missing = call("check", "--dataset", "dukemtmcreid")
     assert missing.exit_code == 2
     assert f"{datasets}/dukemtmcreid is missing. Its authors withdrew it" in missing.output
     trees.cuhk01(datasets)
     result = call("check", "--dataset", "cuhk01")
     assert result.exit_code == 2
-    assert "train has 16 pictures, 1,940 were published; train has 4 identities, 485 were published" in result.output
+    assert "train has 16 images, 1,940 were published; train has 4 identities, 485 were published" in result.output
     assert "Ask its authors for CUHK01.zip" in result.output
     assert "Traceback" not in result.output
 
 
-def test_a_protocol_of_several_divisions_is_counted_together(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_protocol_of_several_splits_is_counted_in_total(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trees.cuhk03(datasets)
     name = "cuhk03-classic-labeled"
     result = call("check", "--dataset", name)
     assert result.exit_code == 2
-    assert "there are 95 pictures, 14,096 were published; there are 10 identities, 1,467 were" in result.output
-    assert sets.SETS["cuhk03-classic-detected"].together == Count(14097, 1467)
-    monkeypatch.setitem(sets.SETS, name, dataclasses.replace(sets.SETS[name], together=Count(95, 10)))
+    assert "there are 95 images, 14,096 were published; there are 10 identities, 1,467 were" in result.output
+    assert sets.SETS["cuhk03-classic-detected"].total == Count(14097, 1467)
+    monkeypatch.setitem(sets.SETS, name, dataclasses.replace(sets.SETS[name], total=Count(95, 10)))
     assert call("check", "--dataset", name).output.endswith("the first of the classic splits, as published\n")
 
 
-def test_a_listed_picture_that_is_not_there(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists are complete long before the pictures are unpacked."""
+def test_listed_images_that_are_missing_are_counted(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = trees.msmt17(datasets)
     tiny = dataclasses.replace(sets.SETS["msmt17"], published=published((16, 4), (3, 3), (9, 3)), cameras=4)
     monkeypatch.setitem(sets.SETS, "msmt17", tiny)
@@ -60,23 +59,23 @@ def test_a_listed_picture_that_is_not_there(datasets: Path, monkeypatch: pytest.
     shutil.rmtree(root / "test" / "0001")
     result = call("check", "--dataset", "msmt17")
     assert result.exit_code == 2
-    assert "4 of 28 listed pictures are not there, first test/0001/0001_000_01" in result.output
+    assert "4 of 28 listed images are missing, first test/0001/0001_000_01" in result.output
     assert "Ask its authors for MSMT17" in result.output
 
 
-def test_queries_that_are_left_out_are_a_note(datasets: Path) -> None:
+def test_queries_that_the_evaluation_leaves_out_are_a_note(datasets: Path) -> None:
     root = trees.market1501(datasets, "shop")
     shutil.copy(root / "query" / "0003_c1s1_000301_00.jpg", root / "query" / "0004_c1s1_000301_00.jpg")
     result = call("check", "--dataset", "shop")
     assert result.exit_code == 0
-    assert "note: 1 of 7 queries have no gallery picture of their person from another camera" in result.output
-    assert "nothing was published to compare it with" in result.output
+    assert "note: 1 of 7 queries have no gallery image of their person from another camera" in result.output
+    assert "no published counts to compare with" in result.output
 
 
-def test_every_dataset_says_how_to_get_it(datasets: Path) -> None:
-    told = call("list").output
+def test_every_dataset_has_a_source(datasets: Path) -> None:
+    output = call("list").output
     for name, dataset in sets.SETS.items():
-        assert f"{name} " in told
+        assert f"{name} " in output
         result = call("check", "--dataset", name)
         assert result.exit_code == 2
         assert dataset.source in result.output
@@ -86,42 +85,40 @@ def entry(split: str, pid: int, camid: int) -> Entry:
     return Entry(f"{split}/{pid}_{camid}.png", split, pid, camid)
 
 
-def test_queries_that_nobody_answers() -> None:
+def test_queries_without_a_correct_match() -> None:
     gallery = [entry("gallery", 1, 2), entry("gallery", 2, 1)]
     assert check.unmatched([entry("query", 1, 1), *gallery]) is None
-    told = check.unmatched([entry("query", 1, 1), entry("query", 2, 1), entry("query", 3, 1), *gallery])
-    assert told is not None
-    assert told.startswith(
-        "2 of 3 queries have no gallery picture of their person from another camera, first query/2_1"
-    )
+    text = check.unmatched([entry("query", 1, 1), entry("query", 2, 1), entry("query", 3, 1), *gallery])
+    assert text is not None
+    assert text.startswith("2 of 3 queries have no gallery image of their person from another camera, first query/2_1")
     swapped = check.unmatched([entry("query", 2, 1), *gallery])
     assert swapped is not None
-    assert swapped.startswith("No query has a gallery picture of its person from another camera")
+    assert swapped.startswith("No query has a gallery image of its person from another camera")
     for others in ([], [entry("gallery", 1, 2)]):
-        nobody = check.unmatched([entry("query", 2, 1), *others])
-        assert nobody is not None
-        assert nobody.startswith("The gallery shows none of the persons of the 1 queries")
+        text = check.unmatched([entry("query", 2, 1), *others])
+        assert text is not None
+        assert text.startswith("The gallery has no image of any person of the 1 queries")
 
 
-def test_one_camera_data(datasets: Path) -> None:
+def test_a_dataset_of_one_camera(datasets: Path) -> None:
     trees.draw(datasets / "shop", ["1.png", "2.png", "3.png"])
     rows = ["path,pid,camid,split", "1.png,1,1,train", "2.png,2,1,query", "3.png,2,1,gallery"]
     (datasets / "shop" / "dataset.csv").write_text("\n".join(rows))
     prepared = call("prepare", "--dataset", "shop")
     assert prepared.exit_code == 0
-    assert "note: All pictures have the same camera number" in prepared.output
+    assert "note: All images have the same camera number" in prepared.output
     result = call("check", "--dataset", "shop")
     assert result.exit_code == 2
     assert "--set evaluate.cameras=ignore" in result.output
 
 
-def test_prepare_tells_of_protocols_and_differences(datasets: Path) -> None:
+def test_prepare_reports_protocols_and_deviating_counts(datasets: Path) -> None:
     trees.cuhk03(datasets)
     result = call("prepare", "--dataset", "cuhk03-classic-detected")
     assert result.exit_code == 0
     assert "protocols/split19.csv" in result.output
     again = call("prepare", "--dataset", "cuhk03-detected")
-    assert "note: not the whole dataset as published: dsa-data check --dataset cuhk03-detected" in again.output
+    assert "note: the counts differ from the published ones: dsa-data check --dataset cuhk03-detected" in again.output
 
 
 def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:
@@ -129,12 +126,12 @@ def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:
         make(datasets)
     names = [name for name in sets.SETS if name != "synthetic"]
     for name in names:
-        told = call("stats", "--dataset", name)
-        assert told.exit_code == 0, told.output
-        assert "split         pictures  identities  cameras" in told.output
-        drawn = call("sheet", "--dataset", name, "--identities", "3")
-        assert drawn.exit_code == 0, drawn.output
-        assert Path(drawn.output.split()[-1]).exists()
+        stats = call("stats", "--dataset", name)
+        assert stats.exit_code == 0, stats.output
+        assert "split           images  identities  cameras" in stats.output
+        sheet = call("sheet", "--dataset", name, "--identities", "3")
+        assert sheet.exit_code == 0, sheet.output
+        assert Path(sheet.output.split()[-1]).exists()
         checked = call("check", "--dataset", name)
         assert checked.exit_code == 2
         assert "were published" in checked.output

@@ -1,4 +1,4 @@
-"""Pictures: what is read is RGB and whole; what is not is named."""
+"""Images: they are read as RGB and to the last row; others are reported by name."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dsa_app.errors import ImageError
 from dsa_data import images
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (9, 5, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (9, 5, 3), dtype=np.uint8)
 
 
 def test_red_is_first(tmp_path: Path) -> None:
@@ -22,25 +22,25 @@ def test_red_is_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgba", "16-bit", "1x1"])
-def test_other_forms_become_rgb(kind: str) -> None:
+def test_other_types_become_rgb(kind: str) -> None:
     stored = {
-        "grey": PICTURE[..., 0],
-        "rgba": np.concatenate([PICTURE, PICTURE[..., :1]], axis=2),
-        "16-bit": PICTURE.astype(np.uint16) * 257,
-        "1x1": PICTURE[:1, :1],
+        "grey": IMAGE[..., 0],
+        "rgba": np.concatenate([IMAGE, IMAGE[..., :1]], axis=2),
+        "16-bit": IMAGE.astype(np.uint16) * 257,
+        "1x1": IMAGE[:1, :1],
     }[kind]
     data = cv2.imencode(".png", stored)[1].tobytes()
-    expected = {"grey": PICTURE[..., :1].repeat(3, 2), "1x1": PICTURE[:1, :1, ::-1]}.get(kind, PICTURE[..., ::-1])
+    expected = {"grey": IMAGE[..., :1].repeat(3, 2), "1x1": IMAGE[:1, :1, ::-1]}.get(kind, IMAGE[..., ::-1])
     assert (images.decode(data, kind) == expected).all()
 
 
 @given(part=st.floats(0, 1, exclude_max=True), form=st.sampled_from(["jpeg", "png"]))
-def test_cut_short_anywhere_is_refused(part: float, form: str) -> None:
-    data = images.encode_jpeg(PICTURE) if form == "jpeg" else images.encode_png(PICTURE)
+def test_a_file_cut_short_anywhere_is_refused(part: float, form: str) -> None:
+    data = images.encode_jpeg(IMAGE) if form == "jpeg" else images.encode_png(IMAGE)
     with pytest.raises(ImageError, match=r"x\.jpg does not decode"):
         images.decode(data[: int(part * len(data))], "x.jpg")
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.jpg is missing"):
         images.read(tmp_path / "nowhere.jpg")

@@ -1,4 +1,4 @@
-"""Contact sheets: where each picture lies, and whose they are."""
+"""Contact sheets: the position of each image, and an identity in each row."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def filled(value: int, height: int = 20, width: int = 10) -> np.ndarray:
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_pictures_lie_in_rows() -> None:
+def test_images_are_in_rows() -> None:
     page = sheet([("", filled(value)) for value in (10, 20, 30)], columns=2, height=20)
     assert page.shape == (2 * 24, 2 * 14, 3)
     assert (page[:20, :10] == 10).all()
@@ -23,7 +23,7 @@ def test_pictures_lie_in_rows() -> None:
     assert (page[24:44, 14:] == 255).all()
 
 
-def test_captions_stand_above_their_pictures() -> None:
+def test_captions_are_above_their_images() -> None:
     page = sheet([("12", filled(200)), ("", filled(90, 40, 20))], columns=2, height=20)
     assert page.shape == (24 + CAPTION, 28, 3)
     assert (page[:CAPTION, :14] < 250).any()
@@ -32,22 +32,22 @@ def test_captions_stand_above_their_pictures() -> None:
 
 def test_every_row_is_one_identity(market: Path) -> None:
     entries = sets.scan("market1501", market)
-    page = identity_sheet(market, entries, identities=4, seed=1, pictures=3)
+    page = identity_sheet(market, entries, identities=4, seed=1, images=3)
     cell = 192 + CAPTION + 4
     assert page.shape[0] == 4 * cell
-    again = identity_sheet(market, list(reversed(entries)), identities=4, seed=1, pictures=3)
+    again = identity_sheet(market, list(reversed(entries)), identities=4, seed=1, images=3)
     np.testing.assert_array_equal(page, again)
-    everyone = identity_sheet(market, entries, identities=50, pictures=3)
-    assert everyone.shape[0] == 6 * cell  # there are no more, and the distractor is none
+    everyone = identity_sheet(market, entries, identities=50, images=3)
+    assert everyone.shape[0] == 6 * cell  # the dataset has six, and the distractor is not one
 
 
-def test_a_dataset_without_identities_is_named(market: Path) -> None:
+def test_a_dataset_without_identities_is_refused(market: Path) -> None:
     distractors = [entry for entry in sets.scan("market1501", market) if entry.pid == 0]
-    with pytest.raises(DatasetError, match="no picture of an identity"):
+    with pytest.raises(DatasetError, match="no image of an identity"):
         identity_sheet(market, distractors)
 
 
-def test_a_picture_that_does_not_decode_is_named(market: Path) -> None:
+def test_an_image_that_does_not_decode_is_named(market: Path) -> None:
     entries = [entry for entry in sets.scan("market1501", market) if entry.pid == 7]
     (market / entries[0].key).write_bytes(b"no JPEG")
     with pytest.raises(ImageError, match="does not decode"):

@@ -111,7 +111,7 @@ def test_the_help_tells_the_dataclass_defaults() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run"], "No dataset was named"),
+        (["run"], "No dataset is given"),
         (["run", "--dataset", "synthetik"], "Unknown dataset 'synthetik'. Did you mean 'synthetic'"),
         (["run", "--dataset", "market1501"], "market1501 is missing"),
         (["run", "--dataset", "synthetic", "--set", "extract.bach=2"], "Did you mean 'batch'"),

@@ -1,4 +1,4 @@
-"""CUHK01: the committed splits are those that were drawn, and divide a tiny tree by hand."""
+"""CUHK01: the committed splits are reproducible, and are applied to a tiny dataset."""
 
 import random
 from collections import Counter
@@ -15,7 +15,7 @@ from dsa_data.sets.cuhk01 import read_splits
 
 
 @pytest.mark.parametrize("tested", [486, 100])
-def test_cuhk01_splits_are_those_that_were_drawn(tested: int) -> None:
+def test_the_committed_splits_are_sampled_again(tested: int) -> None:
     splits = read_splits(tested)
     assert len(splits) == 10
     for number, persons in enumerate(splits):
@@ -23,7 +23,7 @@ def test_cuhk01_splits_are_those_that_were_drawn(tested: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["cuhk01", "cuhk01-100"])
-def test_cuhk01_by_hand(datasets: Path, tmp_path: Path, name: str) -> None:
+def test_entries_and_protocols(datasets: Path, tmp_path: Path, name: str) -> None:
     trees.cuhk01(datasets)
     listed = list_dataset(name, tmp_path / "manifest.csv")
     assert Counter((r.split, r.camid) for r in listed) == {
@@ -41,9 +41,9 @@ def test_cuhk01_by_hand(datasets: Path, tmp_path: Path, name: str) -> None:
     assert sets.dataset(name).gallery == "single-shot"
 
 
-def test_cuhk01_odd_name_and_wrong_root(datasets: Path) -> None:
+def test_an_unexpected_name_and_a_wrong_root_are_reported(datasets: Path) -> None:
     root = trees.cuhk01(datasets)
-    with pytest.raises(DatasetError, match=r"cuhk01 has it: move what is in there to .*campus"):
+    with pytest.raises(DatasetError, match=r"cuhk01 has this layout: move its content to .*campus"):
         sets.scan("cuhk01", root / "campus")
     (root / "campus" / "0001005.png").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"0001005\.png: expected a name like 0001001\.png"):

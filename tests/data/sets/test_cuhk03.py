@@ -1,4 +1,4 @@
-"""CUHK03: the authors' file unpacked once, the real lists to the picture, both protocols, faults."""
+"""CUHK03: the authors' file is unpacked once, the published lists are read, both protocols, damaged files."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,41 +17,45 @@ from dsa_data.sets.cuhk03 import COUNTS, read_new_protocol
 
 
 @pytest.mark.parametrize("boxes", ["labeled", "detected"])
-def test_the_real_lists(shared: Path, boxes: str) -> None:
-    found = read_new_protocol(shared / "splits" / f"cuhk03_new_protocol_config_{boxes}.mat")
-    assert Counter(found.splits) == {split: count.pictures for split, count in COUNTS[boxes].items()}
-    pids = {s: {p for p, split in zip(found.pids, found.splits, strict=True) if split == s} for s in COUNTS[boxes]}
+def test_the_published_lists(shared: Path, boxes: str) -> None:
+    protocol = read_new_protocol(shared / "splits" / f"cuhk03_new_protocol_config_{boxes}.mat")
+    assert Counter(protocol.splits) == {split: count.images for split, count in COUNTS[boxes].items()}
+    pids = {
+        s: {p for p, split in zip(protocol.pids, protocol.splits, strict=True) if split == s} for s in COUNTS[boxes]
+    }
     assert {split: len(members) for split, members in pids.items()} == {"train": 767, "query": 700, "gallery": 700}
     assert not pids["train"] & pids["query"]
     assert pids["query"] == pids["gallery"]
-    assert found.files[:2] == ["1_001_1_01.png", "1_001_1_02.png"]
-    assert found.files[-1] == "5_049_2_10.png"
-    assert (found.pids[0], found.pids[-1]) == (1, 1467)
-    assert [int(name[6]) for name in found.files] == found.camids
-    asked = Counter((pid, c) for pid, c, s in zip(found.pids, found.camids, found.splits, strict=True) if s == "query")
-    assert set(asked.values()) == {1}  # each tested identity asks once from each camera
-    first_query = found.splits.index("query")
-    assert (first_query, found.files[first_query]) == (21, "1_003_1_02.png")
+    assert protocol.files[:2] == ["1_001_1_01.png", "1_001_1_02.png"]
+    assert protocol.files[-1] == "5_049_2_10.png"
+    assert (protocol.pids[0], protocol.pids[-1]) == (1, 1467)
+    assert [int(name[6]) for name in protocol.files] == protocol.camids
+    queries = Counter(
+        (pid, c) for pid, c, s in zip(protocol.pids, protocol.camids, protocol.splits, strict=True) if s == "query"
+    )
+    assert set(queries.values()) == {1}  # each test identity has one query from each camera
+    first_query = protocol.splits.index("query")
+    assert (first_query, protocol.files[first_query]) == (21, "1_003_1_02.png")
 
 
 @pytest.mark.parametrize("boxes", ["labeled", "detected"])
-def test_new_protocol_by_hand(datasets: Path, boxes: str) -> None:
+def test_entries_of_the_new_protocol(datasets: Path, boxes: str) -> None:
     root = trees.cuhk03(datasets)
     entries = sets.scan(f"cuhk03-{boxes}")
     assert [entry.key for entry in entries] == [f"images_{boxes}/{name}" for name in trees.cuhk03_names()]
-    assert len(entries) == 10 * 10 - 2 - 3  # the empty cells are no pictures
+    assert len(entries) == 10 * 10 - 2 - 3  # empty cells have no image
     assert len({e.pid for e in entries if e.split == "train"}) == 6
     assert Counter(e.split for e in entries)["query"] == 4 * 2
-    cell = 1 + (0 if boxes == "labeled" else 1000)  # the first cell that the tree's maker drew
+    cell = 1 + (0 if boxes == "labeled" else 1000)  # the first cell that `trees.cuhk03` filled
     np.testing.assert_array_equal(images.read(root / entries[0].key), trees.picture(cell))
 
 
-def test_it_is_unpacked_once_and_the_file_may_go(datasets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_unpacked_once_and_the_file_can_be_deleted(datasets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = trees.cuhk03(datasets)
     (root / "cuhk03_release").mkdir()
     (root / "cuhk-03.mat").rename(root / "cuhk03_release" / "cuhk-03.mat")  # where the archive has it
     first = sets.scan("cuhk03-labeled")
-    assert "unpacking the labeled pictures" in capsys.readouterr().err
+    assert "unpacking the labeled images" in capsys.readouterr().err
     (root / "cuhk03_release" / "cuhk-03.mat").unlink()
     assert sets.scan("cuhk03-labeled") == first
     assert len(sets.scan("cuhk03-classic-labeled")) == len(first)
@@ -60,15 +64,15 @@ def test_it_is_unpacked_once_and_the_file_may_go(datasets: Path, capsys: pytest.
         sets.scan("cuhk03-detected")
 
 
-def test_killed_it_goes_on(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_unpacking_is_resumed(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = trees.cuhk03(datasets)
     written: list[Path] = []
 
-    def stopped(path: Path, picture: np.ndarray) -> Path:
+    def stopped(path: Path, image: np.ndarray) -> Path:
         if len(written) == 30:
             raise KeyboardInterrupt
         written.append(path)
-        return images.write_png(path, picture)
+        return images.write_png(path, image)
 
     with monkeypatch.context() as patched:
         patched.setattr(cuhk03_unpack, "write_png", stopped)
@@ -80,18 +84,18 @@ def test_killed_it_goes_on(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {path: path.stat().st_mtime_ns for path in written} == before
 
 
-def test_two_do_not_unpack_at_once(datasets: Path) -> None:
+def test_a_second_process_is_refused(datasets: Path) -> None:
     folder = trees.cuhk03(datasets) / "images_labeled"
     folder.mkdir()
     with locked(folder, "held"), pytest.raises(BusyError, match="Another process is unpacking"):
         sets.scan("cuhk03-labeled")
 
 
-def test_a_picture_that_went_is_told(datasets: Path) -> None:
+def test_a_deleted_image_is_reported(datasets: Path) -> None:
     root = trees.cuhk03(datasets)
     key = sets.scan("cuhk03-labeled")[4].key
     (root / key).unlink()
-    with pytest.raises(DatasetError, match=r"lacks 1 of its 95 pictures, first 1_001_1_05\.png"):
+    with pytest.raises(DatasetError, match=r"lacks 1 of its 95 images, first 1_001_1_05\.png"):
         sets.scan("cuhk03-labeled")
     (root / "images_labeled" / "unpacked.json").write_text("{")
     with pytest.raises(DatasetError, match=r"unpacked\.json is damaged\. Delete it"):
@@ -100,27 +104,25 @@ def test_a_picture_that_went_is_told(datasets: Path) -> None:
     assert (root / sets.scan("cuhk03-labeled")[4].key).exists()
 
 
-def test_a_file_that_is_cut_or_another_is_told(datasets: Path) -> None:
+def test_a_file_cut_short_or_of_another_type_is_reported(datasets: Path) -> None:
     root = trees.cuhk03(datasets)
     mat = root / "cuhk-03.mat"
     whole = mat.read_bytes()
     for content in (b"", b"MATLAB 5.0 MAT-file", whole[: len(whole) // 2]):
         mat.write_bytes(content)
-        with pytest.raises(DatasetError, match=r"cuhk-03\.mat cannot be read as CUHK03's"):
+        with pytest.raises(DatasetError, match=r"cuhk-03\.mat cannot be read as CUHK03's file"):
             sets.scan("cuhk03-labeled")
 
 
-def test_lists_that_do_not_hold_are_told(datasets: Path) -> None:
+def test_invalid_lists_are_reported(datasets: Path) -> None:
     root = trees.cuhk03(datasets)
     lists = root / "cuhk03_new_protocol_config_labeled.mat"
     names = trees.cuhk03_names()
     trees.write_new_protocol(lists, [*names, "5_002_1_01.png"])
-    with pytest.raises(
-        DatasetError, match=r"lacks 1 of the 96 pictures that the protocol lists, first 5_002_1_01\.png"
-    ):
+    with pytest.raises(DatasetError, match=r"lacks 1 of the 96 images that the protocol lists, first 5_002_1_01\.png"):
         sets.scan("cuhk03-labeled")
     trees.write_new_protocol(lists, names, query_idx=np.array([[1]], np.uint16))
-    with pytest.raises(DatasetError, match="does not put each of its 95 pictures into one split"):
+    with pytest.raises(DatasetError, match="does not put each of its 95 images into exactly one split"):
         sets.scan("cuhk03-labeled")
     trees.write_new_protocol(lists, names, query_idx=np.array([[4000]], np.uint16))
     with pytest.raises(DatasetError, match="is not the new protocol's list"):
@@ -133,7 +135,7 @@ def test_lists_that_do_not_hold_are_told(datasets: Path) -> None:
         sets.scan("cuhk03-labeled")
 
 
-def test_classic_splits_by_hand(datasets: Path, tmp_path: Path) -> None:
+def test_entries_of_the_classic_splits(datasets: Path, tmp_path: Path) -> None:
     trees.cuhk03(datasets)
     listed = list_dataset("cuhk03-classic-labeled", tmp_path / "manifest.csv")
     assert {r.pid for r in listed if r.split != "train"} == {1001, 2001}  # pair 1, person 1; pair 2, person 1

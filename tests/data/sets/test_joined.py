@@ -1,4 +1,4 @@
-"""Several datasets as one: nobody's number is another's, and nobody is trained on who is tested."""
+"""Joined datasets: identities and cameras stay distinct, and no test identity is in training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from dsa_data.records import Entry
 from dsa_data.sets.joined import join
 
 
-def test_joined_identities_and_cameras_do_not_collide(datasets: Path, tmp_path: Path) -> None:
+def test_identities_and_cameras_stay_distinct(datasets: Path, tmp_path: Path) -> None:
     trees.market1501(datasets)
     trees.dukemtmcreid(datasets)
     trees.msmt17(datasets)
@@ -34,7 +34,7 @@ def test_joined_identities_and_cameras_do_not_collide(datasets: Path, tmp_path: 
     assert all((sets.dataset_root("market1501+dukemtmcreid") / r.key).exists() for r in listed)
 
 
-pictures = st.lists(
+entry_lists = st.lists(
     st.builds(
         Entry,
         key=st.uuids().map(lambda name: f"{name}.png"),
@@ -46,17 +46,17 @@ pictures = st.lists(
 )
 
 
-@given(st.lists(pictures, min_size=1, max_size=4))
-def test_joining_keeps_persons_apart_and_together(parts: list[list[Entry]]) -> None:
+@given(st.lists(entry_lists, min_size=1, max_size=4))
+def test_numbers_are_mapped_one_to_one(parts: list[list[Entry]]) -> None:
     joined = join([(str(number), part) for number, part in enumerate(parts)])
-    was = {f"{number}/{entry.key}": (number, entry) for number, part in enumerate(parts) for entry in part}
+    original = {f"{number}/{entry.key}": (number, entry) for number, part in enumerate(parts) for entry in part}
     for name in ("pid", "camid"):
-        pairs = {(was[e.key][0], getattr(was[e.key][1], name), getattr(e, name)) for e in joined}
+        pairs = {(original[e.key][0], getattr(original[e.key][1], name), getattr(e, name)) for e in joined}
         assert len(pairs) == len({pair[:2] for pair in pairs}) == len({pair[2] for pair in pairs})  # one to one
-    assert {e.key for e in joined} == {k for k, (number, e) in was.items() if number == 0 or e.split == "train"}
+    assert {e.key for e in joined} == {k for k, (number, e) in original.items() if number == 0 or e.split == "train"}
 
 
-def test_the_same_persons_are_not_joined(datasets: Path) -> None:
+def test_datasets_of_the_same_persons_are_refused(datasets: Path) -> None:
     for name in ("cuhk03-labeled+cuhk03-np-detected", "cuhk01+cuhk01-100", "market1501+market1501"):
         with pytest.raises(DatasetError, match="show the same persons"):
             sets.dataset(name)

@@ -1,4 +1,4 @@
-"""MSMT17: both versions, identities that count from 0 twice, lists that do not hold."""
+"""MSMT17: both versions, identities of training and test stay distinct, invalid lists."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from dsa_data.listing import list_dataset
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_msmt17_by_hand(datasets: Path, version: int) -> None:
+def test_entries(datasets: Path, version: int) -> None:
     root = trees.msmt17(datasets, version)
     entries = sets.scan("msmt17")
     assert Counter(e.split for e in entries) == {"train": 16, "query": 3, "gallery": 9}
@@ -24,31 +24,31 @@ def test_msmt17_by_hand(datasets: Path, version: int) -> None:
     assert all((root / entry.key).exists() for entry in entries)
 
 
-def test_msmt17_faults(datasets: Path) -> None:
+def test_invalid_lists_and_folders_are_reported(datasets: Path) -> None:
     root = trees.msmt17(datasets, version=1)
     lines = (root / "list_query.txt").read_text()
-    for odd in ("0000/0000_000.jpg 0", "0000/0000_000_01_x.jpg zero", "one"):
-        (root / "list_query.txt").write_text(f"{lines}\n{odd}\n")
-        with pytest.raises(DatasetError, match=r"list_query\.txt, line 5: expected a picture and its identity"):
+    for line in ("0000/0000_000.jpg 0", "0000/0000_000_01_x.jpg zero", "one"):
+        (root / "list_query.txt").write_text(f"{lines}\n{line}\n")
+        with pytest.raises(DatasetError, match=r"list_query\.txt, line 5: expected an image and its identity"):
             sets.scan("msmt17")
     (root / "list_query.txt").write_text("\n")
-    with pytest.raises(DatasetError, match=r"list_query\.txt lists no picture"):
+    with pytest.raises(DatasetError, match=r"list_query\.txt lists no image"):
         sets.scan("msmt17")
     (root / "list_query.txt").unlink()
     with pytest.raises(DatasetError, match=r"lacks list_query\.txt"):
         sets.scan("msmt17")
     (root / "list_query.txt").write_text(lines)
     trees.msmt17(datasets, version=2)
-    with pytest.raises(DatasetError, match="holds the pictures of both versions"):
+    with pytest.raises(DatasetError, match="has the images of both versions"):
         sets.scan("msmt17")
     root.rename(datasets / "MSMT17_V1")
     (root / "MSMT17_V2").mkdir(parents=True)
     (datasets / "MSMT17_V1").rename(root / "MSMT17_V1")
-    with pytest.raises(DatasetError, match="holds MSMT17_V1 and MSMT17_V2: which is meant"):
+    with pytest.raises(DatasetError, match="has both MSMT17_V1 and MSMT17_V2"):
         sets.scan("msmt17")
 
 
-def test_msmt17_a_listed_picture_that_is_not_there(datasets: Path, tmp_path: Path) -> None:
+def test_a_listed_image_that_is_missing_is_reported(datasets: Path, tmp_path: Path) -> None:
     root = trees.msmt17(datasets)
     (root / sets.scan("msmt17")[0].key).unlink()
     with pytest.raises(ImageError, match=r"0000_000_01_0303morning_0008_0\.jpg is missing"):

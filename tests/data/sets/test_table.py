@@ -1,4 +1,4 @@
-"""People's own folders and tables, and names that lead nowhere."""
+"""A user's own folders and tables, and unknown names."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dsa_data import sets
 from dsa_data.listing import list_dataset
 
 
-def test_own_folder_in_markets_naming(datasets: Path) -> None:
+def test_a_folder_in_market1501s_layout(datasets: Path) -> None:
     trees.market1501(datasets, "shop.2024")
     assert len(sets.scan("shop.2024")) == 28
     assert sets.dataset_root("shop.2024") == datasets / "shop.2024"
@@ -25,7 +25,7 @@ train,5.png,-1,1
 """
 
 
-def test_own_table(datasets: Path, tmp_path: Path) -> None:
+def test_a_table(datasets: Path, tmp_path: Path) -> None:
     root = trees.draw(datasets / "mine", ["a/1.png", "a/2.png", "b c/3.png", "4.png", "5.png"])
     (root / "dataset.csv").write_text("\ufeff" + TABLE, encoding="utf-8")
     listed = list_dataset("mine", tmp_path / "manifest.csv")
@@ -48,27 +48,27 @@ def test_own_table(datasets: Path, tmp_path: Path) -> None:
         ("a/1.png,4,1", "a/1.png,-2,1", "line 2: expected pid from -1"),
         ("a/1.png,4,1", "a/1.png,0,1", "line 2: identity 0 is a distractor"),
         ("train,a", "trian,a", "line 2: unknown split 'trian'. Did you mean 'train'"),
-        ("a/1.png,4,1", "a/1.png,7,1", r"1 identities are in training and in test, first 7"),
+        ("a/1.png,4,1", "a/1.png,7,1", r"1 identities are both in training and in test, first 7"),
     ],
 )
-def test_own_table_faults(datasets: Path, old: str, new: str, message: str) -> None:
+def test_invalid_tables_are_reported(datasets: Path, old: str, new: str, message: str) -> None:
     (datasets / "mine").mkdir()
     (datasets / "mine" / "dataset.csv").write_text(TABLE.replace(old, new, 1))
     with pytest.raises(DatasetError, match=message):
         sets.scan("mine")
 
 
-def test_an_empty_table(datasets: Path) -> None:
+def test_an_empty_table_is_reported(datasets: Path) -> None:
     (datasets / "mine").mkdir()
     (datasets / "mine" / "dataset.csv").write_text(TABLE.splitlines()[0] + "\ntrain,5.png,-1,1\n")
-    with pytest.raises(DatasetError, match=r"dataset\.csv lists no picture"):
+    with pytest.raises(DatasetError, match=r"dataset\.csv lists no image"):
         sets.scan("mine")
 
 
-def test_a_name_is_no_way_out(datasets: Path) -> None:
+def test_a_path_outside_the_parent_folder_is_refused(datasets: Path) -> None:
     (datasets.parent / "secret").mkdir()
     with pytest.raises(DatasetError, match="Unknown dataset"):
         sets.dataset("../secret")
     (datasets / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"empty is no dataset\. It should hold bounding_box_train"):
+    with pytest.raises(DatasetError, match=r"empty is not a dataset\. Expected bounding_box_train"):
         sets.dataset("empty")

@@ -154,8 +154,8 @@ def test_real_maps_of_both_orders_in_one_folder(shared: Path) -> None:
 
 
 def test_a_map_of_16_bits_is_refused(tmp_path: Path) -> None:
-    """Cut to 8 bits its charts would all be 0, and nobody would be found."""
+    """Cut to 8 bits its charts would all be 0: a map without a person."""
     iuv = np.full((8, 4, 3), 2, np.uint16)
     (tmp_path / "a_IUV.png").write_bytes(cv2.imencode(".png", iuv)[1].tobytes())
-    with pytest.raises(ImageError, match=r"a_IUV\.png holds uint16 where 8 bits were expected"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png has values of type uint16, expected 8 bits"):
         look_at(tmp_path / "a_IUV.png")

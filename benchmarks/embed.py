@@ -36,8 +36,9 @@ from torch import nn
 
 import dsa_reid
 from dsa_data.images import encode_jpeg
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.shots import plan, scene_of
 
 RESULTS = Path(__file__).parent / "results"
 CPU = torch.device("cpu")

@@ -25,8 +25,9 @@ import numpy as np
 
 from dsa_data.images import encode_jpeg, encode_png
 from dsa_data.synthetic import raycast
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import SynthConfig, person_of, plan, scene_of
+from dsa_data.synthetic.shots import person_of, plan, scene_of
 
 ROUNDS = 7
 

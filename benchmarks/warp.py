@@ -32,8 +32,9 @@ from dsa_data.records import Entry, index, write_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.shots import plan, scene_of
 from dsap.coarse import crop
 from dsap.config import WarpConfig
 from dsap.stage import build

@@ -15,8 +15,8 @@ from . import sets
 from .images import write_png
 from .listing import PROTOCOLS, list_dataset
 from .sheet import identity_sheet
+from .synthetic.config import SynthConfig
 from .synthetic.dataset import synthesise
-from .synthetic.shots import SynthConfig
 
 
 @click.group(cls=console.Commands)

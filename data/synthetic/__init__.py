@@ -1,1 +1,1 @@
-"""The synthetic dataset: people made of posed solids that carry the 24 DensePose charts, rendered by ray casting."""
+"""The synthetic dataset: people of posed solids with the 24 DensePose charts on them, rendered by ray casting."""

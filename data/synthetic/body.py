@@ -1,6 +1,6 @@
 """The synthetic body: from a person's proportions to the solids of its parts.
 
-All measures here are in units of the body's height, in the frames of `surface`.
+All lengths here are in units of the body's height, in the frames of `surface`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Build:
-    """The proportions of a person; `height` in metres, the rest factors on those of an average adult."""
+    """The proportions of a person: `height` in metres, the others as factors on those of an average adult."""
 
     height: float = 1.75
     shoulders: float = 1.0
     hips: float = 1.0
     girth: float = 1.0
     head: float = 1.0
-    top_fit: float = 1.0  # width of what is worn above and below
+    top_fit: float = 1.0  # width of the clothes above the hips, and below
     bottom_fit: float = 1.0
     skirt: float = 0.0  # length in units of the upper leg; 0 is none
     hair: str = "short"  # bald, short, full, tail, long
@@ -38,10 +38,10 @@ class Build:
 
 @dataclass(frozen=True)
 class Body:
-    """A person's solids, and the lengths that charts need, in metres.
+    """A person's solids, and the lengths in metres that are needed to chart them.
 
-    `start` and `length` (P,) say between which coordinates along a part its charts lie; `hip` is how far a leg's
-    axis is from the middle.
+    The charts of a part lie between `start` (P,) and `start + length` (P,) along it. `hip` is the distance of a leg's
+    axis from the body's middle.
     """
 
     build: Build
@@ -51,12 +51,12 @@ class Body:
     hip: float
 
     def posed(self, pose: Pose) -> Frames:
-        """Return where the parts are in a pose."""
+        """Return the frames of the parts in a pose."""
         return pose_frames(self.build.height, self.build.shoulders, self.build.hips, pose)
 
 
-def body(build: Build) -> Body:
-    """Put a person of this build together."""
+def build_body(build: Build) -> Body:
+    """Return the body of a person of this build."""
     solids = [*_torso(build), *_head(build), *_worn(build)]
     for side in (0, 1):
         solids += [*_arm(build, side), *_leg(build, side)]
@@ -65,7 +65,8 @@ def body(build: Build) -> Body:
     return Body(build, pack(solids, unit), np.array(start) * unit, np.array(length) * unit, HIP_OUT * build.hips * unit)
 
 
-# Where the charts of a part (of either side) begin, and how long they are, its share of the joints counted in.
+# Start and length along a part (of either side) of its charts. At elbow and knee those of
+# the upper part reach over the joint.
 _ELBOW, _KNEE = 0.02, 0.026
 _EXTENTS = {
     Part.TORSO: (-0.02, 0.40),

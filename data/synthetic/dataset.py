@@ -1,7 +1,7 @@
-"""The synthetic dataset: who is drawn, seen by which camera from where; written in Market-1501's layout.
+"""Renders the synthetic dataset, and writes it in Market-1501's layout.
 
-Beside the pictures lie their true I, U, V (`iuv/<folder>/<stem>_IUV.png`), the settings (`synth.json`) and what
-each picture shows (`scenes.csv`: camera, view, twin).
+With the images it has their true I, U, V (`iuv/<folder>/<stem>_IUV.png`), the settings (`synth.json`), and a table of
+what each image shows (`scenes.csv`: identity, camera, view, crop, twin).
 """
 
 from __future__ import annotations
@@ -25,61 +25,62 @@ from dsa_app.lock import locked
 
 from ..images import encode_jpeg, encode_png
 from ..stores.pieces import differences
+from .config import SynthConfig
 from .people import Person
 from .render import render
-from .shots import QUERY, TEST, TRAIN, Shot, SynthConfig, person_of, plan, scene_of, twin_of
+from .shots import QUERY, TEST, TRAIN, Shot, person_of, plan, scene_of, twin_of
 
 NOTE, SCENES, DONE = "synth.json", "scenes.csv", ".done"
-FORMAT = {"format": "synthetic dataset of dsa-reid", "version": 2}  # another one where the same settings draw otherwise
+FORMAT = {"format": "synthetic dataset of dsa-reid", "version": 2}  # raised when the same settings render other images
 
 
 def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool = False) -> Path:
-    """Draw the dataset under `root` and return it; the same settings give the same bytes, whatever `jobs`.
+    """Render the dataset to the folder `root` and return it. The same settings give the same bytes, whatever `jobs`.
 
-    The pictures are made in `<root>.part`, which takes the root's place when all are there. Killed, it goes on where
-    it was. A dataset drawn with the same settings is left as it is.
+    The images are written to `<root>.part`, which is renamed when all are there. A call that was killed is resumed by
+    the next. A dataset that was rendered with the same settings is left as it is.
 
     Raises:
-        DatasetError: if `root` holds something else, or a dataset drawn with other settings and `overwrite` is not set.
-        BusyError: if another process is drawing it.
+        DatasetError: if `root` is another dataset, or, without `overwrite`, one that was rendered with other settings.
+        BusyError: if another process is rendering it.
     """
     note = FORMAT | {"settings": to_dict(settings)}
     part = root.with_name(root.name + ".part")
-    if not _is_drawn(root, note, overwrite):
-        with locked(root, f"Another process is rendering {root} now. Wait for it, or stop it."):
+    if not _is_complete(root, note, overwrite):
+        with locked(root, f"Another process is rendering {root}. Wait for it, or stop it."):
             (part / DONE).mkdir(parents=True, exist_ok=True)
             _begin(part, note, overwrite)
-            _draw_all(settings, part, jobs)
+            _render_all(settings, part, jobs)
             _write_scenes(settings, part / SCENES)
             shutil.copyfile(part / DONE / NOTE, part / NOTE)
-            _put_in_place(part, root)
+            _move_into_place(part, root)
     shutil.rmtree(root / DONE, ignore_errors=True)
     return root
 
 
 def read_settings(root: Path) -> SynthConfig:
-    """Return what the dataset at `root` was drawn with.
+    """Return the settings that the dataset at `root` was rendered with.
 
-    Raises DatasetError if it was not drawn, or by another version, whose people looked otherwise.
+    Raises DatasetError if it is not a synthetic dataset, or one of another version, which renders other images.
     """
     note = _read_note(root / NOTE)
     if note is None:
         raise DatasetError(
-            f"{root} was not drawn by dsa-data synth, and of photographs nobody knows the truth. "
-            "Name a drawn dataset: --dataset synthetic."
+            f"{root} is not a synthetic dataset, so its true I, U, V are unknown. "
+            "Use a synthetic one: --dataset synthetic."
         )
     if note.get("version") != FORMAT["version"]:
         raise DatasetError(
-            f"{root} is of version {note.get('version')}, this is {FORMAT['version']}. "
-            "Draw it again: dsa-data synth --overwrite"
+            f"{root} has version {note.get('version')}, this program reads {FORMAT['version']}. "
+            "Render it again: dsa-data synth --overwrite"
         )
     return build(SynthConfig, note.get("settings"), str(root / NOTE))
 
 
 def read_views(root: Path, keys: Sequence[str]) -> np.ndarray:
-    """Return from which side each picture shows its person: degrees (N,), 0 from the front, 90 from the person's right.
+    """Return the view of each image in degrees (N,): 0 from the front, 90 from the person's right.
 
-    Raises DatasetError if the dataset at `root` was not drawn, or does not know a key.
+    Raises DatasetError if the dataset at `root` is not a synthetic one, or does not contain a key.
     """
     path = root / SCENES
     try:
@@ -88,37 +89,37 @@ def read_views(root: Path, keys: Sequence[str]) -> np.ndarray:
         return np.array([views[key] for key in keys])
     except FileNotFoundError:
         raise DatasetError(
-            f"{path} does not exist: only of a drawn dataset is it known from which side people are seen. "
-            "Name one: --dataset synthetic."
+            f"{path} does not exist: views are known only for a synthetic dataset. Use one: --dataset synthetic."
         ) from None
     except (KeyError, ValueError) as error:
         raise DatasetError(
-            f"{path} does not tell the view of {error}. Draw it again: dsa-data synth --overwrite"
+            f"{path} has no view for {error}. Render the dataset again: dsa-data synth --overwrite"
         ) from None
 
 
-def _draw_all(settings: SynthConfig, part: Path, jobs: int) -> None:
+def _render_all(settings: SynthConfig, part: Path, jobs: int) -> None:
     for folder in (TRAIN, QUERY, TEST):
         (part / folder).mkdir(exist_ok=True)
         (part / "iuv" / folder).mkdir(parents=True, exist_ok=True)
     groups = plan(settings)
-    missing = [(name, shots) for name, shots in enumerate(groups) if not (part / DONE / str(name)).exists()]
-    work: Callable[..., int] = joblib.delayed(_draw_group)
-    done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        work(settings, shots, part, part / DONE / str(name)) for name, shots in missing
+    missing = [(index, shots) for index, shots in enumerate(groups) if not (part / DONE / str(index)).exists()]
+    render_group: Callable[..., int] = joblib.delayed(_render_group)
+    rendered = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        render_group(settings, shots, part, part / DONE / str(index)) for index, shots in missing
     )
-    for _ in progress(done, len(missing), "drawing", unit="identities"):
+    for _ in progress(rendered, len(missing), "rendering", unit="identities"):
         pass
 
 
-def _draw_group(settings: SynthConfig, shots: list[Shot], part: Path, done: Path) -> int:
-    drawn: dict[tuple[int, int], Person] = {}
+def _render_group(settings: SynthConfig, shots: list[Shot], part: Path, done: Path) -> int:
+    """Write the images and maps of a group, then the empty file `done`; return the number of images."""
+    persons: dict[tuple[int, int], Person] = {}
     for shot in shots:
-        whose = (shot.group, shot.number)
-        if whose not in drawn:
-            drawn[whose] = person_of(settings, *whose)
-        picture, iuv = render(scene_of(settings, shot, drawn[whose]))
-        (part / shot.key).write_bytes(encode_jpeg(picture, settings.quality))
+        identity = (shot.group, shot.number)
+        if identity not in persons:
+            persons[identity] = person_of(settings, *identity)
+        image, iuv = render(scene_of(settings, shot, persons[identity]))
+        (part / shot.key).write_bytes(encode_jpeg(image, settings.quality))
         (part / shot.iuv).write_bytes(encode_png(iuv, level=1))
     done.touch()
     return len(shots)
@@ -136,36 +137,35 @@ def _write_scenes(settings: SynthConfig, path: Path) -> None:
             table.writerow([shot.key, shot.pid, shot.camid, view, shot.crop, twin_pid])
 
 
-def _is_drawn(root: Path, note: dict[str, Any], overwrite: bool) -> bool:
-    """Tell whether `root` is what `note` says, complete. Raises DatasetError if it is another thing."""
+def _is_complete(root: Path, note: dict[str, Any], overwrite: bool) -> bool:
+    """Return whether `root` is the complete dataset of `note`. Raises DatasetError if it must not be replaced."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    found = _read_note(root / NOTE)
-    if found is None:
-        raise DatasetError(f"{root} holds what dsa-data synth did not draw. Name another folder, or move that away.")
-    if found == note:
+    made_with = _read_note(root / NOTE)
+    if made_with is None:
+        raise DatasetError(f"{root} is neither empty nor a synthetic dataset. Use another folder, or move its content.")
+    if made_with == note:
         return True
     if not overwrite:
         raise DatasetError(
-            f"{root} was drawn with other settings: {differences(found, note)}.\n"
-            "Draw it again: dsa-data synth --overwrite"
+            f"{root} was rendered with other settings: {differences(made_with, note)}.\n"
+            "Render it again: dsa-data synth --overwrite"
         )
     return False
 
 
 def _begin(part: Path, note: dict[str, Any], overwrite: bool) -> None:
-    """Go on in `part` if it was begun with the same settings; else begin anew or, without leave, refuse."""
-    found = _read_note(part / DONE / NOTE)
-    if found == note:
+    """Keep what `part` has if its settings are `note`; else delete it, or without `overwrite` raise DatasetError."""
+    made_with = _read_note(part / DONE / NOTE)
+    if made_with == note:
         return
-    if found is not None and not overwrite:
+    if made_with is not None and not overwrite:
         raise DatasetError(
-            f"{part} was begun with other settings: {differences(found, note)}.\n"
-            "Finish it with those, or begin anew: dsa-data synth --overwrite"
+            f"{part} was begun with other settings: {differences(made_with, note)}.\n"
+            "Finish it with those settings, or start again: dsa-data synth --overwrite"
         )
     for mark in (part / DONE).iterdir():
-        if mark.name != "lock":
-            mark.unlink()
+        mark.unlink()
     for folder in (TRAIN, QUERY, TEST, "iuv"):
         shutil.rmtree(part / folder, ignore_errors=True)
     new = part / DONE / (NOTE + ".new")
@@ -175,16 +175,16 @@ def _begin(part: Path, note: dict[str, Any], overwrite: bool) -> None:
 
 def _read_note(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("format") == FORMAT["format"] else None
+    return note if isinstance(note, dict) and note.get("format") == FORMAT["format"] else None
 
 
-def _put_in_place(part: Path, root: Path) -> None:
+def _move_into_place(part: Path, root: Path) -> None:
     old = root.with_name(root.name + ".old")
     if root.exists():
-        shutil.rmtree(old, ignore_errors=True)  # what a run killed in this place left
+        shutil.rmtree(old, ignore_errors=True)  # left by a run that was killed between the next two lines
         os.replace(root, old)
     os.replace(part, root)
     shutil.rmtree(old, ignore_errors=True)

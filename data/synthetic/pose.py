@@ -1,7 +1,7 @@
-"""The skeleton: from joint angles to where each part of the body is, and from there to the view.
+"""The skeleton: from joint angles to the position of each part of the body, and from there to the view.
 
-Lengths are in metres. The body's space has x to the person's left, y up, z to the front; the view's has X to
-the picture's right, Y up and Z towards the viewer.
+Lengths are in metres. The body's space has x to the person's left, y up, z to the front; the view's space has X to
+the image's right, Y up and Z towards the viewer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEEL_DOWN, HEEL_BACK = 0.014, 0.036  # from the ankle to where the foot begins
 
 @dataclass(frozen=True)
 class Pose:
-    """Joint angles in radians, left before right where there are two; all 0 stands to attention."""
+    """Joint angles in radians, left before right where there are two; with all 0 the person stands upright."""
 
     thigh: tuple[float, float] = (0.0, 0.0)  # forward
     knee: tuple[float, float] = (0.0, 0.0)  # bent
@@ -44,7 +44,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Frames:
-    """Where the P parts are: rows of `basis` (P, 3, 3) are outer, along and front; `origin` (P, 3)."""
+    """The frames of the P parts: rows of `basis` (P, 3, 3) are outer, along and front; `origin` (P, 3) in metres."""
 
     basis: Floats
     origin: Floats
@@ -58,7 +58,7 @@ class Frames:
         return replace(self, origin=self.origin + shift)
 
     def reflected(self) -> Frames:
-        """Return the frames as a mirror shows them: X is negated."""
+        """Return the frames of the mirrored person: X is negated."""
         mirror = np.array([-1.0, 1.0, 1.0])
         return Frames(self.basis * mirror, self.origin * mirror)
 
@@ -68,15 +68,17 @@ def pose_frames(height: float, shoulders: float, hips: float, pose: Pose) -> Fra
 
     Args:
         height: of the person, in metres.
-        shoulders: factor on the distance of the shoulder joints; hips: on that of the hip joints.
+        shoulders, hips: factors on the distance of the shoulder joints, and of the hip joints.
     """
     basis, origin = np.zeros((len(Part), 3, 3)), np.zeros((len(Part), 3))
 
-    def put(part: int, turn: Floats, where: Floats, side: float = LEFT, along: float = -1.0) -> None:
-        basis[part] = turn.T
+    # The columns of a rotation are the axes x, y, z of a limb, the rows of its basis outer, along and front. Outer is x
+    # on the left and -x on the right; along is -y, down the limb, except where a part is charted upward.
+    def put(part: int, rotation: Floats, start: Floats, side: float = LEFT, along: float = -1.0) -> None:
+        basis[part] = rotation.T
         basis[part, OUTER] *= side
         basis[part, ALONG] *= along
-        origin[part] = where
+        origin[part] = start
 
     trunk = _about_x(pose.lean)
     neck = np.array([0.0, NECK * height, 0.0])
@@ -85,6 +87,8 @@ def pose_frames(height: float, shoulders: float, hips: float, pose: Pose) -> Fra
     put(Part.SKIRT, _about_x(-0.5 * sum(pose.thigh)), neck + trunk @ np.array([0, -HIP * height, 0]))
     head = trunk @ _about_y(pose.head_turn) @ _about_x(pose.head_nod)
     put(Part.HEAD, head, neck + trunk @ np.array([0, CHIN, 0.006]) * height, along=1.0)
+    # Each limb is a chain: the rotation at a joint applies to all parts below it, and each part starts where the one
+    # above ends.
     for i, side in enumerate((LEFT, RIGHT)):
         arm = trunk @ _about_z(side * pose.spread[i]) @ _about_x(-pose.arm[i])
         joint = neck + trunk @ np.array([side * SHOULDER_OUT * shoulders, -SHOULDER, 0]) * height
@@ -105,28 +109,30 @@ def pose_frames(height: float, shoulders: float, hips: float, pose: Pose) -> Fra
     return Frames(basis, origin)
 
 
-def walking(generator: np.random.Generator) -> Pose:
-    """Draw a pose: most people walk, some stand, some hold a telephone or carry something."""
-    draw = generator.uniform
-    stride = draw(0.25, 0.62) if generator.random() < 0.85 else draw(0.0, 0.1)
-    phase = draw(0, 2 * math.pi)
+def sample_pose(generator: np.random.Generator) -> Pose:
+    """Sample a pose: most people walk, some stand, some hold a telephone or carry something."""
+    uniform = generator.uniform
+    stride = uniform(0.25, 0.62) if generator.random() < 0.85 else uniform(0.0, 0.1)
+    phase = uniform(0, 2 * math.pi)
+    # One phase of the stride moves all limbs: thighs in opposition, each knee bent while its leg swings forward, and
+    # each arm against the thigh of its side.
     thigh = (stride * math.sin(phase) + 0.04, -stride * math.sin(phase) + 0.04)
     knee = [0.08 + 1.35 * stride * max(0.0, math.cos(phase + turn)) for turn in (0.3, math.pi + 0.3)]
-    swing = draw(0.5, 1.0)
-    arm = [draw(-0.08, 0.08) - swing * angle for angle in thigh]
-    elbow = [draw(0.1, 0.5), draw(0.1, 0.5)]
+    swing = uniform(0.5, 1.0)
+    arm = [uniform(-0.08, 0.08) - swing * angle for angle in thigh]
+    elbow = [uniform(0.1, 0.5), uniform(0.1, 0.5)]
     if generator.random() < 0.2:
         busy = int(generator.integers(2))
-        arm[busy], elbow[busy] = draw(0.1, 0.5), draw(1.3, 2.1)
+        arm[busy], elbow[busy] = uniform(0.1, 0.5), uniform(1.3, 2.1)
     return Pose(
         thigh=thigh,
         knee=(knee[0], knee[1]),
         arm=(arm[0], arm[1]),
         elbow=(elbow[0], elbow[1]),
-        spread=(draw(0.06, 0.22), draw(0.06, 0.22)),
-        lean=draw(-0.02, 0.12),
-        head_turn=draw(-0.45, 0.45),
-        head_nod=draw(-0.1, 0.25),
+        spread=(uniform(0.06, 0.22), uniform(0.06, 0.22)),
+        lean=uniform(-0.02, 0.12),
+        head_turn=uniform(-0.45, 0.45),
+        head_nod=uniform(-0.1, 0.25),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tapered capsules and ellipsoids, the stuff that the synthetic body is made of."""
+"""Tapered capsules and ellipsoids, of which the synthetic body is built."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ OUTER, ALONG, FRONT = 0, 1, 2
 
 @dataclass(frozen=True)
 class Solid:
-    """A capsule in the frame of its part: `low` and `high` are its radii at either end of the axis.
+    """A tapered capsule in the frame of its part: two spheres and the cone around them.
 
-    `stretch` scales it outward, along and to the front about its centre; an open one is a cone without ends.
+    Attributes:
+        part: a value of `surface.Part`.
+        half: half the distance of the two spheres' centres.
+        low, high: radii of the spheres at the start and at the end of the axis.
+        axis: the axis of the frame that the capsule lies along.
+        stretch: factors outward, along and to the front, about the centre.
+        open: without the spheres: a cone that is open at both ends.
     """
 
     part: int
@@ -37,11 +43,11 @@ def ellipsoid(part: int, centre: Triple, radii: Triple) -> Solid:
 
 @dataclass(frozen=True)
 class Solids:
-    """N solids at rest in their parts' frames; local coordinates have the capsule's axis second.
+    """N solids as arrays, in their parts' frames. In local coordinates the capsule's axis is the second.
 
-    `to_local` (N, 3, 3) takes part coordinates less `centre` (N, 3) to local ones, where the solid is a capsule
-    of half length `half` (N,), with radius `low` (N,) at -half and `high` (N,) at +half; `from_local` is its
-    inverse. `open` (N,) ones are cones without ends.
+    `to_local` (N, 3, 3) takes part coordinates minus `centre` (N, 3) to local ones. There the solid is a capsule
+    without stretch, of half length `half` (N,), with radius `low` (N,) at -half and `high` (N,) at +half. `from_local`
+    is the inverse. Solids with `open` (N,) are cones without spheres.
     """
 
     part: NDArray[np.intp]

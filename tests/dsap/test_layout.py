@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.shots import plan, scene_of
 from dsap.layout import BACK, CAPTION, EMPTY, FRONT, GAP, UPWARD, below, beside, body, turned
 from dsap_cases import fields, real_maps
 

@@ -12,8 +12,9 @@ from scipy.io import savemat
 
 from dsa_app.errors import ConfigError
 from dsa_data import images
-from dsa_data.synthetic.render import Scene, mirrored, render
-from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.config import SynthConfig
+from dsa_data.synthetic.render import Scene, mirror_scene, render
+from dsa_data.synthetic.shots import plan, scene_of
 from dsap.coarse import crop
 from dsap.mirror import mirror, mirror_iuv, read_symmetry, texel_permutation
 from dsap.warp import warp
@@ -147,7 +148,7 @@ def test_the_mirrored_person_s_parts_are_the_mirrored_parts(scenes: list[Scene],
     """Where pixels collide, "last" keeps another one in the mirror; that apart, the parts are the same."""
     both = same = 0
     for scene in scenes:
-        (image, iuv), (mirror_image, mirror_map) = render(scene), render(mirrored(scene))
+        (image, iuv), (mirror_image, mirror_map) = render(scene), render(mirror_scene(scene))
         texels, valid = warp(mirror_image, mirror_map, size, "mean")
         expected, reached = mirror(*warp(image, iuv, size, "mean"))
         assert (valid == reached).all()

@@ -44,7 +44,9 @@ def test_only_the_main_stream_is_used_and_needed(tiny, finished, tmp_path):
 def test_by_view_where_views_are_known_and_refused_before_any_work_where_not(tiny, finished, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "prepare", None)  # it would fail
-        with pytest.raises(DatasetError, match=r"scenes\.csv does not exist: only of a drawn dataset"):
+        with pytest.raises(
+            DatasetError, match=r"scenes\.csv does not exist: views are known only for a synthetic dataset"
+        ):
             evaluate(task(tiny, finished), EvaluateConfig(), by_view=True)
     root = tmp_path / "drawn"
     shutil.copytree(tiny.root, root)
@@ -55,7 +57,7 @@ def test_by_view_where_views_are_known_and_refused_before_any_work_where_not(tin
     assert 2 <= len(found.views) <= 4
     assert all(one.queries <= 4 for one in found.views.values())
     (root / "scenes.csv").write_text("\n".join(["key,view_degrees", *rows[:-1]]))
-    with pytest.raises(DatasetError, match="does not tell the view of"):
+    with pytest.raises(DatasetError, match="has no view for"):
         evaluate(task(tiny, finished, root=root), EvaluateConfig(), by_view=True)
 
 

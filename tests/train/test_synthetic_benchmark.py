@@ -8,8 +8,8 @@ import pytest
 
 from dsa_data import images, sets
 from dsa_data.records import index, write_manifest
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.dataset import synthesise
-from dsa_data.synthetic.shots import SynthConfig
 from dsa_train.ablation.ceiling import ceiling
 from dsa_train.evaluation import metrics
 

@@ -24,10 +24,11 @@ from dsa_app.errors import DatasetError
 from dsa_data import images
 from dsa_data.records import Record, read_manifest
 from dsa_data.synthetic.appearance import texture
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.dataset import read_settings, read_views
 from dsa_data.synthetic.people import Person
 from dsa_data.synthetic.render import seen_of_bag
-from dsa_data.synthetic.shots import Shot, SynthConfig, person_of, plan, scene_of
+from dsa_data.synthetic.shots import Shot, person_of, plan, scene_of
 from dsap.warp import landings
 
 from ..evaluation.metrics import Result, evaluate

@@ -1,4 +1,4 @@
-"""The synthetic dataset on disk: layout, sameness of bytes, kills, refusals."""
+"""The synthetic dataset on disk: layout, reproducible bytes, resuming, and what is refused."""
 
 import csv
 import json
@@ -17,7 +17,8 @@ from dsa_app.errors import BusyError, ConfigError, DatasetError
 from dsa_app.lock import locked
 from dsa_data import images, sets
 from dsa_data.synthetic import dataset as synthetic
-from dsa_data.synthetic.dataset import SynthConfig, synthesise
+from dsa_data.synthetic.config import SynthConfig
+from dsa_data.synthetic.dataset import synthesise
 from dsa_data.synthetic.shots import plan
 from repository import ROOT
 
@@ -40,45 +41,45 @@ def content(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesise(TINY, tmp_path_factory.mktemp("drawn") / "synthetic")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthesise(TINY, tmp_path_factory.mktemp("rendered") / "synthetic")
 
 
-def test_the_layout_is_market1501s(drawn: Path) -> None:
-    names = [name for name in content(drawn) if name.endswith(".jpg")]
+def test_the_layout_is_market1501s(rendered: Path) -> None:
+    names = [name for name in content(rendered) if name.endswith(".jpg")]
     pattern = re.compile(r"(bounding_box_train|query|bounding_box_test)/(-1|\d{4})_c\ds\d_\d{6}_\d{2}\.jpg")
     assert len(names) == COUNT
     assert all(pattern.fullmatch(name) for name in names)
     assert sum("/-1_" in name for name in names) == 2
     assert sum("/0000_" in name for name in names) == 4
     assert all("bounding_box_test" in name for name in names if "/-1_" in name or "/0000_" in name)
-    assert sorted(path.name for path in drawn.iterdir()) == [
+    assert sorted(path.name for path in rendered.iterdir()) == [
         "bounding_box_test", "bounding_box_train", "iuv", "query", "scenes.csv", "synth.json"
     ]  # fmt: skip
-    assert [path.name for path in drawn.parent.iterdir()] == ["synthetic"]
+    assert [path.name for path in rendered.parent.iterdir()] == ["synthetic"]
 
 
-def test_every_picture_has_its_map(drawn: Path) -> None:
-    for path in drawn.glob("*/*.jpg"):
-        iuv = images.read(drawn / "iuv" / path.parent.name / f"{path.stem}_IUV.png")
+def test_every_image_has_its_map(rendered: Path) -> None:
+    for path in rendered.glob("*/*.jpg"):
+        iuv = images.read(rendered / "iuv" / path.parent.name / f"{path.stem}_IUV.png")
         assert images.read(path).shape == iuv.shape == (64, 32, 3)
         assert iuv[..., 0].max() <= 24
         assert not iuv[iuv[..., 0] == 0].any()
 
 
-def test_the_dataset_is_read_as_market1501_is(drawn: Path) -> None:
-    entries = sets.scan("synthetic", drawn)
+def test_the_dataset_is_listed_as_market1501(rendered: Path) -> None:
+    entries = sets.scan("synthetic", rendered)
     assert len(entries) == COUNT - 2  # junk is dropped
     cameras = defaultdict(set)
     for entry in entries:
         cameras[entry.split, entry.pid].add(entry.camid)
-    tested = {pid for split, pid in cameras if split == "query"}
-    assert tested == {6, 7, 8}
-    assert all(len(cameras[split, pid]) >= 2 for pid in tested for split in ("query", "gallery"))
+    test_pids = {pid for split, pid in cameras if split == "query"}
+    assert test_pids == {6, 7, 8}
+    assert all(len(cameras[split, pid]) >= 2 for pid in test_pids for split in ("query", "gallery"))
     assert all(len(cameras["train", pid]) >= 2 for pid in range(1, 6))
 
 
-def test_every_query_has_an_answer_from_its_side_and_one_from_another() -> None:
+def test_every_query_has_matches_from_its_side_and_from_another() -> None:
     for group in plan(SynthConfig(train_identities=1, test_identities=40))[1:41]:
         queries = [shot for shot in group if shot.folder == "query"]
         gallery = [shot for shot in group if shot.folder == "bounding_box_test"]
@@ -92,42 +93,42 @@ def test_every_query_has_an_answer_from_its_side_and_one_from_another() -> None:
             assert max(apart) >= math.pi / 2
 
 
-def test_views_go_round_the_whole_circle() -> None:
+def test_views_cover_the_whole_circle() -> None:
     turns = [shot.turn for group in plan(SynthConfig())[:300] for shot in group]
     counts = np.histogram(turns, bins=8, range=(0, 2 * math.pi))[0]
     assert counts.min() > 0.8 * np.mean(counts)
 
 
-def test_the_list_of_scenes_knows_every_picture(drawn: Path) -> None:
-    with (drawn / "scenes.csv").open(newline="") as file:
+def test_the_list_of_scenes_has_every_image(rendered: Path) -> None:
+    with (rendered / "scenes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["key"] for row in rows} == {name for name in content(drawn) if name.endswith(".jpg")}
+    assert {row["key"] for row in rows} == {name for name in content(rendered) if name.endswith(".jpg")}
     assert [row["key"] for row in rows] == sorted(row["key"] for row in rows)
     twins = {row["pid"]: row["twin"] for row in rows if row["twin"]}
     assert twins == {"1": "2", "2": "1"}  # half of five identities make one pair, half of three none
 
 
-def test_jobs_do_not_change_a_byte(drawn: Path, tmp_path: Path) -> None:
-    assert content(synthesise(TINY, tmp_path / "again", jobs=2)) == content(drawn)
+def test_jobs_do_not_change_a_byte(rendered: Path, tmp_path: Path) -> None:
+    assert content(synthesise(TINY, tmp_path / "again", jobs=2)) == content(rendered)
 
 
-def test_another_seed_is_another_dataset(drawn: Path, tmp_path: Path) -> None:
+def test_another_seed_is_another_dataset(rendered: Path, tmp_path: Path) -> None:
     other = content(synthesise(SynthConfig(**config.to_dict(TINY) | {"seed": 2}), tmp_path / "other"))
-    first = content(drawn)
+    first = content(rendered)
     same = [name for name in first if name.endswith(".jpg") and first[name] == other.get(name)]
     assert not same
 
 
-def test_more_identities_leave_the_others_as_they_were(drawn: Path, tmp_path: Path) -> None:
+def test_more_identities_do_not_change_the_others(rendered: Path, tmp_path: Path) -> None:
     more = SynthConfig(**config.to_dict(TINY) | {"distractors": 6})
-    first, second = content(drawn), content(synthesise(more, tmp_path / "more"))
+    first, second = content(rendered), content(synthesise(more, tmp_path / "more"))
     assert all(second[name] == data for name, data in first.items() if name.endswith((".jpg", ".png")))
 
 
-def test_drawing_again_does_nothing(drawn: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in drawn.rglob("*")}
-    synthesise(TINY, drawn)
-    assert {path: path.stat().st_mtime_ns for path in drawn.rglob("*")} == before
+def test_rendering_again_does_nothing(rendered: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in rendered.rglob("*")}
+    synthesise(TINY, rendered)
+    assert {path: path.stat().st_mtime_ns for path in rendered.rglob("*")} == before
 
 
 KILLED = """
@@ -148,39 +149,39 @@ synthetic.synthesise(settings, Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("pictures", [0, 10, COUNT - 1])
-def test_killed_it_goes_on_where_it_was(drawn: Path, tmp_path: Path, pictures: int) -> None:
+@pytest.mark.parametrize("images_left", [0, 10, COUNT - 1])
+def test_a_killed_rendering_is_resumed(rendered: Path, tmp_path: Path, images_left: int) -> None:
     root = tmp_path / "synthetic"
-    arguments = [sys.executable, "-c", KILLED, str(root), str(pictures), json.dumps(config.to_dict(TINY))]
+    arguments = [sys.executable, "-c", KILLED, str(root), str(images_left), json.dumps(config.to_dict(TINY))]
     assert subprocess.run(arguments, cwd=ROOT, check=False).returncode == 9
     assert not root.exists()
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "synthetic.part").glob(".done/[0-9]*")}
-    assert bool(finished) == (pictures > 0)
-    drawn_again = []
+    assert bool(finished) == (images_left > 0)
+    calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "_draw_group", _counted(drawn_again))
+        patch.setattr(synthetic, "_render_group", _counted(calls))
         synthesise(TINY, root)
-    assert len(drawn_again) == len(plan(TINY)) - len(finished)
-    assert content(root) == content(drawn)
+    assert len(calls) == len(plan(TINY)) - len(finished)
+    assert content(root) == content(rendered)
 
 
 def _counted(calls: list) -> object:
-    draw = synthetic._draw_group
+    render_group = synthetic._render_group
 
     def counted(*arguments: object) -> int:
         calls.append(arguments)
-        return draw(*arguments)  # type: ignore[arg-type]
+        return render_group(*arguments)  # type: ignore[arg-type]
 
     return counted
 
 
-def test_other_settings_are_refused_and_overwrite_draws_them(drawn: Path, tmp_path: Path) -> None:
+def test_other_settings_are_refused_and_overwrite_renders_them(rendered: Path, tmp_path: Path) -> None:
     small = SynthConfig(**config.to_dict(TINY) | {"train_identities": 1, "test_identities": 1, "distractors": 0})
     root = synthesise(small, tmp_path / "synthetic")
     with pytest.raises(DatasetError, match=r"train_identities was 1, this run wants 5.*\n.*--overwrite"):
         synthesise(TINY, root)
     assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
-    assert content(synthesise(TINY, root, overwrite=True)) == content(drawn)
+    assert content(synthesise(TINY, root, overwrite=True)) == content(rendered)
     assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
 
 
@@ -190,7 +191,7 @@ def test_a_run_begun_with_other_settings_is_refused(tmp_path: Path, monkeypatch:
 
     root = tmp_path / "synthetic"
     with monkeypatch.context() as patch:
-        patch.setattr(synthetic, "_draw_all", stop)
+        patch.setattr(synthetic, "_render_all", stop)
         with pytest.raises(KeyboardInterrupt):
             synthesise(TINY, root)
     other = SynthConfig(**config.to_dict(TINY) | {"seed": 5})
@@ -199,15 +200,15 @@ def test_a_run_begun_with_other_settings_is_refused(tmp_path: Path, monkeypatch:
     assert synthesise(other, root, overwrite=True) == root
 
 
-def test_what_we_did_not_draw_is_never_replaced(market: Path) -> None:
+def test_another_folder_is_never_replaced(market: Path) -> None:
     before = content(market)
     for overwrite in (False, True):
-        with pytest.raises(DatasetError, match="did not draw"):
+        with pytest.raises(DatasetError, match="neither empty nor a synthetic dataset"):
             synthesise(TINY, market, overwrite=overwrite)
     assert content(market) == before
 
 
-def test_two_at_once_are_refused(tmp_path: Path) -> None:
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "synthetic"
     with locked(root, "held"), pytest.raises(BusyError, match="rendering"):
         synthesise(TINY, root)
@@ -218,18 +219,18 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
     [
         ({"cameras": 1}, "cameras = 1"),
         ({"twins": 1.5}, "twins = 1.5"),
-        ({"queries": 3, "gallery": 2}, "at least queries"),
+        ({"queries": 3, "gallery": 2}, "gallery must be at least queries"),
         ({"train_identities": 9000, "test_identities": 1000}, "9999"),
         ({"mark_min": 9, "mark_max": 5}, "at least mark_min"),
-        ({"picturs": 3}, "no setting"),
+        ({"picturs": 3}, "unknown setting"),
     ],
 )
-def test_settings_that_do_not_hold_are_named(values: dict, message: str) -> None:
+def test_invalid_settings_are_named(values: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.build(SynthConfig, values, "params.yaml: synth")
 
 
-def test_drawn_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthetic_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path))
     assert sets.is_drawn("synthetic")
     assert sets.is_drawn("synthetic-tables")
@@ -237,11 +238,11 @@ def test_drawn_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest
     assert not sets.is_drawn("market1501")
     assert sets.dataset_root("synthetic-tables") == tmp_path / "synthetic-tables"
     with pytest.raises(
-        DatasetError, match=r"synthetic-tables is missing\. Draw it: dsa-data synth --dataset synthetic-t"
+        DatasetError, match=r"synthetic-tables is missing\. Render it: dsa-data synth --dataset synthetic-t"
     ):
         sets.scan("synthetic-tables")
     result = subprocess.run(
         [Path(sys.executable).parent / "dsa-data", "synth", "--dataset", "market1501"], capture_output=True, text=True
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: market1501 is not drawn.")
+    assert result.stderr.startswith("error: market1501 is not a synthetic dataset.")

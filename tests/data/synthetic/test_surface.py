@@ -11,12 +11,12 @@ from hypothesis.extra.numpy import arrays
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.stores.iuv import quantise
-from dsa_data.synthetic.body import Build, body
-from dsa_data.synthetic.people import draw_person
+from dsa_data.synthetic.body import Build, build_body
+from dsa_data.synthetic.people import sample_person
 from dsa_data.synthetic.pose import Pose, view_rotation
 from dsa_data.synthetic.raycast import Window
 from dsa_data.synthetic.render import Scene, render
-from dsa_data.synthetic.scenery import draw_camera
+from dsa_data.synthetic.scenery import sample_camera
 from dsa_data.synthetic.surface import Part, mirrored_points, surface_coordinates
 
 BODY = [part for part in Part if part != Part.BAG]
@@ -98,12 +98,12 @@ def slopes(iuv: np.ndarray, chart: int) -> np.ndarray:
 def standing(turn: float) -> np.ndarray:
     """The I, U, V of a person who stands upright with the arms a little out, seen from `turn`."""
     generator = np.random.default_rng(0)
-    looks, person = draw_person(generator, generator, 1, (5, 6)).appearance, body(Build())
-    frames = person.posed(Pose(spread=(0.3, 0.3))).seen(view_rotation(turn, 0.25, 0))
+    appearance, body = sample_person(generator, generator, 1, (5, 6)).appearance, build_body(Build())
+    frames = body.posed(Pose(spread=(0.3, 0.3))).seen(view_rotation(turn, 0.25, 0))
     dark = np.zeros((400, 300, 3), np.float32)
     window = Window(400, 300, 210.0, 210.0)
     frames = frames.moved(np.array([0, -0.85, 0]))
-    return render(Scene(window, person, frames, looks, draw_camera(generator), dark, dark))[1]
+    return render(Scene(window, body, frames, appearance, sample_camera(generator), dark, dark))[1]
 
 
 @pytest.mark.parametrize("chart", [1, 2, *range(7, 23)])

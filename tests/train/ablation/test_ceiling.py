@@ -10,8 +10,9 @@ from dsa_app.errors import DatasetError
 from dsa_data import sets
 from dsa_data.records import index, read_manifest, write_manifest
 from dsa_data.synthetic.appearance import texture
+from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.dataset import synthesise
-from dsa_data.synthetic.shots import TESTED, SynthConfig, person_of
+from dsa_data.synthetic.shots import TESTED, person_of
 from dsa_train.ablation import ceiling as module
 from dsa_train.ablation.ceiling import CELLS, Surfaces, ceiling, distances, read_surfaces, surface
 from dsa_train.cli import main
@@ -119,7 +120,7 @@ def test_the_command(drawn, tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("DSA_DATASETS", str(other.parent))
     refused = CliRunner().invoke(main, ["ceiling", "--dataset", "market1501", "--manifest", str(tiny.manifest)])
     assert refused.exit_code == 2
-    assert "was not drawn by dsa-data synth" in refused.stderr
+    assert "is not a synthetic dataset" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
@@ -133,5 +134,5 @@ def test_what_does_not_fit_is_named(drawn, tmp_path):
     shutil.copytree(root, old)
     note = json.loads((old / "synth.json").read_text())
     (old / "synth.json").write_text(json.dumps({**note, "version": 1}))
-    with pytest.raises(DatasetError, match=r"is of version 1, this is 2\. Draw it again"):
+    with pytest.raises(DatasetError, match=r"has version 1, this program reads 2\. Render it again"):
         ceiling(manifest, old)

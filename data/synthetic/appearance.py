@@ -67,7 +67,8 @@ class Garment:
         else:  # seam
             share = (np.abs(v - _SEAM[chart]) < 0.17).astype(np.float32)
         base, second = np.array(self.base, np.float32), np.array(self.second, np.float32)
-        return base + share[:, None] * (second - base)
+        colours: Floats = base + share[:, None] * (second - base)
+        return colours
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ def bounds(solids: Solids, frames: Frames) -> Floats:
 
 
 def _centres(solids: Solids, frames: Frames) -> Floats:
-    return frames.origin[solids.part] + np.einsum("nij,ni->nj", frames.basis[solids.part], solids.centre)
+    offset: Floats = np.einsum("nij,ni->nj", frames.basis[solids.part], solids.centre)
+    return frames.origin[solids.part] + offset
 
 
 def _rectangles(solids: Solids, frames: Frames, window: Window) -> NDArray[np.intp]:
@@ -114,8 +115,8 @@ def _rectangles(solids: Solids, frames: Frames, window: Window) -> NDArray[np.in
         ],
         axis=1,
     )
-    size = [window.height, window.width] * 2
-    return np.clip(rectangle, 0, size).astype(np.intp)
+    clipped: Floats = np.clip(rectangle, 0, [window.height, window.width] * 2)
+    return clipped.astype(np.intp)
 
 
 def _pairs(rectangle: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:

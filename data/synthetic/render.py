@@ -68,7 +68,7 @@ def seen_of_bag(scene: Scene) -> Floats:
     """Return the points of the bag that are visible: (n, 3), outer, along and front in the bag's frame."""
     hits = cast(scene.body.solids, scene.frames, scene.window)
     part, local = _on_parts(scene, hits)
-    visible = part == Part.BAG
+    visible: NDArray[np.bool_] = part == Part.BAG
     if scene.occluder is not None:
         visible &= ~scene.occluder[1].ravel()[hits.pixel]
     return local[visible]
@@ -96,7 +96,7 @@ def _on_parts(scene: Scene, hits: Hits) -> tuple[NDArray[np.intp], Floats]:
     """Return each hit's part (M,) and its coordinates in the part's frame (M, 3), along in units of its length."""
     part = scene.body.solids.part[hits.solid]
     offset = hits.point - scene.frames.origin[part]
-    local = np.einsum("mij,mj->mi", scene.frames.basis[part], offset)
+    local: Floats = np.einsum("mij,mj->mi", scene.frames.basis[part], offset)
     local[:, 1] = (local[:, 1] - scene.body.start[part]) / scene.body.length[part]
     return part, local
 
@@ -105,7 +105,7 @@ def _shade(camera: Camera, normal: Floats) -> NDArray[np.float32]:
     """Return the brightness (M, 1): light from one direction, and ambient light that is weaker from below."""
     direct = np.maximum(normal @ np.array(camera.light), 0)
     around = 0.8 + 0.2 * normal[:, 1]
-    shade = camera.ambient * around + (1.15 - camera.ambient) * direct
+    shade: Floats = camera.ambient * around + (1.15 - camera.ambient) * direct
     return shade[:, None].astype(np.float32)
 
 
@@ -114,4 +114,5 @@ def _develop(camera: Camera, image: Image, noise: Image) -> NDArray[np.uint8]:
     sigma = camera.blur * max(1.0, image.shape[0] / 128)
     blurred = cv2.GaussianBlur(image, (0, 0), sigma)
     exposed = np.clip(blurred * np.array(camera.gain, np.float32), 0, 1) ** np.float32(camera.gamma)
-    return np.rint(255 * np.clip(exposed + camera.noise * noise, 0, 1)).astype(np.uint8)
+    developed: Floats = np.clip(exposed + camera.noise * noise, 0, 1)
+    return np.rint(255 * developed).astype(np.uint8)

@@ -12,7 +12,7 @@ from dsa_app import config as configuration
 from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
-from dsa_app.team import gathered
+from dsa_app.process_group import join_process_group
 from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_data.stores.iuv import IuvStore
@@ -123,15 +123,15 @@ def _extract(
     """Join the settings with those given as options, run the stage, and say what came of it."""
     config = extract_config(settings, given)
     target = Target.choose(settings.dataset, pictures, root, manifest, out)
-    with gathered() as team:
-        if team.leads:
+    with join_process_group() as group:
+        if group.is_main:
             target.list_pictures(jobs)
-        team.wait()
-        engine = make_engine(config, target.dataset, target.root, read_manifest(target.manifest), jobs, team)
+        group.wait()
+        engine = make_engine(config, target.dataset, target.root, read_manifest(target.manifest), jobs, group)
         outcome = stage.extract(
-            target.manifest, target.root, target.store, target.dataset, engine, jobs, overwrite, skip_broken, team
+            target.manifest, target.root, target.store, target.dataset, engine, jobs, overwrite, skip_broken, group
         )
-        if team.leads:
+        if group.is_main:
             if isinstance(engine, Imported) and engine.missing:
                 click.echo(f"{engine.missing} pictures have no map and count as nobody found")
             for line in summary(IuvStore(target.store), outcome):

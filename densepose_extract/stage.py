@@ -13,7 +13,7 @@ import numpy as np
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
-from dsa_app.team import Team
+from dsa_app.process_group import ProcessGroup
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvStore, write_iuv
@@ -58,7 +58,7 @@ def extract(
     jobs: int = 1,
     overwrite: bool = False,
     skip_broken: bool = False,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> Outcome:
     """Make or find the map of every picture, and write all to `out`.
 
@@ -70,14 +70,14 @@ def extract(
         jobs: see `work.make`.
         overwrite: replace a store, or pieces, that other settings made, and mend a damaged store.
         skip_broken: give a picture that cannot be read an empty map; `<out>.skipped.csv` tells why.
-        team: the processes that share the work; this one alone by default.
+        group: the processes that share the work; this one alone by default.
 
     Raises:
         ImageError: for a picture or a map that cannot be read.
         StoreError: if `out` is damaged, or made with other settings.
         BusyError: if another process is making `out`.
     """
-    team = team or Team()
+    group = group or ProcessGroup()
     out = out.absolute()
     records = read_manifest(manifest)
     if not records:
@@ -87,19 +87,19 @@ def extract(
     before = takeover.before(out, dataset, identity, overwrite)
     kept, todo = takeover.sort_out(before, records, pieces, verify=overwrite)
     if before and not todo and before.header.inputs == inputs_digest(records, units_of(pieces)):
-        if team.leads:
+        if group.is_main:
             takeover.drop_leftovers(out, identity)
         return Outcome(out, changed=False)
-    with Pieces(out, identity, overwrite, lock=team.leads) as store:
-        if team.leads:
+    with Pieces(out, identity, overwrite, lock=group.is_main) as store:
+        if group.is_main:
             _drop_incomplete(store)
-        team.wait()  # for the lock, and until pieces of other settings are gone
+        group.wait()  # for the lock, and until pieces of other settings are gone
         start = time.monotonic()
-        mine = [piece for piece in todo[team.rank :: team.size] if not store.has(piece.name)]
-        made = _make(mine, store, Pictures(records, root, skip_broken), engine, jobs, team)
+        mine = [piece for piece in todo[group.rank :: group.size] if not store.has(piece.name)]
+        made = _make(mine, store, Pictures(records, root, skip_broken), engine, jobs, group)
         seconds = time.monotonic() - start
-        team.wait()  # for everybody's pieces
-        if not team.leads:
+        group.wait()  # for everybody's pieces
+        if not group.is_main:
             return Outcome(out, made, seconds)
         sources = _sources(before, kept, store, todo)
         _assemble(store, dataset, records, sources)
@@ -109,12 +109,12 @@ def extract(
 
 
 def _make(
-    pieces: Sequence[Piece], store: Pieces, pictures: Pictures, engine: Engine | Maps, jobs: int, team: Team
+    pieces: Sequence[Piece], store: Pieces, pictures: Pictures, engine: Engine | Maps, jobs: int, group: ProcessGroup
 ) -> int:
     """Make pieces and keep them; return the number of maps."""
     total = sum(len(piece.places) for piece in pieces)
     done = make(pieces, pictures, engine, jobs)
-    for piece, arrays in progress(done, total, "extracting") if team.leads else done:
+    for piece, arrays in progress(done, total, "extracting") if group.is_main else done:
         store.write(piece.name + INCOMPLETE if any(arrays["reason"]) else piece.name, **arrays)
     return total
 

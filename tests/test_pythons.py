@@ -15,7 +15,14 @@ SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 VERSIONS = re.findall(r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.MULTILINE)
 PACKAGES = ["data", "densepose_extract", "dsa_app", "dsa_reid", "dsap", "train"]
-ALONE = ["dsa_app.entry", "dsa_app.errors", "dsa_app.team", "dsa_reid.atomic", "dsa_reid.errors", "dsa_reid.extras"]
+ALONE = [
+    "dsa_app.entry",
+    "dsa_app.errors",
+    "dsa_app.process_group",
+    "dsa_reid.atomic",
+    "dsa_reid.errors",
+    "dsa_reid.extras",
+]
 
 
 def interpreter(version: str) -> Path:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dsa_app.errors import TrainingError
-from dsa_app.team import Team
+from dsa_app.process_group import ProcessGroup
 
 from .synchronised import synchronise
 
@@ -31,12 +31,12 @@ class Processes:
     """The processes of a run, and what they exchange; alone by default.
 
     Args:
-        team: this process among them.
+        group: this process among them.
         device: that it computes on: GPUs exchange gradients by NCCL, the rest goes by gloo.
     """
 
-    def __init__(self, team: Team | None = None, device: torch.device | None = None) -> None:
-        self.team = team or Team()
+    def __init__(self, group: ProcessGroup | None = None, device: torch.device | None = None) -> None:
+        self.group = group or ProcessGroup()
         self._group = None
         if self.size > 1 and device is not None and device.type == "cuda":
             torch.cuda.set_device(device)
@@ -45,12 +45,12 @@ class Processes:
     @property
     def size(self) -> int:
         """How many processes there are."""
-        return self.team.size
+        return self.group.size
 
     @property
     def leads(self) -> bool:
         """Tell whether this is the process that writes, logs and measures."""
-        return self.team.leads
+        return self.group.is_main
 
     def check(self, identities: int) -> None:
         """Raise TrainingError unless a batch's identities can be shared out whole."""
@@ -63,7 +63,7 @@ class Processes:
     def own(self, total: int) -> slice:
         """Return this process's share of a batch of `total` pictures, whole identities side by side."""
         share = total // self.size
-        return slice(self.team.rank * share, (self.team.rank + 1) * share)
+        return slice(self.group.rank * share, (self.group.rank + 1) * share)
 
     def wrap(self, network: nn.Module, synchronised: bool) -> nn.Module:
         """Return what to call for the forward pass: the network itself, or one whose gradients are averaged.
@@ -116,7 +116,7 @@ class Processes:
             if self.size == 1 or not any(sign in str(error).lower() for sign in LOST):
                 raise
             raise TrainingError(
-                f"Another process of this run has ended, so this one (number {self.team.rank}) cannot go on; that "
+                f"Another process of this run has ended, so this one (number {self.group.rank}) cannot go on; that "
                 f"one's own last words say why. All up to the last checkpoint is in {path}. Go on with the same "
                 "command, with as many processes as you like."
             ) from None

@@ -13,7 +13,7 @@ import torch
 from dsa_app.config import to_dict
 from dsa_app.errors import CheckpointError, ConfigError
 from dsa_app.lock import locked
-from dsa_app.team import gathered
+from dsa_app.process_group import join_process_group
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of
@@ -65,9 +65,9 @@ def run(
         ConfigError: for settings that contradict each other.
         TrainingError: if the training cannot start or go on.
     """
-    with gathered() as team:
-        device = choose_device(config.device, team.local)
-        processes = Processes(team, device)
+    with join_process_group() as group:
+        device = choose_device(config.device, group.local_rank)
+        processes = Processes(group, device)
         processes.check(config.identities)
         prepare(config.seed, config.deterministic, config.threads)
         records = read_manifest(manifest, ["train"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dsa_app.errors import ConfigError
-from dsa_app.team import Team
+from dsa_app.process_group import ProcessGroup
 from dsa_data.records import Record
 from dsa_data.sets import is_drawn
 
@@ -23,7 +23,7 @@ def make_engine(
     root: Path,
     records: Sequence[Record],
     jobs: int = 1,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> Engine | Maps:
     """Make the engine that the settings name.
 
@@ -41,9 +41,9 @@ def make_engine(
         if config.maps is None:
             raise ConfigError("The import engine wants a folder of IUV pictures: densepose-extract import --from DIR.")
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
-    team = team or Team()
-    with team.leader_first():  # it downloads the checkpoint
-        device = device_of(config.device, team)
+    group = group or ProcessGroup()
+    with group.main_first():  # it downloads the checkpoint
+        device = device_of(config.device, group)
         arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)
         if name == "detectron2":
             from .detectron import DetectronEngine
@@ -54,10 +54,10 @@ def make_engine(
         return NativeEngine(*arguments)
 
 
-def device_of(name: str, team: Team) -> str:
+def device_of(name: str, group: ProcessGroup) -> str:
     """Return the device that `name` means to this process: auto is a GPU if there is one, and each takes its own."""
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return f"cuda:{team.local}" if name == "cuda" and team.size > 1 else name
+    return f"cuda:{group.local_rank}" if name == "cuda" and group.size > 1 else name

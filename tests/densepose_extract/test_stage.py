@@ -282,16 +282,16 @@ def test_an_empty_manifest(root: Path, manifest: Path, tmp_path: Path) -> None:
 def test_work_is_shared_by_a_rule_fixed_beforehand(root: Path, manifest: Path, tmp_path: Path) -> None:
     """Two ranks, one after the other: the second finds what the first made, and no picture is made twice."""
 
-    class Waiting(stage.Team):
+    class Waiting(stage.ProcessGroup):
         def wait(self) -> None:
             """Nobody else is there to wait for."""
 
     out, engine = tmp_path / "iuv.h5", BatchEngine(3)
     with Pieces(out, engine.identity):
         pass  # what the leader does before anybody begins
-    second = stage.extract(manifest, root, out, "tiny", engine, team=Waiting(1, 2))
+    second = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(1, 2))
     assert not out.exists()
-    first = stage.extract(manifest, root, out, "tiny", engine, team=Waiting(0, 2))
+    first = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(0, 2))
     count = len(read_manifest(manifest))
     assert engine.seen == second.made + first.made == count
     assert abs(second.made - first.made) <= 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_app.team import Team, gathered
+from dsa_app.process_group import ProcessGroup
 from dsa_train import checkpoint, loop, stage
 from dsa_train.distributed import Processes
 from processes import together
@@ -128,8 +128,8 @@ def test_a_process_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(tiny, 
 
 def test_identities_stay_whole():
     with pytest.raises(TrainingError, match="16 identities cannot be shared out whole among 3 processes"):
-        Processes(Team(0, 3, 0)).check(16)
-    shares = [Processes(Team(rank, 4, rank)).own(64) for rank in range(4)]
+        Processes(ProcessGroup(0, 3, 0)).check(16)
+    shares = [Processes(ProcessGroup(rank, 4, rank)).own(64) for rank in range(4)]
     assert [(share.start, share.stop) for share in shares] == [(0, 16), (16, 32), (32, 48), (48, 64)]
 
 
@@ -167,21 +167,3 @@ def test_torchrun_trains_and_says_what_happened_when_a_process_is_killed(tiny, t
     assert run.returncode == 0, told
     assert f"going on after {epochs - 1} epochs" in told
     assert (tmp_path / "run" / "model.pt").exists()
-
-
-def leaving(folder):
-    """Note when this process has said farewell; the second is slow to come out of the last barrier."""
-    rank = os.environ["RANK"]
-    with gathered() as team:
-        team.wait()
-        if not team.leads:
-            time.sleep(2)
-            (folder / rank).write_text(str(time.monotonic()))
-    if rank == "0":
-        (folder / rank).write_text(str(time.monotonic()))
-
-
-def test_the_leader_leaves_last(tmp_path):
-    """Else its connections may be gone while another is still at the barrier, which then waits for ever."""
-    assert together(leaving, 2, tmp_path) == [0, 0]
-    assert float((tmp_path / "0").read_text()) >= float((tmp_path / "1").read_text())

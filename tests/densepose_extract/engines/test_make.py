@@ -11,7 +11,7 @@ from densepose_extract.engines.make import device_of, make_engine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import CheckpointError, ConfigError, EngineError
-from dsa_app.team import Team, gathered
+from dsa_app.process_group import ProcessGroup
 from tiny import add_truth, draw_iuv, write_iuv_picture
 
 
@@ -43,31 +43,10 @@ def test_import_wants_a_folder(tmp_path: Path) -> None:
 
 
 def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert device_of("cuda", Team(5, 8, 1)) == "cuda:1"
-    assert device_of("cuda", Team()) == "cuda"
-    assert device_of("cuda:3", Team()) == "cuda:3"
-    assert device_of("cpu", Team(5, 8, 1)) == "cpu"
+    assert device_of("cuda", ProcessGroup(5, 8, 1)) == "cuda:1"
+    assert device_of("cuda", ProcessGroup()) == "cuda"
+    assert device_of("cuda:3", ProcessGroup()) == "cuda:3"
+    assert device_of("cpu", ProcessGroup(5, 8, 1)) == "cpu"
     for there, device in ((True, "cuda:1"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert device_of("auto", Team(5, 8, 1)) == device
-
-
-def test_without_torchrun_a_process_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with gathered() as team:
-        assert (team.rank, team.size, team.leads) == (0, 1, True)
-        team.wait()
-
-
-def test_the_leader_goes_first() -> None:
-    events: list[str] = []
-
-    class Recorded(Team):
-        def wait(self) -> None:
-            events.append("wait")
-
-    for team, expected in ((Recorded(0, 2), ["work", "wait"]), (Recorded(1, 2), ["wait", "work"])):
-        events.clear()
-        with team.leader_first():
-            events.append("work")
-        assert events == expected
+        assert device_of("auto", ProcessGroup(5, 8, 1)) == device

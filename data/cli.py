@@ -46,7 +46,7 @@ def prepare(
     overwrite: bool,
 ) -> None:
     """Write the manifest of a dataset: a line for each image. The synthetic dataset is rendered first."""
-    if sets.is_drawn(settings.dataset):
+    if sets.is_synthetic(settings.dataset):
         render(settings, jobs, overwrite)
     path = out or console.artifacts(settings.dataset) / "manifest.csv"
     records = list_dataset(settings.dataset, path, jobs)
@@ -78,7 +78,7 @@ def synth(
 
 def render(settings: Settings, jobs: int, overwrite: bool) -> None:
     """Render the synthetic dataset with the settings' section "synth"."""
-    if not sets.is_drawn(settings.dataset):
+    if not sets.is_synthetic(settings.dataset):
         raise DatasetError(
             f"{settings.dataset} is not a synthetic dataset. Name synthetic, or a name that begins with synthetic-."
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dsa_app.config import nearest
+from dsa_app.config import suggestion
 from dsa_app.errors import CheckpointError
 
 from .download import digest, download
@@ -65,7 +65,7 @@ def obtain(
     if name not in PUBLISHED:
         path = Path(checkpoint).expanduser()
         if not path.is_file():
-            raise CheckpointError(f"Checkpoint {name} is neither a file nor a name.{nearest(name, PUBLISHED)}")
+            raise CheckpointError(f"Checkpoint {name} is neither a file nor a name.{suggestion(name, PUBLISHED)}")
         if sha256 is not None:
             compare(path, sha256)
         return path

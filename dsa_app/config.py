@@ -53,12 +53,12 @@ def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
     types = typing.get_type_hints(cls)
     for key, value in values.items():
         if key not in types:
-            raise ConfigError(f"{where}: unknown setting {key!r}.{nearest(str(key), types)}")
+            raise ConfigError(f"{where}: unknown setting {key!r}.{suggestion(str(key), types)}")
         if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
             _check_keys(types[key], value, f"{where}.{key}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a sentence with the known name that is most like `name`, or with all of them if none is."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -77,6 +77,18 @@ def _lists(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_lists(item) for item in value]
     return value
+
+
+def setting_changes(made_with: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> str:
+    """Return in words where two plain configurations differ: "size was 16, this run wants 32"; empty if they do not."""
+    texts = []
+    for key in sorted({*made_with, *wanted}):
+        old, new = made_with.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            texts.append(setting_changes(old, new, f"{above}{key}."))
+        elif old != new:
+            texts.append(f"{above}{key} was {old}, this run wants {new}")
+    return "; ".join(text for text in texts if text)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -188,7 +200,7 @@ def experiment_file(name: str) -> Path:
     }
     raise ConfigError(
         f"No experiment {name!r}: neither {OWN_EXPERIMENTS}/{name}.yaml nor one that comes with the project."
-        f"{nearest(name, known)}"
+        f"{suggestion(name, known)}"
     )
 
 
@@ -212,6 +224,6 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def _check_sections(values: Mapping[str, Any], known: set[str], where: str) -> None:
     for key, item in values.items():
         if key not in known:
-            raise ConfigError(f"{where}: unknown section {key!r}.{nearest(str(key), known)}")
+            raise ConfigError(f"{where}: unknown section {key!r}.{suggestion(str(key), known)}")
         if item is not None and not isinstance(item, dict):
             raise ConfigError(f"{where}: expected settings in {key}, as in {key}.name=value; found {item!r}.")

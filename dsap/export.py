@@ -13,7 +13,7 @@ from dsa_app.errors import ConfigError, StoreError
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record, write_manifest
 from dsa_data.stores.dsap import DsapStore
-from dsa_data.stores.mapped import claimed
+from dsa_data.stores.mapped import allocated
 from dsa_reid.atomic import atomic
 from dsa_reid.extras import install_command
 
@@ -62,8 +62,8 @@ def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
 
 def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:
     count, S = len(records), store.size
-    texels = claimed(folder / "texels.npy", np.uint8, (count, CHARTS, S, S, 3))
-    valid = claimed(folder / "valid.npy", bool, (count, CHARTS, S, S))
+    texels = allocated(folder / "texels.npy", np.uint8, (count, CHARTS, S, S, 3))
+    valid = allocated(folder / "valid.npy", bool, (count, CHARTS, S, S))
     for row, record in enumerate(progress(records, count, "exporting")):
         texels[row], valid[row] = store.read(store.index(record.key))
     texels.flush()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import joblib
 
-from dsa_app.config import nearest
+from dsa_app.config import suggestion
 from dsa_app.errors import ConfigError
 from dsa_reid.extras import install_command
 
@@ -31,7 +31,7 @@ def workers(jobs: int = 1, backend: str = "loky", scheduler: str | None = None) 
     if (backend == "dask") != bool(scheduler):
         raise ConfigError("--backend dask and --scheduler ADDRESS belong together. Say both, or neither.")
     if backend not in BACKENDS:
-        raise ConfigError(f"No backend is called {backend!r}.{nearest(backend, BACKENDS)}")
+        raise ConfigError(f"No backend is called {backend!r}.{suggestion(backend, BACKENDS)}")
     with _dask(str(scheduler)) if backend == "dask" else joblib.parallel_config(backend=backend, n_jobs=jobs):
         yield
 

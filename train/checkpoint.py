@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from dsa_app.config import setting_changes
 from dsa_app.errors import CheckpointError
-from dsa_data.stores.pieces import differences
 from dsa_reid.atomic import atomic
 
 FORMAT, VERSION = "dsa-reid checkpoint", 1
@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, Any]:
 
 def check_same(path: Path, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise CheckpointError, naming what differs, unless a checkpoint's configuration is the one wanted."""
-    found = differences(made_with, wanted)
+    found = setting_changes(made_with, wanted)
     if found:
         raise CheckpointError(
             f"{path} is of a run with another configuration: {found}.\n"

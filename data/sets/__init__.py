@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from dsa_app.config import nearest
+from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
 
 from ..records import Entry
@@ -42,7 +42,7 @@ def dataset(name: str) -> Dataset:
     """
     if name in SETS:
         return SETS[name]
-    if is_drawn(name):
+    if is_synthetic(name):
         return dataclasses.replace(SYNTHETIC, source=f"Render it: dsa-data synth --dataset {name}.", folder=name)
     if joined.SIGN in name:
         return _joined(joined.check_distinct(name, list(SETS)))
@@ -50,12 +50,12 @@ def dataset(name: str) -> Dataset:
     if OWN_NAME.fullmatch(name) and folder.is_dir():
         return table.own(name, folder)
     raise DatasetError(
-        f"Unknown dataset {name!r}.{nearest(name, SETS)} The images of your own dataset go into {parent()}/<name> "
+        f"Unknown dataset {name!r}.{suggestion(name, SETS)} The images of your own dataset go into {parent()}/<name> "
         "(docs/datasets.md)."
     )
 
 
-def is_drawn(name: str) -> bool:
+def is_synthetic(name: str) -> bool:
     """Return whether a name is that of a synthetic dataset: "synthetic", "synthetic-tables", …."""
     return name == SYNTHETIC.folder or (name.startswith(FURTHER) and OWN_NAME.fullmatch(name) is not None)
 

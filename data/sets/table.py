@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path, PurePosixPath
 
-from dsa_app.config import nearest
+from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
 
 from ..records import Entry
@@ -62,7 +62,7 @@ def _entry(row: dict[str, str | None], where: str) -> Entry:
     if not key or parts.is_absolute() or ".." in parts.parts:
         raise DatasetError(f"{where}: expected a path below the dataset's folder, found {key!r}.")
     if split not in SPLITS:
-        raise DatasetError(f"{where}: unknown split {split!r}.{nearest(split, SPLITS)}")
+        raise DatasetError(f"{where}: unknown split {split!r}.{suggestion(split, SPLITS)}")
     try:
         entry = Entry(parts.as_posix(), split, int(pid), int(camid))
     except ValueError:

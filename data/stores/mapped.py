@@ -10,7 +10,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike
 
 
-def claimed(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
+def allocated(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
     """Return a new `.npy` file mapped for writing, its disk space allocated.
 
     On a full disk this raises OSError with the file's name. Without the allocation a later write to the mapped file

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from dsa_app.config import setting_changes
 from dsa_app.errors import StoreError
 from dsa_app.lock import locked
 from dsa_reid.atomic import atomic
@@ -105,22 +106,10 @@ class Pieces:
         if made_with is not None and begun and not self.overwrite:
             raise StoreError(
                 f"{self.folder} has the pieces of an unfinished run with other settings: "
-                f"{differences(made_with, self.configuration)}.\n"
+                f"{setting_changes(made_with, self.configuration)}.\n"
                 "Finish that run with its settings, or start again with --overwrite."
             )
         for piece in self.folder.glob("*.npz*"):
             piece.unlink()
         with atomic(note) as part:
             part.write_text(json.dumps(self.configuration, sort_keys=True))
-
-
-def differences(made_with: dict[str, Any], wanted: dict[str, Any], above: str = "") -> str:
-    """Return in words where two configurations differ: "size was 16, this run wants 32"; empty if they do not."""
-    texts = []
-    for key in sorted({*made_with, *wanted}):
-        old, new = made_with.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            texts.append(differences(old, new, f"{above}{key}."))
-        elif old != new:
-            texts.append(f"{above}{key} was {old}, this run wants {new}")
-    return "; ".join(text for text in texts if text)

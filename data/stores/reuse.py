@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from dsa_app.config import setting_changes
 from dsa_app.errors import StoreError
 
 from .header import Header, Store
-from .pieces import differences
 
 S = TypeVar("S", bound=Store)
 
@@ -72,7 +72,7 @@ def open_reusable(
             return None
         raise
     made_with = store.header
-    changed = differences(_settings(made_with), _settings(wanted))
+    changed = setting_changes(_settings(made_with), _settings(wanted))
     if not changed:
         return store
     if overwrite and decisive and all(made_with.configuration.get(k) == wanted.configuration.get(k) for k in decisive):

@@ -18,13 +18,12 @@ from typing import Any
 import joblib
 import numpy as np
 
-from dsa_app.config import build, to_dict
+from dsa_app.config import build, setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
 from dsa_app.lock import locked
 
 from ..images import encode_jpeg, encode_png
-from ..stores.pieces import differences
 from .config import SynthConfig
 from .people import Person
 from .render import render
@@ -148,7 +147,7 @@ def _is_complete(root: Path, note: dict[str, Any], overwrite: bool) -> bool:
         return True
     if not overwrite:
         raise DatasetError(
-            f"{root} was rendered with other settings: {differences(made_with, note)}.\n"
+            f"{root} was rendered with other settings: {setting_changes(made_with, note)}.\n"
             "Render it again: dsa-data synth --overwrite"
         )
     return False
@@ -161,7 +160,7 @@ def _begin(part: Path, note: dict[str, Any], overwrite: bool) -> None:
         return
     if made_with is not None and not overwrite:
         raise DatasetError(
-            f"{part} was begun with other settings: {differences(made_with, note)}.\n"
+            f"{part} was begun with other settings: {setting_changes(made_with, note)}.\n"
             "Finish it with those settings, or start again: dsa-data synth --overwrite"
         )
     for mark in (part / DONE).iterdir():

@@ -64,7 +64,7 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return _develop(scene.camera, image, scene.noise), iuv
 
 
-def seen_of_bag(scene: Scene) -> Floats:
+def visible_bag_points(scene: Scene) -> Floats:
     """Return the points of the bag that are visible: (n, 3), outer, along and front in the bag's frame."""
     hits = cast(scene.body.solids, scene.frames, scene.window)
     part, local = _on_parts(scene, hits)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dsa_app.errors import ConfigError
 from dsa_app.process_group import ProcessGroup
 from dsa_data.records import Record
-from dsa_data.sets import is_drawn
+from dsa_data.sets import is_synthetic
 
 from ..config import ExtractConfig
 from .engine import Engine
@@ -34,7 +34,7 @@ def make_engine(
     """
     name = config.engine
     if name == "auto":
-        name = "rendered" if is_drawn(dataset) else "native"
+        name = "rendered" if is_synthetic(dataset) else "native"
     if name == "rendered":
         return Rendered(root, config.errors)
     if name == "import":

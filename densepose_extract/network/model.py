@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dsa_app.config import nearest
+from dsa_app.config import suggestion
 from dsa_app.errors import EngineError
 
 from . import charts
@@ -94,5 +94,5 @@ def build(name: str) -> DensePoseRCNN:
     Raises EngineError for an unknown name.
     """
     if name not in MODELS:
-        raise EngineError(f"No DensePose model is called {name!r}.{nearest(name, MODELS)}")
+        raise EngineError(f"No DensePose model is called {name!r}.{suggestion(name, MODELS)}")
     return DensePoseRCNN(*MODELS[name]).eval().requires_grad_(False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dsa_app.config import build, config, override, read_settings, to_dict
+from dsa_app.config import build, config, override, read_settings, setting_changes, to_dict
 from dsa_app.errors import ConfigError
 
 
@@ -84,3 +84,10 @@ def test_unknown_section_experiment_and_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "broken.yaml").write_text("a: [1,\n")
     with pytest.raises(ConfigError, match=r"broken\.yaml is not valid YAML"):
         read_settings(tmp_path / "broken.yaml")
+
+
+def test_changes_of_settings_in_words() -> None:
+    assert setting_changes({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}, "d": 4}) == (
+        "b.c was 2, this run wants 3; d was None, this run wants 4"
+    )
+    assert setting_changes({"b": {"c": 2}}, {"b": {"c": 2}}) == ""

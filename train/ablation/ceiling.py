@@ -27,7 +27,7 @@ from dsa_data.synthetic.appearance import texture
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.dataset import read_settings, read_views
 from dsa_data.synthetic.people import Person
-from dsa_data.synthetic.render import seen_of_bag
+from dsa_data.synthetic.render import visible_bag_points
 from dsa_data.synthetic.shots import Shot, person_of, plan, scene_of
 from dsap.warp import landings
 
@@ -139,7 +139,7 @@ def _cells_seen(settings: SynthConfig, shot: Shot, person: Person) -> np.ndarray
     """Return the numbers of the bag's cells that a picture shows."""
     if person.body.build.bag == "none":
         return np.empty(0, np.intp)
-    local = seen_of_bag(scene_of(settings, shot, person))  # (n, 3)
+    local = visible_bag_points(scene_of(settings, shot, person))  # (n, 3)
     cells = [
         np.clip((values - low) / (high - low) * CELLS, 0, CELLS - 1).astype(np.intp)
         for values, (low, high) in ((local[:, 1], ALONG), (local[:, 0] + local[:, 2], ACROSS))

@@ -24,7 +24,7 @@ from dsa_app.config import to_dict
 from dsa_app.console import progress
 from dsa_app.errors import StoreError, TrainingError
 from dsa_data.records import read_manifest
-from dsa_data.sets import is_drawn
+from dsa_data.sets import is_synthetic
 from dsa_data.stores.dsap import DsapStore
 from dsap.config import WarpConfig
 from dsap.stage import build
@@ -110,7 +110,7 @@ def _measure(training: Training, place: Place, dsap: Path | None, run: Path) -> 
     for match in MATCHES if network.guide else ("main",):
         if match in ("global", "local") and network.main.heads not in ("both", match):
             continue
-        measures = evaluate(task, dataclasses.replace(evaluation, match=match), by_view=is_drawn(dataset))
+        measures = evaluate(task, dataclasses.replace(evaluation, match=match), by_view=is_synthetic(dataset))
         found[match] = {name: measures.found[name] for name in ("mAP", "rank1", "mINP", "chance_mAP")}
         found[match]["views"] = {f"{low}-{high}": one.mAP for (low, high), one in measures.views.items()}
     return found

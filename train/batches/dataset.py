@@ -9,14 +9,13 @@ from pathlib import Path
 
 import torch
 
-from dsa_app.config import to_dict
+from dsa_app.config import setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import StoreError
 from dsa_data.charts import CHARTS
 from dsa_data.images import decode
 from dsa_data.records import Record, read_listed
 from dsa_data.stores.dsap import DsapStore
-from dsa_data.stores.pieces import differences
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
 from dsap.config import WarpConfig
@@ -129,7 +128,7 @@ class Pictures:
 def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
     """Open a DSAP store. Raises StoreError if it was built with other settings than `warp`."""
     store = DsapStore(dsap)
-    found = differences(store.header.configuration["warp"], to_dict(warp)) if warp else ""
+    found = setting_changes(store.header.configuration["warp"], to_dict(warp)) if warp else ""
     if found:
         raise StoreError(
             f"{dsap} was built with other settings: {found}.\n"

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsa_app import console
-from dsa_app.config import Settings, nearest
+from dsa_app.config import Settings, suggestion
 from dsa_app.console import progress
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data.images import decode, write_png
@@ -216,7 +216,7 @@ def _chosen(listed: Sequence[Record], keys: Sequence[str], count: int, seed: int
         known = {record.key: record for record in listed}
         for key in keys:
             if key not in known:
-                near = nearest(key, known) if len(known) < 9999 else ""
+                near = suggestion(key, known) if len(known) < 9999 else ""
                 raise DatasetError(f"The manifest lists no picture {key!r}.{near}")
         return [known[key] for key in keys]
     queries = [record for record in listed if record.split == "query"]

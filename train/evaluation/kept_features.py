@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from dsa_app.config import setting_changes
 from dsa_app.errors import StoreError
 from dsa_data.stores.features import FeatureStore, Origin, write_features
 from dsa_data.stores.header import Header, digest_of
-from dsa_data.stores.pieces import differences
 from dsa_reid.atomic import atomic
 from dsa_reid.main_stream import MainStream
 
@@ -96,6 +96,6 @@ def _found(path: Path, header: Header) -> KeptFeatures | None:
         return None
     if store.header == header:
         return store
-    why = differences(store.header.configuration, header.configuration) or "of other pictures"
+    why = setting_changes(store.header.configuration, header.configuration) or "of other pictures"
     click.echo(f"{path} holds other features ({why}): they are extracted again.", err=True)
     return None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsa_app.config import nearest
+from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
 from dsa_data.images import read
 from dsa_data.records import Record
@@ -93,7 +93,7 @@ def chosen(found: Sequence[Ranking], keys: Sequence[str]) -> list[Ranking]:
     for key in keys:
         if key not in by_key:
             raise DatasetError(
-                f"No query has the key {key!r}.{nearest(key, list(by_key)) if len(by_key) < 9999 else ''}"
+                f"No query has the key {key!r}.{suggestion(key, list(by_key)) if len(by_key) < 9999 else ''}"
             )
     return [by_key[key] for key in keys]
 

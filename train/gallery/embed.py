@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from dsa_app.config import setting_changes
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError, ImageError, StoreError, TrainingError
 from dsa_data import images
 from dsa_data.records import Record
 from dsa_data.stores.features import TYPES, Origin
 from dsa_data.stores.header import Header, digest_of
-from dsa_data.stores.pieces import Pieces, differences
+from dsa_data.stores.pieces import Pieces
 from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
@@ -210,7 +211,7 @@ def _is_done(out: Path, header: Header) -> bool:
     if present == header:
         return True
     raise StoreError(
-        f"{out} holds other features: {differences(dataclasses.asdict(present), dataclasses.asdict(header))}.\n"
+        f"{out} holds other features: {setting_changes(dataclasses.asdict(present), dataclasses.asdict(header))}.\n"
         "Replace them with --overwrite, or name another --out."
     )
 

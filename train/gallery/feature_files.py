@@ -14,7 +14,7 @@ import numpy as np
 from dsa_app.errors import StoreError
 from dsa_data.stores.features import TYPES, FeatureStore, Origin, write_features
 from dsa_data.stores.header import Header, digest_of
-from dsa_data.stores.mapped import claimed
+from dsa_data.stores.mapped import allocated
 
 FORMAT = "dsa-reid features"
 COLUMNS = ["key", "digest"]
@@ -99,7 +99,7 @@ def write(
         write_features(path, header, keys, digests, shape, dtype, blocks)
         return
     checksum, start = 0, 0
-    rows = claimed(path, TYPES[dtype], shape)
+    rows = allocated(path, TYPES[dtype], shape)
     for block in blocks:
         rows[start : start + len(block)] = block
         checksum = zlib.crc32(np.ascontiguousarray(block, TYPES[dtype]).data, checksum)

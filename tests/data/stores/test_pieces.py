@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsa_app.errors import BusyError, StoreError
-from dsa_data.stores.pieces import Pieces, differences
+from dsa_data.stores.pieces import Pieces
 
 
 def test_a_run_resumes_from_its_pieces_and_deletes_them_at_the_end(tmp_path: Path) -> None:
@@ -95,9 +95,3 @@ def test_a_damaged_piece_is_named(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:50])
         with pytest.raises(StoreError, match=r"one\.npz is damaged"):
             pieces.read("one")
-
-
-def test_differences_in_words() -> None:
-    assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}, "d": 4}) == (
-        "b.c was 2, this run wants 3; d was None, this run wants 4"
-    )

@@ -232,10 +232,10 @@ def test_invalid_settings_are_named(values: dict, message: str) -> None:
 
 def test_synthetic_datasets_may_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path))
-    assert sets.is_drawn("synthetic")
-    assert sets.is_drawn("synthetic-tables")
-    assert not sets.is_drawn("synthetic-../elsewhere")
-    assert not sets.is_drawn("market1501")
+    assert sets.is_synthetic("synthetic")
+    assert sets.is_synthetic("synthetic-tables")
+    assert not sets.is_synthetic("synthetic-../elsewhere")
+    assert not sets.is_synthetic("market1501")
     assert sets.dataset_root("synthetic-tables") == tmp_path / "synthetic-tables"
     with pytest.raises(
         DatasetError, match=r"synthetic-tables is missing\. Render it: dsa-data synth --dataset synthetic-t"

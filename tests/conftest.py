@@ -1,4 +1,4 @@
-"""What all tests share: quiet threads, a place for ../shared, small datasets."""
+"""Settings and fixtures of all tests: one thread, the folder ../shared, a small dataset."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder ../shared of the makers' machines; a user's clone does not have it."""
+    """The folder ../shared, with files that may not be redistributed; a clone does not have it."""
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is absent")
     return SHARED
@@ -27,7 +27,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def market(tmp_path: Path) -> Path:
-    """A tiny dataset in Market-1501's layout, oddities included."""
+    """A tiny dataset in Market-1501's layout, with a distractor, junk and a Thumbs.db."""
     return make_market(tmp_path / "market1501")
 
 
@@ -42,5 +42,5 @@ def make_market(root: Path, height: int = 24, width: int = 12) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(images.encode_jpeg(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)))
-    (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"not a picture")
+    (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"not an image")
     return root

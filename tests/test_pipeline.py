@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = sets.dataset(name)
         for number, entry in enumerate(found.scan(found.root(parent))):
             path = root / "maps" / Path(entry.key).with_suffix("")
-            images.write_png(path.with_name(f"{path.name}_IUV.png"), trees.made_up_map(number))
+            images.write_png(path.with_name(f"{path.name}_IUV.png"), trees.random_iuv(number))
     shutil.rmtree(parent / "cuhk03" / "images_labeled")  # the pipeline is to unpack it
     call(root, "dvc", "init", "--no-scm", "--quiet")
     return root

@@ -149,7 +149,7 @@ def make_datasets(project: Path) -> None:
         found = sets.dataset(name)
         for number, entry in enumerate(found.scan(found.root(parent))):
             path = project / "maps" / name / Path(entry.key).with_suffix("")
-            images.write_png(path.with_name(f"{path.name}_IUV.png"), trees.made_up_map(number))
+            images.write_png(path.with_name(f"{path.name}_IUV.png"), trees.random_iuv(number))
     for boxes in ("labeled", "detected"):
         shutil.rmtree(parent / "cuhk03" / f"images_{boxes}")  # the page is to unpack them
 

@@ -1,4 +1,4 @@
-"""Pictures and maps for the tests of stage two: from Hypothesis, from a small dataset on disk, from real people."""
+"""Images and maps for the tests of stage two: by Hypothesis, of a small dataset on disk, of real photographs."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,7 @@ from dsa_data.stores.iuv import IuvMap, IuvStore, write_iuv
 
 @st.composite
 def pairs(draw: st.DrawFn, longest: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of noise and a valid I, U, V map: crowded or sparse, of few charts or all, with u and v at the ends."""
+    """A noise image and a valid I, U, V map: dense or sparse, of few charts or all, with extreme values of u and v."""
     height, width = draw(st.integers(1, longest)), draw(st.integers(1, longest))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     charts = draw(st.lists(st.integers(1, 24), min_size=1, max_size=24, unique=True))
@@ -28,7 +28,7 @@ def pairs(draw: st.DrawFn, longest: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A small dataset on disk with a map for every picture."""
+    """A small dataset on disk with a map for every image."""
 
     folder: Path
     root: Path
@@ -45,14 +45,14 @@ class Case:
     def out(self) -> Path:
         return self.folder / "dsap.h5"
 
-    def list_pictures(self) -> list[Record]:
-        """List the pictures that are there now."""
+    def list_images(self) -> list[Record]:
+        """Write the manifest of the images that are there now; return its records."""
         records = index(self.root, scan(self.root))
         write_manifest(records, self.manifest)
         return records
 
     def make_maps(self, configuration: dict[str, object] | None = None) -> None:
-        """Make the maps of the listed pictures: each picture's own bytes decide its map."""
+        """Write a random map for every listed image; its seed is the image's digest."""
         records = read_manifest(self.manifest)
         keys = [record.key for record in records]
         maps = [
@@ -62,21 +62,21 @@ class Case:
         self.write_maps(Header("tiny", configuration or {"engine": "rendered"}, "ab" * 32), keys, maps)
 
     def replace_maps(self, change: dict[int, np.ndarray]) -> None:
-        """Replace the maps at some places, as another run of stage one would."""
+        """Replace the maps at some indices, as another run of stage one would."""
         store = IuvStore(self.iuv)
-        maps = [store.read(place) for place in range(len(store))]
-        for place, iuv in change.items():
-            maps[place] = dataclasses.replace(maps[place], iuv=iuv)
+        maps = [store.read(number) for number in range(len(store))]
+        for number, iuv in change.items():
+            maps[number] = dataclasses.replace(maps[number], iuv=iuv)
         self.write_maps(store.header, store.keys, maps)
 
     def write_maps(self, header: Header, keys: list[str], maps: list[IuvMap]) -> None:
-        """Put a store of maps in place whole, as stage one does."""
+        """Write the store of maps under another name and rename it, as stage one does."""
         shapes = np.array([one.iuv.shape[:2] for one in maps])
         write_iuv(self.iuv.with_suffix(".part"), header, keys, shapes, iter(maps)).replace(self.iuv)
 
 
 def random_map(record: Record) -> np.ndarray:
-    """A map drawn from the picture's digest; every fifth picture or so shows nobody."""
+    """Return a random map, with the image's digest as its seed; about every fifth image has no person."""
     rng = np.random.default_rng(int(record.digest[:16], 16))
     chart = rng.integers(1, 25, (record.height, record.width)) * (rng.random((record.height, record.width)) < 0.5)
     chart *= rng.random() < 0.8
@@ -85,15 +85,15 @@ def random_map(record: Record) -> np.ndarray:
 
 
 def real_maps(shared: Path) -> list[np.ndarray]:
-    """The four photographs' maps as I, U, V; the group's was written as V, U, I."""
+    """Return the maps of four photographs as I, U, V; that of the group is stored as V, U, I."""
     maps = [images.read(shared / "real" / f"{name}_IUV.png") for name in ("front1", "front2", "back", "group")]
     return [*maps[:3], maps[3][..., ::-1]]
 
 
 def fields(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return by chart the mean gradient (24, 4): U by x and y, V by x and y; and the mean of its determinant (24,).
+    """Return for each chart the mean gradient (24, 4): U by x and y, V by x and y; and its mean determinant (24,).
 
-    The determinant's sign tells which way round a chart lies on the body, whatever the pose.
+    The sign of the determinant is the orientation of the chart on the body, in any pose.
     """
     charts, gradients = [], []
     for iuv in maps:

@@ -1,4 +1,4 @@
-"""A file server on loopback that can be told to fail as real ones do."""
+"""A file server on the loopback interface that can fail as real ones do."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Mirror:
-    """What the server holds and how it behaves; `asked` are the Range headers it saw, None without one."""
+    """The server's files and its faults; `asked` are the Range headers of its requests, None without one."""
 
     files: dict[str, bytes]
     base: str = ""
@@ -44,11 +44,11 @@ def serving(files: dict[str, bytes]) -> Iterator[Mirror]:
             return None
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *args: object) -> None:
-            """Say nothing: a client that hangs up is part of the tests."""
+            """Print nothing: a client that closes the connection is part of the tests."""
 
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

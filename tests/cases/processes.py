@@ -1,6 +1,6 @@
-"""Processes that start from nothing, alone or together by gloo as torchrun would start them.
+"""Starts Python processes, alone or as a process group as torchrun would.
 
-They are no forks: torch's autograd cannot be used in the fork of a process that has exported a network.
+They are not forked: torch's autograd cannot be used in the fork of a process that has exported a network.
 """
 
 import functools
@@ -14,13 +14,13 @@ import cloudpickle
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = (
-    "import faulthandler, sys; faulthandler.dump_traceback_later(float(sys.argv[1])); "  # says where it hangs
+    "import faulthandler, sys; faulthandler.dump_traceback_later(float(sys.argv[1])); "  # prints where it hangs
     "import cloudpickle; cloudpickle.load(sys.stdin.buffer)()"
 )
 
 
 def fresh(work, *arguments, timeout=120, environment=(), **settings):
-    """Start `work(*arguments, **settings)` in a process of its own; return a function that waits for its exit code."""
+    """Start `work(*arguments, **settings)` in a new process; return a function that waits for its exit code."""
     for module in list(sys.modules.values()):  # the new process cannot import these
         if TESTS in Path(getattr(module, "__file__", None) or "/").parents:
             cloudpickle.register_pickle_by_value(module)

@@ -1,4 +1,7 @@
-"""Makers of tiny datasets, each in its own naming, oddities included. All are given the parent of all datasets."""
+"""Tiny datasets in the layouts of the published ones, with the unexpected files of real downloads.
+
+Every function writes one below `parent`, the parent folder of all datasets, and returns its folder.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,36 +15,36 @@ from dsa_data.sets.cuhk01 import read_splits
 
 HEIGHT, WIDTH = 32, 16
 PERSONS = (4, 3, 1, 1, 1)  # of CUHK03's pairs of cameras
-FEWER = {(1, 2): (3, 5), (2, 1): (5, 2)}  # (pair, person): pictures of each camera, where they are not five and five
+FEWER = {(1, 2): (3, 5), (2, 1): (5, 2)}  # (pair, person): images of each camera, if not five and five
 
 
-def picture(seed: int) -> np.ndarray:
-    """Draw noise around a colour of its own, uint8 (H, W, 3)."""
+def noise_image(seed: int) -> np.ndarray:
+    """Return noise around a random colour, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(-30, 30, (HEIGHT, WIDTH, 3))
     return (rng.integers(40, 215, 3) + noise).astype(np.uint8)
 
 
-def made_up_map(seed: int) -> np.ndarray:
-    """Draw I, U, V of a picture, uint8 (H, W, 3): random charts in the middle, nothing around."""
+def random_iuv(seed: int) -> np.ndarray:
+    """Return a map, uint8 (H, W, 3): random charts, U and V in the middle, background around."""
     rng = np.random.default_rng(seed)
     iuv = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     iuv[2:-2, 2:-2] = rng.integers((1, 0, 0), (25, 256, 256), (HEIGHT - 4, WIDTH - 4, 3))
     return iuv
 
 
-def draw(root: Path, names: Iterable[str]) -> Path:
-    """Write a picture of each name below `root`, by its ending as JPEG or PNG."""
+def write_images(root: Path, names: Iterable[str]) -> Path:
+    """Write an image of each name below `root`, as JPEG or PNG by its suffix."""
     for seed, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         encode = images.encode_jpeg if path.suffix == ".jpg" else images.encode_png
-        path.write_bytes(encode(picture(seed)))
+        path.write_bytes(encode(noise_image(seed)))
     return root
 
 
 def market1501(parent: Path, name: str = "market1501") -> Path:
-    """Four trained and three tested identities, hand-drawn boxes, junk, a distractor, a Thumbs.db."""
+    """Four training and three test identities, hand-drawn boxes, junk, a distractor, a Thumbs.db."""
     names = [f"bounding_box_train/{p:04}_c{c}s1_0{p:03}51_0{c}.jpg" for p in (2, 7, 9, 1500) for c in (1, 2, 3)]
     queries = [f"{p:04}_c{c}s1_0{p:03}01_00.jpg" for p in (1, 3, 5) for c in (1, 2)]
     names += [f"query/{query}" for query in queries]
@@ -49,39 +52,39 @@ def market1501(parent: Path, name: str = "market1501") -> Path:
     names += ["bounding_box_test/-1_c1s1_000001_01.jpg", "bounding_box_test/0000_c2s1_000002_01.jpg"]
     names += [f"gt_bbox/{query}" for query in queries]
     names += ["gt_bbox/0001_c1s1_000076_00.jpg", "gt_bbox/0001_c6s1_000076_00.jpg", "gt_bbox/0002_c1s1_000451_00.jpg"]
-    root = draw(parent / name, names)
-    (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"not a picture")
+    root = write_images(parent / name, names)
+    (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"not an image")
     return root
 
 
 def market1501_500k(parent: Path) -> Path:
-    """The tree of Market-1501 with three further distractors, one of them with somebody's number, and junk."""
+    """Market-1501 with three further distractors, one of them with a test identity's number, and junk."""
     root = market1501(parent)
     names = ("0000_c1s1_000001_00.jpg", "0000_c3s1_000002_00.jpg", "0001_c2s1_000003_00.jpg", "-1_c1s1_000004_00.jpg")
-    draw(root, [f"images/{name}" for name in names])
+    write_images(root, [f"images/{name}" for name in names])
     return root
 
 
 def dukemtmcreid(parent: Path) -> Path:
-    """Three trained and two tested identities, and one that only one camera saw."""
+    """Three training and two test identities, and one that only one camera saw."""
     names = [f"bounding_box_train/{p:04}_c{c}_f00461{c}{p % 10}.jpg" for p in (1, 2, 5) for c in (2, 8)]
     names += [f"query/{p:04}_c1_f004600{p % 10}.jpg" for p in (3, 4)]
     names += [f"bounding_box_test/{p:04}_c{c}_f00470{c}{p % 10}.jpg" for p in (3, 4) for c in (1, 5)]
-    return draw(parent / "dukemtmcreid", [*names, "bounding_box_test/0017_c3_f0058142.jpg"])
+    return write_images(parent / "dukemtmcreid", [*names, "bounding_box_test/0017_c3_f0058142.jpg"])
 
 
 def cuhk03_np(parent: Path) -> Path:
-    """Both kinds of boxes; three trained and two tested identities."""
+    """Both kinds of boxes; three training and two test identities."""
     for boxes in ("labeled", "detected"):
         names = [f"bounding_box_train/{p:04}_c{c}_{n}.png" for p in (1, 2, 4) for c in (1, 2) for n in (5, 6)]
         names += [f"query/{p:04}_c{c}_1.png" for p in (3, 6) for c in (1, 2)]
         names += [f"bounding_box_test/{p:04}_c{c}_{n}.png" for p in (3, 6) for c in (1, 2) for n in (2, 3)]
-        draw(parent / "cuhk03-np" / boxes, names)
+        write_images(parent / "cuhk03-np" / boxes, names)
     return parent / "cuhk03-np"
 
 
 def cuhk03_names() -> list[str]:
-    """Return the names of the pictures in the tiny `cuhk-03.mat`, sorted."""
+    """Return the names of the images in the tiny `cuhk-03.mat`, sorted."""
     names = []
     for pair, persons in enumerate(PERSONS, start=1):
         for person in range(1, persons + 1):
@@ -92,7 +95,7 @@ def cuhk03_names() -> list[str]:
 
 
 def cuhk03(parent: Path) -> Path:
-    """The authors' file as MATLAB 7.3 writes it, ten persons; beside it the new protocol's lists, six to train."""
+    """The authors' file as MATLAB 7.3 writes it, with ten persons, and the new protocol's lists, with six to train."""
     root = parent / "cuhk03"
     root.mkdir()
     names = cuhk03_names()
@@ -109,15 +112,18 @@ def cuhk03(parent: Path) -> Path:
 
 
 def write_new_protocol(path: Path, names: list[str], **changes: object) -> None:
-    """Write a list of the new protocol: the first four and the last two persons train, of others one a camera asks."""
+    """Write a list of the new protocol: the first four and the last two persons are train.
+
+    Of the others the first image of each camera is query, the rest gallery.
+    """
     persons = [name[:5] for name in names]
     order = sorted(set(persons))
-    splits, asked = [], set()
+    splits, views = [], set()
     for name, person in zip(names, persons, strict=True):
-        trains = order.index(person) in (0, 1, 2, 3, len(order) - 2, len(order) - 1)
+        is_train = order.index(person) in (0, 1, 2, 3, len(order) - 2, len(order) - 1)
         view = (person, name[6])
-        splits.append("train" if trains else "gallery" if view in asked else "query")
-        asked.add(view)
+        splits.append("train" if is_train else "gallery" if view in views else "query")
+        views.add(view)
     columns: dict[str, object] = {
         "filelist": np.array(names, object)[:, None],
         "labels": np.array([[order.index(person) + 1] for person in persons], np.uint16),
@@ -129,14 +135,14 @@ def write_new_protocol(path: Path, names: list[str], **changes: object) -> None:
 
 
 def _table(file: h5py.File, boxes: str, pair: int, seed: int) -> h5py.Reference:
-    """Store a pair's cells, (10, persons) as MATLAB transposes them."""
+    """Store the cells of a pair of cameras, (10, persons) as MATLAB transposes them."""
     names = set(cuhk03_names())
     cells = np.empty((10, PERSONS[pair - 1]), h5py.ref_dtype)
     for number, person in np.ndindex(cells.shape):
         camera = 1 if number < 5 else 2
         name = f"{pair}_{person + 1:03}_{camera}_{number + 1:02}.png"
         seed += 1
-        content = picture(seed).T if name in names else np.zeros(2, np.uint64)
+        content = noise_image(seed).T if name in names else np.zeros(2, np.uint64)
         cells[number, person] = _stored(file, f"{boxes}_{name[:-4]}", content)
     return _stored(file, f"{boxes}_{pair}", cells)
 
@@ -147,19 +153,19 @@ def _stored(file: h5py.File, name: str, content: np.ndarray) -> h5py.Reference:
 
 
 def cuhk01(parent: Path) -> Path:
-    """Four persons whom the first split of each division trains on, and four whom it tests."""
+    """Four persons who are train in the first split of both divisions, and four who are tested in both."""
     tested = set(read_splits(486)[0])
     narrow = set(read_splits(100)[0])
     trains = [pid for pid in range(1, 972) if pid not in tested | narrow][:4]
     tests = sorted(tested & narrow)[:4]
     names = [f"campus/{pid:04}{number:03}.png" for pid in (*trains, *tests) for number in (1, 2, 3, 4)]
-    root = draw(parent / "cuhk01", names)
-    (root / "campus" / "Thumbs.db").write_bytes(b"not a picture")
+    root = write_images(parent / "cuhk01", names)
+    (root / "campus" / "Thumbs.db").write_bytes(b"not an image")
     return root
 
 
 def msmt17(parent: Path, version: int = 1) -> Path:
-    """Four trained and three tested identities, both counted from 0; `list_val.txt` has more of the trained."""
+    """Four training and three test identities, both counted from 0; `list_val.txt` has more training images."""
     train, test = ("train", "test") if version == 1 else ("mask_train_v2", "mask_test_v2")
     lists = {
         "list_train.txt": (train, [(pid, n) for pid in range(4) for n in (0, 1, 2)]),
@@ -170,7 +176,7 @@ def msmt17(parent: Path, version: int = 1) -> Path:
     root = parent / "msmt17"
     for name, (folder, shots) in lists.items():
         paths = [f"{pid:04}/{pid:04}_{n:03}_{1 + 7 * n % 15:02}_0303morning_00{n}8_0.jpg" for pid, n in shots]
-        draw(root / folder, paths)
+        write_images(root / folder, paths)
         lines = [f"{path} {pid}" for path, (pid, _) in zip(paths, shots, strict=True)]
         (root / name).write_text("\n".join(lines) + "\n")
     return root

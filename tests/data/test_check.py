@@ -101,7 +101,7 @@ def test_queries_without_a_correct_match() -> None:
 
 
 def test_a_dataset_of_one_camera(datasets: Path) -> None:
-    trees.draw(datasets / "shop", ["1.png", "2.png", "3.png"])
+    trees.write_images(datasets / "shop", ["1.png", "2.png", "3.png"])
     rows = ["path,pid,camid,split", "1.png,1,1,train", "2.png,2,1,query", "3.png,2,1,gallery"]
     (datasets / "shop" / "dataset.csv").write_text("\n".join(rows))
     prepared = call("prepare", "--dataset", "shop")

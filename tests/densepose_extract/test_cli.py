@@ -10,13 +10,13 @@ from densepose_extract.cli import extract_config, main
 from dsa_app.config import Settings
 from dsa_data import images
 from dsa_data.stores.iuv import IuvStore
-from tiny import add_truth, draw_iuv, write_iuv_picture
+from tiny import random_iuv, write_iuv_image, write_true_maps
 
 
 @pytest.fixture
 def synthetic(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny dataset in the place of the synthetic one; returns the folder of what is made of it."""
-    add_truth(market)
+    write_true_maps(market)
     shutil.move(market, tmp_path / "datasets" / "synthetic")
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
@@ -53,7 +53,7 @@ def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Pa
     truth = tmp_path / "datasets" / "synthetic" / "iuv"
     turned = tmp_path / "turned"
     for path in truth.rglob("*.png"):
-        write_iuv_picture(turned / path.relative_to(truth), images.read(path), "bgr")
+        write_iuv_image(turned / path.relative_to(truth), images.read(path), "bgr")
     for folder in (truth, turned):
         result = call("import", "--dataset", "synthetic", "--from", folder, "--out", tmp_path / f"{folder.name}.h5")
         assert result.exit_code == 0, result.stderr
@@ -66,8 +66,8 @@ def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Pa
 def test_import_for_free_pictures(tmp_path: Path) -> None:
     folder, out = tmp_path / "holiday", tmp_path / "made" / "iuv.h5"
     for name, order in (("a", "rgb"), ("sub/b", "bgr")):
-        iuv = write_iuv_picture(folder / f"{name}_IUV.png", draw_iuv(20, 10), order)
-        images.write_png(iuv.with_name(iuv.name.replace("_IUV", "")), draw_iuv(20, 10, 5))
+        iuv = write_iuv_image(folder / f"{name}_IUV.png", random_iuv(20, 10), order)
+        images.write_png(iuv.with_name(iuv.name.replace("_IUV", "")), random_iuv(20, 10, 5))
     result = call("import", "--from", folder, "--pictures", folder, "--out", out)
     assert result.exit_code == 0, result.stderr
     store = IuvStore(out)

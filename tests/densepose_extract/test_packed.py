@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from densepose_extract.packed import Packed, pack
 from dsa_data.stores.iuv import IuvMap
 from dsa_data.stores.pieces import Pieces
-from tiny import draw_iuv
+from tiny import random_iuv
 
 
 @settings(max_examples=25, deadline=None)
@@ -17,7 +17,7 @@ def test_round_trip_through_a_file(tmp_path_factory: pytest.TempPathFactory, siz
     statuses = ["found", "none", "fallback"]
     maps = [
         IuvMap(
-            draw_iuv(*size, n),
+            random_iuv(*size, n),
             float("nan") if n == 1 else n / 8,
             np.arange(4, dtype=np.float32),
             statuses[n % 3],

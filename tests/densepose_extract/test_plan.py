@@ -12,7 +12,7 @@ from densepose_extract import plan as plans
 from densepose_extract.engines.rendered import Rendered
 from densepose_extract.plan import inputs_digest, plan, units_of
 from dsa_data.records import Record, read_manifest
-from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
+from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 
 def records(sizes: list[tuple[int, int]]) -> list[Record]:
@@ -51,13 +51,13 @@ def test_other_settings_give_other_names_but_the_same_units() -> None:
 
 def test_a_changed_map_changes_its_unit_alone(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "MAPS", 4)
-    add_truth(market)
-    listed = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    write_true_maps(market)
+    listed = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     before = plan(listed, Rendered(market))
     assert [len(piece.places) for piece in before] == [4, 4, 4, 4]
     path = before[1].files[2].path
     assert path is not None
-    write_iuv_picture(path, draw_iuv(24, 12, 1234))
+    write_iuv_image(path, random_iuv(24, 12, 1234))
     after = plan(listed, Rendered(market))
     differ = [a != b for a, b in zip(units_of(before), units_of(after), strict=True)]
     assert [place for place, changed in enumerate(differ) if changed] == [6]

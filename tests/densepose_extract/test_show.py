@@ -12,18 +12,18 @@ from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.palette import chart_colours
 from dsa_data.stores.iuv import IuvMap, IuvStore
-from tiny import add_truth, draw_iuv, list_pictures
+from tiny import list_images, random_iuv, write_true_maps
 
 
 @pytest.fixture
 def store(market: Path, tmp_path: Path) -> IuvStore:
-    add_truth(market)
-    manifest = list_pictures(market, tmp_path / "manifest.csv")
+    write_true_maps(market)
+    manifest = list_images(market, tmp_path / "manifest.csv")
     return IuvStore(stage.extract(manifest, market, tmp_path / "iuv.h5", "tiny", Rendered(market)).path)
 
 
 def test_panels_touch_the_body_alone() -> None:
-    iuv, picture = draw_iuv(12, 9), np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    iuv, picture = random_iuv(12, 9), np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
     body = iuv[..., 0] > 0
     for panel in (palette.charts(picture, iuv), palette.values(picture, iuv, 1), palette.values(picture, iuv, 2)):
         assert (panel[~body] == palette.grey(picture)[~body]).all()
@@ -70,17 +70,17 @@ def test_level_lines_stand_where_levels_change() -> None:
     ],
 )
 def test_captions(status: str, score: float, expected: str) -> None:
-    one = IuvMap(draw_iuv(4, 4), score, np.zeros(4), status, "", "")
+    one = IuvMap(random_iuv(4, 4), score, np.zeros(4), status, "", "")
     assert show.caption(one) == expected
 
 
 def test_the_box_is_framed_in_the_colour_of_its_status() -> None:
     picture = np.zeros((20, 10, 3), np.uint8)
-    one = IuvMap(draw_iuv(20, 10), 1.0, np.array([2, 4, 8, 16], np.float32), "found", "", "")
+    one = IuvMap(random_iuv(20, 10), 1.0, np.array([2, 4, 8, 16], np.float32), "found", "", "")
     framed = show.boxed(picture, one, 1.0)
     assert tuple(framed[4, 5]) == show.FRAMES["found"]
     assert not framed[10, 5].any()
-    nobody = IuvMap(draw_iuv(20, 10), 0.0, np.full(4, np.nan), "none", "", "")
+    nobody = IuvMap(random_iuv(20, 10), 0.0, np.full(4, np.nan), "none", "", "")
     assert tuple(show.boxed(picture, nobody, 1.0)[0, 0]) == show.FRAMES["none"]
     assert not picture.any()
 

@@ -16,20 +16,20 @@ from dsa_data import images
 from dsa_data.records import read_manifest, write_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
-from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
+from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 
 @pytest.fixture
 def root(market: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny dataset with its truth; pieces of four."""
     monkeypatch.setattr(plans, "MAPS", 4)
-    add_truth(market)
+    write_true_maps(market)
     return market
 
 
 @pytest.fixture
 def manifest(root: Path, tmp_path: Path) -> Path:
-    return list_pictures(root, tmp_path / "manifest.csv")
+    return list_images(root, tmp_path / "manifest.csv")
 
 
 def truth(root: Path, key: str) -> Path:
@@ -73,7 +73,7 @@ def test_up_to_date_is_left_alone(root: Path, manifest: Path, tmp_path: Path) ->
 def test_only_what_changed_is_made_again(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     stage.extract(manifest, root, out, "tiny", Rendered(root))
-    write_iuv_picture(truth(root, read_manifest(manifest)[5].key), draw_iuv(24, 12, 500))
+    write_iuv_image(truth(root, read_manifest(manifest)[5].key), random_iuv(24, 12, 500))
     assert stage.extract(manifest, root, out, "tiny", Rendered(root)).made == 4  # one piece
     stage.extract(manifest, root, tmp_path / "fresh.h5", "tiny", Rendered(root))
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
@@ -95,7 +95,7 @@ def test_a_batch_is_made_again_as_a_whole(root: Path, manifest: Path, tmp_path: 
     stage.extract(manifest, root, out, "tiny", BatchEngine(3))
     victim = root / read_manifest(manifest)[4].key
     victim.write_bytes(images.encode_jpeg(np.full((24, 12, 3), 90, np.uint8)))
-    list_pictures(root, manifest)
+    list_images(root, manifest)
     engine = BatchEngine(3)
     stage.extract(manifest, root, out, "tiny", engine)
     assert engine.seen == 3
@@ -110,7 +110,7 @@ def test_swapped_pictures_do_not_keep_each_others_maps(root: Path, manifest: Pat
     first = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(first)
-    list_pictures(root, manifest)
+    list_images(root, manifest)
     stage.extract(manifest, root, out, "tiny", BatchEngine(3))
     stage.extract(manifest, root, tmp_path / "fresh.h5", "tiny", BatchEngine(3))
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()

@@ -8,7 +8,7 @@ from densepose_extract.target import Target, free_entries
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data import images
 from dsa_data.records import read_manifest
-from tiny import draw_iuv, write_iuv_picture
+from tiny import random_iuv, write_iuv_image
 
 
 def test_a_dataset_lies_where_the_other_commands_put_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_free_pictures_leave_maps_out(tmp_path: Path) -> None:
     for name in ("a.png", "sub/b.jpg", "sub/b_IUV.png", "notes.txt", ".hidden.png"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(images.encode_png(draw_iuv(4, 4)))
+        path.write_bytes(images.encode_png(random_iuv(4, 4)))
     entries = free_entries(tmp_path)
     assert [(entry.key, entry.split, entry.pid, entry.camid) for entry in entries] == [
         ("a.png", "all", 0, 0),
@@ -54,9 +54,9 @@ def test_a_dataset_is_listed_once_a_folder_each_time(market: Path, tmp_path: Pat
     dataset.list_pictures()
     assert dataset.manifest.read_text() == "mine"
 
-    write_iuv_picture(tmp_path / "free" / "a.png", draw_iuv(4, 4))
+    write_iuv_image(tmp_path / "free" / "a.png", random_iuv(4, 4))
     folder = Target.choose(None, tmp_path / "free", None, None, tmp_path / "made" / "iuv.h5")
     folder.list_pictures()
-    write_iuv_picture(tmp_path / "free" / "b.png", draw_iuv(4, 4))
+    write_iuv_image(tmp_path / "free" / "b.png", random_iuv(4, 4))
     folder.list_pictures()
     assert [record.key for record in read_manifest(folder.manifest)] == ["a.png", "b.png"]

@@ -12,11 +12,11 @@ from densepose_extract.work import Pictures, make, memory_explained
 from dsa_app.errors import EngineError, ImageError
 from dsa_data import images
 from dsa_data.records import read_manifest
-from tiny import list_pictures
+from tiny import list_images
 
 
 def test_a_picture_that_changed_is_named(market: Path, tmp_path: Path) -> None:
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     victim = market / records[2].key
     victim.write_bytes(images.encode_jpeg(np.zeros((24, 12, 3), np.uint8)))
     engine = BatchEngine(4)
@@ -25,7 +25,7 @@ def test_a_picture_that_changed_is_named(market: Path, tmp_path: Path) -> None:
 
 
 def test_a_batch_goes_on_without_a_broken_picture(market: Path, tmp_path: Path) -> None:
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     (market / records[2].key).unlink()
     engine = BatchEngine(4)
     pieces = plan(records, engine)
@@ -41,7 +41,7 @@ def test_a_batch_goes_on_without_a_broken_picture(market: Path, tmp_path: Path) 
 
 
 def test_a_batch_of_broken_pictures_only(market: Path, tmp_path: Path) -> None:
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))[:2]
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))[:2]
     for record in records:
         (market / record.key).write_bytes(b"")
     engine = BatchEngine(4)

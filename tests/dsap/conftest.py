@@ -11,6 +11,6 @@ from dsap_cases import Case
 def case(market: Path, tmp_path: Path) -> Case:
     """The tiny dataset, listed, with a map for every picture."""
     case = Case(tmp_path, market)
-    case.list_pictures()
+    case.list_images()
     case.make_maps()
     return case

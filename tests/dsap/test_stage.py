@@ -116,7 +116,7 @@ def test_a_rebuild_warps_what_changed(case: Case, warped: list[str]) -> None:
     pictures[2].with_name("0005_c3s1_000005_00.jpg").write_bytes(
         images.encode_jpeg(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
     )
-    case.list_pictures()
+    case.list_images()
     case.make_maps()
     warped.clear()
     assert make(case) == from_nothing(case)
@@ -213,7 +213,7 @@ def test_resumed_after_a_picture_changed(case: Case) -> None:
     interrupted(case, pieces=1)
     first = case.root / read_manifest(case.manifest)[0].key
     first.write_bytes(images.encode_jpeg(np.full((20, 10, 3), 77, np.uint8)))
-    case.list_pictures()
+    case.list_images()
     case.make_maps()
     assert make(case) == from_nothing(case)
 
@@ -250,14 +250,14 @@ def test_a_chart_above_24(case: Case) -> None:
 def test_a_picture_without_a_map(case: Case) -> None:
     new = case.root / "query" / "0005_c3s1_000005_00.jpg"
     new.write_bytes(images.encode_jpeg(np.zeros((4, 4, 3), np.uint8)))
-    case.list_pictures()
+    case.list_images()
     refused(case, DatasetError, "lacks the maps of 1 pictures, first query/0005_c3s1_000005_00.jpg")
 
 
 def test_a_map_without_a_picture(case: Case) -> None:
     gone = sorted((case.root / "query").iterdir())[0]
     gone.unlink()
-    case.list_pictures()
+    case.list_images()
     refused(case, DatasetError, f"maps of 1 pictures that the manifest does not list, first query/{gone.name}")
 
 
@@ -265,7 +265,7 @@ def test_a_picture_changed_since_its_map_was_made(case: Case) -> None:
     changed = sorted((case.root / "query").iterdir())[0]
     changed.write_bytes(images.encode_jpeg(np.zeros((24, 12, 3), np.uint8)))
     refused(case, ImageError, f"query/{changed.name} has changed since it was listed")
-    case.list_pictures()
+    case.list_images()
     refused(case, DatasetError, f"query/{changed.name} has changed since its map was made")
 
 

@@ -44,7 +44,7 @@ def test_keys_against_the_manifest(built: Case) -> None:
 def test_a_picture_or_a_map_that_changed(built: Case) -> None:
     first = read_manifest(built.manifest)[0].key
     (built.root / first).write_bytes(images.encode_jpeg(np.full((24, 12, 3), 9, np.uint8)))
-    built.list_pictures()
+    built.list_images()
     assert faults(built) == [f"{first}: was another picture when it was warped"]
     built.make_maps()
     assert f"{first}: was warped from another I, U, V map" in faults(built)

@@ -47,7 +47,7 @@ def test_entries_of_the_new_protocol(datasets: Path, boxes: str) -> None:
     assert len({e.pid for e in entries if e.split == "train"}) == 6
     assert Counter(e.split for e in entries)["query"] == 4 * 2
     cell = 1 + (0 if boxes == "labeled" else 1000)  # the first cell that `trees.cuhk03` filled
-    np.testing.assert_array_equal(images.read(root / entries[0].key), trees.picture(cell))
+    np.testing.assert_array_equal(images.read(root / entries[0].key), trees.noise_image(cell))
 
 
 def test_it_is_unpacked_once_and_the_file_can_be_deleted(datasets: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ train,5.png,-1,1
 
 
 def test_a_table(datasets: Path, tmp_path: Path) -> None:
-    root = trees.draw(datasets / "mine", ["a/1.png", "a/2.png", "b c/3.png", "4.png", "5.png"])
+    root = trees.write_images(datasets / "mine", ["a/1.png", "a/2.png", "b c/3.png", "4.png", "5.png"])
     (root / "dataset.csv").write_text("\ufeff" + TABLE, encoding="utf-8")
     listed = list_dataset("mine", tmp_path / "manifest.csv")
     assert [(r.key, r.split, r.pid, r.camid) for r in listed] == [

@@ -16,7 +16,7 @@ from dsa_data.synthetic.appearance import SIZE
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
 from dsa_data.synthetic.shots import plan, scene_of
-from tiny import draw_iuv
+from tiny import random_iuv
 
 NONE = EstimatorErrors(missed=0, lost_limb=0, lost_chart=0, swapped=0, offset=0, noise=0, outline=0)
 
@@ -40,7 +40,7 @@ def stripes() -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(rate=st.floats(0, 5), height=st.integers(3, 40), width=st.integers(5, 30), seed=st.integers(0, 2**32))
 def test_whatever_comes_out_is_a_map(rate: float, height: int, width: int, seed: int) -> None:
-    truth = draw_iuv(height, width, seed)
+    truth = random_iuv(height, width, seed)
     before = truth.copy()
     found = with_errors(truth, EstimatorErrors(rate=rate), seed)
     assert (found.shape, found.dtype) == (truth.shape, np.uint8)
@@ -53,7 +53,7 @@ def test_whatever_comes_out_is_a_map(rate: float, height: int, width: int, seed:
 def test_rate_0_is_the_truth() -> None:
     worst = EstimatorErrors(0, missed=1, lost_limb=1, lost_chart=1, swapped=1, offset=255, noise=255, outline=1)
     for seed in range(20):
-        truth = draw_iuv(24, 12, seed)
+        truth = random_iuv(24, 12, seed)
         assert (with_errors(truth, worst, seed) == truth).all()
         assert (with_errors(truth, EstimatorErrors(), seed) != truth).any()
 

@@ -13,7 +13,7 @@ from densepose_extract.target import free_entries
 from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.records import Record, index
-from tiny import draw_iuv, write_iuv_picture
+from tiny import random_iuv, write_iuv_image
 
 
 def record(key: str) -> Record:
@@ -22,7 +22,7 @@ def record(key: str) -> Record:
 
 def unclear(seed: int = 0) -> np.ndarray:
     """A map whose V never exceeds 24, so that it may be in either order."""
-    iuv = draw_iuv(6, 8, seed)
+    iuv = random_iuv(6, 8, seed)
     iuv[..., 2] %= 25
     return iuv
 
@@ -33,30 +33,30 @@ def read(engine: Imported, key: str) -> np.ndarray:
 
 def test_each_picture_tells_its_own_order(tmp_path: Path) -> None:
     for name, order in (("a", "rgb"), ("b", "bgr")):
-        write_iuv_picture(tmp_path / f"{name}_IUV.png", draw_iuv(6, 8, ord(name)), order)
+        write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8, ord(name)), order)
     engine = Imported(tmp_path, [record("a.jpg"), record("b.png")])
-    assert (read(engine, "a.jpg") == draw_iuv(6, 8, ord("a"))).all()
-    assert (read(engine, "b.png") == draw_iuv(6, 8, ord("b"))).all()
+    assert (read(engine, "a.jpg") == random_iuv(6, 8, ord("a"))).all()
+    assert (read(engine, "b.png") == random_iuv(6, 8, ord("b"))).all()
     assert np.isnan(engine.find(record("a.jpg")).read(record("a.jpg")).score)
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_the_rest_of_the_folder_tells_an_unclear_one(tmp_path: Path, order: str) -> None:
-    write_iuv_picture(tmp_path / "x" / "a_IUV.png", draw_iuv(6, 8), order)
-    write_iuv_picture(tmp_path / "x" / "b_IUV.png", unclear(), order)
-    write_iuv_picture(tmp_path / "y" / "c_IUV.png", draw_iuv(6, 8), "bgr" if order == "rgb" else "rgb")
+    write_iuv_image(tmp_path / "x" / "a_IUV.png", random_iuv(6, 8), order)
+    write_iuv_image(tmp_path / "x" / "b_IUV.png", unclear(), order)
+    write_iuv_image(tmp_path / "y" / "c_IUV.png", random_iuv(6, 8), "bgr" if order == "rgb" else "rgb")
     engine = Imported(tmp_path, [record("x/a.jpg"), record("x/b.jpg"), record("y/c.jpg")])
     assert (read(engine, "x/b.jpg") == unclear()).all()
 
 
 def test_an_unclear_one_is_asked_for(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "b_IUV.png", unclear(), "bgr")
+    write_iuv_image(tmp_path / "b_IUV.png", unclear(), "bgr")
     records = [record("b.jpg")]
     with pytest.raises(ImageError, match=r"b_IUV\.png.*do not tell either.*--channels rgb.*--channels bgr"):
         Imported(tmp_path, records)
     assert (read(Imported(tmp_path, records, channels="bgr"), "b.jpg") == unclear()).all()
     for name, order in (("a", "rgb"), ("c", "bgr")):
-        write_iuv_picture(tmp_path / f"{name}_IUV.png", draw_iuv(6, 8), order)
+        write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8), order)
     with pytest.raises(ImageError, match="are in both orders"):
         Imported(tmp_path, [*records, record("a.jpg"), record("c.jpg")])
 
@@ -64,26 +64,26 @@ def test_an_unclear_one_is_asked_for(tmp_path: Path) -> None:
 def test_a_map_of_nobody_needs_no_order(tmp_path: Path) -> None:
     nobody = np.zeros((6, 8, 3), np.uint8)
     nobody[0, 0, 1] = 200
-    write_iuv_picture(tmp_path / "a_IUV.png", nobody)
+    write_iuv_image(tmp_path / "a_IUV.png", nobody)
     engine = Imported(tmp_path, [record("a.jpg")])
     assert not read(engine, "a.jpg").any()
 
 
 def test_what_is_no_iuv_picture(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
+    write_iuv_image(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
     with pytest.raises(ImageError, match=r"a_IUV\.png: neither the first nor the last channel"):
         Imported(tmp_path, [record("a.jpg")])
 
 
 def test_the_order_is_part_of_the_digest(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "a_IUV.png", unclear())
+    write_iuv_image(tmp_path / "a_IUV.png", unclear())
     as_rgb, as_bgr = (Imported(tmp_path, [record("a.jpg")], order) for order in ("rgb", "bgr"))
     assert as_rgb.find(record("a.jpg")).digest != as_bgr.find(record("a.jpg")).digest
     assert as_rgb.identity == as_bgr.identity
 
 
 def test_missing_maps(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(6, 8))
+    write_iuv_image(tmp_path / "a_IUV.png", random_iuv(6, 8))
     records = [record("a.jpg"), record("q/b.jpg"), record("q/c.jpg")]
     with pytest.raises(ImageError, match=r"no map of 2 of 3 pictures, first q/b\.jpg: expected q/b_IUV\.png"):
         Imported(tmp_path, records)
@@ -96,7 +96,7 @@ def test_missing_maps(tmp_path: Path) -> None:
 
 def test_matched_by_path_then_by_name(tmp_path: Path) -> None:
     for name in ("q/a", "t/a", "deep/er/b"):
-        write_iuv_picture(tmp_path / f"{name}_IUV.png", draw_iuv(6, 8))
+        write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8))
     found = match(tmp_path, ["q/a.jpg", "t/a.jpg", "q/b.jpg"])
     assert [path.relative_to(tmp_path).as_posix() for path in found.values()] == [
         "q/a_IUV.png",
@@ -121,7 +121,7 @@ def test_any_folder_of_clear_maps_is_told_apart(
 ) -> None:
     folder = tmp_path_factory.mktemp("maps")
     paths = [
-        write_iuv_picture(folder / f"{n}_IUV.png", draw_iuv(12, 12, seed + n), order) for n, order in enumerate(orders)
+        write_iuv_image(folder / f"{n}_IUV.png", random_iuv(12, 12, seed + n), order) for n, order in enumerate(orders)
     ]
     assert agree([look_at(path) for path in paths]) == orders
 
@@ -129,7 +129,7 @@ def test_any_folder_of_clear_maps_is_told_apart(
 def test_several_processes_see_the_same(tmp_path: Path) -> None:
     records = [record(f"{n:03}.jpg") for n in range(70)]
     for n, one in enumerate(records):
-        write_iuv_picture(tmp_path / one.key.replace(".jpg", "_IUV.png"), draw_iuv(6, 8, n), ("rgb", "bgr")[n % 2])
+        write_iuv_image(tmp_path / one.key.replace(".jpg", "_IUV.png"), random_iuv(6, 8, n), ("rgb", "bgr")[n % 2])
     alone, two = Imported(tmp_path, records), Imported(tmp_path, records, jobs=2)
     assert [alone.find(one).digest for one in records] == [two.find(one).digest for one in records]
 

@@ -11,7 +11,7 @@ from densepose_extract.engines.maps import MapFile, Maps, body_box, map_name
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import ImageError
 from dsa_data.records import Record
-from tiny import draw_iuv, write_iuv_picture
+from tiny import random_iuv, write_iuv_image
 
 
 def record(height: int = 6, width: int = 8) -> Record:
@@ -27,8 +27,8 @@ def test_box_by_hand() -> None:
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_read_in_either_order(tmp_path: Path, order: str) -> None:
-    iuv = draw_iuv(6, 8)
-    path = write_iuv_picture(tmp_path / "a_IUV.png", iuv, order)
+    iuv = random_iuv(6, 8)
+    path = write_iuv_image(tmp_path / "a_IUV.png", iuv, order)
     answer = MapFile(path, "", order, score=1.0).read(record())
     assert (answer.iuv == iuv).all()
     assert answer.iuv.flags.c_contiguous
@@ -37,24 +37,24 @@ def test_read_in_either_order(tmp_path: Path, order: str) -> None:
 
 
 def test_u_and_v_are_cleared_where_there_is_no_body(tmp_path: Path) -> None:
-    iuv = draw_iuv(6, 8)
+    iuv = random_iuv(6, 8)
     dirty = iuv.copy()
     dirty[0, :, 1:] = 77
-    answer = MapFile(write_iuv_picture(tmp_path / "a_IUV.png", dirty), "").read(record())
+    answer = MapFile(write_iuv_image(tmp_path / "a_IUV.png", dirty), "").read(record())
     assert (answer.iuv == iuv).all()
 
 
 def test_nobody(tmp_path: Path) -> None:
     iuv = np.zeros((6, 8, 3), np.uint8)
     iuv[2, 2, 1] = 9  # no chart: no body
-    for file in (MapFile(write_iuv_picture(tmp_path / "a_IUV.png", iuv), "", score=1.0), MapFile(None, "")):
+    for file in (MapFile(write_iuv_image(tmp_path / "a_IUV.png", iuv), "", score=1.0), MapFile(None, "")):
         answer = file.read(record())
         assert (answer.status, answer.score, answer.iuv.any()) == ("none", 0.0, False)
         assert np.isnan(answer.box).all()
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
-    path = write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(6, 8))
+    path = write_iuv_image(tmp_path / "a_IUV.png", random_iuv(6, 8))
     with pytest.raises(ImageError, match=r"a_IUV\.png is 8x6, but its picture query/0001.*jpg is 8x12"):
         MapFile(path, "").read(record(12, 8))
     with pytest.raises(ImageError, match=r"a_IUV\.png holds chart 2\d\d where 0 to 24"):

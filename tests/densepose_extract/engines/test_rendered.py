@@ -9,32 +9,32 @@ from densepose_extract.engines.estimator_errors import EstimatorErrors, estimate
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import EngineError, ImageError
 from dsa_data.records import read_manifest
-from tiny import add_truth, draw_iuv, list_pictures, write_iuv_picture
+from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 TRUTH = EstimatorErrors(rate=0)
 
 
 def test_the_truth_of_every_record(market: Path, tmp_path: Path) -> None:
-    add_truth(market)
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    write_true_maps(market)
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     engine = Rendered(market, TRUTH)
     for number, record in enumerate(records):
         answer = engine.find(record).read(record)
-        expected = draw_iuv(24, 12, number) if number else np.zeros((24, 12, 3))
+        expected = random_iuv(24, 12, number) if number else np.zeros((24, 12, 3))
         assert (answer.iuv == expected).all()
         assert (answer.status, answer.score) == (("found", 1.0) if number else ("none", 0.0))
 
 
 def test_errors_are_there_unless_turned_off_and_are_the_pictures_own(market: Path, tmp_path: Path) -> None:
-    add_truth(market)
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    write_true_maps(market)
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     errors = EstimatorErrors(missed=0.5)
     statuses = set()
     for number, record in enumerate(records[1:], start=1):
-        assert (Rendered(market).find(record).read(record).iuv != draw_iuv(24, 12, number)).any()
+        assert (Rendered(market).find(record).read(record).iuv != random_iuv(24, 12, number)).any()
         answer = Rendered(market, errors).find(record).read(record)
         generator = np.random.default_rng([0, int(record.digest, 16)])
-        expected = estimated(draw_iuv(24, 12, number), errors, generator)
+        expected = estimated(random_iuv(24, 12, number), errors, generator)
         assert (answer.iuv == expected).all()
         assert (answer.status, answer.score) == (("found", 1.0) if expected.any() else ("none", 0.0))
         assert np.isnan(answer.box).all() == (answer.status == "none")
@@ -45,13 +45,13 @@ def test_errors_are_there_unless_turned_off_and_are_the_pictures_own(market: Pat
 
 
 def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
-    add_truth(market)
-    record = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))[3]
+    write_true_maps(market)
+    record = read_manifest(list_images(market, tmp_path / "manifest.csv"))[3]
     engine = Rendered(market)
     before = engine.find(record)
     assert engine.find(record) == before
     assert before.path is not None
-    write_iuv_picture(before.path, draw_iuv(24, 12, 99))
+    write_iuv_image(before.path, random_iuv(24, 12, 99))
     assert engine.find(record).digest != before.digest
     before.path.unlink()
     with pytest.raises(ImageError, match=rf"{before.path.name} is missing"):

@@ -20,12 +20,12 @@ from .errors import ConfigError, DsaError
 
 T = TypeVar("T")
 REMEDIES = {
-    errno.ENOSPC: "No space is left on the device. Free some and run again; what was done is kept.",
-    errno.EDQUOT: "The disk quota is used up. Free some space and run again; what was done is kept.",
-    errno.EACCES: "Permission denied. Change its permissions, or name another place.",
-    errno.EROFS: "The file system is read-only. Name another place.",
-    errno.EPERM: "Not permitted. Change its permissions, or name another place.",
-    errno.EFBIG: "The file grows too large. Raise the limit (ulimit -f) and run again; what was done is kept.",
+    errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
+    errno.EDQUOT: "The disk quota is used up. Free some space and run again; finished work is kept.",
+    errno.EACCES: "Permission denied. Change its permissions, or use another path.",
+    errno.EROFS: "The file system is read-only. Use another path.",
+    errno.EPERM: "Not permitted. Change its permissions, or use another path.",
+    errno.EFBIG: "The file grows too large. Raise the limit (ulimit -f) and run again; finished work is kept.",
 }
 
 
@@ -42,7 +42,7 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno in (None, errno.EPIPE):  # not a file's; click knows what to do with a reader that has gone
                 raise
-            remedy = REMEDIES.get(error.errno, f"{error.strerror}. Name another place.")
+            remedy = REMEDIES.get(error.errno, f"{error.strerror}. Use another path.")
             fail(f"{error.filename2 or error.filename or 'Writing'}: {remedy}")
 
 

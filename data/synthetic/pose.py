@@ -140,7 +140,7 @@ def view_rotation(turn: float, pitch: float, roll: float) -> Floats:
     """Return (3, 3) from the body's space to the view's; angles in radians.
 
     Args:
-        turn: 0 faces the viewer; at a quarter circle the nose points to the picture's right.
+        turn: 0 faces the viewer; at a quarter circle the nose points to the image's right.
         pitch: how far the camera looks down.
         roll: how far it is tilted.
     """

@@ -46,9 +46,9 @@ def work(jobs: int) -> None:
         (errno.EACCES, "Permission denied"),
         (errno.EROFS, "read-only"),
         (errno.EFBIG, "ulimit"),
-        (errno.EISDIR, "Is a directory. Name another place."),
-        (errno.ENOTDIR, "Not a directory. Name another place."),
-        (errno.EEXIST, "File exists. Name another place."),
+        (errno.EISDIR, "Is a directory. Use another path."),
+        (errno.ENOTDIR, "Not a directory. Use another path."),
+        (errno.EEXIST, "File exists. Use another path."),
     ],
 )
 def test_an_error_of_the_system_is_one_line_with_the_file(number: int, words: str) -> None:
@@ -68,7 +68,7 @@ def test_a_failed_rename_names_its_target(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
     result = CliRunner().invoke(main, ["rename"])
-    assert (result.exit_code, result.stderr) == (2, f"error: {taken}: Is a directory. Name another place.\n")
+    assert (result.exit_code, result.stderr) == (2, f"error: {taken}: Is a directory. Use another path.\n")
 
 
 def test_an_error_is_one_line() -> None:

@@ -11,30 +11,20 @@ import numpy as np
 import torch
 
 from dsa_app.errors import TrainingError
+from dsa_reid.device import usable_device
+from dsa_reid.errors import DeviceError
 
 
 def choose_device(name: str, local: int = 0) -> torch.device:
-    """Return the device called `name`; "auto" is a GPU, else the CPU. Raises TrainingError.
+    """Return the CPU or GPU called `name`, see `dsa_reid.device.usable_device`. Raises TrainingError.
 
     Args:
         local: number of this process on its machine: which GPU it takes where none is named by number.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and local:
-        name = f"cuda:{local}"
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise TrainingError(f"No device is called {name!r}. Say auto, cpu, cuda or cuda:1.") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise TrainingError(
-            f"The device {name!r} was asked for, and torch finds {torch.cuda.device_count()} CUDA devices. "
-            "Check nvidia-smi and that torch is built for CUDA, or say device=auto or cpu."
-        )
-    if device.type not in ("cpu", "cuda"):
-        raise TrainingError(f"Devices of type {device.type!r} are not supported. Say auto, cpu or cuda.")
-    return device
+        return usable_device(name, local, types=("cpu", "cuda"))
+    except DeviceError as error:
+        raise TrainingError(str(error)) from None
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -13,9 +13,9 @@ def test_auto_is_what_there_is():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cuda:99", "'cuda:99' was asked for"),
-        ("gpu", "No device is called 'gpu'"),
-        ("meta", "'meta' are not supported"),
+        ("cuda:99", "Device 'cuda:99' cannot be used"),
+        ("gpu", "Device 'gpu' cannot be used"),
+        ("mps", "its type 'mps' is not supported"),
     ],
 )
 def test_a_device_that_is_not_there(name, message):

@@ -22,7 +22,7 @@ from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
 
 from . import checkpoint
-from .batches.dataset import Pictures, open_store
+from .batches.dataset import Images, open_store
 from .batches.guidance import guide_weight
 from .config import TrainConfig
 from .device import choose_device, memory_explained
@@ -116,7 +116,7 @@ def prepare(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.devic
         network, store = network.to(device), open_store(task.dsap, task.warp)
     retrieval = read_retrieval(task.root, records, preprocessing, store, more)
 
-    def features(pictures: Pictures, what: str) -> Rows:
+    def features(pictures: Images, what: str) -> Rows:
         if task.keep is None or not config.keep:
             return extract(network, pictures, config.match, config.batch, what=what, flip=config.flip).numpy()
         place = task.keep / config.match / f"{what}{'-flip' if config.flip else ''}.h5"

@@ -26,7 +26,7 @@ from dsap.config import WarpConfig
 
 from . import checkpoint, loop
 from .batches.augment import mirror_table
-from .batches.dataset import GIB, Pictures, memory_limit, number, open_store
+from .batches.dataset import GIB, Images, memory_limit, number, open_store
 from .batches.feed import TrainingSet, epoch_order
 from .config import FREE, TrainConfig
 from .device import choose_device, prepare
@@ -130,14 +130,14 @@ def read_data(
     retrieval: Retrieval | None = None,
 ) -> TrainingSet:
     """Return what the network is trained on, still on the disk."""
-    pictures = Pictures(root, records, preprocessing_of(config), store)
+    pictures = Images(root, records, preprocessing_of(config), store)
     mirror = torch.zeros(0, dtype=torch.int64)
     if store:
         mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size)
     return TrainingSet(pictures, number(record.pid for record in records), mirror, retrieval)
 
 
-def _keep(pictures: Pictures, config: TrainConfig, device: torch.device) -> None:
+def _keep(pictures: Images, config: TrainConfig, device: torch.device) -> None:
     """Read pictures and DSAP into memory, or say that they are too large for it."""
     limit = memory_limit(config.memory) / processes_here()
     where = device if config.speed.resident else torch.device("cpu")

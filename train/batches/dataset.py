@@ -56,7 +56,7 @@ class Batch:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-class Pictures:
+class Images:
     """N pictures of one size, and their DSAP if a store is given.
 
     Args:

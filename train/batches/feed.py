@@ -13,7 +13,7 @@ import torch
 from ..config import TrainConfig
 from ..evaluation.retrieval import Retrieval
 from .augment import augment, draw
-from .dataset import Batch, Pictures
+from .dataset import Batch, Images
 from .guidance import shown
 from .sampler import epoch_batches
 
@@ -29,7 +29,7 @@ class TrainingSet:
         retrieval: query and gallery, measured for the log now and then; None for never.
     """
 
-    pictures: Pictures
+    pictures: Images
     labels: torch.Tensor
     mirror: torch.Tensor
     retrieval: Retrieval | None = None

@@ -8,14 +8,14 @@ import torch
 from dsa_app.errors import PictureError, StoreError
 from dsa_data.images import read
 from dsa_reid.preprocessing import Preprocessing
-from dsa_train.batches.dataset import GIB, Pictures, memory_limit, number
+from dsa_train.batches.dataset import GIB, Images, memory_limit, number
 
 SIZE = Preprocessing(height=64, width=32)
 
 
 def load(tiny, **changes):
     arguments = {"root": tiny.root, "records": tiny.records("train"), "preprocessing": SIZE, "store": tiny.store()}
-    return Pictures(**{**arguments, **changes})
+    return Images(**{**arguments, **changes})
 
 
 def same(one, other):

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from .atomic import write_atomic
+from .config import MainStreamConfig
 from .crops import Crop
 from .device import usable_device
 from .errors import ModelError, NotInstalledError
-from .main_stream import MainStream, MainStreamConfig
+from .main_stream import MainStream
 from .metric import join
 from .preprocessing import Preprocessing
 from .reading import batches

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from .config import REGIONS
 from .errors import ModelError
-from .main_stream import REGIONS
 
 REGION_NAMES = ("torso", "hands", "feet", "upper legs", "lower legs", "upper arms", "lower arms", "head")
 """What guided local head i: the order in which the guide's merging ends (section 3.2, Table 1)."""

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_train.device import autocast, choose_device, memory_explained, prepare
+from dsa_train.device import autocast, choose_device, memory_explained, prepare_torch
 
 
 def test_auto_is_what_there_is():
@@ -31,9 +31,9 @@ def test_precision():
 
 
 def test_seeds():
-    prepare(3, deterministic=False, threads=1)
+    prepare_torch(3, deterministic=False, threads=1)
     first = torch.rand(1)
-    prepare(3, deterministic=False, threads=1)
+    prepare_torch(3, deterministic=False, threads=1)
     assert torch.equal(torch.rand(1), first)
 
 

@@ -190,7 +190,7 @@ def train_epoch(run: Run, data: TrainingSet, progress: Progress, interrupts: Int
     comparison: dict[str, float] = {}
     for images, parts, labels in _rest_of_epoch(run, data, order):
         group = accumulation(run.step, steps, config.accumulate)
-        # One comparison an epoch is enough to follow the guide; with torch.compile the gradients of f are not at hand.
+        # One comparison an epoch is enough to follow the guide; with torch.compile the graph does not expose f.
         compare = run.step + 1 == steps and config.speed.compile == "off"
         losses, comparison = train_step(run, images, parts, labels, group, compare)
         run.step += 1

@@ -247,7 +247,7 @@ def test_bfloat16_and_every_term_by_name(train, tmp_path):
 
 
 def test_it_learns(train, tmp_path):
-    """Without augmentation and smoothing the six colours are told apart in a few dozen steps."""
+    """Without augmentation and smoothing the six colours are separated within a few dozen steps."""
     out = train(
         tmp_path,
         epochs=10,

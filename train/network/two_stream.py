@@ -92,7 +92,7 @@ class TwoStream(nn.Module):
         f = self.main.features(images.contiguous(memory_format=self.memory_format))
         d = z = Features(None, None)
         if self.guide is not None:
-            assert parts is not None, "a network with a guide is trained with part pictures"
+            assert parts is not None, "a network with a guide is trained with part images"
             d = self.guide(parts)
             z = d if self.apart else self._fused(f, d)
         elif self.doubled:

@@ -83,7 +83,7 @@ class Processes:
         """Join the tensors of all processes, (B / processes, …) to (B, …), with gradients to each."""
         if self.size == 1:
             return x
-        joined: torch.Tensor = _Gather.apply(x, self._group)
+        joined: torch.Tensor = _Gather.apply(x, self._group)  # type: ignore[no-untyped-call]  # torch's apply has no types
         return joined
 
     def mean(self, x: torch.Tensor) -> torch.Tensor:

@@ -43,9 +43,9 @@ class SyncBatchNorm(_BatchNorm):
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size(self.group)
         # Two exchanges, the mean first and the variance from centred values: the mean of squares less the squared mean,
         # which needs one, would lose digits to cancellation.
-        mean = _Sum.apply(x.sum(axes), self.group) / count  # (C)
+        mean = _sum_over_processes(x.sum(axes), self.group) / count  # (C)
         centred = x - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(axes), self.group) / count  # (C)
+        variance = _sum_over_processes(centred.square().sum(axes), self.group) / count  # (C)
         if self.track_running_stats:
             # The running variance is the unbiased one, as torch's.
             self._track(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
@@ -62,6 +62,12 @@ class SyncBatchNorm(_BatchNorm):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+
+
+def _sum_over_processes(x: torch.Tensor, group: Any) -> torch.Tensor:
+    """Return the sum of all processes' tensors, with gradients to each."""
+    total: torch.Tensor = _Sum.apply(x, group)  # type: ignore[no-untyped-call]  # torch's apply has no types
+    return total
 
 
 class _Sum(torch.autograd.Function):

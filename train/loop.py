@@ -149,7 +149,7 @@ def train_step(
         images: normalised, float32 (B, 3, H, W); with several processes this process's share.
         parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
         labels: int64 (B), identities numbered from 0.
-        group: the batch's place among those whose gradients are averaged.
+        group: the batch's position among those whose gradients are averaged.
         compare: compare the gradients that f gets from its own losses and through the guide, which costs time.
 
     Returns:

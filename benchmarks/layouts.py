@@ -27,7 +27,8 @@ from torchvision.transforms.v2 import functional as tv
 from dsa_app.config import build
 from dsa_reid.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from dsa_train.network.branches import GroupedBranches, LoopBranches
-from dsa_train.network.two_stream import NetworkConfig, TwoStream
+from dsa_train.network.config import NetworkConfig
+from dsa_train.network.two_stream import TwoStream
 
 RESULTS = Path(__file__).parent / "results"
 CASES: dict[str, tuple[dict[str, Any], int, int, int, int]] = {  # main stream, B, H, W, S

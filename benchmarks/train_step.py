@@ -135,17 +135,17 @@ def against_default(switched: Side, default: Side, batch: Batch, turns: Turns) -
 def ours(data: TrainingSet, config: TrainConfig, device: torch.device) -> Side:
     """Return the trainer's own step: pictures in memory, augmented as a batch on the device."""
     torch.manual_seed(0)
-    data.pictures.keep(float("inf"), config.workers)
+    data.images.load_into_memory(float("inf"), config.workers)
     network = TwoStream(config.network, data.identities).to(device)
 
     def batches() -> Iterator[Batch]:
         for epoch in itertools.count():
             order = epoch_order(data, config, epoch)
-            read = data.pictures.batches(order.tolist(), config.workers, pin=device.type == "cuda")
-            for step, (places, batch) in enumerate(zip(order, read, strict=True)):
+            read = data.images.batches(order.tolist(), config.workers, pin=device.type == "cuda")
+            for step, (indices, batch) in enumerate(zip(order, read, strict=True)):
                 images, parts = feed(batch.to(device), data, config, epoch, step)
                 assert parts is not None, "the benchmark trains with the guide"
-                yield images, parts, data.labels[places].to(device)
+                yield images, parts, data.labels[indices].to(device)
 
     return Side(network, config, batches(), ours=True)
 

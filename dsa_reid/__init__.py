@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .body import REGION_NAMES
+    from .config import MainStreamConfig
     from .errors import ModelError
     from .exports import check, export, load_exported
-    from .main_stream import Features, MainStream, MainStreamConfig
+    from .main_stream import Features, MainStream
     from .metric import distances, join
     from .model import Model, digest_of, load, save
     from .nearest import Ranking, build_index, search, search_index
@@ -49,9 +50,10 @@ __all__ = [
 
 _MODULE_OF = {
     "REGION_NAMES": "body",
+    "MainStreamConfig": "config",
     "ModelError": "errors",
     **dict.fromkeys(["check", "export", "load_exported"], "exports"),
-    **dict.fromkeys(["Features", "MainStream", "MainStreamConfig"], "main_stream"),
+    **dict.fromkeys(["Features", "MainStream"], "main_stream"),
     **dict.fromkeys(["distances", "join"], "metric"),
     **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
     **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),

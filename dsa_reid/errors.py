@@ -7,3 +7,7 @@ class ModelError(Exception):
 
 class NotInstalledError(ModelError):
     """A package that only some models or uses need is not there; nothing is wrong with the file."""
+
+
+class DeviceError(ModelError):
+    """A device that does not exist here or is not supported."""

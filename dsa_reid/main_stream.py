@@ -3,75 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .body import REGION_NAMES
+from .config import REGIONS, STEM, TIMM, MainStreamConfig
 from .errors import ModelError
 from .pooling import GeneralisedMean, average
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
-from .timm_trunk import TIMM, TimmTrunk
+from .timm_trunk import TimmTrunk
 
-REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
-STEM = 64  # channels of conv1 at width 1
 DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet50_ibn": (Bottleneck, (3, 4, 6, 3)),
 }
 HEAD_OF_TIMM: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on whatever trunk
-
-
-@dataclass(frozen=True)
-class MainStreamConfig:
-    """The main stream's shape; the defaults are the paper's.
-
-    Attributes:
-        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), or "timm/" and the
-            name of a timm model that gives a map at stride 16.
-        width: multiplies every channel count; a multiple of 1/8.
-        local_input: what a local head sees of F: its own eighth of the channels, or all of them.
-        heads: which of the heads there are.
-        pooling: "average", or "gem", the generalised mean with a learnt power.
-        neck: "bn" puts a batch norm without bias between a feature and what compares or classifies it (BNNeck, Luo et
-            al. 2019); triplets and fusion see the feature before it.
-        size: height and width of the pictures that a timm trunk with places of its own (ViT, Swin) is built for.
-
-    Raises ModelError for a value that does not hold.
-    """
-
-    trunk: str = "resnet50"
-    width: float = 1.0
-    local_input: Literal["slice", "full"] = "slice"
-    heads: Literal["both", "global", "local"] = "both"
-    pooling: Literal["average", "gem"] = "average"
-    neck: Literal["none", "bn"] = "none"
-    size: tuple[int, int] = (256, 128)
-
-    def __post_init__(self) -> None:
-        """Check the values: they may come from a file."""
-        if self.trunk.startswith(TIMM):
-            _one_of("width", self.width, (1.0,))
-        else:
-            _one_of("trunk", self.trunk, (*DEPTHS, f"{TIMM}NAME"))
-        _one_of("local_input", self.local_input, ("slice", "full"))
-        _one_of("heads", self.heads, ("both", "global", "local"))
-        _one_of("pooling", self.pooling, ("average", "gem"))
-        _one_of("neck", self.neck, ("none", "bn"))
-        if not (self.width > 0 and (STEM * self.width) % REGIONS == 0):
-            raise ModelError(
-                f"width = {self.width!r} does not hold: conv1's {STEM} × width channels must divide by "
-                f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
-            )
-
-
-def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known:
-        raise ModelError(f"{name} = {value!r} does not hold: expected {' or '.join(map(repr, known))}.")
 
 
 class Features(NamedTuple):

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 
 from .atomic import write_atomic
+from .config import MainStreamConfig
 from .crops import Crop
+from .device import usable_device
 from .errors import ModelError, NotInstalledError
-from .main_stream import MainStream, MainStreamConfig
+from .main_stream import MainStream
 from .metric import join
 from .preprocessing import Preprocessing
 from .reading import batches
@@ -94,6 +96,9 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:
     """Read a model file.
 
+    Args:
+        device: as torch names it, "cpu", "cuda:1" or a `torch.device`; "auto" is a GPU if there is one, else the CPU.
+
     Raises ModelError if it is missing, damaged, of a newer version, no model, or holds anything but weights (code
     in it is never run), if there is no such device, and if the model's trunk needs a package that is not installed.
     """
@@ -116,7 +121,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     except (KeyError, TypeError, RuntimeError, ModelError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} contradicts itself ({reason}). Write it again: dsa-train run.") from None
-    return Model(main_stream, preprocessing, _device(device), digest_of(path))
+    return Model(main_stream, preprocessing, usable_device(device), digest_of(path))
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
@@ -142,13 +147,3 @@ def _read(path: Path) -> Any:
     except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is cut short, damaged or no model ({reason}). Copy it again.") from None
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {str(name)!r} cannot be used here: {reason}. Use 'cpu'.") from None
-    return device

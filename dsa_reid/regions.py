@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from .config import REGIONS
 from .errors import ModelError
-from .main_stream import REGIONS
 
 
 class Explanation(NamedTuple):

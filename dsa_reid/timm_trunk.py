@@ -10,7 +10,6 @@ from torch import nn
 from .errors import ModelError, NotInstalledError
 from .extras import install_command
 
-TIMM = "timm/"  # what the name of such a trunk begins with
 STRIDE = 16
 Colour = tuple[float, float, float]  # of red, green and blue
 

@@ -1,4 +1,4 @@
-"""All that a run needs to go on as if it had never stopped, in one file that holds no code."""
+"""The checkpoint of a run: all that is needed to resume it exactly, in one file that contains no code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save(path: Path, state: dict[str, Any]) -> Path:
     with atomic(path) as part, part.open("wb") as file:
         try:
             torch.save({"format": FORMAT, "version": VERSION, **state}, file)
-        except RuntimeError as error:  # torch's own, of the file that it could not end after a failure to write
+        except RuntimeError as error:  # what torch raises when it cannot finish the file after a write failed
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
     return path
 
@@ -32,43 +32,43 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        CheckpointError: if it is missing, cut short, damaged, of another form or version, or holds anything but
-            tensors and plain values, code above all.
+        CheckpointError: if it is missing, truncated, damaged, of another format or version, or contains anything but
+            tensors and plain values, as code.
     """
-    remedy = "Copy it again from where it was made, or delete it and train anew."
+    remedy = "Copy it again, or delete it and train again."
     if not path.exists():
         raise CheckpointError(f"{path} does not exist. Train first: dsa-train run.")
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch itself does not look at the checksums
+            damaged = archive.testzip()  # torch itself does not verify the checksums
         state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
     except zipfile.BadZipFile:
-        raise CheckpointError(f"{path} is no checkpoint, or cut short. {remedy}") from None
+        raise CheckpointError(f"{path} is truncated, or not a checkpoint. {remedy}") from None
     except pickle.UnpicklingError:  # its own words advise to run what is in the file
         raise CheckpointError(
-            f"{path} holds more than weights: it was refused, and no code in it run. {remedy}"
+            f"{path} contains more than weights: it was refused, and no code in it was run. {remedy}"
         ) from None
     except Exception as error:  # torch raises many kinds for what it cannot read
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path} is damaged ({reason}). {remedy}") from None
     if damaged:
-        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not hold. {remedy}")
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong. {remedy}")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of dsa-train run. Name its checkpoint.pt.")
+        raise CheckpointError(f"{path} is not a checkpoint of dsa-train run. Use the checkpoint.pt of a run's folder.")
     if state.get("version") != VERSION:
-        raise CheckpointError(f"{path} has version {state.get('version')}, this program reads {VERSION}. Train anew.")
+        raise CheckpointError(f"{path} has version {state.get('version')}, this program reads {VERSION}. Train again.")
     return state
 
 
 def check_same(path: Path, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise CheckpointError, naming what differs, unless a checkpoint's configuration is the one wanted."""
-    found = setting_changes(made_with, wanted)
-    if found:
+    """Raise CheckpointError, naming the settings that differ, unless the two configurations are the same."""
+    different = setting_changes(made_with, wanted)
+    if different:
         raise CheckpointError(
-            f"{path} is of a run with another configuration: {found}.\n"
-            "Go on with its settings, name another folder with --out, or replace it with --overwrite."
+            f"{path} was written with another configuration: {different}.\n"
+            "Resume it with its own settings, choose another folder with --out, or replace it with --overwrite."
         )
 
 
@@ -86,7 +86,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random(states: dict[str, Any]) -> None:
-    """Put every generator back where `random_states` found it; those of a GPU where there are as many."""
+    """Set every generator to the state that `random_states` returned; those of GPUs if there are as many."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     numpy = dict(states["numpy"])

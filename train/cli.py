@@ -19,7 +19,7 @@ from . import stage
 from .ablation import rows as experiments
 from .batches.dataset import open_store
 from .batches.feed import epoch_order, feed
-from .batches.show import draw_batch
+from .batches.show import render_batch
 from .commands import ablating, deploy, explaining, measuring
 from .commands.options import data_options, run_folder
 from .config import TrainConfig
@@ -106,13 +106,13 @@ def show_batch(
     records = read_manifest(manifest or made / "manifest.csv", ["train"])
     store = open_store(dsap or made / "dsap.h5", settings.section("warp", WarpConfig)) if config.network.guide else None
     root = dataset_root(settings.dataset)
-    data = stage.read_data(root, records, store, config)
-    places = epoch_order(data, config, epoch)[0].tolist()
-    images, parts = feed(data.pictures.read(places), data, config, epoch, step=0)
+    data = stage.open_training_set(root, records, store, config)
+    indices = epoch_order(data, config, epoch)[0].tolist()
+    images, parts = feed(data.images.read(indices), data, config, epoch, step=0)
     count = min(identities, config.identities) * config.pictures
-    labels = [f"pid {records[n].pid}, camera {records[n].camid}" for n in places]
+    labels = [f"pid {records[n].pid}, camera {records[n].camid}" for n in indices]
     shown = None if parts is None else parts[:count]
-    page = draw_batch(images[:count], shown, labels, data.pictures.preprocessing, config.pictures)
+    page = render_batch(images[:count], shown, labels, data.images.preprocessing, config.pictures)
     click.echo(write_png(out or made / "batch.png", page))
 
 

@@ -1,4 +1,4 @@
-"""The settings of training, section `train` of params.yaml; the defaults are the paper's."""
+"""The settings of training, section `train` of params.yaml; importing them does not import torch."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
+from dsa_app.errors import ConfigError
+from dsa_reid.config import TIMM
 
-from .batches.augment import AugmentConfig
-from .batches.guidance import GuidanceConfig
-from .losses.terms import LossConfig
-from .network.performance import SpeedConfig
-from .network.two_stream import NetworkConfig
+from .batches.config import AugmentConfig, GuidanceConfig
+from .losses.config import LossConfig
+from .network.config import NetworkConfig, SpeedConfig
 from .schedule import ScheduleConfig
 
-# What may differ when a run is gone on with: none of it changes what the steps so far have computed.
+# Settings that may change when a run is resumed: none of them affects what the steps before it have computed.
 FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard", "speed")
 
 
 @config
 class TrainConfig:
-    """How the network is trained (section 4.2 of the paper).
+    """How the network is trained (section 4.2 of the paper); the defaults are the paper's.
 
     Attributes:
-        height, width: what pictures are resized to, in pixels.
+        height, width: what images are resized to, in pixels.
         identities, pictures: P and K of a batch.
         accumulate: batches whose gradients are averaged for one step of the optimiser; batch norm and the triplets see
-            one batch at a time. What an epoch leaves over makes a smaller step.
-        freeze: epochs in which the trunk stays as it was loaded, statistics included, while the new layers learn (He et
+            one batch at a time. The batches left over at the end of an epoch make a smaller step.
+        freeze: epochs in which the trunk keeps its pretrained weights and statistics while the new layers learn (He et
             al. 2020, FastReID, "backbone freezing").
-        ema: decay of a moving average of the weights, which is then measured and kept; 0 for none.
-        synchronised_norm: of several processes: batch norm over all of the batch instead of each one's share.
-        speed: how it is computed; may differ when a run is gone on with.
+        ema: decay of a moving average of the weights, which is then evaluated and saved; 0 for none.
+        synchronised_norm: with several processes: batch norm over the whole batch instead of each process's share.
+        speed: how it is computed; may change when a run is resumed.
         evaluate_every: epochs between evaluations on query and gallery, for the log alone; 0 for none.
         save_every: epochs between checkpoints; the last epoch and an interrupted one are always saved.
         seed: of weights, batches and augmentation.
@@ -40,9 +40,9 @@ class TrainConfig:
         precision: "auto" is bfloat16 autocast where the device has it, a GPU, and float32 elsewhere.
         device: "auto" is the first GPU, else the CPU.
         threads: of the CPU; 0 leaves torch's choice.
-        memory: pictures and DSAP are kept in memory up to so many GiB, beyond that read from disk for each batch; None
+        memory: images and DSAP are kept in memory up to so many GiB, beyond that read from disk for each batch; None
             is half of the machine's memory.
-        workers: threads that read and decode pictures.
+        workers: threads that read and decode images.
         tensorboard: write TensorBoard's logs too.
     """
 
@@ -72,3 +72,13 @@ class TrainConfig:
     memory: PositiveFloat | None = None
     workers: PositiveInt = 2
     tensorboard: bool = False
+
+
+def check_trunk_size(config: TrainConfig) -> None:
+    """Raise ConfigError where a timm trunk is built for images of another size than the run's."""
+    main = config.network.main
+    if main.trunk.startswith(TIMM) and tuple(main.size) != (config.height, config.width):
+        raise ConfigError(
+            f"The trunk {main.trunk} is built for images of {main.size[0]}x{main.size[1]}, the run's are "
+            f"{config.height}x{config.width}. Set train.network.main.size=[{config.height},{config.width}]."
+        )

@@ -1,8 +1,8 @@
-"""One run shared among the processes that torchrun starts: shares of a batch, gradients, features of the others.
+"""One run shared among the processes that torchrun starts: shares of a batch, gradients, features of all processes.
 
-A batch is the same P identities with K pictures however many processes there are: each takes P / processes whole
-identities. Identity terms are means over equal shares, which DistributedDataParallel averages; a term over pairs of
-pictures is computed by every process over the features of all, with gradients to each.
+A batch has the same P identities with K images for any number of processes: each takes P / processes whole identities.
+Identity terms are means over equal shares, which DistributedDataParallel averages; a term over pairs of images is
+computed by every process over the features of all, with gradients to each.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from torch.nn.parallel import DistributedDataParallel
 from dsa_app.errors import TrainingError
 from dsa_app.process_group import ProcessGroup
 
-from .synchronised import synchronise
+from .sync_batch_norm import synchronise_batch_norm
 
-# How gloo and NCCL say that another process is gone.
+# Words in the errors of gloo and NCCL when another process has ended.
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "connection refused", "broken pipe")
 
 
 class Processes:
-    """The processes of a run, and what they exchange; alone by default.
+    """The processes of a run and their communication; by default this process alone.
 
     Args:
         group: this process among them.
-        device: that it computes on: GPUs exchange gradients by NCCL, the rest goes by gloo.
+        device: of this process; GPUs exchange gradients by NCCL, all else is exchanged by gloo.
     """
 
     def __init__(self, group: ProcessGroup | None = None, device: torch.device | None = None) -> None:
@@ -44,46 +44,46 @@ class Processes:
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """Number of processes."""
         return self.group.size
 
     @property
     def leads(self) -> bool:
-        """Tell whether this is the process that writes, logs and measures."""
+        """Whether this is the process that writes, logs and evaluates."""
         return self.group.is_main
 
-    def check(self, identities: int) -> None:
-        """Raise TrainingError unless a batch's identities can be shared out whole."""
+    def check_identities(self, identities: int) -> None:
+        """Raise TrainingError unless every process gets the same number of whole identities of a batch."""
         if identities % self.size:
             raise TrainingError(
-                f"A batch of {identities} identities cannot be shared out whole among {self.size} processes. "
+                f"A batch of {identities} identities cannot be split evenly among {self.size} processes. "
                 f"Set train.identities to a multiple of {self.size}, or start another number of processes."
             )
 
-    def own(self, total: int) -> slice:
-        """Return this process's share of a batch of `total` pictures, whole identities side by side."""
-        share = total // self.size
-        return slice(self.group.rank * share, (self.group.rank + 1) * share)
+    def share(self, total: int) -> slice:
+        """Return this process's share of a batch of `total` images, whole identities side by side."""
+        length = total // self.size
+        return slice(self.group.rank * length, (self.group.rank + 1) * length)
 
     def wrap(self, network: nn.Module, synchronised: bool) -> nn.Module:
-        """Return what to call for the forward pass: the network itself, or one whose gradients are averaged.
+        """Return the module to call for a forward pass: the network, or DistributedDataParallel around it.
 
-        Names and values of the weights are those of `network`, which takes the first process's.
+        The weights stay those of `network`; with several processes it takes those of the first.
 
         Args:
-            synchronised: batch norm's statistics are of all processes' pictures, not of each one's own.
+            synchronised: batch norm is over the images of all processes, not over each one's own.
         """
         if self.size == 1:
             return network
         if synchronised:
-            synchronise(network, self._group)
+            synchronise_batch_norm(network, self._group)
         return DistributedDataParallel(network, process_group=self._group)
 
     def gather(self, x: torch.Tensor) -> torch.Tensor:
-        """Join what all processes hold, (B / processes, …) to (B, …), with gradients to each."""
+        """Join the tensors of all processes, (B / processes, …) to (B, …), with gradients to each."""
         if self.size == 1:
             return x
-        joined: torch.Tensor = _Gather.apply(x, self._group)
+        joined: torch.Tensor = _Gather.apply(x, self._group)  # type: ignore[no-untyped-call]  # torch's apply has no types
         return joined
 
     def mean(self, x: torch.Tensor) -> torch.Tensor:
@@ -94,46 +94,46 @@ class Processes:
         torch.distributed.all_reduce(total)
         return total / self.size
 
-    def greatest(self, number: int) -> int:
-        """Return the greatest of the processes' numbers."""
+    def maximum(self, number: int) -> int:
+        """Return the maximum of the processes' numbers."""
         if self.size == 1:
             return number
-        found = torch.tensor(number)
-        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
-        return int(found)
+        maximum = torch.tensor(number)
+        torch.distributed.all_reduce(maximum, torch.distributed.ReduceOp.MAX)
+        return int(maximum)
 
     def wait(self) -> None:
-        """Wait until all have come here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             torch.distributed.barrier()
 
     @contextmanager
-    def explained(self, path: Path) -> Iterator[None]:
-        """Turn the loss of another process into a TrainingError that names the checkpoint to go on from."""
+    def lost_explained(self, path: Path) -> Iterator[None]:
+        """Turn the error after another process has ended into a TrainingError that names the checkpoint to resume."""
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or not any(sign in str(error).lower() for sign in LOST):
+            if self.size == 1 or not any(words in str(error).lower() for words in LOST):
                 raise
             raise TrainingError(
-                f"Another process of this run has ended, so this one (number {self.group.rank}) cannot go on; that "
-                f"one's own last words say why. All up to the last checkpoint is in {path}. Go on with the same "
-                "command, with as many processes as you like."
+                f"Another process of this run has ended, so this one (rank {self.group.rank}) stops; see the error of "
+                f"that process. The last checkpoint is {path}. Run the same command to resume, with any number of "
+                "processes."
             ) from None
 
 
-def unsynchronised(forward: nn.Module, now: bool) -> AbstractContextManager[Any]:
-    """Return a context in which gradients stay with their process if `now`: more of the same step are to come."""
-    return forward.no_sync() if now and isinstance(forward, DistributedDataParallel) else nullcontext()
+def without_gradient_exchange(module: nn.Module, active: bool) -> AbstractContextManager[Any]:
+    """Return a context in which the backward pass leaves each process its own gradients, if `active`."""
+    return module.no_sync() if active and isinstance(module, DistributedDataParallel) else nullcontext()
 
 
-def processes_here() -> int:
-    """Return how many processes of this run are on this machine, and share its memory."""
+def processes_on_this_machine() -> int:
+    """Return how many processes of this run share this machine's memory."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class _Gather(torch.autograd.Function):
-    """All processes' tensors joined; each one's gradient is the sum of what all of them make of its part."""
+    """The tensors of all processes joined; the gradient of each is the sum of all processes' gradients of its part."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, group: Any) -> torch.Tensor:

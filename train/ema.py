@@ -1,4 +1,4 @@
-"""A moving average of the weights beside the ones that are trained; it is the average that is used."""
+"""A moving average of the weights beside those that are trained; the average is evaluated and saved as the model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 
-class Average:
+class AveragedWeights:
     """The exponential moving average of a network's weights and batch norm statistics (Tarvainen and Valpola 2017).
 
     Args:
-        decay: what is kept of the average at a step; 0.999 averages over about a thousand.
+        decay: the share of the average that a step keeps; 0.999 averages over about a thousand steps.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -22,7 +22,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take one step's weights into the average; what is counted, not measured, is copied."""
+        """Add one step's weights to the average; integers, as counts of batches, are copied."""
         for name, value in network.state_dict().items():
             mean = self.weights[name]
             if mean.is_floating_point():
@@ -31,13 +31,13 @@ class Average:
                 mean.copy_(value)
 
     def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Go back to the average of a checkpoint, on whatever device the network is."""
+        """Load the average of a checkpoint, on whatever device the network is."""
         for name, value in weights.items():
             self.weights[name].copy_(value)
 
     @contextmanager
-    def used(self, network: nn.Module) -> Iterator[None]:
-        """Give the network the averaged weights for as long as the context lasts."""
+    def applied_to(self, network: nn.Module) -> Iterator[None]:
+        """Load the averaged weights into the network, and the trained ones again when the context ends."""
         trained = {name: value.detach().clone() for name, value in network.state_dict().items()}
         network.load_state_dict(self.weights)
         try:

@@ -1,4 +1,4 @@
-"""What `dsa-train evaluate` does: a trained network and a dataset to Rank-k, mAP and mINP in a file."""
+"""Evaluation as a stage: from a trained network and a dataset to Rank-k, mAP and mINP in a file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dsa_app.config import build
 from dsa_app.errors import TrainingError
 from dsa_data.records import Record, read_manifest
 from dsa_data.synthetic.dataset import read_views
-from dsa_reid.atomic import atomic
+from dsa_reid.atomic import write_atomic
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import load
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
 
 from . import checkpoint
-from .batches.dataset import Pictures, open_store
+from .batches.dataset import Images, open_store
 from .batches.guidance import guide_weight
 from .config import TrainConfig
 from .device import choose_device, memory_explained
@@ -42,17 +42,17 @@ MULTIQUERY = "multiquery.csv"  # in the folder `protocols` beside the manifest
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Which network is to be measured on which pictures.
+    """Which network is evaluated on which images.
 
     Args:
-        manifest: lists the pictures.
+        manifest: lists the images.
         root: the dataset's folder.
         dsap: the DSAP store, not opened for the match "main".
         source: a run's folder, of which the match "main" needs model.pt alone and another checkpoint.pt; or a model
             file itself.
-        warp: what the DSAP should have been built with; None to take it as it is.
-        keep: folder where features are kept and found again; None to keep none.
-        dataset: its name, kept with the features.
+        warp: what the DSAP should have been built with; None for any settings.
+        keep: folder where features are saved, and read when they are needed again; None to save none.
+        dataset: its name, saved with the features.
     """
 
     manifest: Path
@@ -64,40 +64,41 @@ class Task:
     dataset: str = ""
 
 
-class Measures(NamedTuple):
-    """What came of an evaluation.
+class Evaluation(NamedTuple):
+    """The result of an evaluation.
 
     Args:
-        found: what metrics.json holds.
-        cmc: the CMC curve.
+        metrics: the content of metrics.json.
+        cmc: the CMC curve (K,), the share of queries with a match among the first k.
         pairs: the measures by (query camera, gallery camera), if asked for.
         views: the measures by view difference, if asked for.
     """
 
-    found: dict[str, float | int | str]
+    metrics: dict[str, float | int | str]
     cmc: np.ndarray
     pairs: dict[tuple[int, int], metrics.Result]
     views: dict[Bin, metrics.Result]
 
 
-def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, by_view: bool = False) -> Measures:
-    """Measure a trained network on query and gallery.
+def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, by_view: bool = False) -> Evaluation:
+    """Evaluate a trained network on query and gallery.
 
     Raises:
-        ModelError, CheckpointError, StoreError, DatasetError, ImageError: for what cannot be read or does not fit.
-        TrainingError: if the network has no such feature, or nothing can be measured.
+        ModelError, CheckpointError, StoreError, DatasetError, ImageError: for a file that is missing, damaged or of
+            another network or dataset.
+        TrainingError: if the network has no such feature, or no query has a match.
     """
-    views = _views(task) if by_view else None  # first, since it may be refused
-    query, gallery, device = prepare(task, config)
+    views = _views(task) if by_view else None  # first, since most datasets have none
+    query, gallery, device = query_and_gallery(task, config)
     compared = compare(query, gallery, config, device, between_cameras, views)
-    found = summary(compared.result, compared.chance, len(gallery.records))
+    values = summary(compared.result, compared.chance, len(gallery.records))
     if protocol(config):
-        found["protocol"] = protocol(config)
-    return Measures(found, compared.result.cmc, compared.pairs, compared.views)
+        values["protocol"] = protocol(config)
+    return Evaluation(values, compared.result.cmc, compared.pairs, compared.views)
 
 
-def prepare(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.device]:
-    """Return query and gallery with their features, and where to compare them; errors as for `evaluate`."""
+def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.device]:
+    """Return query and gallery with their features, and the device to compare them on; errors as for `evaluate`."""
     device = choose_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -116,34 +117,37 @@ def prepare(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.devic
         network, store = network.to(device), open_store(task.dsap, task.warp)
     retrieval = read_retrieval(task.root, records, preprocessing, store, more)
 
-    def features(pictures: Pictures, what: str) -> Rows:
+    def features(images: Images, what: str) -> Rows:
         if task.keep is None or not config.keep:
-            return extract(network, pictures, config.match, config.batch, what=what, flip=config.flip).numpy()
-        place = task.keep / config.match / f"{what}{'-flip' if config.flip else ''}.h5"
-        return kept_features(place, network, file_digest(path), pictures, config, task.dataset)
+            return extract(network, images, config.match, config.batch, what=what, flip=config.flip).numpy()
+        saved = task.keep / config.match / f"{what}{'-flip' if config.flip else ''}.h5"
+        return kept_features(saved, network, file_digest(path), images, config, task.dataset)
 
-    with memory_explained(f"{config.batch} pictures at once", "Take fewer: --set evaluate.batch=8."):
+    with memory_explained(f"batches of {config.batch} images", "Use smaller ones: --set evaluate.batch=8."):
         return *sides(retrieval, config, features), device
 
 
 def protocol(config: EvaluateConfig) -> str:
-    """Return what is unlike single query over the whole gallery, in words; empty for none of it."""
-    said = {
-        f"one gallery picture of each identity, drawn {config.repeats} times": config.gallery == "single-shot",
+    """Return in words what differs from single query over the whole gallery; empty if nothing does."""
+    differences = {
+        f"one gallery image of each identity, sampled {config.repeats} times": config.gallery == "single-shot",
         f"multi-query by the {config.multiquery}": config.multiquery != "off",
-        "the query's camera is not left out": config.cameras == "ignore",
+        "images of the query's camera are not left out": config.cameras == "ignore",
         "flip test": config.flip,
         "average precision by trapezoids": config.trapezoid,
         f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,
         "re-ranked": config.rerank.on,
     }
-    return "; ".join(words for words, so in said.items() if so)
+    return "; ".join(words for words, applies in differences.items() if applies)
 
 
 def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
-    """Return the whole network of a finished run, with what it does to pictures, from its checkpoint."""
+    """Return both streams of a finished run, with their preprocessing, from its checkpoint."""
     if run.is_file():
-        raise TrainingError(f"{run} holds the main stream alone. This match needs the run's folder: --run {run.parent}")
+        raise TrainingError(
+            f"{run} has the main stream alone. This match needs the guide too, from the run's folder: "
+            f"--run {run.parent}"
+        )
     _check_finished(run)
     path = run / "checkpoint.pt"
     state = checkpoint.load(path)
@@ -151,12 +155,12 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     config = build(TrainConfig, made_with["train"], str(path))
     network = TwoStream(config.network, made_with["identities"])
     network.load_state_dict(state["network"])
-    network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # as it ended
+    network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # of its last epoch
     return network, preprocessing_of(config)
 
 
 def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, float | int | str]:
-    """Return what metrics.json holds: fractions, and what they were counted over."""
+    """Return the content of metrics.json: fractions, and the numbers of queries and gallery images."""
     return {
         **{f"rank{k}": result.rank(k) for k in RANKS},
         "mAP": result.mAP,
@@ -168,22 +172,20 @@ def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, fl
     }
 
 
-def write(path: Path, found: Mapping[str, float | int | str], cmc: np.ndarray) -> Path:
-    """Write metrics.json and, for DVC's plots, cmc.json beside it; return the former."""
+def write(path: Path, values: Mapping[str, float | int | str], cmc: np.ndarray) -> Path:
+    """Write metrics.json to `path` and, for DVC's plots, cmc.json beside it; return `path`."""
     curve = [{"rank": k, "share": float(share)} for k, share in enumerate(cmc, start=1)]
     write_json(path.with_name("cmc.json"), curve)
-    return write_json(path, dict(found))
+    return write_json(path, dict(values))
 
 
 def write_json(path: Path, content: Any) -> Path:
     """Write JSON, whole or not at all; return its path."""
-    with atomic(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _views(task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Return from which side query and gallery were taken, in degrees. Raises DatasetError unless they were drawn."""
+    """Return the view angles of query and gallery, in degrees. Raises DatasetError unless they are rendered."""
     query, gallery = (
         read_views(task.root, [record.key for record in read_manifest(task.manifest, [split])])
         for split in ("query", "gallery")
@@ -192,24 +194,24 @@ def _views(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _multiquery(manifest: Path, config: EvaluateConfig) -> list[Record]:
-    """Return the pictures that ask beside the queries, if any do."""
+    """Return the further images of the queries, for multi-query; none for single query."""
     if config.multiquery == "off":
         return []
     if config.match != "main":
         raise TrainingError(
-            f"Multi-query is for the match 'main': the match {config.match!r} needs part pictures, and the further "
-            "pictures of the queries have none. Say --match main."
+            f"Multi-query is for --match main only: --match {config.match} needs part images, and the further images "
+            "of the queries have none."
         )
     path = manifest.parent / "protocols" / MULTIQUERY
     if not path.exists():
         raise TrainingError(
-            f"{path} is missing: multi-query needs further pictures of the queries, as Market-1501's gt_bbox has them. "
-            "Put that folder in its place and list again, dsa-data prepare, or leave evaluate.multiquery at off."
+            f"{path} is missing: multi-query needs further images of the queries, those of Market-1501's gt_bbox. Put "
+            "that folder into the dataset and run dsa-data prepare again, or set evaluate.multiquery=off."
         )
     return read_manifest(path)
 
 
 def _check_finished(run: Path) -> None:
-    """Refuse a run that has a checkpoint but, not having come to its end, no model."""
+    """Raise TrainingError for a run that has a checkpoint but no model, since it is not finished."""
     if (run / "checkpoint.pt").exists() and not (run / "model.pt").exists():
-        raise TrainingError(f"{run} is not trained to its end. Go on with it: the same dsa-train run again.")
+        raise TrainingError(f"The run {run} is not finished. Run the same dsa-train run command again to resume it.")

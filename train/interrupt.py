@@ -1,4 +1,4 @@
-"""Stopping in good order: SIGTERM and SIGINT let the step finish."""
+"""SIGTERM and SIGINT let the current step finish; the run is then saved and stops."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(TrainingError):
-    """A run that was asked to stop, and has saved what it needs to go on.
+    """A run that was interrupted by a signal and has saved its checkpoint.
 
     Args:
-        number: of the signal; a command ends with 128 + number, as a shell expects.
+        number: of the signal; a command exits with 128 + number, as a shell expects.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -25,26 +25,29 @@ class StoppedError(TrainingError):
 
 
 class Interrupts:
-    """A context that notes the first signal instead of dying of it; the second works as it always does."""
+    """A context that records the first signal in `number` instead of ending the process.
+
+    The second signal works as without it.
+    """
 
     def __init__(self) -> None:
         self.number = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():  # no other may handle signals
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
+            self._before = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._give_back()
+        self._restore_handlers()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        self._give_back()
+        self._restore_handlers()
 
-    def _give_back(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)

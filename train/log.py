@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: DVCLive's files, TensorBoard's if asked for, and lines for whoever watches."""
+"""The log of a run: DVCLive's files, TensorBoard's if asked for, and progress lines on the terminal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 from dsa_app.errors import TrainingError
 from dsa_reid.extras import install_command
 
-SECONDS = 10  # between lines within an epoch
-CHECK = 10  # steps between looks at the losses: each look waits for the GPU
+SECONDS = 10  # between progress lines within an epoch
+CHECK = 10  # steps between checks of the losses: each check waits for the GPU
 
 
-class Losses:
-    """The terms of every step of an epoch, by name, watched for what is not finite.
+class EpochLosses:
+    """The loss terms of every step of an epoch, by name, checked for values that are not finite.
 
     Args:
-        steps: float32 (steps, terms) of an epoch that is gone on with.
+        steps: float32 (steps, terms) of an epoch that is resumed.
         mean: over the processes of the run; each has the terms of its own share of a batch.
     """
 
@@ -33,30 +33,30 @@ class Losses:
     ) -> None:
         self.names, self._mean = list(names), mean
         self._checked = [] if steps is None else list(steps)
-        self._waiting: list[torch.Tensor] = []
+        self._unchecked: list[torch.Tensor] = []
 
     def add(self, terms: Mapping[str, torch.Tensor]) -> None:
-        """Take one step's terms, and every few steps look at them. Raises TrainingError."""
+        """Add one step's terms, and check them every few steps. Raises TrainingError."""
         self.names = list(terms)
-        self._waiting.append(torch.stack([term.detach().float() for term in terms.values()]))
-        if len(self._waiting) == CHECK:
+        self._unchecked.append(torch.stack([term.detach().float() for term in terms.values()]))
+        if len(self._unchecked) == CHECK:
             self.check()
 
     def check(self) -> None:
-        """Look at the steps not yet looked at. Raises TrainingError that names the first step and term not finite."""
-        if not self._waiting:
+        """Check the steps since the last check. Raises TrainingError that names the first step and term not finite."""
+        if not self._unchecked:
             return
-        new = self._mean(torch.stack(self._waiting).cpu())  # (steps, terms)
+        new = self._mean(torch.stack(self._unchecked).cpu())  # (steps, terms)
         broken = (~new.isfinite()).nonzero().tolist()
         if broken:
             (row, column), *_ = broken
             raise TrainingError(
                 f"The loss is not finite: step {len(self._checked) + row + 1} of the epoch, term "
-                f"{self.names[column]} is {new[row, column].item()}. Lower train.schedule.lr or warm up for longer "
-                "(train.schedule.warmup), or compute in float32 (train.precision)."
+                f"{self.names[column]} is {new[row, column].item()}. Lower train.schedule.lr, use a longer warm-up "
+                "(train.schedule.warmup), or train in float32 (train.precision=float32)."
             )
         self._checked += list(new)
-        self._waiting.clear()
+        self._unchecked.clear()
 
     @property
     def steps(self) -> torch.Tensor:
@@ -70,7 +70,7 @@ class Losses:
         return {"loss": float(means.sum()), **dict(zip(self.names, means.tolist(), strict=True))}
 
     def __str__(self) -> str:
-        """Say in short what the last step looked at cost: "loss 12.345 (id 10.111, triplet 2.234)"."""
+        """Return the losses of the last step checked, by kind: "loss 12.345 (id 10.111, triplet 2.234)"."""
         if not self._checked:
             return "loss not yet known"
         kinds: dict[str, float] = {}
@@ -85,8 +85,8 @@ class Log:
     """A run's numbers by epoch, in DVCLive's files under `folder` and, if asked for, TensorBoard's.
 
     Args:
-        history: the epochs that are done. The files are written anew from them, so that they hold what the
-            checkpoint knows and nothing else, wherever a run was killed.
+        history: the rows of the epochs that are done. The files are written anew from them, so that they have the same
+            epochs as the checkpoint, whenever a run was killed.
     """
 
     def __init__(self, folder: Path, history: Sequence[Mapping[str, float]], tensorboard: bool = False) -> None:
@@ -133,34 +133,34 @@ def _board(folder: Path):  # type: ignore[no-untyped-def]  # SummaryWriter, wher
     return SummaryWriter(str(folder))
 
 
-class Ticker:
-    """Lines for whoever watches: losses, pictures a second, time left.
+class Progress:
+    """Progress lines: losses, images a second, time left.
 
     Args:
-        done, total: steps of the whole run behind it, and in all.
-        pictures: in a step.
+        done, total: steps of the whole run that are done, and in all.
+        images: in a step.
         quiet: print nothing; another process does.
     """
 
-    def __init__(self, done: int, total: int, pictures: int, quiet: bool = False) -> None:
-        self.total, self.pictures, self.done, self.quiet = total, pictures, done, quiet
-        self._start = self._told = time.monotonic()
+    def __init__(self, done: int, total: int, images: int, quiet: bool = False) -> None:
+        self.total, self.images, self.done, self.quiet = total, images, done, quiet
+        self._start = self._printed = time.monotonic()
         self._first = done
 
-    def step(self, where: str, losses: Losses) -> None:
-        """Count a step; print a line if the last was some time ago."""
+    def step(self, where: str, losses: EpochLosses) -> None:
+        """Count a step; print a line if the last is more than SECONDS old."""
         self.done += 1
-        if time.monotonic() - self._told >= SECONDS:
-            self.tell(where, str(losses))
+        if time.monotonic() - self._printed >= SECONDS:
+            self.report(where, str(losses))
 
-    def tell(self, where: str, loss: str) -> None:
+    def report(self, where: str, loss: str) -> None:
         """Print a line."""
         if self.quiet:
             return
-        self._told = time.monotonic()
-        rate = (self.done - self._first) / max(self._told - self._start, 1e-9)
+        self._printed = time.monotonic()
+        rate = (self.done - self._first) / max(self._printed - self._start, 1e-9)
         left = _duration((self.total - self.done) / rate) if rate else "unknown"
-        click.echo(f"{where}: {loss}, {rate * self.pictures:.0f} pictures a second, {left} left", err=True)
+        click.echo(f"{where}: {loss}, {rate * self.images:.0f} images a second, {left} left", err=True)
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,15 @@
-"""The training loop: batch, forward, losses, backward, step, log, evaluate, checkpoint."""
+"""The training loop (section 4.2): `train_step` is one batch, `train_epoch` an epoch, `train` the run.
+
+An epoch shows every image at least once, in batches of P identities with K images each. After each epoch `train` logs
+the mean losses, evaluates if it is due, and saves a checkpoint.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,38 +21,39 @@ from .batches.feed import TrainingSet, epoch_order, feed
 from .batches.guidance import guide_weight
 from .config import TrainConfig
 from .device import autocast, memory_explained
-from .distributed import Processes, unsynchronised
-from .ema import Average
+from .distributed import Processes, without_gradient_exchange
+from .ema import AveragedWeights
 from .evaluation.config import EvaluateConfig
-from .evaluation.retrieval import measure
+from .evaluation.retrieval import Retrieval, measure
 from .interrupt import Interrupts, StoppedError
-from .log import Log, Losses, Ticker
-from .losses.gradients import influence
-from .losses.terms import terms
-from .network.performance import hasten
+from .log import EpochLosses, Log, Progress
+from .losses.gradients import compare_gradients
+from .losses.terms import loss_terms, total_loss
+from .network.performance import apply_performance
 from .network.two_stream import TwoStream
 from .schedule import learning_rate
 
 OUT_OF_MEMORY = (
-    "Take fewer identities or pictures in a batch (train.identities, train.pictures), smaller pictures (train.height, "
-    "train.width), or bfloat16 (train.precision)."
+    "Use a smaller batch (train.identities, train.pictures), smaller images (train.height, train.width), or "
+    "train.precision=bfloat16."
 )
 
 
 class Run:
-    """The state of a training run: network, optimiser, and how far it has come.
+    """The state of a training run: network, optimiser, and the epochs and steps done.
 
     Attributes:
-        average: of the weights, if the configuration asks for one; then it is what is measured and kept.
+        module: to call for a forward pass: the network, or with several processes DistributedDataParallel around it.
+        average: of the weights, if the configuration asks for one; then it is evaluated and saved as the model.
         processes: that share the run.
         epoch: epochs done.
         step: batches done of the next one.
         losses: of those batches.
-        history: what was logged of each epoch done.
+        history: the row that was logged of each epoch done.
     """
 
     def __init__(self, network: TwoStream, config: TrainConfig, processes: Processes | None = None) -> None:
-        self.network, self.config = hasten(network, config.speed), config
+        self.network, self.config = apply_performance(network, config.speed), config
         self.processes = processes or Processes()
         self.optimiser = torch.optim.Adam(
             network.parameters(),
@@ -56,34 +61,38 @@ class Run:
             weight_decay=config.weight_decay,
             fused=config.speed.fused_optimiser,
         )
-        self.average = Average(network, config.ema) if config.ema else None
+        self.average = AveragedWeights(network, config.ema) if config.ema else None
         self.epoch, self.step = 0, 0
-        self.losses = Losses(mean=self.processes.mean)
+        self.losses = EpochLosses(mean=self.processes.mean)
         self.history: list[dict[str, float]] = []
+        self.module: nn.Module | None = None
         self._trunk = [weight for weight in network.main.trunk.parameters() if weight.requires_grad]
-        self._forward: nn.Module | None = None
 
-    def forward(self) -> nn.Module:
-        """Set the network to training, the trunk frozen or not, and return what computes the forward pass."""
+    def start_epoch(self) -> None:
+        """Set what depends on the epoch: learning rate, the guide's weight, training mode, whether the trunk learns."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.epoch, self.config.schedule)
+        self.network.guide_weight.fill_(guide_weight(self.epoch, self.config.guidance))
         frozen = self.epoch < self.config.freeze
         self.network.train()
         self.network.main.trunk.train(not frozen)
-        if self._forward is None or self._trunk[0].requires_grad == frozen:
+        # DistributedDataParallel exchanges the gradients of those weights that required one when it was made, so it is
+        # made again where the trunk is frozen or released.
+        if self.module is None or self._trunk[0].requires_grad == frozen:
             for weight in self._trunk:
                 weight.requires_grad_(not frozen)
-            self._forward = self.processes.wrap(self.network, self.config.synchronised_norm)
-        return self._forward
+            self.module = self.processes.wrap(self.network, self.config.synchronised_norm)
 
-    def used(self) -> AbstractContextManager[None]:
-        """Return a context in which the network has the weights that are measured and kept."""
-        return self.average.used(self.network) if self.average else nullcontext()
+    def final_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the network has the weights that are evaluated and saved as the model."""
+        return self.average.applied_to(self.network) if self.average else nullcontext()
 
     def state(self, configuration: dict[str, Any]) -> dict[str, Any]:
         """Return all that `restore` needs, as tensors and plain values.
 
-        Batches, augmentation and learning rate are functions of the seed and the place in the run, and bfloat16
-        needs no scaler: there is no state of theirs to keep. Nothing tells how many processes there were. "network"
-        has the weights that are used; where they are an average, "trained" has those that training goes on with.
+        Batches, augmentation and learning rate are functions of the seed, the epoch and the step, and bfloat16 needs no
+        gradient scaler: they have no state to save. The number of processes is not part of it. "network" has the
+        weights that are evaluated; where they are an average, "trained" has those that the optimiser changes.
         """
         trained = self.network.state_dict()
         return {
@@ -99,102 +108,175 @@ class Run:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state, on whatever device the network is."""
+        """Load a state that `state` returned, on whatever device the network is."""
         self.network.load_state_dict(state.get("trained", state["network"]))
         if self.average:
             self.average.restore(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         checkpoint.restore_random(state["random"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.losses = Losses(state["losses"]["names"], state["losses"]["steps"], self.processes.mean)
+        self.losses = EpochLosses(state["losses"]["names"], state["losses"]["steps"], self.processes.mean)
         self.history = state["history"]
 
 
-def train(run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path) -> None:
-    """Go on with `run` until its last epoch is done; the first process logs and saves under `out`.
+class Accumulation(NamedTuple):
+    """Where a batch is among those whose gradients make one step of the optimiser."""
+
+    first: bool
+    last: bool
+    batches: int  # of this step; fewer than `accumulate` for the last one of an epoch
+
+
+def accumulation(step: int, steps: int, accumulate: int) -> Accumulation:
+    """Return where batch `step` of an epoch of `steps` batches is, `accumulate` batches making a step."""
+    position = step % accumulate
+    batches = min(accumulate, steps - (step - position))
+    return Accumulation(position == 0, position + 1 == batches, batches)
+
+
+def train_step(
+    run: Run,
+    images: torch.Tensor,
+    parts: torch.Tensor | None,
+    labels: torch.Tensor,
+    group: Accumulation,
+    compare: bool = False,
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Train on one batch: forward, losses, backward and, with the last batch of its group, the optimiser's step.
 
     Args:
-        configuration: what the checkpoint says it was made with.
+        run: after `Run.start_epoch`.
+        images: normalised, float32 (B, 3, H, W); with several processes this process's share.
+        parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
+        labels: int64 (B), identities numbered from 0.
+        group: the batch's position among those whose gradients are averaged.
+        compare: compare the gradients that f gets from its own losses and through the guide, which costs time.
+
+    Returns:
+        The weighted terms of the loss by name, and the comparison of gradients (empty unless asked for).
+    """
+    config, module = run.config, run.module
+    assert module is not None, "an epoch was started"
+    # With several processes each backward pass averages the gradients over all of them. Before the last batch of a
+    # group that is left out, since the sum of the group's gradients is all that counts.
+    with without_gradient_exchange(module, not group.last):
+        # The network runs in bfloat16 where `precision` says so, the losses always in float32 (`losses.precision`).
+        with autocast(images.device, config.precision):
+            outputs = module(images, parts)  # f, d, z: (B, G) and (B, 8, G/8); logits (B, identities)
+        # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
+        losses = loss_terms(outputs, labels, config.losses, run.processes.gather)
+        comparison = compare_gradients(outputs, losses) if compare else {}
+        if group.first:
+            run.optimiser.zero_grad()
+        # Each batch adds its gradient; dividing makes their sum the mean over the group.
+        (total_loss(losses) / group.batches).backward()
+    if group.last:
+        run.optimiser.step()
+        if run.average:
+            run.average.update(run.network)
+    return losses, comparison
+
+
+def train_epoch(run: Run, data: TrainingSet, progress: Progress, interrupts: Interrupts) -> dict[str, float] | None:
+    """Train the rest of the current epoch; return the row to log, or None if a signal interrupted it.
+
+    The row has "epoch" (epochs done), "lr", the mean of each loss term as "train/NAME", and how the guide's gradients
+    compare in the epoch's last batch as "guide/NAME".
+    """
+    config = run.config
+    run.start_epoch()
+    order = epoch_order(data, config, run.epoch)  # (steps, B): indices of images
+    steps = len(order)
+    comparison: dict[str, float] = {}
+    for images, parts, labels in _rest_of_epoch(run, data, order):
+        group = accumulation(run.step, steps, config.accumulate)
+        # One comparison an epoch is enough to follow the guide; with torch.compile the graph does not expose f.
+        compare = run.step + 1 == steps and config.speed.compile == "off"
+        losses, comparison = train_step(run, images, parts, labels, group, compare)
+        run.step += 1
+        run.losses.add(losses)
+        progress.step(f"epoch {run.epoch + 1}/{config.epochs}, step {run.step}/{steps}", run.losses)
+        # Stop only between steps of the optimiser: gradients accumulated so far are in no checkpoint. All processes
+        # agree on it, for a signal may have reached one of them.
+        if group.last and run.step < steps and run.processes.maximum(interrupts.number):
+            return None
+
+    row = {"epoch": run.epoch + 1, "lr": learning_rate(run.epoch, config.schedule)}
+    row |= {f"train/{name}": value for name, value in run.losses.means().items()}
+    row |= {f"guide/{name}": value for name, value in comparison.items()}
+    run.epoch, run.step, run.losses = run.epoch + 1, 0, EpochLosses(mean=run.processes.mean)
+    return row
+
+
+def _rest_of_epoch(
+    run: Run, data: TrainingSet, order: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]]:
+    """Yield this process's share of each batch from `run.step` on: images, part images and labels, on the device."""
+    device = next(run.network.parameters()).device
+    own = run.processes.share(order.shape[1])
+    order = order[run.step :, own]  # (steps left, B / processes)
+    # Threads read the next batches from disk or memory while the network computes this one.
+    batches = data.images.batches(order.tolist(), run.config.workers, pin=device.type == "cuda")
+    for step, (indices, batch) in enumerate(zip(order, batches, strict=True), start=run.step):
+        images, parts = feed(batch.to(device), data, run.config, run.epoch, step, own)
+        yield images, parts, data.labels[indices].to(device)
+
+
+def train(
+    run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path, retrieval: Retrieval | None = None
+) -> None:
+    """Train `run` until its last epoch is done; the first process logs and saves under `out`.
+
+    Args:
+        configuration: written into the checkpoint, and compared when it is resumed.
+        retrieval: query and gallery to evaluate on every `evaluate_every` epochs, for the log alone; None for never.
 
     Raises:
         StoppedError: after SIGTERM or SIGINT to any process, when everything is saved.
-        TrainingError: for a loss that is not finite, where memory does not suffice, and where a process is lost.
+        TrainingError: for a loss that is not finite, if memory does not suffice, or if another process ended.
     """
-    config, network, processes = run.config, run.network, run.processes
-    device = next(network.parameters()).device
+    config, processes = run.config, run.processes
     path = out / "checkpoint.pt"
-    steps, B = epoch_order(data, config, run.epoch).shape  # every epoch has as many
-    own = processes.own(B)  # the pictures of a batch that are this process's
-    ticker = Ticker(run.epoch * steps + run.step, config.epochs * steps, B, quiet=not processes.leads)
-    memory = memory_explained(f"batches of {B} pictures of {config.height}x{config.width}", OUT_OF_MEMORY)
+    steps, B = epoch_order(data, config, run.epoch).shape  # the same for every epoch
+    progress = Progress(run.epoch * steps + run.step, config.epochs * steps, B, quiet=not processes.leads)
+    memory = memory_explained(f"batches of {B} images of {config.height}x{config.width}", OUT_OF_MEMORY)
     log = Log(out / "live", run.history, config.tensorboard) if processes.leads else None
     if processes.size > 1:
-        _save(run, configuration, path)  # so that there is one to go on from whenever a process is lost
+        _save(run, configuration, path)  # so that there is a checkpoint to resume whenever a process is lost
 
-    with log or nullcontext(), Interrupts() as asked, processes.explained(path), memory:
+    with log or nullcontext(), Interrupts() as interrupts, processes.lost_explained(path), memory:
         while run.epoch < config.epochs:
-            rate = learning_rate(run.epoch, config.schedule)
-            for group in run.optimiser.param_groups:
-                group["lr"] = rate
-            network.guide_weight.fill_(guide_weight(run.epoch, config.guidance))
-            forward = run.forward()
-            order = epoch_order(data, config, run.epoch)[run.step :, own]  # (steps, B / processes)
-            batches = data.pictures.batches(order.tolist(), config.workers, pin=device.type == "cuda")
-            acting: dict[str, float] = {}
-            for places, batch in zip(order, batches, strict=True):
-                images, parts = feed(batch.to(device), data, config, run.epoch, run.step, own)
-                labels = data.labels[places].to(device)  # (B / processes)
-                begun = run.step % config.accumulate
-                together = min(config.accumulate, steps - (run.step - begun))  # batches that make one step
-                last = begun + 1 == together
-
-                with unsynchronised(forward, not last):
-                    with autocast(device, config.precision):
-                        outputs = forward(images, parts)
-                    losses = terms(outputs, labels, config.losses, processes.gather)
-                    if run.step + 1 == steps and config.speed.compile == "off":  # one step an epoch tells enough
-                        acting = {f"guide/{name}": value for name, value in influence(outputs, losses).items()}
-                    if not begun:
-                        run.optimiser.zero_grad()
-                    (torch.stack(list(losses.values())).sum() / together).backward()
-                if last:
-                    run.optimiser.step()
-                    if run.average:
-                        run.average.update(network)
-
-                run.step += 1
-                run.losses.add(losses)
-                ticker.step(f"epoch {run.epoch + 1}/{config.epochs}, step {run.step}/{steps}", run.losses)
-                if last and run.step < steps and (number := processes.greatest(asked.number)):
-                    _save(run, configuration, path)
-                    raise _stopped(run, path, number)
-
-            row = {"epoch": run.epoch + 1, "lr": rate, **_named(run.losses.means()), **acting}
-            run.epoch, run.step, run.losses = run.epoch + 1, 0, Losses(mean=processes.mean)
-            if data.retrieval and processes.leads and _due(run.epoch, config.evaluate_every, config.epochs):
-                with run.used():
-                    result, _ = measure(network, data.retrieval, EvaluateConfig(), config.workers)
-                row |= {"rank1": result.rank(1), "mAP": result.mAP}
-            run.history.append(row)
-            if log:
-                log.write(row)
-            ticker.tell(f"epoch {run.epoch}/{config.epochs} done", f"mean loss {row['train/loss']:.3f}")
-            number = processes.greatest(asked.number)
+            row = train_epoch(run, data, progress, interrupts)
+            if row is not None:
+                if retrieval and processes.leads and _due(run.epoch, config.evaluate_every, config.epochs):
+                    row |= _evaluate(run, retrieval)
+                run.history.append(row)
+                if log:
+                    log.write(row)
+                progress.report(f"epoch {run.epoch}/{config.epochs} done", f"mean loss {row['train/loss']:.3f}")
+            number = processes.maximum(interrupts.number)
             if number or _due(run.epoch, config.save_every, config.epochs):
                 _save(run, configuration, path)
             if number and run.epoch < config.epochs:
                 raise _stopped(run, path, number)
 
 
+def _evaluate(run: Run, retrieval: Retrieval) -> dict[str, float]:
+    """Return Rank-1 and mAP of the main stream, as it would be deployed now."""
+    with run.final_weights():
+        result, _ = measure(run.network, retrieval, EvaluateConfig(), run.config.workers)
+    return {"rank1": result.rank(1), "mAP": result.mAP}
+
+
 def _save(run: Run, configuration: dict[str, Any], path: Path) -> None:
-    """Save what is common to all processes, by the first of them."""
-    state = run.state(configuration)  # losses not yet looked at are averaged over all processes
+    """Save a checkpoint; the first process writes it, but all must call this."""
+    state = run.state(configuration)  # averages losses that were not yet checked over all processes
     for name, value in state["network"].items():
         if value.is_floating_point() and not value.isfinite().all():
             raise TrainingError(
-                f"The weights are not finite after {run.epoch} epochs and {run.step} steps ({name}); the last good "
-                f"checkpoint is kept, if there was one: {path}. Lower train.schedule.lr or warm up for longer "
-                "(train.schedule.warmup)."
+                f"The weights are not finite after {run.epoch} epochs and {run.step} steps ({name}). They were not "
+                f"saved; the last good checkpoint, if there was one, is {path}. Lower train.schedule.lr, or use a "
+                "longer warm-up (train.schedule.warmup)."
             )
     if run.processes.leads:
         checkpoint.save(path, state)
@@ -204,13 +286,9 @@ def _due(epoch: int, every: int, last: int) -> bool:
     return every > 0 and (epoch % every == 0 or epoch == last)
 
 
-def _named(means: Mapping[str, float]) -> dict[str, float]:
-    return {f"train/{name}": value for name, value in means.items()}
-
-
 def _stopped(run: Run, path: Path, number: int) -> StoppedError:
     return StoppedError(
-        f"Stopped as asked after {run.epoch} epochs and {run.step} steps; all of it is in {path}. "
-        "Go on with the same command.",
+        f"Interrupted after {run.epoch} epochs and {run.step} steps; the checkpoint is {path}. Run the same command to "
+        "resume.",
         number,
     )

@@ -1,4 +1,4 @@
-"""The first weights of a new network: ImageNet's for the trunk, or all that a finished run has learnt of people.
+"""Pretrained weights of a new network: ImageNet's for the trunk, or both streams of a finished run.
 
 The paper pre-trains on CUHK03 for CUHK01, which is small.
 """
@@ -10,41 +10,42 @@ from pathlib import Path
 from dsa_app.errors import CheckpointError
 
 from . import checkpoint
-from .network.two_stream import NetworkConfig, TwoStream
+from .network.config import NetworkConfig
+from .network.two_stream import TwoStream
 from .network.weights import load_trunk
 
-CLASSIFIERS = "classifiers."  # of the other data's identities
+CLASSIFIERS = "classifiers."  # of the identities of the other run's dataset
 
 
-def initialise(network: TwoStream, config: NetworkConfig) -> None:
-    """Give a network its first weights, as `config.weights` says; a folder is that of a run.
+def load_pretrained(network: TwoStream, config: NetworkConfig) -> None:
+    """Load the pretrained weights that `config.weights` names; a folder is that of a run.
 
     Raises:
-        CheckpointError, ConfigError, ModelError: as `load_trunk` and `take_over`.
+        CheckpointError, ConfigError, ModelError: as `load_trunk` and `load_run`.
     """
     run = Path(config.weights)
     if config.weights not in ("imagenet", "none") and run.is_dir():
-        take_over(network, run)
+        load_run(network, run)
     else:
         load_trunk(network.main, config.weights, config.conv5_init)
 
 
-def take_over(network: TwoStream, run: Path) -> None:
-    """Give both streams the weights of the run in the folder `run`, all but its classifiers, which start anew.
+def load_run(network: TwoStream, run: Path) -> None:
+    """Load the weights of the run in the folder `run`, all but its classifiers, which keep their initial weights.
 
     Raises:
-        CheckpointError: if the checkpoint there cannot be read, or is of another network.
+        CheckpointError: if its checkpoint cannot be read, or has another network.
     """
     path = run / "checkpoint.pt"
     state = checkpoint.load(path)
     weights = {name: value for name, value in state["network"].items() if not name.startswith(CLASSIFIERS)}
     wanted = {name: value for name, value in network.state_dict().items() if not name.startswith(CLASSIFIERS)}
-    other = sorted(weights.keys() ^ wanted.keys()) or [
+    different = sorted(weights.keys() ^ wanted.keys()) or [
         name for name, value in wanted.items() if weights[name].shape != value.shape
     ]
-    if other:
+    if different:
         raise CheckpointError(
-            f"{path} is of another network: {other[0]} and {len(other) - 1} more differ. Take the run's own settings "
-            "of train.network, and of train.network.weights this folder."
+            f"{path} has another network: {different[0]} and {len(different) - 1} more weights differ. Use that run's "
+            f"settings of train.network, with train.network.weights={run}."
         )
     network.load_state_dict(weights, strict=False)  # the names were compared above; classifiers are left out

@@ -1,4 +1,4 @@
-"""Results for people: the measures as a table, chance and the paper's numbers beside them."""
+"""Results as text: the metrics as a table, with chance and the paper's numbers below."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 
 from dsa_app.errors import TrainingError
 
-from .ablation.ceiling import Ceiling
-from .ablation.published import published
-from .evaluation.config import Match
 from .evaluation.metrics import Result
 from .evaluation.views import Bin
 
@@ -25,31 +22,31 @@ COLUMNS = {
 }
 COUNTS = ("queries", "queries_left_out", "gallery")
 NUMBERS = (*COLUMNS, *COUNTS)
-Measures = Mapping[str, Any]  # what metrics.json holds
+Metrics = Mapping[str, Any]  # the content of metrics.json
 
 
-def table(found: Measures, dataset: str, experiment: str | None = None, match: Match = "main") -> str:
-    """Return the measures of metrics.json as text, in percent, the paper's below where it has any.
+def table(metrics: Metrics, dataset: str, published: Mapping[str, Mapping[str, float]]) -> str:
+    """Return metrics.json as text, in percent, the paper's numbers below.
 
     Args:
-        dataset, experiment, match: what was measured; None for the paper's own settings.
+        published: rows of the paper by title, in percent, see `ablation.published`; empty where it has none.
     """
-    rows = {dataset: [f"{100 * float(found[name]):.1f}" for name in COLUMNS]}
-    for title, known in published(dataset, experiment, match).items():
+    rows = {dataset: [f"{100 * float(metrics[name]):.1f}" for name in COLUMNS]}
+    for title, known in published.items():
         rows[title] = [f"{known[name]:.1f}" if name in known else "" for name in COLUMNS]
-    counted = f"{found['queries']} queries, {found['gallery']} gallery pictures"
-    if found["queries_left_out"]:
-        counted += f"; {found['queries_left_out']} queries have no match in another camera and do not count"
-    lines = [_laid_out(list(COLUMNS.values()), rows), counted + ". Percent."]
-    if found.get("protocol"):
-        lines.append(f"Measured so: {found['protocol']}.")
+    counted = f"{metrics['queries']} queries, {metrics['gallery']} gallery images"
+    if metrics["queries_left_out"]:
+        counted += f"; {metrics['queries_left_out']} queries have no match in another camera and do not count"
+    lines = [text_table(list(COLUMNS.values()), rows), counted + ". Percent."]
+    if metrics.get("protocol"):
+        lines.append(f"Protocol: {metrics['protocol']}.")
     return "\n".join(lines)
 
 
 def camera_table(pairs: Mapping[tuple[int, int], Result]) -> str:
     """Return Rank-1 and mAP in percent, a row a query camera, a column a gallery camera."""
     if not pairs:
-        return "No two cameras share a person of query and gallery: there is nothing to measure between them."
+        return "No person is in the query of one camera and the gallery of another: no cameras can be compared."
     q_camids, g_camids = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
     rows = {
         f"query {q}": [
@@ -57,95 +54,74 @@ def camera_table(pairs: Mapping[tuple[int, int], Result]) -> str:
         ]
         for q in q_camids
     }
-    title = "Rank-1 and mAP between cameras, the gallery of one camera alone at a time. Percent."
-    return "\n".join([title, _laid_out([f"gallery {g}" for g in g_camids], rows)])
+    title = "Rank-1 and mAP between cameras, with the gallery of one camera at a time. Percent."
+    return "\n".join([title, text_table([f"gallery {g}" for g in g_camids], rows)])
 
 
 def camera_measures(pairs: Mapping[tuple[int, int], Result]) -> list[dict[str, float | int]]:
-    """Return the measures between cameras as plain values."""
+    """Return the metrics between cameras as plain values."""
     return [
-        {"query": q, "gallery": g, "rank1": one.rank(1), "mAP": one.mAP, "queries": one.queries}
-        for (q, g), one in pairs.items()
+        {"query": q, "gallery": g, "rank1": result.rank(1), "mAP": result.mAP, "queries": result.queries}
+        for (q, g), result in pairs.items()
     ]
 
 
 def view_table(bins: Mapping[Bin, Result]) -> str:
     """Return Rank-1 and mAP in percent, a row a range of view differences."""
     rows = {
-        f"{low} to {high} degrees": [f"{100 * one.rank(1):.1f}", f"{100 * one.mAP:.1f}", str(one.queries)]
-        for (low, high), one in bins.items()
+        f"{low} to {high} degrees": [f"{100 * result.rank(1):.1f}", f"{100 * result.mAP:.1f}", str(result.queries)]
+        for (low, high), result in bins.items()
     }
-    title = "By the angle between the views of query and answer, the person's other pictures left out. Percent."
-    return "\n".join([title, _laid_out(["Rank-1", "mAP", "queries"], rows)])
+    title = "By the angle between the views of query and match, the person's other images left out. Percent."
+    return "\n".join([title, text_table(["Rank-1", "mAP", "queries"], rows)])
 
 
 def view_measures(bins: Mapping[Bin, Result]) -> list[dict[str, float | int]]:
-    """Return the measures by view difference as plain values."""
+    """Return the metrics by view difference as plain values."""
     return [
-        {"from": low, "to": high, "rank1": one.rank(1), "mAP": one.mAP, "queries": one.queries}
-        for (low, high), one in bins.items()
+        {"from": low, "to": high, "rank1": result.rank(1), "mAP": result.mAP, "queries": result.queries}
+        for (low, high), result in bins.items()
     ]
 
 
-def ceiling_table(found: Ceiling) -> str:
-    """Return what matching true surfaces reaches, in percent, and by view difference."""
-    rows = {
-        name: [f"{100 * value:.1f}" for value in (one.rank(1), one.rank(5), one.rank(10), one.mAP, one.mINP)]
-        for name, one in (("body", found.body), ("body and bag", found.with_bags))
-    }
-    shared = f"{100 * found.shared:.1f}% of right pairs show a same texel of the body."
-    return "\n".join([_laid_out([*COLUMNS.values()][:5], rows), shared, view_table(found.views)])
-
-
-def ceiling_measures(found: Ceiling) -> dict[str, Any]:
-    """Return what matching true surfaces reaches as plain values, fractions."""
-    both = {
-        name: {"rank1": one.rank(1), "rank5": one.rank(5), "rank10": one.rank(10), "mAP": one.mAP, "mINP": one.mINP}
-        for name, one in (("body", found.body), ("body_and_bag", found.with_bags))
-    }
-    return {**both, "shared": found.shared, "views": view_measures(found.views), "queries": found.body.queries}
-
-
-def mean_of(files: Sequence[Path]) -> Measures:
+def mean_of(files: Sequence[Path]) -> Metrics:
     """Return the mean of several metrics.json, of a protocol's splits; counts are added. Raises TrainingError."""
-    all_found = [read(path) for path in files]
-    mean: dict[str, Any] = {
-        name: sum(one[name] for one in all_found) / len(all_found)
-        for name in COLUMNS  # fractions
-    }
-    mean |= {name: sum(one[name] for one in all_found) for name in COUNTS}
-    return {**mean, "protocol": all_found[0].get("protocol", "")}
+    splits = [read(path) for path in files]
+    fractions = {name: sum(split[name] for split in splits) / len(splits) for name in COLUMNS}
+    counts = {name: sum(split[name] for split in splits) for name in COUNTS}
+    return {**fractions, **counts, "protocol": splits[0].get("protocol", "")}
 
 
-def _laid_out(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+def text_table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """Return rows by title under their columns, as aligned text."""
     width = max(map(len, rows)) + 2
     lines = [" " * width + "".join(f"{name:>12}" for name in columns)]
-    return "\n".join(lines + [f"{name:{width}}" + "".join(f"{one:>12}" for one in row) for name, row in rows.items()])
+    return "\n".join(lines + [f"{name:{width}}" + "".join(f"{cell:>12}" for cell in row) for name, row in rows.items()])
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read metrics.json. Raises TrainingError if it is missing or another file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        metrics = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TrainingError(f"{path} does not exist. Measure first: dsa-train evaluate.") from None
+        raise TrainingError(f"{path} does not exist. Evaluate first: dsa-train evaluate.") from None
     except ValueError:
-        raise TrainingError(f"{path} is not JSON. Measure again: dsa-train evaluate.") from None
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), (int, float)) for name in NUMBERS):
-        raise TrainingError(f"{path} does not hold the measures. Measure again: dsa-train evaluate.")
-    return found
+        raise TrainingError(f"{path} is not JSON. Evaluate again: dsa-train evaluate.") from None
+    if not isinstance(metrics, dict) or not all(isinstance(metrics.get(name), (int, float)) for name in NUMBERS):
+        raise TrainingError(f"{path} is not a metrics.json. Evaluate again: dsa-train evaluate.")
+    return metrics
 
 
 def made(artifacts: Path, run: Path) -> list[str]:
-    """Return the files of a dataset and a run that are there, each with what it is."""
+    """Return a line for each file of a dataset and a run that exists, with its content."""
     known = {
-        artifacts / "manifest.csv": "every picture: who, where, digest",
+        artifacts / "manifest.csv": "the images: identity, camera, split, digest",
         artifacts / "iuv.h5": "I, U, V maps",
-        artifacts / "dsap.h5": "part pictures",
-        run / "checkpoint.pt": "both streams, and all that training goes on with",
-        run / "model.pt": "the main stream alone: dsa_reid.load reads it",
-        run / "live": "losses by epoch, DVCLive's",
-        artifacts / "metrics.json": "the measures",
+        artifacts / "dsap.h5": "24 part images of each image (DSAP)",
+        run / "checkpoint.pt": "both streams and the state of the training, to resume it",
+        run / "model.pt": "the main stream, for deployment: dsa_reid.load reads it",
+        run / "live": "losses by epoch (DVCLive)",
+        artifacts / "metrics.json": "Rank-k, mAP and mINP",
         artifacts / "cmc.json": "the CMC curve",
     }
     return [f"{path!s:60} {what}" for path, what in known.items() if path.exists()]

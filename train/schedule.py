@@ -12,7 +12,7 @@ from dsa_app.config import config
 
 @config
 class ScheduleConfig:
-    """How the learning rate rises and falls; the paper's numbers.
+    """How the learning rate rises and falls; the defaults are the paper's.
 
     Attributes:
         fall: "steps" is the paper's; "cosine" falls along half a cosine (Loshchilov and Hutter 2017, equation 5,
@@ -29,13 +29,13 @@ class ScheduleConfig:
     least: NonNegativeFloat = 0.0  # of the cosine
 
     def __post_init__(self) -> None:
-        """Check that a cosine has epochs to fall in."""
+        """Check that a cosine has epochs left after the warm-up."""
         if self.fall == "cosine" and self.end <= self.warmup:
-            raise ValueError(f"a cosine needs more epochs (end = {self.end}) than the warm-up's {self.warmup}")
+            raise ValueError(f"fall = cosine needs more epochs (end = {self.end}) than the warm-up ({self.warmup})")
 
 
 def learning_rate(epoch: int, config: ScheduleConfig) -> float:
-    """Return the rate of one epoch, counted from 0, so that `epoch` epochs are behind it.
+    """Return the rate of one epoch, counted from 0: of the epoch after `epoch` epochs are done.
 
     It starts at `warmup_lr`, reaches `lr` when `warmup` epochs are done, and is halved after epochs 60, 100, 140, ...
     of the paper's run; or falls along a cosine.

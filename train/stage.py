@@ -1,9 +1,9 @@
-"""Stage three from paths to a path: manifest, pictures and DSAP to a trained model."""
+"""Stage three: from manifest, images and DSAP store to a trained model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import click
 import torch
 
 from dsa_app.config import to_dict
-from dsa_app.errors import CheckpointError, ConfigError
+from dsa_app.errors import CheckpointError
 from dsa_app.lock import locked
 from dsa_app.process_group import join_process_group
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of
+from dsa_reid.config import TIMM
 from dsa_reid.errors import ModelError
-from dsa_reid.main_stream import TIMM
 from dsa_reid.model import load, save
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.timm_trunk import colours
@@ -26,15 +26,15 @@ from dsap.config import WarpConfig
 
 from . import checkpoint, loop
 from .batches.augment import mirror_table
-from .batches.dataset import GIB, Pictures, memory_limit, number, open_store
+from .batches.dataset import GIB, Images, memory_limit, number_identities, open_store
 from .batches.feed import TrainingSet, epoch_order
-from .config import FREE, TrainConfig
-from .device import choose_device, prepare
-from .distributed import Processes, processes_here
+from .config import FREE, TrainConfig, check_trunk_size
+from .device import choose_device, prepare_torch
+from .distributed import Processes, processes_on_this_machine
 from .evaluation.retrieval import Retrieval, read_retrieval
 from .loop import Run
 from .network.two_stream import TwoStream
-from .pretrained import initialise
+from .pretrained import load_pretrained
 
 
 def run(
@@ -46,124 +46,83 @@ def run(
     warp: WarpConfig | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Train a network, going on with what an interrupted run left in `out`; return the model file.
+    """Train a network, resuming an interrupted run in `out`; return the model file.
 
     Started by torchrun, the processes share every batch, and the first of them writes.
 
     Args:
-        manifest: lists the pictures.
+        manifest: lists the images.
         root: the dataset's folder.
         dsap: the DSAP store; not opened for a network without a guide.
-        out: folder of checkpoint.pt (both streams, and all that training needs), model.pt (the main stream alone)
+        out: folder of checkpoint.pt (both streams, and the state of the training), model.pt (the main stream alone)
             and live/ (DVCLive's logs).
-        warp: what the DSAP should have been built with; None to take it as it is.
-        overwrite: start anew if the checkpoint in `out` is damaged, or of another configuration or other data.
+        warp: what the DSAP should have been built with; None for any settings.
+        overwrite: start again if the checkpoint in `out` is damaged, or of another configuration or other data.
 
     Raises:
         CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
         StoreError, DatasetError, ImageError: for data that is missing or does not fit.
         ConfigError: for settings that contradict each other.
-        TrainingError: if the training cannot start or go on.
+        TrainingError: if the training cannot start or continue.
     """
+    check_trunk_size(config)
     with join_process_group() as group:
         device = choose_device(config.device, group.local_rank)
         processes = Processes(group, device)
-        processes.check(config.identities)
-        prepare(config.seed, config.deterministic, config.threads)
+        processes.check_identities(config.identities)
+        prepare_torch(config.seed, config.deterministic, config.threads)
+
         records = read_manifest(manifest, ["train"])
         store = open_store(dsap, warp) if config.network.guide else None
-        configuration = identity(config, records, store)
-        check_size(config)
-        busy = f"Another process is training in {out} now. Wait for it, or name another --out."
-        with locked(out, busy) if processes.leads else nullcontext():
+        configuration = run_configuration(config, records, store)
+        with _locked_by_first(out, processes):
             path, model = out / "checkpoint.pt", out / "model.pt"
-            state = _found(path, configuration, config.epochs, overwrite)
-            finished = state is not None and state["epoch"] == config.epochs and _whole(model)
-            data = read_data(root, records, store, config, None if finished else _retrieval(manifest, root, config))
-            epoch_order(data, config, epoch=0)  # what cannot be drawn is refused before anything is read
-            processes.wait()  # from here on files change
+            state = _checkpoint_to_resume(path, configuration, config.epochs, overwrite)
+            finished = state is not None and state["epoch"] == config.epochs and _is_readable(model)
+            data = open_training_set(root, records, store, config)
+            epoch_order(data, config, epoch=0)  # refuses batches that cannot be sampled, before any image is read
+            retrieval = None if finished else _open_retrieval(manifest, root, config)
+            processes.wait()  # all have read the checkpoint; from here on files change
             if finished:
-                _tell(processes, f"{out}: all {config.epochs} epochs were done already.")
+                _print(processes, f"{out}: all {config.epochs} epochs are trained already.")
                 return model
-            network = TwoStream(config.network, data.identities)
-            if state is None and processes.leads:  # the others get their weights from the first
-                initialise(network, config.network)
-            going = Run(network.to(device), config, processes)
+
+            training = _start_or_resume(data.identities, config, device, processes, state)
             if state:
-                going.restore(state)
-                _tell(processes, f"{path}: going on after {going.epoch} epochs and {going.step} steps.")
-            _keep(data.pictures, config, device)
+                _print(processes, f"{path}: resuming after {training.epoch} epochs and {training.step} steps.")
+            _load_images(data.images, config, device)
             if processes.leads:
-                model.unlink(missing_ok=True)  # of a shorter run that is now made longer
-            loop.train(going, data, configuration, out)
+                model.unlink(missing_ok=True)  # of the same run with fewer epochs
+            loop.train(training, data, configuration, out, retrieval)
             if processes.leads:
-                with going.used():
-                    save(network.main, model, data.pictures.preprocessing)
+                with training.final_weights():
+                    save(training.network.main, model, data.images.preprocessing)
             processes.wait()
             return model
 
 
-def check_size(config: TrainConfig) -> None:
-    """Raise ConfigError where a trunk is built for pictures of another size than the run's."""
-    main = config.network.main
-    if main.trunk.startswith(TIMM) and tuple(main.size) != (config.height, config.width):
-        raise ConfigError(
-            f"The trunk {main.trunk} is built for pictures of {main.size[0]}x{main.size[1]}, the run's are "
-            f"{config.height}x{config.width}. Set train.network.main.size=[{config.height},{config.width}]."
-        )
-
-
-def identity(config: TrainConfig, records: Sequence[Record], store: DsapStore | None) -> dict[str, Any]:
-    """Return all that decides what the steps of a run compute: settings, pictures and DSAP."""
+def run_configuration(config: TrainConfig, records: Sequence[Record], store: DsapStore | None) -> dict[str, Any]:
+    """Return all that decides what a run computes: settings, and digests of images and DSAP."""
     settings = {key: value for key, value in to_dict(config).items() if key not in FREE}
-    pictures = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
+    images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
     texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records) if store else None
     identities = len({record.pid for record in records})
-    return {"train": settings, "identities": identities, "pictures": pictures, "dsap": texels}
+    return {"train": settings, "identities": identities, "pictures": images, "dsap": texels}
 
 
-def read_data(
-    root: Path,
-    records: Sequence[Record],
-    store: DsapStore | None,
-    config: TrainConfig,
-    retrieval: Retrieval | None = None,
+def open_training_set(
+    root: Path, records: Sequence[Record], store: DsapStore | None, config: TrainConfig
 ) -> TrainingSet:
-    """Return what the network is trained on, still on the disk."""
-    pictures = Pictures(root, records, preprocessing_of(config), store)
+    """Return what the network is trained on; images and DSAP are read when they are needed."""
+    images = Images(root, records, preprocessing_of(config), store)
     mirror = torch.zeros(0, dtype=torch.int64)
     if store:
         mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size)
-    return TrainingSet(pictures, number(record.pid for record in records), mirror, retrieval)
-
-
-def _keep(pictures: Pictures, config: TrainConfig, device: torch.device) -> None:
-    """Read pictures and DSAP into memory, or say that they are too large for it."""
-    limit = memory_limit(config.memory) / processes_here()
-    where = device if config.speed.resident else torch.device("cpu")
-    if not pictures.keep(limit, config.workers, where):
-        click.echo(
-            f"Pictures and DSAP take {pictures.bytes / GIB:.1f} GiB, of which train.memory allows {limit / GIB:.1f}: "
-            "they are read from disk, batch by batch.",
-            err=True,
-        )
-
-
-def _tell(processes: Processes, message: str) -> None:
-    if processes.leads:
-        click.echo(message, err=True)
-
-
-def _retrieval(manifest: Path, root: Path, config: TrainConfig) -> Retrieval | None:
-    """Return query and gallery if the run is to measure itself on them now and then."""
-    if not config.evaluate_every:
-        return None
-    records = read_manifest(manifest, ["query", "gallery"])
-    return read_retrieval(root, records, preprocessing_of(config))
+    return TrainingSet(images, number_identities(record.pid for record in records), mirror)
 
 
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    """Return the size and colours that a run trains on: ImageNet's, or what timm's weights were trained with."""
+    """Return the size of a run's images and the colours they are normalised by: ImageNet's, or the timm weights'."""
     network = config.network
     if network.weights == "imagenet" and network.main.trunk.startswith(TIMM):
         mean, std = colours(network.main.trunk.removeprefix(TIMM))
@@ -171,17 +130,16 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
     return Preprocessing(config.height, config.width)
 
 
-def _whole(model: Path) -> bool:
-    """Tell whether a model file is there and can be read; one that is damaged is written again."""
-    try:
-        load(model)
-    except (ModelError, OSError):
-        return False
-    return True
+def _locked_by_first(out: Path, processes: Processes) -> AbstractContextManager[None]:
+    """Return a context in which the first process holds the lock of the folder `out`. Raises BusyError."""
+    busy = f"Another process is training in {out} now. Wait until it has finished, or choose another folder with --out."
+    return locked(out, busy) if processes.leads else nullcontext()
 
 
-def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bool) -> dict[str, Any] | None:
-    """Return the checkpoint to go on with, or None to start anew."""
+def _checkpoint_to_resume(
+    path: Path, configuration: dict[str, Any], epochs: int, overwrite: bool
+) -> dict[str, Any] | None:
+    """Return the checkpoint to resume, or None to start from the beginning. Raises CheckpointError."""
     if not path.exists():
         return None
     try:
@@ -191,9 +149,58 @@ def _found(path: Path, configuration: dict[str, Any], epochs: int, overwrite: bo
             return None
         raise
     made_with, wanted = dict(state["configuration"]), dict(configuration)
-    if state["epoch"] > epochs:  # a longer run is another one; a shorter one is made longer
+    # A run of fewer epochs is resumed to more. One that has trained more epochs than wanted is another run.
+    if state["epoch"] > epochs:
         made_with["epochs"], wanted["epochs"] = state["epoch"], epochs
     if overwrite and made_with != wanted:
         return None
     checkpoint.check_same(path, made_with, wanted)
     return state
+
+
+def _is_readable(model: Path) -> bool:
+    """Return whether a model file exists and can be read; a damaged one is written again."""
+    try:
+        load(model)
+    except (ModelError, OSError):
+        return False
+    return True
+
+
+def _open_retrieval(manifest: Path, root: Path, config: TrainConfig) -> Retrieval | None:
+    """Return query and gallery if the run is to be evaluated on them every few epochs."""
+    if not config.evaluate_every:
+        return None
+    records = read_manifest(manifest, ["query", "gallery"])
+    return read_retrieval(root, records, preprocessing_of(config))
+
+
+def _start_or_resume(
+    identities: int, config: TrainConfig, device: torch.device, processes: Processes, state: dict[str, Any] | None
+) -> Run:
+    """Return a run with pretrained weights, or in the state of a checkpoint."""
+    network = TwoStream(config.network, identities)
+    if state is None and processes.leads:  # the others receive the weights of the first
+        load_pretrained(network, config.network)
+    training = Run(network.to(device), config, processes)
+    if state:
+        training.restore(state)
+    return training
+
+
+def _load_images(images: Images, config: TrainConfig, device: torch.device) -> None:
+    """Read images and DSAP into memory, or print that they are too large for it."""
+    limit = memory_limit(config.memory) / processes_on_this_machine()
+    memory_of = device if config.speed.resident else torch.device("cpu")
+    if not images.load_into_memory(limit, config.workers, memory_of):
+        click.echo(
+            f"Images and DSAP take {images.bytes / GIB:.1f} GiB, train.memory allows {limit / GIB:.1f}: they are read "
+            "from disk, batch by batch.",
+            err=True,
+        )
+
+
+def _print(processes: Processes, message: str) -> None:
+    """Print a message once, by the first process."""
+    if processes.leads:
+        click.echo(message, err=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dsa_reid.main_stream import DEPTHS, REGIONS, Features, MainStream, MainStreamConfig
+from dsa_reid.config import REGIONS, MainStreamConfig
+from dsa_reid.main_stream import DEPTHS, Features, MainStream
 from dsa_reid.residual import BasicBlock, Block, initialise, stage
 from dsa_train.network.branches import LoopBranches
-from dsa_train.network.two_stream import NetworkConfig, TwoStream
+from dsa_train.network.config import NetworkConfig
+from dsa_train.network.two_stream import TwoStream
 
 
 class LoopHeads(nn.Module):

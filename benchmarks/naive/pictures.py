@@ -13,7 +13,7 @@ from dsa_data.stores.dsap import DsapStore, pack, write_dsap
 from dsa_data.stores.header import Header
 from dsa_train.batches.feed import TrainingSet
 from dsa_train.config import TrainConfig
-from dsa_train.stage import read_data
+from dsa_train.stage import open_training_set
 from dsap.config import WarpConfig
 
 from .loader import Files
@@ -46,6 +46,6 @@ def draw(folder: Path, identities: int, size: int, config: TrainConfig) -> tuple
     chunks = [pack(*arrays[record.key], record.digest, "0" * 64) for record in records]
     header = Header("benchmark", {"warp": to_dict(WarpConfig(size=size))}, "made up")
     path = write_dsap(folder / "dsap.h5", header, size, [record.key for record in records], chunks)
-    data = read_data(folder, records, DsapStore(path), config)
+    data = open_training_set(folder, records, DsapStore(path), config)
     paths = [folder / record.key for record in records]
     return data, Files(paths, data.labels, config.height, config.width, config.augment.pad)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dsa_train.batches.feed import TrainingSet, epoch_order, feed
 from dsa_train.device import autocast
-from dsa_train.losses.terms import terms
+from dsa_train.losses.terms import loss_terms, total_loss
 from dsa_train.network.two_stream import Outputs
 
 from .both_ways import both_ways
@@ -32,14 +32,14 @@ def shares(side: Side, data: TrainingSet, batch: Batch, turns: Turns) -> dict[st
     part = functools.partial(both_ways, device=device, precision=config.precision)
 
     def reading() -> None:
-        feed(data.pictures.read(order).to(device), data, config, 0, 0)
+        feed(data.images.read(order).to(device), data, config, 0, 0)
 
     def losing() -> None:
         leaves = outputs._asdict() | {
             name: getattr(outputs, name).detach().requires_grad_() for name in ("z_global", "z_local")
         }
         leaves["logits"] = {name: x.detach().requires_grad_() for name, x in outputs.logits.items()}
-        torch.stack(list(terms(Outputs(**leaves), labels, config.losses).values())).sum().backward()
+        total_loss(loss_terms(Outputs(**leaves), labels, config.losses)).backward()
 
     def classifying(*features: torch.Tensor) -> list[torch.Tensor]:
         return [layers(x) for layers, x in zip(network.classifiers.values(), features, strict=True)]

@@ -10,7 +10,7 @@ import torch
 from dsa_train.config import TrainConfig
 from dsa_train.device import autocast
 from dsa_train.loop import Run
-from dsa_train.losses.terms import terms
+from dsa_train.losses.terms import loss_terms, total_loss
 from dsa_train.network.two_stream import Outputs, TwoStream
 
 Batch = tuple[torch.Tensor, ...]  # pictures, parts, labels
@@ -35,7 +35,7 @@ class Side:
         images, parts, labels = batch or next(self.batches)
         outputs = self.forward(images, parts)
         self.optimiser.zero_grad()
-        torch.stack(list(terms(outputs, labels, self.config.losses).values())).sum().backward()
+        total_loss(loss_terms(outputs, labels, self.config.losses)).backward()
         self.optimiser.step()
 
     def repeat(self, batch: Batch) -> Callable[[], None]:

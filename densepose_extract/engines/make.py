@@ -42,8 +42,10 @@ def make_engine(
             raise ConfigError("The import engine wants a folder of IUV pictures: densepose-extract import --from DIR.")
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
     group = group or ProcessGroup()
+    from dsa_reid.device import device_name  # imports torch, which the engines above do without
+
     with group.main_first():  # it downloads the checkpoint
-        device = device_of(config.device, group)
+        device = device_name(config.device, group.local_rank)
         arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)
         if name == "detectron2":
             from .detectron import DetectronEngine
@@ -52,12 +54,3 @@ def make_engine(
         from .native import NativeEngine
 
         return NativeEngine(*arguments)
-
-
-def device_of(name: str, group: ProcessGroup) -> str:
-    """Return the device that `name` means to this process: auto is a GPU if there is one, and each takes its own."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return f"cuda:{group.local_rank}" if name == "cuda" and group.size > 1 else name

@@ -180,9 +180,9 @@ def test_a_file_that_contradicts_itself(path: Path, change: dict) -> None:
 
 def test_a_device_that_is_not_there(path: Path) -> None:
     absent = "cuda:7" if torch.cuda.is_available() else "cuda"
-    with pytest.raises(ModelError, match=f"device '{absent}' cannot be used here"):
+    with pytest.raises(ModelError, match=f"Device '{absent}' cannot be used"):
         dsa_reid.load(path, device=absent)
-    with pytest.raises(ModelError, match="device 'abacus' cannot be used here"):
+    with pytest.raises(ModelError, match="Device 'abacus' cannot be used"):
         dsa_reid.load(path, device="abacus")
 
 

@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_named() -> None:
         TimmTrunk("vit_small_patch14_dinov2", (56, 28))
     with pytest.raises(ModelError, match="knows no model 'resnet51'"):
         stream("resnet51")
-    with pytest.raises(ModelError, match=r"width = 0\.5 does not hold"):
+    with pytest.raises(ModelError, match=r"width = 0\.5 is invalid"):
         stream("convnext_atto", width=0.5)
     with pytest.raises(ModelError, match="'timm/NAME'"):
         MainStreamConfig(trunk="resnet51")

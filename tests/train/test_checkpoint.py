@@ -40,10 +40,10 @@ def test_a_full_disk_says_of_which_file_and_keeps_the_old_one(path, room):
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.99])
-def test_cut_short(path, share):
+def test_truncated(path, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(CheckpointError, match="cut short"):
+    with pytest.raises(CheckpointError, match="is truncated, or not a checkpoint"):
         checkpoint.load(path)
 
 
@@ -72,11 +72,11 @@ class Trap:
 
 def test_code_is_refused_and_not_run(path):
     torch.save({"format": checkpoint.FORMAT, "version": 1, "state": Code()}, path)
-    with pytest.raises(CheckpointError, match="holds more than weights: it was refused"):
+    with pytest.raises(CheckpointError, match="contains more than weights: it was refused"):
         checkpoint.load(path)
     assert not Trap.sprung
     path.write_bytes(pickle.dumps(Code()))
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
         checkpoint.load(path)
     assert not Trap.sprung
 
@@ -96,7 +96,7 @@ def test_another_file_or_version(path):
         checkpoint.load(path.with_name("none.pt"))
 
 
-def test_what_differs_is_said():
+def test_differing_settings_are_named():
     made_with = {"train": {"seed": 0, "network": {"guide": True}}, "pictures": "abc"}
     checkpoint.check_same("checkpoint.pt", made_with, made_with)
     with pytest.raises(CheckpointError, match=r"train\.network\.guide was True, this run wants False"):
@@ -105,13 +105,13 @@ def test_what_differs_is_said():
         )
 
 
-def test_every_generator_is_put_back(tmp_path):
-    def draw():
+def test_every_generator_is_restored(tmp_path):
+    def sample():
         return random.random(), np.random.rand(), np.random.randn(), torch.rand(1).item()
 
-    draw()
+    sample()
     saved = checkpoint.save(tmp_path / "c.pt", checkpoint.random_states())
-    expected = draw()
-    draw()
+    expected = sample()
+    sample()
     checkpoint.restore_random(checkpoint.load(saved))
-    assert draw() == expected
+    assert sample() == expected

@@ -54,7 +54,7 @@ def test_from_training_to_a_table(dsa_train, tmp_path):
     assert f"{made}/runs/demo/model.pt" in trained.output
     again = dsa_train("run")
     assert again.exit_code == 0
-    assert "all 1 epochs were done already" in again.output
+    assert "all 1 epochs are trained already" in again.output
 
     measured = dsa_train("evaluate")
     assert measured.exit_code == 0
@@ -140,20 +140,20 @@ def test_summary_and_experiments(dsa_train):
 
 def test_a_signal_ends_the_command_as_a_shell_expects(dsa_train, monkeypatch):
     def stopped(*arguments, **settings):
-        raise loop.StoppedError("Stopped as asked. Go on with the same command.", signal.SIGTERM)
+        raise loop.StoppedError("Interrupted. Run the same command to resume.", signal.SIGTERM)
 
     monkeypatch.setattr(stage, "run", stopped)
     result = dsa_train("run")
     assert result.exit_code == 128 + signal.SIGTERM
-    assert "Go on with the same command" in result.output
+    assert "Run the same command to resume" in result.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "--set", "train.epoch=2"], "unknown setting 'epoch'. Did you mean 'epochs'?"),
-        (["run", "--set", "train.network.main.width=0.3"], "width = 0.3 does not hold"),
-        (["run", "--set", "train.device=cuda:9"], "'cuda:9' was asked for"),
+        (["run", "--set", "train.network.main.width=0.3"], "width = 0.3 is invalid"),
+        (["run", "--set", "train.device=cuda:9"], "Device 'cuda:9' cannot be used"),
         (["run", "--set", "warp.size=16"], "size was 8, this run wants 16"),
         (["run", "--experiment", "table3/dsa-read"], "Did you mean 'table3/dsa-reid'?"),
         (["evaluate"], "model.pt cannot be read"),

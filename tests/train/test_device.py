@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_train.device import autocast, choose_device, memory_explained, prepare
+from dsa_train.device import autocast, choose_device, memory_explained, prepare_torch
 
 
 def test_auto_is_what_there_is():
@@ -13,9 +13,9 @@ def test_auto_is_what_there_is():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cuda:99", "'cuda:99' was asked for"),
-        ("gpu", "No device is called 'gpu'"),
-        ("meta", "'meta' are not supported"),
+        ("cuda:99", "Device 'cuda:99' cannot be used"),
+        ("gpu", "Device 'gpu' cannot be used"),
+        ("mps", "its type 'mps' is not supported"),
     ],
 )
 def test_a_device_that_is_not_there(name, message):
@@ -31,9 +31,9 @@ def test_precision():
 
 
 def test_seeds():
-    prepare(3, deterministic=False, threads=1)
+    prepare_torch(3, deterministic=False, threads=1)
     first = torch.rand(1)
-    prepare(3, deterministic=False, threads=1)
+    prepare_torch(3, deterministic=False, threads=1)
     assert torch.equal(torch.rand(1), first)
 
 

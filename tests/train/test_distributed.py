@@ -20,18 +20,18 @@ STEPS = 3  # in an epoch
 def exactly(tiny, small, folder, **changes):
     """Train in float64 and leave every step's terms in the folder, a file for each process."""
     torch.set_default_dtype(torch.float64)
-    feed, terms, seen = loop.feed, loop.terms, []
+    feed, loss_terms, seen = loop.feed, loop.loss_terms, []
 
     def doubled(*arguments):
         images, parts = feed(*arguments)
         return images.double(), parts.double()
 
     def noted(*arguments):
-        found = terms(*arguments)
+        found = loss_terms(*arguments)
         seen.append(torch.stack(list(found.values())).detach())
         return found
 
-    loop.feed, loop.terms = doubled, noted
+    loop.feed, loop.loss_terms = doubled, noted
     config = small(identities=4, pictures=2, precision="float32", **changes)
     stage.run(tiny.manifest, tiny.root, tiny.dsap, folder / "run", config)
     torch.save(torch.stack(seen), folder / f"{os.environ['RANK']}.pt")
@@ -81,7 +81,7 @@ def trained(tiny, small, out, **changes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (2, 4)])
-def test_gone_on_with_by_another_number_of_processes(tiny, small, tmp_path, sizes):
+def test_resumed_by_another_number_of_processes(tiny, small, tmp_path, sizes):
     first, second = sizes
     assert together(trained, first, tiny, small, tmp_path, epochs=1) == [0] * first
     before = checkpoint.load(tmp_path / "checkpoint.pt")
@@ -105,20 +105,20 @@ def test_two_processes_twice_and_at_once_are_the_same_to_the_bit(tiny, small, tm
 
 def dying(tiny, small, out):
     """Let the second process kill itself in the second epoch; the first must say what happened."""
-    terms, calls = loop.terms, []
+    loss_terms, calls = loop.loss_terms, []
 
     def fatal(*arguments):
         calls.append(0)
         if len(calls) == STEPS + 2 and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
-        return terms(*arguments)
+        return loss_terms(*arguments)
 
-    loop.terms = fatal
-    with pytest.raises(TrainingError, match=r"Another process.*ended.*checkpoint\.pt\. Go on with the same"):
+    loop.loss_terms = fatal
+    with pytest.raises(TrainingError, match=r"Another process.*ended.*checkpoint\.pt\. Run the same command"):
         trained(tiny, small, out, epochs=3)
 
 
-def test_a_process_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(tiny, small, tmp_path):
+def test_a_process_that_dies_ends_the_run_with_a_checkpoint_to_resume(tiny, small, tmp_path):
     assert together(dying, 2, tiny, small, tmp_path) == [0, -signal.SIGKILL]
     assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1
     assert not (tmp_path / "model.pt").exists()
@@ -127,9 +127,9 @@ def test_a_process_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(tiny, 
 
 
 def test_identities_stay_whole():
-    with pytest.raises(TrainingError, match="16 identities cannot be shared out whole among 3 processes"):
-        Processes(ProcessGroup(0, 3, 0)).check(16)
-    shares = [Processes(ProcessGroup(rank, 4, rank)).own(64) for rank in range(4)]
+    with pytest.raises(TrainingError, match="16 identities cannot be split evenly among 3 processes"):
+        Processes(ProcessGroup(0, 3, 0)).check_identities(16)
+    shares = [Processes(ProcessGroup(rank, 4, rank)).share(64) for rank in range(4)]
     assert [(share.start, share.stop) for share in shares] == [(0, 16), (16, 32), (32, 48), (48, 64)]
 
 
@@ -149,7 +149,7 @@ def torchrun(tiny, folder, epochs, processes=2):
 
 
 @pytest.mark.slow
-def test_torchrun_trains_and_says_what_happened_when_a_process_is_killed(tiny, tmp_path):
+def test_torchrun_trains_and_prints_what_happened_when_a_process_is_killed(tiny, tmp_path):
     path = tmp_path / "run" / "checkpoint.pt"
     run = torchrun(tiny, tmp_path, epochs=10_000)
     while not path.exists() or checkpoint.load(path)["epoch"] < 2:
@@ -157,13 +157,13 @@ def test_torchrun_trains_and_says_what_happened_when_a_process_is_killed(tiny, t
         time.sleep(0.2)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
     os.kill(int(children[1]), signal.SIGKILL)
-    _, told = run.communicate(timeout=120)
+    _, printed = run.communicate(timeout=120)
     assert run.returncode != 0
-    assert "Another process of this run has ended" in told
+    assert "Another process of this run has ended" in printed
     epochs = checkpoint.load(path)["epoch"] + 1
 
     run = torchrun(tiny, tmp_path, epochs, processes=1)
-    _, told = run.communicate(timeout=120)
-    assert run.returncode == 0, told
-    assert f"going on after {epochs - 1} epochs" in told
+    _, printed = run.communicate(timeout=120)
+    assert run.returncode == 0, printed
+    assert f"resuming after {epochs - 1} epochs" in printed
     assert (tmp_path / "run" / "model.pt").exists()

@@ -1,12 +1,12 @@
 import torch
 from torch import nn
 
-from dsa_train.ema import Average
+from dsa_train.ema import AveragedWeights
 
 
 def test_by_hand():
     network = nn.BatchNorm1d(1)
-    average = Average(network, 0.5)
+    average = AveragedWeights(network, 0.5)
     for value in (3.0, 5.0):
         network.weight.data.fill_(value)
         network.running_mean.fill_(2 * value)
@@ -17,12 +17,12 @@ def test_by_hand():
     assert average.weights["num_batches_tracked"].item() == 2
 
 
-def test_used_for_a_while_only():
+def test_applied_while_the_context_lasts():
     network = nn.Linear(2, 2)
-    average = Average(network, 0.9)
+    average = AveragedWeights(network, 0.9)
     before = network.weight.detach().clone()
     network.weight.data += 1
-    with average.used(network):
+    with average.applied_to(network):
         assert torch.equal(network.weight, before)
     assert torch.equal(network.weight, before + 1)
     assert torch.equal(average.weights["weight"], before)

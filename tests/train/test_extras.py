@@ -1,4 +1,4 @@
-"""What people expect besides the paper: off by default, and exact to the bit over an interruption."""
+"""Options beyond the paper: off by default, and exact to the bit over an interruption."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from dsa_train import checkpoint, loop, stage
 from dsa_train.batches.feed import epoch_order, feed
 from dsa_train.interrupt import StoppedError
 from dsa_train.loop import Run
-from dsa_train.losses.terms import terms
+from dsa_train.losses.terms import loss_terms
 from dsa_train.network.two_stream import TwoStream
 from dsa_train.network.weights import load_trunk
 
@@ -44,15 +44,15 @@ QUICK = ("accumulate", "ema", "all")
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EXTRAS]
 )
-def test_interrupted_in_an_epoch_and_gone_on_with_to_the_bit(train, tmp_path, monkeypatch, name):
+def test_interrupted_in_an_epoch_and_resumed_to_the_bit(train, tmp_path, monkeypatch, name):
     settings = {"epochs": 3, **EXTRAS[name]}
     train(tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "terms", at(STEPS + 2, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        patch.setattr(loop, "loss_terms", at(STEPS + 2, lambda: os.kill(os.getpid(), signal.SIGTERM)))
         with pytest.raises(StoppedError):
             train(tmp_path / "parts", **settings)
     state = checkpoint.load(tmp_path / "parts" / "checkpoint.pt")
-    assert (state["epoch"], state["step"]) == (1, 3 if "accumulate" in settings else 2), "never between two halves"
+    assert (state["epoch"], state["step"]) == (1, 3 if "accumulate" in settings else 2), "only between steps"
     train(tmp_path / "parts", **settings)
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
@@ -85,7 +85,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(train, tiny, small, t
     train(tmp_path, epochs=1, accumulate=3)
     found = checkpoint.load(tmp_path / "checkpoint.pt")
 
-    data = stage.read_data(tiny.root, tiny.records("train"), tiny.store(), config)
+    data = stage.open_training_set(tiny.root, tiny.records("train"), tiny.store(), config)
     torch.manual_seed(0)
     network = TwoStream(config.network, data.identities)
     load_trunk(network.main, "none")
@@ -95,8 +95,8 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(train, tiny, small, t
     for group in ([0, 1, 2], [3]):
         total = [torch.zeros_like(p) for p in network.parameters()]
         for n in group:
-            images, parts = feed(data.pictures.read(order[n].tolist()), data, config, 0, n)
-            loss = sum(terms(network(images, parts), data.labels[order[n]], config.losses).values())
+            images, parts = feed(data.images.read(order[n].tolist()), data, config, 0, n)
+            loss = sum(loss_terms(network(images, parts), data.labels[order[n]], config.losses).values())
             for mean, gradient in zip(total, torch.autograd.grad(loss, list(network.parameters())), strict=True):
                 mean += gradient / len(group)
         for p, mean in zip(network.parameters(), total, strict=True):

@@ -5,25 +5,25 @@ import pytest
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_train.log import CHECK, Log, Losses, Ticker
+from dsa_train.log import CHECK, EpochLosses, Log, Progress
 
 
 def test_means_of_all_steps():
-    losses = Losses()
+    losses = EpochLosses()
     for step in range(CHECK + 3):
         losses.add({"id": torch.tensor(1.0 + step), "triplet": torch.tensor(2.0)})
     assert losses.means() == {"loss": pytest.approx(9.0), "id": pytest.approx(7.0), "triplet": 2.0}
     assert losses.steps.shape == (CHECK + 3, 2)
 
 
-def test_an_epoch_gone_on_with_has_the_same_means():
-    whole, first = Losses(), Losses()
+def test_a_resumed_epoch_has_the_same_means():
+    whole, first = EpochLosses(), EpochLosses()
     terms = [{"id": torch.rand(()), "triplet": torch.rand(())} for _ in range(7)]
     for step in terms:
         whole.add(step)
     for step in terms[:3]:
         first.add(step)
-    second = Losses(first.names, first.steps)
+    second = EpochLosses(first.names, first.steps)
     for step in terms[3:]:
         second.add(step)
     assert second.means() == whole.means()
@@ -31,7 +31,7 @@ def test_an_epoch_gone_on_with_has_the_same_means():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_named_by_step_and_term(value):
-    losses = Losses()
+    losses = EpochLosses()
     for step in range(CHECK - 1):
         losses.add({"id": torch.tensor(1.0), "triplet": torch.tensor(value if step == 3 else 0.0)})
     with pytest.raises(TrainingError, match=rf"step 4 of the epoch, term triplet is {value}"):
@@ -71,13 +71,13 @@ def test_tensorboard(tmp_path):
     assert len(list((tmp_path / "tensorboard").glob("events.*"))) == 1
 
 
-def test_a_line_tells_speed_and_time_left(capsys, monkeypatch):
+def test_a_line_has_speed_and_time_left(capsys, monkeypatch):
     clock = iter([100.0, 105.0, 112.0, 112.0])
     monkeypatch.setattr("dsa_train.log.time.monotonic", lambda: next(clock))
-    ticker = Ticker(done=10, total=1000, pictures=64)
-    losses = Losses(["id_f_global", "id_z_global", "triplet_z_global"], torch.tensor([[1.0, 0.75, 0.75]]))
-    ticker.step("epoch 1/2, step 1/9", Losses())
-    ticker.step("epoch 1/2, step 2/9", losses)
+    progress = Progress(done=10, total=1000, images=64)
+    losses = EpochLosses(["id_f_global", "id_z_global", "triplet_z_global"], torch.tensor([[1.0, 0.75, 0.75]]))
+    progress.step("epoch 1/2, step 1/9", EpochLosses())
+    progress.step("epoch 1/2, step 2/9", losses)
     lines = capsys.readouterr().err.splitlines()
     loss = "loss 2.500 (id 1.750, triplet 0.750)"
-    assert lines == [f"epoch 1/2, step 2/9: {loss}, 11 pictures a second, 1 h 38 min left"]
+    assert lines == [f"epoch 1/2, step 2/9: {loss}, 11 images a second, 1 h 38 min left"]

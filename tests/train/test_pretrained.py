@@ -1,4 +1,4 @@
-"""A run that starts from what another has learnt: all but the classifiers, or an error."""
+"""A run that starts from the weights of another: all but the classifiers, or an error."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ import torch
 from dsa_app.errors import CheckpointError
 from dsa_train import checkpoint
 from dsa_train.network.two_stream import TwoStream
-from dsa_train.pretrained import CLASSIFIERS, initialise
+from dsa_train.pretrained import CLASSIFIERS, load_pretrained
 
 
-def test_both_streams_are_taken_over_and_classifiers_start_anew(train, small, tmp_path: Path) -> None:
+def test_both_streams_are_loaded_and_classifiers_keep_their_initial_weights(train, small, tmp_path: Path) -> None:
     train(tmp_path / "first", epochs=1)
     learnt = checkpoint.load(tmp_path / "first" / "checkpoint.pt")["network"]
     config = small().network
@@ -19,7 +19,7 @@ def test_both_streams_are_taken_over_and_classifiers_start_anew(train, small, tm
     fresh = TwoStream(config, identities=9).state_dict()
     torch.manual_seed(3)
     network = TwoStream(config, identities=9)
-    initialise(network, type(config)(**{**vars(config), "weights": str(tmp_path / "first")}))
+    load_pretrained(network, type(config)(**{**vars(config), "weights": str(tmp_path / "first")}))
     for name, value in network.state_dict().items():
         assert torch.equal(value, (fresh if name.startswith(CLASSIFIERS) else learnt)[name]), name
 
@@ -42,7 +42,7 @@ def small_network() -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"guide": False}, "is of another network: "),
+        ({"guide": False}, "has another network: "),
         ({"main": {"trunk": "resnet18", "width": 0.25}}, "another network"),
     ],
 )

@@ -45,14 +45,14 @@ def at(call: int, what):
     """Return a stand-in for the losses that does `what` before they are computed for the `call`-th time."""
     calls = []
 
-    def terms(*arguments):
+    def loss_terms(*arguments):
         calls.append(0)
         if len(calls) == call:
             what()
         return losses(*arguments)
 
-    losses = loop.terms
-    return terms
+    losses = loop.loss_terms
+    return loss_terms
 
 
 def die():
@@ -77,7 +77,7 @@ def test_from_disk_as_from_memory(whole, train, tmp_path, capsys):
 
 
 def die_in_an_epoch(train, out):
-    loop.terms = at(2 * STEPS + 2, die)
+    loop.loss_terms = at(2 * STEPS + 2, die)
     train(out, epochs=4)
 
 
@@ -111,11 +111,11 @@ def test_killed_in_the_middle_of_a_checkpoint(whole, train, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_step_finish_and_is_gone_on_from(whole, train, tmp_path, monkeypatch, number):
+def test_a_signal_lets_the_step_finish_and_the_run_is_resumed(whole, train, tmp_path, monkeypatch, number):
     handler = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "terms", at(6, lambda: os.kill(os.getpid(), number)))
-        with pytest.raises(StoppedError, match="Go on with the same command") as stopped:
+        patch.setattr(loop, "loss_terms", at(6, lambda: os.kill(os.getpid(), number)))
+        with pytest.raises(StoppedError, match="Run the same command to resume") as stopped:
             train(tmp_path, epochs=4)
     assert stopped.value.number == number
     assert signal.getsignal(number) == handler
@@ -128,32 +128,32 @@ def test_a_signal_lets_the_step_finish_and_is_gone_on_from(whole, train, tmp_pat
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path, monkeypatch):
     train(tmp_path, epochs=1)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    losses, calls = loop.terms, []
+    losses, calls = loop.loss_terms, []
 
     def broken(*arguments):
         calls.append(0)
         found = losses(*arguments)
         return {**found, "triplet_z_local": found["triplet_z_local"] * (float("nan") if len(calls) >= 2 else 1)}
 
-    monkeypatch.setattr(loop, "terms", broken)
+    monkeypatch.setattr(loop, "loss_terms", broken)
     with pytest.raises(TrainingError, match=r"step 2 of the epoch, term triplet_z_local is nan.*train\.schedule\.lr"):
         train(tmp_path, epochs=3)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
-def test_out_of_memory_says_the_batch_and_what_to_change(train, tmp_path, monkeypatch):
+def test_out_of_memory_names_the_batch_and_the_settings_to_change(train, tmp_path, monkeypatch):
     def no_room():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(loop, "terms", at(2, no_room))
-    with pytest.raises(TrainingError, match=r"batches of 6 pictures of 64x32.*train\.identities"):
+    monkeypatch.setattr(loop, "loss_terms", at(2, no_room))
+    with pytest.raises(TrainingError, match=r"batches of 6 images of 64x32.*train\.identities"):
         train(tmp_path)
 
 
-def test_a_finished_run_run_again_says_so(whole, train, capsys):
+def test_a_finished_run_prints_so_when_run_again(whole, train, capsys):
     before = content(whole)
     assert train(whole, epochs=4) == whole / "model.pt"
-    assert "all 4 epochs were done already" in capsys.readouterr().err
+    assert "all 4 epochs are trained already" in capsys.readouterr().err
     assert content(whole) == before
 
 
@@ -210,7 +210,7 @@ def test_two_runs_in_one_folder(train, tmp_path, monkeypatch):
             train(tmp_path)
         seen.append(1)
 
-    monkeypatch.setattr(loop, "terms", at(1, second))
+    monkeypatch.setattr(loop, "loss_terms", at(1, second))
     train(tmp_path, epochs=1)
     assert seen
 
@@ -247,7 +247,7 @@ def test_bfloat16_and_every_term_by_name(train, tmp_path):
 
 
 def test_it_learns(train, tmp_path):
-    """Without augmentation and smoothing the six colours are told apart in a few dozen steps."""
+    """Without augmentation and smoothing the six colours are separated within a few dozen steps."""
     out = train(
         tmp_path,
         epochs=10,
@@ -291,12 +291,12 @@ def test_bad_input_is_named(tiny, small, tmp_path):
         run(warp=WarpConfig())
     with pytest.raises(DatasetError, match=r"none\.csv does not exist"):
         run(manifest=tmp_path / "none.csv")
-    with pytest.raises(TrainingError, match="'cuda:7' was asked for"):
+    with pytest.raises(TrainingError, match="Device 'cuda:7' cannot be used"):
         run(small(device="cuda:7"))
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
-def test_a_timm_trunk_is_built_for_the_pictures_size_and_trains(tiny, small, tmp_path):
+def test_a_timm_trunk_is_built_for_the_images_size_and_trains(tiny, small, tmp_path):
     pytest.importorskip("timm", reason="the extra `timm` is not installed")
 
     def run(size):
@@ -304,7 +304,7 @@ def test_a_timm_trunk_is_built_for_the_pictures_size_and_trains(tiny, small, tmp
         network = {"main": main, "weights": "none", "classifier_width": 8}
         stage.run(tiny.manifest, tiny.root, tiny.dsap, tmp_path, small(epochs=1, network=network))
 
-    with pytest.raises(ConfigError, match=r"built for pictures of 256x128, the run's are 64x32.*size=\[64,32\]"):
+    with pytest.raises(ConfigError, match=r"built for images of 256x128, the run's are 64x32.*size=\[64,32\]"):
         run([256, 128])
     run([64, 32])
     assert load(tmp_path / "model.pt").main_stream.config.trunk == "timm/convnext_atto"
@@ -314,7 +314,7 @@ def test_a_damaged_checkpoint_is_refused_or_replaced(whole, train, tmp_path):
     train(tmp_path, epochs=1)
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is no checkpoint, or cut short"):
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is truncated, or not a checkpoint"):
         train(tmp_path, epochs=4)
     train(tmp_path, epochs=4, overwrite=True)
     assert content(tmp_path) == content(whole)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from dsap.warp import landings
 
 from ..evaluation.metrics import Result, evaluate
 from ..evaluation.views import Bin, ViewBins
+from ..report import COLUMNS, text_table, view_measures, view_table
 
 ROWS = 4  # of a picture for one texel: S is 32 at 128 rows, where neighbouring pixels land on neighbouring texels
 BLOCK = 128  # pictures of either side that are compared at once
@@ -172,3 +173,22 @@ def _of(side: Surfaces, some: slice) -> tuple[np.ndarray, np.ndarray]:
     seen = side.seen[some].astype(np.float64)
     colours = side.colours[side.whose[some]].transpose(2, 0, 1)  # (n, K, 3) -> (3, n, K)
     return seen, colours * seen
+
+
+def ceiling_table(result: Ceiling) -> str:
+    """Return what matching true surfaces reaches, in percent, and by view difference."""
+    rows = {
+        name: [f"{100 * value:.1f}" for value in (one.rank(1), one.rank(5), one.rank(10), one.mAP, one.mINP)]
+        for name, one in (("body", result.body), ("body and bag", result.with_bags))
+    }
+    shared = f"{100 * result.shared:.1f}% of right pairs show a same texel of the body."
+    return "\n".join([text_table([*COLUMNS.values()][:5], rows), shared, view_table(result.views)])
+
+
+def ceiling_measures(result: Ceiling) -> dict[str, Any]:
+    """Return what matching true surfaces reaches as plain values, fractions."""
+    both = {
+        name: {"rank1": one.rank(1), "rank5": one.rank(5), "rank10": one.rank(10), "mAP": one.mAP, "mINP": one.mINP}
+        for name, one in (("body", result.body), ("body_and_bag", result.with_bags))
+    }
+    return {**both, "shared": result.shared, "views": view_measures(result.views), "queries": result.body.queries}

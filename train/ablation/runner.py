@@ -111,7 +111,7 @@ def _measure(training: Training, place: Place, dsap: Path | None, run: Path) -> 
         if match in ("global", "local") and network.main.heads not in ("both", match):
             continue
         measures = evaluate(task, dataclasses.replace(evaluation, match=match), by_view=is_synthetic(dataset))
-        found[match] = {name: measures.found[name] for name in ("mAP", "rank1", "mINP", "chance_mAP")}
+        found[match] = {name: measures.metrics[name] for name in ("mAP", "rank1", "mINP", "chance_mAP")}
         found[match]["views"] = {f"{low}-{high}": one.mAP for (low, high), one in measures.views.items()}
     return found
 
@@ -155,7 +155,7 @@ def _digest(training: Training, place: Place, dsap: Path | None) -> str:
     records = read_manifest(place.manifest, ["train"])
     store = DsapStore(dsap) if dsap and train.network.guide else None
     known = {
-        **stage.identity(train, records, store),
+        **stage.run_configuration(train, records, store),
         "epochs": train.epochs,
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "",
         "evaluate": to_dict(training.settings.section("evaluate", EvaluateConfig)),

@@ -1,68 +1,40 @@
-"""Crop, flip, random erasing, normalisation and fill, for a whole batch on whatever device it lies.
+"""Crop, flip, random erasing, normalisation and fill, for a whole batch on the device where it is.
 
-Drawing and doing stand apart: `draw` takes a batch's random numbers from a generator of its own, always on the CPU,
-so that a run sees the same pictures on every device; `augment` only carries them out. Every picture has its own
-draw, and no step of it is Python for each picture.
+Sampling and computing stand apart: `sample_augmentation` takes a batch's random numbers from a generator of its own,
+always on the CPU, so that a run sees the same images on every device; `augment` applies them. Every image has random
+numbers of its own, and the arithmetic is on whole batches, without a Python loop over images.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeInt, PositiveFloat
 
-from dsa_app.config import config
 from dsa_data.charts import CHARTS
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import Parts
 from dsap.mirror import texel_permutation
 
+from .config import AugmentConfig
 from .dataset import Batch
 from .jitter import jitter
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-TRIES = 20  # boxes to erase drawn for a picture, of which the first that fits is taken
-
-
-@config
-class AugmentConfig:
-    """Augmentation by docs/design/paper.md; erasing as in Zhong et al. (2020).
-
-    Attributes:
-        pad: black pixels added on every side before a crop of the picture's size.
-        flip: probability of a horizontal flip, which mirrors the DSAP by its own rule.
-        erase: probability of random erasing, which leaves the DSAP.
-        erase_area: least and greatest share of the picture, drawn evenly.
-        erase_aspect: least and greatest height / width, drawn evenly.
-        jitter: how far brightness, contrast and saturation stray from 1, drawn evenly, picture and DSAP alike (after
-            Krizhevsky et al. 2012; the factors and their order are torchvision's ColorJitter's); 0 for none.
-        drop_charts: probability that the guide is not shown a chart, each by itself (dropout of whole part pictures,
-            after Srivastava et al. 2014); the paper has none.
-    """
-
-    pad: NonNegativeInt = 10
-    flip: Fraction = 0.5
-    erase: Fraction = 0.5
-    erase_area: tuple[Fraction, Fraction] = (0.02, 0.4)
-    erase_aspect: tuple[PositiveFloat, PositiveFloat] = (0.3, 3.3)
-    jitter: tuple[Fraction, Fraction, Fraction] = (0, 0, 0)
-    drop_charts: Fraction = 0.0
+TRIES = 20  # boxes sampled for each image, of which the first that fits into it is erased
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
-    """What was drawn for a batch of B pictures.
+class Augmentation:
+    """The random numbers of a batch of B images.
 
     Args:
         flip: bool (B,).
-        crop: int64 (B, 2), top and left of the crop within the padded picture.
+        crop: int64 (B, 2), top and left of the crop within the padded image.
         erased: int64 (B, 4), top, left, bottom, right of the box to erase, end excluded; empty where there is none.
-        colours: float32 (B, 3), factors of brightness, contrast and saturation; None to leave them.
-        dropped: bool (B, 24), charts that are not shown; None to show all.
+        colours: float32 (B, 3), factors of brightness, contrast and saturation; None for no jitter.
+        dropped: bool (B, 24), charts that the guide is not shown; None to show all.
     """
 
     flip: torch.Tensor
@@ -71,35 +43,38 @@ class Draws:
     colours: torch.Tensor | None = None
     dropped: torch.Tensor | None = None
 
-    def to(self, device: torch.device) -> Draws:
-        """Return the same draws on another device."""
-        return self._map(lambda drawn: drawn.to(device))
+    def to(self, device: torch.device) -> Augmentation:
+        """Return the same numbers on another device."""
+        return self._map(lambda numbers: numbers.to(device))
 
-    def of(self, pictures: slice) -> Draws:
-        """Return the draws of some of the pictures."""
-        return self._map(lambda drawn: drawn[pictures])
+    def of(self, images: slice) -> Augmentation:
+        """Return the numbers of some of the images."""
+        return self._map(lambda numbers: numbers[images])
 
-    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Draws:
-        optional = (None if drawn is None else change(drawn) for drawn in (self.colours, self.dropped))
-        return Draws(change(self.flip), change(self.crop), change(self.erased), *optional)
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Augmentation:
+        optional = (None if numbers is None else change(numbers) for numbers in (self.colours, self.dropped))
+        return Augmentation(change(self.flip), change(self.crop), change(self.erased), *optional)
 
 
-def draw(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> Draws:
-    """Draw the augmentation of B pictures of H×W pixels from a CPU generator."""
+def sample_augmentation(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> Augmentation:
+    """Sample the augmentation of B images of H×W pixels from a CPU generator."""
     flip = torch.rand(B, generator=generator) < config.flip
     crop = torch.randint(0, 2 * config.pad + 1, (B, 2), generator=generator)
-    boxes = _boxes(B, H, W, config, generator)
-    colours = dropped = None  # drawn last, and only if asked for: runs with and without share all other draws
+    boxes = _sample_boxes(B, H, W, config, generator)
+    # Sampled last, and only if asked for: runs with and without jitter share all other random numbers.
+    colours = dropped = None
     if any(config.jitter):
         colours = 1 + (2 * torch.rand(B, 3, generator=generator) - 1) * torch.tensor(config.jitter)
     if config.drop_charts:
         dropped = torch.rand(B, CHARTS, generator=generator) < config.drop_charts
-    return Draws(flip, crop, boxes, colours, dropped)
+    return Augmentation(flip, crop, boxes, colours, dropped)
 
 
-def _boxes(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
-    """Draw what to erase: (B, 4), zeros for a picture that is spared."""
+def _sample_boxes(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+    """Sample the box to erase of each image, as `Augmentation.erased`: int64 (B, 4), zeros for none."""
     spared = torch.rand(B, generator=generator) >= config.erase
+    # Zhong et al. sample boxes until one fits. Here each image has TRIES candidates at once, and the first that fits is
+    # taken; an image of whose candidates none fits is spared.
     share, ratio, down, along = torch.rand(4, B, TRIES, generator=generator, dtype=torch.float64)
     area = torch.lerp(*_ends(config.erase_area), share) * H * W
     aspect = torch.lerp(*_ends(config.erase_aspect), ratio)
@@ -119,43 +94,45 @@ def _ends(interval: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def augment(
-    batch: Batch, draws: Draws, pad: int, mirror: torch.Tensor, preprocessing: Preprocessing
+    batch: Batch, sampled: Augmentation, pad: int, mirror: torch.Tensor, preprocessing: Preprocessing
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Carry out what was drawn, all on one device.
+    """Augment and normalise a batch, all on one device.
 
     Args:
-        batch: B pictures, with or without their DSAP.
-        pad: the configuration's, for which `draws` were drawn.
-        mirror: int64 (24·S·S), which texel takes each one's place in a flipped picture, see `mirror_table`.
+        batch: B images, with or without their DSAP.
+        sampled: the random numbers, of B images.
+        pad: the configuration's, with which `sampled.crop` was sampled.
+        mirror: int64 (24·S·S), which texel takes each one's position in a flipped image, see `mirror_table`.
 
     Returns:
-        Normalised pictures, float32 (B, 3, H, W), and part pictures, float32 (B, 24, 3, S, S).
+        Normalised images, float32 (B, 3, H, W), and part images, float32 (B, 24, 3, S, S), None without a DSAP.
     """
-    if draws.colours is not None:
-        batch = jitter(batch, draws.colours)
-    images = erase(preprocessing.normalise(move(batch.images, draws, pad)), draws)
+    if sampled.colours is not None:
+        batch = jitter(batch, sampled.colours)
+    images = erase(preprocessing.normalise(crop_and_flip(batch.images, sampled, pad)), sampled)
     if batch.texels is None or batch.valid is None:
         return images, None
-    texels, valid = mirrored(batch.texels, batch.valid, draws.flip, mirror)
-    if draws.dropped is not None:
-        valid = valid & ~draws.dropped[:, :, None, None]
+    texels, valid = mirrored(batch.texels, batch.valid, sampled.flip, mirror)
+    if sampled.dropped is not None:
+        valid = valid & ~sampled.dropped[:, :, None, None]
     return images, fill(texels, valid, preprocessing)
 
 
-def move(images: torch.Tensor, draws: Draws, pad: int) -> torch.Tensor:
+def crop_and_flip(images: torch.Tensor, sampled: Augmentation, pad: int) -> torch.Tensor:
     """Crop, then flip: uint8 (B, H, W, 3) to the same."""
     B, H, W, _ = images.shape
-    rows = draws.crop[:, :1] + torch.arange(H, device=images.device)  # (B, H)
-    columns = draws.crop[:, 1:] + torch.arange(W, device=images.device)  # (B, W)
-    columns = torch.where(draws.flip[:, None], columns.flip(1), columns)
+    rows = sampled.crop[:, :1] + torch.arange(H, device=images.device)  # (B, H)
+    columns = sampled.crop[:, 1:] + torch.arange(W, device=images.device)  # (B, W)
+    columns = torch.where(sampled.flip[:, None], columns.flip(1), columns)
     padded = F.pad(images, (0, 0, pad, pad, pad, pad))
+    # One gather crops and flips: output pixel (y, x) of an image is padded pixel (rows[y], columns[x]).
     each = torch.arange(B, device=images.device)[:, None, None]
     return padded[each, rows[:, :, None], columns[:, None, :]]
 
 
-def erase(images: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """Set what was drawn to 0, the mean, in normalised pictures (B, 3, H, W)."""
-    top, left, bottom, right = draws.erased[:, :, None].unbind(1)  # (B, 1) each
+def erase(images: torch.Tensor, sampled: Augmentation) -> torch.Tensor:
+    """Set the boxes to 0, the mean, in normalised images (B, 3, H, W)."""
+    top, left, bottom, right = sampled.erased[:, :, None].unbind(1)  # (B, 1) each
     y = torch.arange(images.shape[2], device=images.device)
     x = torch.arange(images.shape[3], device=images.device)
     inside = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]  # (B, H, W)
@@ -163,7 +140,7 @@ def erase(images: torch.Tensor, draws: Draws) -> torch.Tensor:
 
 
 def mirror_table(parts: Parts, size: int) -> torch.Tensor:
-    """Return which texel takes each one's place in a flipped picture: int64 (24·S·S), over (24, S, S).
+    """Return which texel takes each one's position in a flipped image: int64 (24·S·S), over (24, S, S).
 
     Args:
         parts: of `dsap.config.WarpConfig`.
@@ -175,8 +152,10 @@ def mirror_table(parts: Parts, size: int) -> torch.Tensor:
 def mirrored(
     texels: torch.Tensor, valid: torch.Tensor, flip: torch.Tensor, mirror: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror the DSAP of the pictures that were flipped: texels (B, 24, S, S, 3), valid (B, 24, S, S)."""
+    """Mirror the DSAP of the flipped images: texels (B, 24, S, S, 3), valid (B, 24, S, S)."""
     B, L = len(flip), len(mirror)
+    # Flipping swaps left and right charts and mirrors each in itself: one permutation of the 24·S·S texels of an image,
+    # the identity where it is not flipped. With an offset for each image it is one gather over the batch.
     source = torch.where(flip[:, None], mirror, torch.arange(L, device=mirror.device))  # (B, 24·S·S)
     source = (source + L * torch.arange(B, device=mirror.device)[:, None]).flatten()
     return (
@@ -186,7 +165,7 @@ def mirrored(
 
 
 def fill(texels: torch.Tensor, valid: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """Normalise part pictures; a texel that is not valid becomes exactly 0, the mean.
+    """Normalise part images; a texel that is not valid becomes exactly 0, the mean.
 
     Args:
         texels: uint8 (B, 24, S, S, 3), RGB.
@@ -196,4 +175,5 @@ def fill(texels: torch.Tensor, valid: torch.Tensor, preprocessing: Preprocessing
         float32 (B, 24, 3, S, S).
     """
     colours = preprocessing.normalise(texels.flatten(0, 1)).unflatten(0, texels.shape[:2])  # (B, 24, 3, S, S)
-    return colours.mul_(valid[:, :, None])
+    filled: torch.Tensor = colours.mul_(valid[:, :, None])
+    return filled

@@ -1,4 +1,4 @@
-"""Pictures with their DSAP, resized once: from memory, or from disk where they do not fit, the same either way."""
+"""Images with their DSAP, resized once: from memory, or from disk where they do not fit, the same either way."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dsa_reid.read_ahead import read_ahead
 from dsap.config import WarpConfig
 
 GIB = 2**30
-CHUNK = 64  # pictures read together when memory is filled
-AHEAD = 2  # batches being made ready for each worker
+CHUNK = 64  # images read together when memory is filled
+AHEAD = 2  # batches read ahead for each worker
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What is read of B pictures; the DSAP is None where nobody asked for it.
+    """B images, resized but not augmented; the DSAP is None for a network without a guide.
 
     Args:
         images: uint8 (B, H, W, 3), RGB.
@@ -43,7 +43,7 @@ class Batch:
         return len(self.images)
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return those of the three that there are."""
+        """Return those of the three that are not None."""
         return [tensor for tensor in (self.images, self.texels, self.valid) if tensor is not None]
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
@@ -55,24 +55,24 @@ class Batch:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-class Pictures:
-    """N pictures of one size, and their DSAP if a store is given.
+class Images:
+    """N images of one size, and their DSAP if a store is given.
 
     Args:
         root: the dataset's folder.
-        records: whose pictures; their order is that of the places.
-        preprocessing: what size pictures are brought to.
+        records: of the images; index n is that of records[n].
+        preprocessing: the size that images are resized to.
         store: of their DSAP.
 
     Raises:
-        StoreError: if the store lacks a picture, or was built from another file of that name.
+        StoreError: if the store lacks an image, or was built from another file of that name.
     """
 
     def __init__(
         self, root: Path, records: Sequence[Record], preprocessing: Preprocessing, store: DsapStore | None = None
     ) -> None:
         self.root, self.records, self.preprocessing, self.store = root, records, preprocessing, store
-        self._rows = [_row(store, record) for record in records] if store else []
+        self._rows = [_store_row(store, record) for record in records] if store else []
         self._memory: Batch | None = None
 
     def __len__(self) -> int:
@@ -80,12 +80,12 @@ class Pictures:
 
     @property
     def bytes(self) -> int:
-        """What all of them take in memory."""
+        """Memory that all images and their DSAP take."""
         parts = CHARTS * self.store.size**2 * 4 if self.store else 0  # three colours and `valid`
         return len(self) * (self.preprocessing.height * self.preprocessing.width * 3 + parts)
 
-    def keep(self, limit: float, workers: int, device: torch.device | None = None) -> bool:
-        """Read everything into memory if it takes no more than `limit` bytes; tell whether it does.
+    def load_into_memory(self, limit: float, workers: int, device: torch.device | None = None) -> bool:
+        """Read everything into memory if it takes no more than `limit` bytes; return whether it does.
 
         Args:
             device: whose memory; None for the machine's.
@@ -93,34 +93,32 @@ class Pictures:
         if self.bytes > limit:
             return False
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
-        read_in = progress(
-            read_ahead(self.read, chunks, workers, AHEAD * workers), len(self), "Reading pictures", each=0
-        )
-        whole = _fill(len(self), read_in)
+        read = progress(read_ahead(self.read, chunks, workers, AHEAD * workers), len(self), "Reading images", each=0)
+        whole = _joined(len(self), read)
         self._memory = whole.to(device) if device else whole
         return True
 
     def batches(self, order: Sequence[Sequence[int]], workers: int, pin: bool = False) -> Iterator[Batch]:
-        """Yield the batches of the places in `order`, made ready ahead by `workers` threads.
+        """Yield the batches whose indices are in `order`, read ahead by `workers` threads.
 
         Args:
-            pin: put them in page-locked memory, from which a GPU copies without waiting.
+            pin: copy them to page-locked memory, from which a GPU copies without waiting.
         """
         for batch in read_ahead(self.read, order, workers, AHEAD * workers):
             yield batch.map(torch.Tensor.pin_memory) if pin and not batch.images.is_cuda else batch
 
-    def read(self, places: Sequence[int]) -> Batch:
-        """Return the pictures at `places` as one batch. Raises ImageError or StoreError naming the one at fault."""
+    def read(self, indices: Sequence[int]) -> Batch:
+        """Return the images of these indices as one batch. Raises ImageError or StoreError that names the file."""
         if self._memory is not None:
-            index = torch.as_tensor(list(places), device=self._memory.images.device)
-            return self._memory.map(lambda tensor: tensor[index])
-        images = torch.stack([self._picture(self.records[place]) for place in places])  # (B, H, W, 3)
+            chosen = torch.as_tensor(list(indices), device=self._memory.images.device)
+            return self._memory.map(lambda tensor: tensor[chosen])
+        images = torch.stack([self._image(self.records[index]) for index in indices])  # (B, H, W, 3)
         if self.store is None:
             return Batch(images)
-        texels, valid = self.store.read_many([self._rows[place] for place in places])
+        texels, valid = self.store.read_many([self._rows[index] for index in indices])
         return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid))
 
-    def _picture(self, record: Record) -> torch.Tensor:
+    def _image(self, record: Record) -> torch.Tensor:
         data = read_listed(self.root, record.key, record.digest)
         return self.preprocessing.resize(torch.from_numpy(decode(data, self.root / record.key)))
 
@@ -128,10 +126,10 @@ class Pictures:
 def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
     """Open a DSAP store. Raises StoreError if it was built with other settings than `warp`."""
     store = DsapStore(dsap)
-    found = setting_changes(store.header.configuration["warp"], to_dict(warp)) if warp else ""
-    if found:
+    different = setting_changes(store.header.configuration["warp"], to_dict(warp)) if warp else ""
+    if different:
         raise StoreError(
-            f"{dsap} was built with other settings: {found}.\n"
+            f"{dsap} was built with other settings: {different}.\n"
             f"Build it again: dsap build --dataset {store.header.dataset} --overwrite, with the same --experiment, "
             "--params and --set."
         )
@@ -139,27 +137,29 @@ def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
 
 
 def memory_limit(gib: float | None) -> float:
-    """Return how many bytes pictures may take: those asked for, else half of the machine's memory."""
+    """Return how many bytes images may take: `gib` GiB, or half of the machine's memory if None."""
     return gib * GIB if gib else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
 
 
-def number(pids: Iterable[int]) -> torch.Tensor:
+def number_identities(pids: Iterable[int]) -> torch.Tensor:
     """Number identities from 0 in ascending order of their pid: int64 (N,)."""
-    return torch.tensor(list(pids), dtype=torch.int64).unique(return_inverse=True)[1]
+    numbers: torch.Tensor = torch.tensor(list(pids), dtype=torch.int64).unique(return_inverse=True)[1]
+    return numbers
 
 
-def _row(store: DsapStore, record: Record) -> int:
-    place = store.index(record.key)
-    if store.digests[place] != record.digest:
+def _store_row(store: DsapStore, record: Record) -> int:
+    """Return the row of the store that has the DSAP of a record."""
+    row = store.index(record.key)
+    if store.digests[row] != record.digest:
         raise StoreError(
-            f"{store.path} was built from another picture {record.key} than the manifest lists. "
-            "Build it again: dsap build."
+            f"{store.path} was built from another file {record.key} than the manifest lists. Build it again: "
+            f"dsap build --dataset {store.header.dataset} --overwrite."
         )
-    return place
+    return row
 
 
-def _fill(N: int, batches: Iterable[Batch]) -> Batch:
-    """Copy batches, one after another, into one of N pictures."""
+def _joined(N: int, batches: Iterable[Batch]) -> Batch:
+    """Return one batch of N images, copied from `batches` one after another."""
     whole: Batch | None = None
     start = 0
     for batch in batches:
@@ -169,5 +169,5 @@ def _fill(N: int, batches: Iterable[Batch]) -> Batch:
         for target, source in zip(whole.tensors(), batch.tensors(), strict=True):
             target[start:end] = source
         start = end
-    assert whole is not None, "a set of pictures is not empty"
+    assert whole is not None, "a set of images is not empty"
     return whole

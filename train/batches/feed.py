@@ -1,6 +1,6 @@
-"""What the network is fed at each place in a run: a function of the data, the seed and the place alone.
+"""The input of the network at each step of a run: a function of the data, the seed, the epoch and the step alone.
 
-A run that goes on in the middle of an epoch therefore needs nothing of what was drawn before.
+A run resumed in the middle of an epoch therefore needs no state of the random numbers sampled before.
 """
 
 from __future__ import annotations
@@ -10,58 +10,57 @@ import hashlib
 
 import torch
 
-from ..config import TrainConfig
-from ..evaluation.retrieval import Retrieval
-from .augment import augment, draw
-from .dataset import Batch, Pictures
-from .guidance import shown
+from .augment import augment, sample_augmentation
+from .config import BatchSettings
+from .dataset import Batch, Images
+from .guidance import with_shown_parts
 from .sampler import epoch_batches
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSet:
-    """What a network is trained on.
+    """The images that a network is trained on.
 
     Args:
-        pictures: N, with their DSAP if the network has a guide.
+        images: N, with their DSAP if the network has a guide.
         labels: int64 (N,), identities numbered from 0.
-        mirror: int64 (24·S·S), which texel takes each one's place in a flipped picture.
-        retrieval: query and gallery, measured for the log now and then; None for never.
+        mirror: int64 (24·S·S), which texel takes each one's position in a flipped image, see `augment.mirror_table`.
     """
 
-    pictures: Pictures
+    images: Images
     labels: torch.Tensor
     mirror: torch.Tensor
-    retrieval: Retrieval | None = None
 
     @property
     def identities(self) -> int:
-        """How many there are."""
+        """Number of identities."""
         return int(self.labels.max()) + 1
 
 
-def epoch_order(data: TrainingSet, config: TrainConfig, epoch: int) -> torch.Tensor:
-    """Return the batches of one epoch as places of pictures: int64 (steps, B), B = P·K. Raises TrainingError."""
+def epoch_order(data: TrainingSet, config: BatchSettings, epoch: int) -> torch.Tensor:
+    """Return the batches of one epoch as indices of images: int64 (steps, B), B = P·K. Raises TrainingError."""
     return epoch_batches(data.labels, config.identities, config.pictures, generator(config.seed, "batches", epoch))
 
 
 def feed(
-    batch: Batch, data: TrainingSet, config: TrainConfig, epoch: int, step: int, own: slice = slice(None)
+    batch: Batch, data: TrainingSet, config: BatchSettings, epoch: int, step: int, own: slice = slice(None)
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Augment a batch, on the device where it lies, by the draws of one step.
+    """Augment a batch with the random numbers of one step, on the device where it is.
 
     Args:
-        own: which pictures of the step's P·K those of `batch` are, where other processes have the rest.
+        own: which images of the step's P·K those of `batch` are, where other processes have the rest.
 
     Returns:
-        Normalised pictures, float32 (B, 3, H, W), and part pictures, float32 (B, 24, 3, S, S), or None.
+        Normalised images, float32 (B, 3, H, W), and part images, float32 (B, 24, 3, S, S), or None.
     """
     device = batch.images.device
     _, H, W, _ = batch.images.shape
     B = config.identities * config.pictures
-    draws = draw(B, H, W, config.augment, generator(config.seed, "augment", epoch, step)).of(own).to(device)
-    batch = shown(batch, config.guidance.shown, config.pictures)
-    return augment(batch, draws, config.augment.pad, data.mirror.to(device), data.pictures.preprocessing)
+    # Sampled for the whole step, then cut to this process's share: the numbers do not depend on how many share it.
+    sampled = sample_augmentation(B, H, W, config.augment, generator(config.seed, "augment", epoch, step))
+    batch = with_shown_parts(batch, config.guidance.shown, config.pictures)
+    preprocessing = data.images.preprocessing
+    return augment(batch, sampled.of(own).to(device), config.augment.pad, data.mirror.to(device), preprocessing)
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""Colour jitter of a whole batch: brightness, contrast and saturation, each picture and its DSAP by one draw."""
+"""Colour jitter of a whole batch: brightness, contrast and saturation, each image and its DSAP by the same factors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue in a grey value, as torc
 
 
 def jitter(batch: Batch, colours: torch.Tensor) -> Batch:
-    """Change the colours of pictures and part pictures, which keep their shapes and uint8.
+    """Change the colours of images and part images, which keep their shapes and uint8.
 
-    Contrast stretches around the mean grey of the picture, also in its parts: they are pixels of it.
+    Contrast stretches around the mean grey of the image, also in its parts: they are pixels of it.
 
     Args:
-        colours: float32 (B, 3), factors of brightness, contrast and saturation; 1 leaves them.
+        colours: float32 (B, 3), factors of brightness, contrast and saturation; 1 changes nothing.
     """
     brightness, contrast, saturation = colours.unbind(1)
     bright = _scaled(batch.images.float(), brightness)  # (B, H, W, 3)
@@ -46,5 +46,5 @@ def _grey(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _each(values: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Give (B) the rank of `pixels` (B, …)."""
+    """Return values (B) with the rank of `pixels` (B, …), for broadcasting."""
     return values.view(-1, *[1] * (pixels.ndim - 1))

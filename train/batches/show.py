@@ -1,4 +1,4 @@
-"""A batch as the network is fed it: augmented pictures with their part pictures beside them, an identity a row."""
+"""A batch rendered as one image: augmented images with their part images beside them, an identity a row."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import torch
 
 from dsa_reid.preprocessing import Preprocessing
 
-COLUMNS, ROWS = 4, 6  # of the 24 part pictures: charts 1-4, 5-8, ...
-CELL = 33  # least side of a part picture with its line, in pixels
+COLUMNS, ROWS = 4, 6  # of the 24 part images: charts 1-4, 5-8, ...
+CELL = 33  # least side of a part image with its line, in pixels
 GAP = 6
-LINE = ((1, 0), (1, 0), (0, 0))  # above and left of every part picture
+LINE = ((1, 0), (1, 0), (0, 0))  # above and left of every part image
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
-def draw_batch(
+def render_batch(
     images: torch.Tensor,
     parts: torch.Tensor | None,
     labels: Sequence[str],
     preprocessing: Preprocessing,
     columns: int,
 ) -> np.ndarray:
-    """Draw a batch.
+    """Render a batch as one image.
 
     Args:
-        images: what the network gets, float (B, 3, H, W).
+        images: the input of the network, float (B, 3, H, W).
         parts: float (B, 24, 3, S, S), or None for a network without a guide.
-        labels: B lines, written above the pictures.
+        labels: B lines, written above the images.
         preprocessing: by which `images` and `parts` were normalised.
-        columns: pictures a row: K, for an identity a row.
+        columns: images a row: K, for an identity a row.
 
     Returns:
-        uint8 (height, width, 3), RGB. What was erased, or is not valid, has the colour of the mean.
+        uint8 (height, width, 3), RGB. Erased pixels and texels that are not valid have the mean colour.
     """
     tiles = [
         _tile(
@@ -49,7 +49,7 @@ def draw_batch(
 
 
 def _tile(image: np.ndarray, parts: np.ndarray | None, label: str) -> np.ndarray:
-    """Put a picture (H, W, 3) and its part pictures (24, S, S, 3) side by side, under their label."""
+    """Put an image (H, W, 3) and its part images (24, S, S, 3) side by side, under their label."""
     cell = max(CELL, image.shape[0] // ROWS)
     height = ROWS * cell
     content = [_scaled(image, height, round(height * image.shape[1] / image.shape[0]))]
@@ -57,15 +57,15 @@ def _tile(image: np.ndarray, parts: np.ndarray | None, label: str) -> np.ndarray
         grid = np.stack([np.pad(_scaled(part, cell - 1, cell - 1), LINE, constant_values=255) for part in parts])
         grid = grid.reshape(ROWS, COLUMNS, cell, cell, 3).swapaxes(1, 2)  # (6, cell, 4, cell, 3)
         content.append(grid.reshape(height, COLUMNS * cell, 3))
-    body = np.concatenate([np.pad(one, ((0, 0), (0, 2), (0, 0)), constant_values=255) for one in content], 1)
+    body = np.concatenate([np.pad(block, ((0, 0), (0, 2), (0, 0)), constant_values=255) for block in content], 1)
     head = np.full((20, body.shape[1], 3), PAPER, np.uint8)
     cv2.putText(head, label, (0, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
     return np.pad(np.concatenate([head, body]), ((GAP, 0), (GAP, 0), (0, 0)), constant_values=255)
 
 
-def _scaled(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize without smoothing, so that every pixel and texel is seen as it is."""
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST)
+def _scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize without smoothing, so that every pixel and texel stays visible."""
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def _colours(normalised: torch.Tensor, preprocessing: Preprocessing) -> np.ndarray:

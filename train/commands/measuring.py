@@ -16,11 +16,12 @@ from dsap.config import WarpConfig
 
 from .. import report
 from ..ablation import rows as experiments
-from ..ablation.ceiling import ceiling
+from ..ablation.ceiling import ceiling, ceiling_measures, ceiling_table
+from ..ablation.published import published
 from ..device import choose_device
 from ..evaluation import rankings
 from ..evaluation.config import EvaluateConfig, Match
-from ..evaluation_stage import Task, prepare, protocol, write, write_json
+from ..evaluation_stage import Task, protocol, query_and_gallery, write, write_json
 from ..evaluation_stage import evaluate as measure
 from .options import data_options, network_options, run_folder, run_name
 
@@ -59,7 +60,7 @@ def evaluate(
         more |= {"views": report.view_measures(views)} if by_view else {}
         click.echo(json.dumps({**found, "cmc": cmc.tolist(), **more}))
         return
-    click.echo(report.table(found, settings.dataset, settings.experiment, config.match))
+    click.echo(report.table(found, settings.dataset, published(settings.dataset, settings.experiment, config.match)))
     if between_cameras:
         click.echo(report.camera_table(pairs))
     if by_view:
@@ -89,7 +90,7 @@ def rank(
     """Draw what the gallery answers to queries, by KEY as in the manifest, or to the best and the worst ten."""
     config = _evaluate_config(settings, match)
     task = _task(settings, manifest, dsap, source)
-    found = rankings.rankings(*prepare(task, config)[:2], config, choose_device(config.device), length)
+    found = rankings.rankings(*query_and_gallery(task, config)[:2], config, choose_device(config.device), length)
     best, worst = rankings.best_and_worst(found, count)
     pages = {"rank": rankings.chosen(found, keys)} if keys else {"best": best, "worst": worst}
     for name, rows in pages.items():
@@ -107,7 +108,7 @@ def report_(settings: Settings, files: tuple[Path, ...]) -> None:
     made = console.artifacts(settings.dataset)
     match = settings.section("evaluate", EvaluateConfig).match
     found = report.mean_of(files) if files else report.read(made / "metrics.json")
-    click.echo(report.table(found, settings.dataset, settings.experiment, match))
+    click.echo(report.table(found, settings.dataset, published(settings.dataset, settings.experiment, match)))
     for path in () if files else report.made(made, run_folder(settings)):
         click.echo(path)
 
@@ -121,12 +122,12 @@ def ceiling_(settings: Settings, manifest: Path | None, out: Path | None, as_jso
     """Measure what matching by the true surfaces reaches, where both pictures of the synthetic dataset show them."""
     made = console.artifacts(settings.dataset)
     found = ceiling(manifest or made / "manifest.csv", dataset_root(settings.dataset))
-    measures = report.ceiling_measures(found)
+    measures = ceiling_measures(found)
     path = write_json(out or made / "ceiling.json", measures)
     if as_json:
         click.echo(json.dumps(measures))
         return
-    click.echo(report.ceiling_table(found))
+    click.echo(ceiling_table(found))
     click.echo(path)
 
 

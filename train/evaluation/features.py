@@ -12,14 +12,14 @@ from dsa_reid.main_stream import MainStream
 from dsa_reid.metric import join
 
 from ..batches.augment import fill, mirror_table, mirrored
-from ..batches.dataset import Batch, Pictures
+from ..batches.dataset import Batch, Images
 from ..network.two_stream import TwoStream
 from .config import Match
 
 
 def extract(
     network: MainStream | TwoStream,
-    pictures: Pictures,
+    pictures: Images,
     match: Match = "main",
     batch: int = 64,
     workers: int = 1,
@@ -48,7 +48,7 @@ def extract(
 @torch.inference_mode()
 def extracted(
     network: MainStream | TwoStream,
-    pictures: Pictures,
+    pictures: Images,
     match: Match = "main",
     batch: int = 64,
     workers: int = 1,
@@ -98,7 +98,7 @@ def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
     return found
 
 
-def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures, match: Match) -> list[torch.Tensor]:
+def _features(network: MainStream | TwoStream, batch: Batch, pictures: Images, match: Match) -> list[torch.Tensor]:
     """Compute one batch's features that are to be joined, (B, D) or (B, 8, L) each."""
     images = pictures.preprocessing.normalise(batch.images)  # (B, 3, H, W)
     if match == "main":
@@ -121,7 +121,7 @@ def _features(network: MainStream | TwoStream, batch: Batch, pictures: Pictures,
     return [feature for feature in found if feature is not None]
 
 
-def _mirror_image(batch: Batch, pictures: Pictures) -> Batch:
+def _mirror_image(batch: Batch, pictures: Images) -> Batch:
     """Return pictures flipped from left to right, and their DSAP mirrored by its own rule."""
     images = batch.images.flip(2)
     if batch.texels is None or batch.valid is None:

@@ -17,7 +17,7 @@ from dsa_data.stores.header import Header, digest_of
 from dsa_reid.atomic import atomic
 from dsa_reid.main_stream import MainStream
 
-from ..batches.dataset import Pictures
+from ..batches.dataset import Images
 from ..network.two_stream import TwoStream
 from .config import EvaluateConfig
 from .features import extracted, lengths
@@ -39,7 +39,7 @@ def kept_features(
     path: Path,
     network: MainStream | TwoStream,
     model: str,
-    pictures: Pictures,
+    pictures: Images,
     config: EvaluateConfig,
     dataset: str = "",
     workers: int = 1,
@@ -67,7 +67,7 @@ def kept_features(
 
 
 def _configuration(
-    network: MainStream | TwoStream, model: str, pictures: Pictures, config: EvaluateConfig
+    network: MainStream | TwoStream, model: str, pictures: Images, config: EvaluateConfig
 ) -> dict[str, Any]:
     preprocessing = dataclasses.asdict(pictures.preprocessing)
     origin = Origin(
@@ -78,7 +78,7 @@ def _configuration(
     return {"origin": dataclasses.asdict(origin), "match": config.match, "flip": config.flip}
 
 
-def _inputs(pictures: Pictures) -> str:
+def _inputs(pictures: Images) -> str:
     """Return the digest of what is looked at: pictures and, where the guide speaks, their texels."""
     store = pictures.store
     texels = {record.key: int(store.checksums[store.index(record.key)]) for record in pictures.records} if store else {}

@@ -14,7 +14,7 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_reid.main_stream import MainStream
 from dsa_reid.preprocessing import Preprocessing
 
-from ..batches.dataset import Pictures
+from ..batches.dataset import Images
 from ..network.two_stream import TwoStream
 from . import metrics
 from .camera_pairs import CameraPairs
@@ -27,16 +27,16 @@ from .rerank import reranked
 from .single_shot import draw_orders, find_drawn_matches, measure_drawn
 from .views import Bin, ViewBins
 
-Extract = Callable[[Pictures, str], Rows]  # pictures and what they are, to their features
+Extract = Callable[[Images, str], Rows]  # pictures and what they are, to their features
 
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
     """Query and gallery pictures of a dataset, and those that ask beside the query in multi-query."""
 
-    query: Pictures
-    gallery: Pictures
-    multiquery: Pictures | None = None
+    query: Images
+    gallery: Images
+    multiquery: Images | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +84,10 @@ def read_retrieval(
 ) -> Retrieval:
     """Return the query and gallery among `records`, with their DSAP if a store is given."""
     query, gallery = (
-        Pictures(root, [record for record in records if record.split == split], preprocessing, store)
+        Images(root, [record for record in records if record.split == split], preprocessing, store)
         for split in ("query", "gallery")
     )
-    return Retrieval(query, gallery, Pictures(root, multiquery, preprocessing, store) if multiquery else None)
+    return Retrieval(query, gallery, Images(root, multiquery, preprocessing, store) if multiquery else None)
 
 
 def measure(
@@ -99,7 +99,7 @@ def measure(
         The result, and the mAP of random rankings of the same pictures.
     """
 
-    def features(pictures: Pictures, what: str) -> np.ndarray:
+    def features(pictures: Images, what: str) -> np.ndarray:
         return extract(network, pictures, config.match, config.batch, workers, what, config.flip).numpy()
 
     device = next(network.parameters()).device

@@ -1,1 +1,1 @@
-"""The thirteen loss terms (section 3.2.4), distillation, and what they do to the gradients."""
+"""The loss terms of section 3.2.4: identity and batch-hard triplet; also circle loss and distillation by option."""

@@ -9,31 +9,31 @@ import torch
 from ..network.two_stream import Outputs
 
 
-def influence(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Compare the gradients with respect to the main stream's features, all of a batch together.
+def compare_gradients(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Compare two gradients with respect to the main stream's features f_G and f_L, all of a batch together.
 
-    The losses on f ("id_f_global", "triplet_f_local", …) are the main stream's own; all others come by the guide:
-    those on z, and what it teaches.
+    The losses on f ("id_f_global", "triplet_f_local", …) are the main stream's own; all others come through the guide:
+    those on z, and distillation. The graph of the losses is kept.
 
     Returns:
         "own" and "guided", Euclidean lengths of the two gradients, and "cosine" between them (0 where one is zero);
-        empty without a guide, and where the features hang on the losses through nothing that can be followed.
+        empty without a guide.
     """
     if outputs.z_global is None and outputs.z_local is None:
         return {}
     features = [feature for feature in (outputs.f_global, outputs.f_local) if feature is not None]
-    kinds = {"own": [], "guided": []}  # type: dict[str, list[torch.Tensor]]
-    for name, loss in losses.items():
-        kinds["own" if "_f_" in name else "guided"].append(loss)
-    gradients = {}
-    for kind, terms in kinds.items():
-        total = torch.stack(terms).sum()
-        found = torch.autograd.grad(total, features, retain_graph=True, allow_unused=True)
-        parts = [
-            torch.zeros_like(feature) if part is None else part for part, feature in zip(found, features, strict=True)
-        ]
-        gradients[kind] = torch.cat([part.flatten().double() for part in parts])
-    own, guided = gradients["own"], gradients["guided"]
+    own = _gradient([loss for name, loss in losses.items() if "_f_" in name], features)
+    guided = _gradient([loss for name, loss in losses.items() if "_f_" not in name], features)
     lengths = own.norm() * guided.norm()
     cosine = float(own @ guided / lengths) if lengths else 0.0
     return {"own": float(own.norm()), "guided": float(guided.norm()), "cosine": cosine}
+
+
+def _gradient(losses: list[torch.Tensor], features: list[torch.Tensor]) -> torch.Tensor:
+    """Return the gradient of the sum of `losses` with respect to all `features`, float64, as one vector."""
+    gradients = torch.autograd.grad(torch.stack(losses).sum(), features, retain_graph=True, allow_unused=True)
+    parts = [
+        torch.zeros_like(feature) if gradient is None else gradient
+        for gradient, feature in zip(gradients, features, strict=True)
+    ]
+    return torch.cat([part.flatten().double() for part in parts])

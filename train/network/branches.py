@@ -1,6 +1,6 @@
 """The guide's 24 branches (Table 1, conv1 to conv4_x), computed in one of two ways.
 
-`LoopBranches` is the paper's sentence: a small network for every chart, another for every pair. `GroupedBranches`
+`LoopBranches` is the paper's description: a small network for every chart, another for every pair. `GroupedBranches`
 does the same with grouped convolutions: a twenty-fourth of the kernel launches, and equal to rounding.
 """
 
@@ -44,10 +44,10 @@ def pair_layers(width: int, branches: int = 1) -> nn.Sequential:
 
 
 class GroupedBranches(nn.Module):
-    """All branches side by side: chart i + 1 is group i of the convolutions.
+    """All branches at once: chart i + 1 is group i of the convolutions.
 
     Attributes:
-        memory_format: of the maps on their way; D comes out contiguous, as the heads are faster with.
+        memory_format: of the maps inside the branches; D is contiguous, with which the heads are faster.
     """
 
     def __init__(self, width: int) -> None:
@@ -57,9 +57,13 @@ class GroupedBranches(nn.Module):
         self.pairs = pair_layers(width, len(PAIRS))
 
     def forward(self, parts: torch.Tensor) -> torch.Tensor:
-        """Map DSAP pictures, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
+        """Map DSAP part images, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
+        # 24 charts with 3 colours each become 24 groups of 3 channels; every convolution of `charts` has 24 groups, so
+        # that no chart sees another before the maps are added up.
         x = parts.flatten(1, 2).contiguous(memory_format=self.memory_format)  # (B, 72, S, S)
         x = self.charts(x)  # (B, 24·c/2, S/2, S/2)
+        # Left and right partners are added: 24 charts to 13 pairs, each with a conv4_x of its own. Then front and back
+        # are added: 13 pairs to 8 regions, the maps D_1 … D_8 that the local heads read.
         x = merge_pairs(x.unflatten(1, (CHARTS, -1))).flatten(1, 2)  # (B, 13·c/2, S/2, S/2)
         x = self.pairs(x.contiguous(memory_format=self.memory_format))  # (B, 13·c, S/4, S/4)
         x = merge_regions(x.unflatten(1, (len(PAIRS), -1))).flatten(1, 2)  # (B, 8·c, S/4, S/4)
@@ -70,7 +74,7 @@ class LoopBranches(nn.Module):
     """A network for each chart and for each pair, one after another: the reference.
 
     Attributes:
-        memory_format: of the maps on their way; D comes out contiguous.
+        memory_format: of the maps inside the branches; D is contiguous.
     """
 
     def __init__(self, width: int) -> None:
@@ -81,7 +85,7 @@ class LoopBranches(nn.Module):
         self.pairs = nn.ModuleList(pair_layers(width) for _ in PAIRS)
 
     def forward(self, parts: torch.Tensor) -> torch.Tensor:
-        """Map DSAP pictures, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
+        """Map DSAP part images, float (B, 24, 3, S, S), to D (B, 8·width, S/4, S/4), the 8 maps side by side."""
         charts = {
             chart: layers(parts[:, chart - 1].contiguous(memory_format=self.memory_format))
             for chart, layers in enumerate(self.charts, start=1)
@@ -90,6 +94,7 @@ class LoopBranches(nn.Module):
             members: layers(sum(charts[chart] for chart in members))
             for members, layers in zip(PAIRS, self.pairs, strict=True)
         }
+        # A region is the sum of those pairs whose charts it has.
         regions = [
             sum(map_ for members, map_ in pairs.items() if set(members) <= set(region))
             for region in BODY_REGIONS.values()
@@ -98,10 +103,10 @@ class LoopBranches(nn.Module):
 
 
 def copy_weights(grouped: GroupedBranches, loop: LoopBranches) -> None:
-    """Give `loop` the weights and running statistics of `grouped`; branch i takes the i-th slice of each."""
+    """Copy weights and running statistics of `grouped` into `loop`; branch i gets the i-th slice of each."""
     source = grouped.state_dict()
     for name, value in loop.state_dict().items():
         part, branch, layer = name.split(".", 2)  # "charts.3.conv1.weight"
-        side_by_side = source[f"{part}.{layer}"]
+        grouped_value = source[f"{part}.{layer}"]
         count = len(getattr(loop, part))
-        value.copy_(side_by_side.chunk(count)[int(branch)] if side_by_side.ndim else side_by_side)
+        value.copy_(grouped_value.chunk(count)[int(branch)] if grouped_value.ndim else grouped_value)

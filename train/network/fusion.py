@@ -1,4 +1,4 @@
-"""How a feature of the main stream and the guide's meet (section 3.2.3), and Table 5's alternative."""
+"""Fusion of a main-stream feature f and a guide feature d into z (section 3.2.3), and Table 5's alternative."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Sum(nn.Module):
-    """z = f + d, the paper's choice: it lets the guide's gradients reach the main stream as they are."""
+    """z = f + d, the paper's choice: the gradient of every loss on z reaches f unchanged."""
 
     def forward(self, f: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
         """Add two features of one shape."""
@@ -28,4 +28,5 @@ class Concatenation(nn.Module):
     def forward(self, f: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
         """Join f and d, each (B, G) or (B, 8, G/8), to z of that shape."""
         both = torch.cat([f.flatten(1), d.flatten(1)], dim=1)  # (B, 2·G)
-        return self.fc(both).view_as(f)
+        z: torch.Tensor = self.fc(both)
+        return z.view_as(f)

@@ -1,4 +1,4 @@
-"""The densely semantically aligned stream (DSAG) of section 3.2 and Table 1: it guides training, then goes."""
+"""The densely semantically aligned stream (DSAG) of section 3.2 and Table 1: it guides training and is not deployed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from dsa_reid.main_stream import REGIONS, Features, pooled
+from dsa_reid.config import REGIONS
+from dsa_reid.main_stream import Features, pooled
 from dsa_reid.pooling import GeneralisedMean, average
 from dsa_reid.residual import BasicBlock, initialise, stage
 
@@ -16,15 +17,15 @@ from .branches import GroupedBranches, LoopBranches
 
 
 class GuideStream(nn.Module):
-    """Part pictures to d_G and d_L, which have the shapes of the main stream's f_G and f_L.
+    """Part images to d_G and d_L, which have the shapes of the main stream's f_G and f_L.
 
     Attributes:
-        run_branches: stands in for calling the branches, as one that keeps less for the backward pass; None for none.
+        run_branches: called in place of the branches, as `performance.Recomputed`; None to call them directly.
 
     Args:
         channels: c_A, of the main stream's F; a branch has 1/8 of them after conv4_x.
         feature_width: G, the dimensions of d_G, and of the eight d_L together.
-        heads: which of the heads there are, as in the main stream.
+        heads: global, local or both, as in the main stream.
         branches: how the 24 branches are computed.
         pooling: as the main stream's, so that features of one kind are added.
     """
@@ -51,6 +52,6 @@ class GuideStream(nn.Module):
         initialise(self)
 
     def forward(self, parts: torch.Tensor) -> Features:
-        """Map normalised DSAP pictures, float (B, 24, 3, S, S), to d_G (B, G) and d_L (B, 8, G/8)."""
+        """Map normalised part images, float (B, 24, 3, S, S), to d_G (B, G) and d_L (B, 8, G/8)."""
         maps = (self.run_branches or self.branches)(parts)  # (B, c_A, S/4, S/4)
         return pooled(maps, self.global_head, self.local_head, self.pool or average)

@@ -1,7 +1,7 @@
 """Which of the 24 charts belong together (section 3.2, Table 1): first left and right, then front and back.
 
-DensePose numbers its charts so that partners are neighbours. Side by side in that order, each merging is a few
-slices and an add.
+DensePose numbers its charts so that partners are neighbours. In that order each merging is a few slices and an
+addition.
 """
 
 from __future__ import annotations

@@ -1,49 +1,27 @@
 """Switches that make a step faster or smaller, and change its numbers by rounding at most.
 
-Which of them are on by default, and what each measured, is in docs/performance.md.
+Which of them are on by default, and what was measured of each, is in docs/performance.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from dsa_app.config import config
-
 from .branches import LoopBranches
+from .config import SpeedConfig
 from .two_stream import TwoStream
 
 NARROW = 32  # channels of a branch below which a loop of branches is slower with its channels innermost
 
 
-@config
-class SpeedConfig:
-    """How the same arithmetic is carried out.
-
-    Attributes:
-        channels_last: lay the maps of the trunk and of the branches out with channels innermost; the guide's heads
-            stay as they are (the paper's conv5_g is slower so), and so do narrow branches in a loop.
-        compile: torch.compile of the whole network; "reduce-overhead" replays CUDA graphs.
-        fused_optimiser: one kernel for Adam's whole update.
-        checkpoint_branches: compute the branches a second time in the backward pass instead of keeping their maps.
-        resident: keep the whole training split in the GPU's memory, where `memory` allows it.
-    """
-
-    channels_last: bool = True
-    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
-    fused_optimiser: bool = True
-    checkpoint_branches: bool = False
-    resident: bool = False
-
-
-def hasten(network: TwoStream, config: SpeedConfig) -> TwoStream:
-    """Switch on what `config` says, in place; names and values of the weights stay."""
+def apply_performance(network: TwoStream, config: SpeedConfig) -> TwoStream:
+    """Switch on the options of `config`, in place; return the network. Names and values of the weights stay."""
     network.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     if network.guide is not None:
         branches = network.guide.branches
@@ -59,22 +37,26 @@ def hasten(network: TwoStream, config: SpeedConfig) -> TwoStream:
 class Recomputed:
     """A module whose inner maps are not kept for the backward pass but computed again (Chen et al. 2016).
 
-    Batch norm's running statistics are moved by the first computation alone.
+    Only the first computation changes batch norm's running statistics.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the module."""
-        found: torch.Tensor = checkpoint(self.module, x, use_reentrant=False, context_fn=self._contexts)
-        return found
+        """Return the module's output."""
+        output: torch.Tensor = checkpoint(self.module, x, use_reentrant=False, context_fn=self._contexts)
+        return output
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), self._untracked()
+        """Return the contexts of the forward pass and of the second computation in the backward pass."""
+        return nullcontext(), self._statistics_kept()
 
     @contextmanager
-    def _untracked(self) -> Iterator[None]:
+    def _statistics_kept(self) -> Iterator[None]:
+        """Keep batch norm's running statistics while the context lasts."""
+        # Batch norm has no switch to normalise by the batch without tracking it: momentum 0 keeps mean and variance,
+        # and the count of batches is taken back.
         norms = [module for module in self.module.modules() if isinstance(module, _BatchNorm)]
         before = [norm.momentum for norm in norms]
         for norm in norms:

@@ -1,4 +1,4 @@
-"""The network as a table: layers, output sizes, parameters and arithmetic, beside what the paper gives."""
+"""The network as a table: layers, output sizes, parameters and FLOPs, beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .two_stream import NetworkConfig, TwoStream
+from .config import NetworkConfig
+from .two_stream import TwoStream
 
 LAYERS = (
-    # part, layer, modules whose names start so, branches; the paper: layers, channels of a branch, output size
+    # part, layer, prefixes of its modules' names, branches; the paper: layers, channels of a branch, output size
     ("main", "conv1", ("main.trunk.conv1", "main.trunk.bn1"), 1, "7×7, 64, 128×64"),
     ("main", "conv2_x", ("main.trunk.layer1",), 1, "3 bottlenecks, 256, 64×32"),
     ("main", "conv3_x", ("main.trunk.layer2",), 1, "4 bottlenecks, 512, 32×16"),
@@ -38,7 +39,7 @@ class Row:
     Attributes:
         output: "branches × channels × height×width"; empty where outputs are vectors.
         parameters: over all branches.
-        flops: of one picture's forward pass, a multiplication and an addition counted as two.
+        flops: of one image's forward pass, a multiplication and an addition counted as two.
         paper: layers, channels of a branch, and output size in the paper's full scheme.
     """
 
@@ -51,13 +52,13 @@ class Row:
 
 
 def rows(config: NetworkConfig, identities: int, height: int = 256, width: int = 128, size: int = 32) -> list[Row]:
-    """Return the lines for the network of `config`, for pictures height×width and part pictures size×size."""
+    """Return the lines for the network of `config`, for images height×width and part images size×size."""
     config = dataclasses.replace(config, branches="grouped")  # the loop has the same numbers
     with torch.device("meta"):
         network = TwoStream(config, identities).eval().to("meta")  # a timm trunk is built on the CPU even so
         weighted = {name: module for name, module in network.named_modules() if _has_weights(module)}
         shapes = _output_shapes(network, weighted, torch.empty(1, 3, height, width), torch.empty(1, 24, 3, size, size))
-    found = []
+    table = []
     for part, layer, prefixes, branches, paper in LAYERS:
         names = [
             name for name in weighted if any(name.startswith(f"{prefix}.") or name == prefix for prefix in prefixes)
@@ -66,8 +67,8 @@ def rows(config: NetworkConfig, identities: int, height: int = 256, width: int =
             own = tuple(f"{prefix}." for prefix in prefixes)
             parameters = sum(p.numel() for name, p in network.named_parameters() if name.startswith(own))
             flops = sum(_flops(weighted[name], shapes[name]) for name in names)
-            found.append(Row(part, layer, _size(shapes[names[-1]], branches), parameters, flops, paper))
-    return found
+            table.append(Row(part, layer, _size(shapes[names[-1]], branches), parameters, flops, paper))
+    return table
 
 
 def summary(config: NetworkConfig, identities: int = 751, height: int = 256, width: int = 128, size: int = 32) -> str:
@@ -82,8 +83,8 @@ def summary(config: NetworkConfig, identities: int = 751, height: int = 256, wid
     table.append(("everything", "", "", *_numbers(lines), ""))
     return (
         f"{_aligned(table)}\n\n"
-        f"One picture of {height}×{width} with its 24 part pictures of {size}×{size}, forward; training takes about "
-        "three times that.\nOnly the part 'main' is used, and needed, after training."
+        f"Forward pass of one {height}×{width} image with its 24 part images of {size}×{size}; a training step takes "
+        "about three times as much.\nOnly the part 'main' is deployed."
     )
 
 
@@ -94,7 +95,7 @@ def _has_weights(module: nn.Module) -> bool:
 def _output_shapes(
     network: nn.Module, modules: dict[str, nn.Module], images: torch.Tensor, parts: torch.Tensor
 ) -> dict[str, torch.Size]:
-    """Run the network and note the output shape of each of its `modules`."""
+    """Run the network; return the output shape of each of its `modules`."""
     names = {module: name for name, module in modules.items()}
     shapes: dict[str, torch.Size] = {}
 
@@ -130,8 +131,8 @@ def _aligned(table: Sequence[Sequence[str]]) -> str:
     numbers = {HEAD.index("parameters"), HEAD.index("GFLOP")}
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if place in numbers else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.rjust(width) if index in numbers else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in table
     )

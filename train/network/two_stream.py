@@ -5,61 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import PositiveInt
 from torch import nn
 
-from dsa_app.config import config
-from dsa_reid.main_stream import REGIONS, Features, MainStream, MainStreamConfig, neck
+from dsa_reid.config import REGIONS
+from dsa_reid.main_stream import Features, MainStream, neck
 from dsa_reid.residual import initialise
 from dsa_reid.timm_trunk import TimmTrunk
 
 from .classifiers import classifier
+from .config import NetworkConfig
 from .fusion import Concatenation, Sum
 from .guide_stream import GuideStream
 
 
-@config
-class NetworkConfig:
-    """The network that is trained; the defaults are the paper's full scheme.
-
-    Attributes:
-        main: the main stream, and which heads both streams have.
-        weights: where the trunk's come from: "imagenet", the path of a torchvision file or of a model.pt, or "none"
-            (random); or the folder of a run of the same network, which gives both streams theirs.
-        conv5_init: whether the main stream's global head starts at random or from the same weights (ImageNet's
-            conv5_x).
-        guide: train with the guide stream.
-        fusion: how z is made of f and d.
-        apart: z is d alone: what is asked of z trains the guide, and the main stream learns by its own losses and by
-            what the guide teaches (`losses.teach`); the match "fused" then joins f and d.
-        doubled: without a guide, z = f, classified once more: the guide's losses without the guide (a control).
-        branches: how the guide's 24 branches are computed; the same to rounding.
-        classifier_width: between the two FC layers of a classifier.
-    """
-
-    main: MainStreamConfig = MainStreamConfig()
-    weights: str = "imagenet"
-    conv5_init: Literal["random", "imagenet"] = "random"
-    guide: bool = True
-    fusion: Literal["sum", "concat"] = "sum"
-    apart: bool = False
-    doubled: bool = False
-    branches: Literal["grouped", "loop"] = "grouped"
-    classifier_width: PositiveInt = 512
-
-    def __post_init__(self) -> None:
-        """Check that the settings do not contradict each other."""
-        if self.apart and not self.guide:
-            raise ValueError("apart = true needs a guide")
-        if self.doubled and self.guide:
-            raise ValueError("doubled = true is for a network without a guide")
-
-
 class Outputs(NamedTuple):
-    """All that the losses see of a batch; what the configuration leaves out is None, or not in `logits`.
+    """The features and logits of a batch; those that the configuration leaves out are None, or not in `logits`.
 
     Global features are (B, G), local ones (B, 8, G/8). `logits` (B, identities) are named after the feature:
     "f_global", "f_local_0" … "f_local_7", "z_global", "z_local" (of all eight together).
@@ -75,15 +38,16 @@ class Outputs(NamedTuple):
 
 
 class TwoStream(nn.Module):
-    """The network as it is trained. Weights are drawn from torch's generator: seed it first.
+    """The network as it is trained. Initial weights are sampled from torch's generator: seed it first.
 
-    Each part is drawn by itself, so that networks of one seed have the same in all parts that they share.
+    Each part has a generator of its own, seeded by the network's seed and the part's name, so that two networks of one
+    seed start from the same weights in every part that they share.
 
     Attributes:
-        main: what is kept after training.
-        guide: None where there is none.
+        main: the main stream, which is deployed after training.
+        guide: the guide stream, None where there is none.
         guide_weight: of d in z, a scalar; 1 unless the guide is faded out.
-        memory_format: of the pictures, which the trunk's maps follow.
+        memory_format: of the images, which the trunk's maps follow.
     """
 
     guide_weight: torch.Tensor
@@ -95,40 +59,40 @@ class TwoStream(nn.Module):
         self.register_buffer("guide_weight", torch.ones(()), persistent=False)
         self.apart, self.doubled = config.apart, config.doubled
         self.main = MainStream(config.main)
-        if not isinstance(self.main.trunk, TimmTrunk):  # which stays as timm drew it
-            _draw_again(seed, trunk=self.main.trunk)
-        _draw_again(seed, global_head=self.main.global_head, local_head=self.main.local_head)
+        if not isinstance(self.main.trunk, TimmTrunk):  # which keeps timm's own initialisation
+            _initialise_each(seed, trunk=self.main.trunk)
+        _initialise_each(seed, global_head=self.main.global_head, local_head=self.main.local_head)
         width, heads = self.main.feature_width, config.main.heads
         self.guide: GuideStream | None = None
         self.fuse_global: Sum | Concatenation | None = None
         self.fuse_local: Sum | Concatenation | None = None
         if config.guide:
             guide = GuideStream(self.main.channels, width, heads, config.branches, config.main.pooling)
-            _draw_again(seed, branches=guide.branches, conv5_g=guide.global_head, conv5_l=guide.local_head)
+            _initialise_each(seed, branches=guide.branches, conv5_g=guide.global_head, conv5_l=guide.local_head)
             self.guide = guide
-            with _drawn(seed, "fusion"):
+            with _own_generator(seed, "fusion"):
                 self.fuse_global = _fusion(config.fusion, width) if heads != "local" else None
                 self.fuse_local = _fusion(config.fusion, width) if heads != "global" else None
         self.necks = nn.ModuleDict()
-        classified = _classified(heads, config.guide or config.doubled, width)
+        inputs = _classifier_inputs(heads, config.guide or config.doubled, width)
         if config.main.neck == "bn":
-            self.necks.update({name: neck(width) for name in classified if name.startswith("z")})
+            self.necks.update({name: neck(width) for name in inputs if name.startswith("z")})
         self.classifiers = nn.ModuleDict()
-        for name, inputs in classified.items():
-            with _drawn(seed, name):
-                self.classifiers[name] = classifier(inputs, config.classifier_width, identities)
+        for name, dimensions in inputs.items():
+            with _own_generator(seed, name):
+                self.classifiers[name] = classifier(dimensions, config.classifier_width, identities)
 
     def forward(self, images: torch.Tensor, parts: torch.Tensor | None = None) -> Outputs:
         """Compute features and logits.
 
         Args:
-            images: normalised pictures, float (B, 3, H, W).
-            parts: normalised DSAP pictures, float (B, 24, 3, S, S); not looked at without a guide.
+            images: normalised, float (B, 3, H, W).
+            parts: normalised DSAP part images, float (B, 24, 3, S, S); not used without a guide.
         """
         f = self.main.features(images.contiguous(memory_format=self.memory_format))
         d = z = Features(None, None)
         if self.guide is not None:
-            assert parts is not None, "a network with a guide is trained with part pictures"
+            assert parts is not None, "a network with a guide is trained with part images"
             d = self.guide(parts)
             z = d if self.apart else self._fused(f, d)
         elif self.doubled:
@@ -137,12 +101,14 @@ class TwoStream(nn.Module):
         return Outputs(f.global_, f.local, d.global_, d.local, z.global_, z.local, logits)
 
     def _fused(self, f: Features, d: Features) -> Features:
+        """Return z_G and z_L, f and d joined (section 3.2.3)."""
         weight = self.guide_weight
         whole = None if d.global_ is None else _join(self.fuse_global, f.global_, weight * d.global_)
         parts = None if d.local is None else _join(self.fuse_local, f.local, weight * d.local)
         return Features(whole, parts)
 
     def _logits(self, f: Features, z: Features) -> dict[str, torch.Tensor]:
+        """Return the logits (B, identities) of every feature that has a classifier."""
         features = {"f_global": f.global_, "z_global": self._after_neck("z_global", z.global_)}
         if f.local is not None:
             features |= {f"f_local_{i}": f.local[:, i] for i in range(REGIONS)}
@@ -151,7 +117,10 @@ class TwoStream(nn.Module):
         return {name: layers(features[name]) for name, layers in self.classifiers.items()}
 
     def _after_neck(self, name: str, z: torch.Tensor | None) -> torch.Tensor | None:
-        return self.necks[name](z) if z is not None and name in self.necks else z
+        if z is None or name not in self.necks:
+            return z
+        normalised: torch.Tensor = self.necks[name](z)
+        return normalised
 
 
 def _fusion(kind: str, width: int) -> Sum | Concatenation:
@@ -165,30 +134,30 @@ def _join(fusion: Sum | Concatenation | None, f: torch.Tensor | None, d: torch.T
 
 
 @contextmanager
-def _drawn(seed: int, part: str) -> Iterator[None]:
-    """Draw the weights of one part from a generator of its own, whatever else the network has."""
+def _own_generator(seed: int, part: str) -> Iterator[None]:
+    """Sample the initial weights of one part from a generator of its own while the context lasts."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed} {part}".encode()).digest()[:7]))
         yield
 
 
-def _draw_again(seed: int, **parts: nn.Module | None) -> None:
-    """Draw the convolutions of parts by themselves; a part that is left out is None."""
+def _initialise_each(seed: int, **parts: nn.Module | None) -> None:
+    """Initialise the convolutions of each part from its own generator; a part that is left out is None."""
     for name, part in parts.items():
         if part is not None:
-            with _drawn(seed, name):
+            with _own_generator(seed, name):
                 initialise(part)
 
 
-def _classified(heads: str, fused: bool, width: int) -> dict[str, int]:
+def _classifier_inputs(heads: str, fused: bool, width: int) -> dict[str, int]:
     """Return the features that have a classifier, with their dimensions: eleven in the full scheme."""
-    found: dict[str, int] = {}
+    inputs: dict[str, int] = {}
     if heads != "local":
-        found["f_global"] = width
+        inputs["f_global"] = width
     if heads != "global":
-        found |= {f"f_local_{i}": width // REGIONS for i in range(REGIONS)}
+        inputs |= {f"f_local_{i}": width // REGIONS for i in range(REGIONS)}
     if fused and heads != "local":
-        found["z_global"] = width
+        inputs["z_global"] = width
     if fused and heads != "global":
-        found["z_local"] = width
-    return found
+        inputs["z_local"] = width
+    return inputs

@@ -7,7 +7,7 @@ import torch
 
 from densepose_extract.config import ExtractConfig
 from densepose_extract.engines.imported import Imported
-from densepose_extract.engines.make import device_of, make_engine
+from densepose_extract.engines.make import make_engine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import CheckpointError, ConfigError, EngineError
@@ -42,11 +42,9 @@ def test_import_wants_a_folder(tmp_path: Path) -> None:
         make_engine(ExtractConfig(engine="import"), "market1501", tmp_path, [])
 
 
-def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert device_of("cuda", ProcessGroup(5, 8, 1)) == "cuda:1"
-    assert device_of("cuda", ProcessGroup()) == "cuda"
-    assert device_of("cuda:3", ProcessGroup()) == "cuda:3"
-    assert device_of("cpu", ProcessGroup(5, 8, 1)) == "cpu"
-    for there, device in ((True, "cuda:1"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert device_of("auto", ProcessGroup(5, 8, 1)) == device
+def test_each_process_takes_its_own_gpu(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    config = ExtractConfig(engine="native", checkpoint=str(checkpoint))
+    with pytest.raises(EngineError, match="Device 'cuda:1' cannot be used: torch finds 0 CUDA devices"):
+        make_engine(config, "market1501", Path(), [], group=ProcessGroup(0, 1, 1))

@@ -7,7 +7,8 @@ from dsa_app.config import read_settings
 from dsa_train.ablation import rows as experiments
 from dsa_train.ablation.rows import EVERY_ROW, FURTHER_ROWS, ROWS, result_file, table
 from dsa_train.config import TrainConfig
-from dsa_train.losses.terms import LossConfig, terms
+from dsa_train.losses.config import LossConfig
+from dsa_train.losses.terms import loss_terms
 from dsa_train.network.two_stream import TwoStream
 from dsap.config import WarpConfig
 from repository import ROOT
@@ -37,7 +38,7 @@ def test_the_full_scheme_is_the_defaults(settings):
     assert found.section("warp", WarpConfig) == WarpConfig()
 
 
-# what each training's loss is made of: number of terms and sum of their weights, by docs/design/paper.md
+# the terms of each training's loss: their number and the sum of their weights, by docs/design/paper.md
 EXPECTED = {
     "table3/baseline": (2, 1.0 + 1.5),
     "table3/baseline-re": (2, 1.0 + 1.5),
@@ -61,7 +62,7 @@ def test_each_trains_the_losses_it_should(settings, name, monkeypatch):
     outputs = network(torch.rand(4, 3, 32, 16), parts)
     for kind in ("cross_entropy", "batch_hard_triplet"):
         monkeypatch.setattr(f"dsa_train.losses.terms.{kind}", lambda *_: torch.ones(()))
-    weights = terms(outputs, torch.tensor([0, 0, 1, 1]), config.losses)
+    weights = loss_terms(outputs, torch.tensor([0, 0, 1, 1]), config.losses)
     assert (len(weights), float(sum(weights.values()))) == EXPECTED[name]
 
 
@@ -126,7 +127,7 @@ def test_further_rows_train_the_losses_they_should(settings, name):
     config = settings(name, *small).section("train", TrainConfig)
     network = TwoStream(config.network, identities=2).eval()
     parts = torch.rand(4, 24, 3, 8, 8) if config.network.guide else None
-    found = terms(network(torch.rand(4, 3, 32, 16), parts), torch.tensor([0, 0, 1, 1]), config.losses)
+    found = loss_terms(network(torch.rand(4, 3, 32, 16), parts), torch.tensor([0, 0, 1, 1]), config.losses)
     count, on_f = FURTHER[name]
     assert len(found) == count
     assert {term for term in found if term.startswith("triplet_f")} == on_f

@@ -110,10 +110,10 @@ def test_other_settings_are_another_training(base, place, monkeypatch):
 
 def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, place, monkeypatch):
     begun, seen = {}, {}
-    initialise, feed = stage.initialise, stage.loop.feed
+    load_pretrained, feed = stage.load_pretrained, stage.loop.feed
 
     def noted(network, config):
-        initialise(network, config)
+        load_pretrained(network, config)
         begun[config.guide] = {name: value.clone() for name, value in network.main.state_dict().items()}
 
     def counted(batch, data, config, *place, **own):
@@ -121,7 +121,7 @@ def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, place, monk
         seen.setdefault(config.network.guide, []).append(images)
         return images, parts
 
-    monkeypatch.setattr(stage, "initialise", noted)
+    monkeypatch.setattr(stage, "load_pretrained", noted)
     monkeypatch.setattr(stage.loop, "feed", counted)
     run_all(some(base, "table3/two-branches", "table3/dsa-reid"), place)
     assert begun[True].keys() == begun[False].keys()

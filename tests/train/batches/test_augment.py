@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsa_reid.preprocessing import Preprocessing
-from dsa_train.batches.augment import AugmentConfig, Draws, augment, draw, erase, fill, mirror_table, mirrored, move
+from dsa_train.batches.augment import (
+    Augmentation,
+    augment,
+    crop_and_flip,
+    erase,
+    fill,
+    mirror_table,
+    mirrored,
+    sample_augmentation,
+)
+from dsa_train.batches.config import AugmentConfig
 from dsa_train.batches.dataset import Batch
 from dsap.coarse import crop
 from dsap.mirror import mirror, mirror_iuv
@@ -21,7 +31,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def pictures(B=5, seed=0):
+def random_images(B=5, seed=0):
     return torch.randint(0, 256, (B, H, W, 3), dtype=torch.uint8, generator=generator(seed))
 
 
@@ -32,36 +42,36 @@ def parts(B=5, seed=1):
 
 
 def still(B, pad=0):
-    """Draws that leave B pictures as they are."""
-    return Draws(torch.zeros(B, dtype=torch.bool), torch.full((B, 2), pad), torch.zeros(B, 4, dtype=torch.int64))
+    """The augmentation that leaves B images as they are."""
+    return Augmentation(torch.zeros(B, dtype=torch.bool), torch.full((B, 2), pad), torch.zeros(B, 4, dtype=torch.int64))
 
 
-def test_crop_is_a_window_of_the_padded_picture():
-    images, pad = pictures(), 3
-    draws = draw(5, H, W, AugmentConfig(pad=pad, flip=0.5, erase=0), generator())
-    moved = move(images, draws, pad)
-    for image, result, flipped, (top, left) in zip(images, moved, draws.flip, draws.crop, strict=True):
+def test_crop_is_a_window_of_the_padded_image():
+    images, pad = random_images(), 3
+    sampled = sample_augmentation(5, H, W, AugmentConfig(pad=pad, flip=0.5, erase=0), generator())
+    moved = crop_and_flip(images, sampled, pad)
+    for image, result, flipped, (top, left) in zip(images, moved, sampled.flip, sampled.crop, strict=True):
         padded = np.zeros((H + 2 * pad, W + 2 * pad, 3), np.uint8)
         padded[pad:-pad, pad:-pad] = image
         window = padded[top : top + H, left : left + W]
         np.testing.assert_array_equal(result, window[:, ::-1] if flipped else window)
-    assert draws.flip.any()
-    assert not draws.flip.all()
+    assert sampled.flip.any()
+    assert not sampled.flip.all()
 
 
-def test_no_draw_changes_nothing():
+def test_without_augmentation_nothing_changes():
     texels, valid = parts()
-    batch, none = Batch(pictures(), texels, valid), AugmentConfig(pad=0, flip=0, erase=0)
-    images, guide = augment(batch, draw(5, H, W, none, generator()), 0, mirror_table("fine", S), PLAIN)
+    batch, none = Batch(random_images(), texels, valid), AugmentConfig(pad=0, flip=0, erase=0)
+    images, guide = augment(batch, sample_augmentation(5, H, W, none, generator()), 0, mirror_table("fine", S), PLAIN)
     torch.testing.assert_close(images, PLAIN.normalise(batch.images))
     torch.testing.assert_close(guide, fill(texels, valid, PLAIN))
 
 
 def test_erased_where_it_says_and_nowhere_else():
     config = AugmentConfig(erase=1)
-    draws = draw(64, H, W, config, generator())
-    erased = erase(torch.ones(64, 3, H, W), draws) == 0
-    for mask, (top, left, bottom, right) in zip(erased, draws.erased.tolist(), strict=True):
+    sampled = sample_augmentation(64, H, W, config, generator())
+    erased = erase(torch.ones(64, 3, H, W), sampled) == 0
+    for mask, (top, left, bottom, right) in zip(erased, sampled.erased.tolist(), strict=True):
         expected = torch.zeros(H, W, dtype=torch.bool)
         expected[top:bottom, left:right] = True
         assert (mask == expected).all()
@@ -71,7 +81,9 @@ def test_erased_where_it_says_and_nowhere_else():
 
 def test_erasing_keeps_to_area_and_aspect():
     height, width = 256, 128
-    top, left, bottom, right = draw(4000, height, width, AugmentConfig(erase=1), generator()).erased.double().unbind(1)
+    top, left, bottom, right = (
+        sample_augmentation(4000, height, width, AugmentConfig(erase=1), generator()).erased.double().unbind(1)
+    )
     tall, wide = bottom - top, right - left
     share, aspect = tall * wide / (height * width), tall / wide
     assert 0.018 < share.min() < 0.025
@@ -81,10 +93,10 @@ def test_erasing_keeps_to_area_and_aspect():
 
 
 def test_probabilities_and_ranges():
-    draws = draw(4000, 64, 32, AugmentConfig(), generator())
-    assert 0.47 < draws.flip.float().mean() < 0.53
-    assert 0.47 < (draws.erased[:, 2] > 0).float().mean() < 0.53
-    assert set(draws.crop.unique().tolist()) == set(range(21))
+    sampled = sample_augmentation(4000, 64, 32, AugmentConfig(), generator())
+    assert 0.47 < sampled.flip.float().mean() < 0.53
+    assert 0.47 < (sampled.erased[:, 2] > 0).float().mean() < 0.53
+    assert set(sampled.crop.unique().tolist()) == set(range(21))
 
 
 def test_a_flip_mirrors_the_dsap_by_the_rule_and_only_there():
@@ -99,7 +111,7 @@ def test_a_flip_mirrors_the_dsap_by_the_rule_and_only_there():
 
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
-def test_the_mirrored_dsap_is_that_of_the_flipped_picture(seed):
+def test_the_mirrored_dsap_is_that_of_the_flipped_image(seed):
     """With a map that has no collisions, warp and flip commute, and so do crop and flip for coarse parts."""
     rng = np.random.default_rng(seed)
     size, picture = 8, rng.integers(0, 256, (20, 10, 3), dtype=np.uint8)
@@ -117,7 +129,7 @@ def test_the_mirrored_dsap_is_that_of_the_flipped_picture(seed):
     np.testing.assert_array_equal(result[0], expected)
 
 
-def test_coarse_parts_are_flipped_as_the_picture_is():
+def test_coarse_parts_are_flipped_as_the_image_is():
     """A left upper arm (16) lighter at its right edge becomes a right upper arm (15) lighter at its left edge."""
     picture = np.tile(np.arange(0, 160, 10, dtype=np.uint8)[None, :, None], (8, 1, 3))
     iuv = np.zeros((8, 16, 3), np.uint8)
@@ -138,12 +150,12 @@ def test_invalid_texels_are_exactly_the_mean():
     torch.testing.assert_close(filled[:, 7], PLAIN.normalise(texels[:, 7]) * valid[:, 7, None])
 
 
-def test_pure_functions_of_the_generator_and_of_each_picture():
+def test_pure_functions_of_the_generator_and_of_each_image():
     config = AugmentConfig(jitter=(0.3, 0.3, 0.3), drop_charts=0.3)
-    one, same, other = (draw(8, H, W, config, generator(seed)) for seed in (1, 1, 2))
+    one, same, other = (sample_augmentation(8, H, W, config, generator(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(same).values(), strict=True))
     assert not torch.equal(one.crop, other.crop)
-    table, batch = mirror_table("fine", S), Batch(pictures(8), *parts(8))
+    table, batch = mirror_table("fine", S), Batch(random_images(8), *parts(8))
     whole = augment(batch, one, config.pad, table, PLAIN)
     for n in range(8):
         single = one.of(slice(n, n + 1))
@@ -152,20 +164,22 @@ def test_pure_functions_of_the_generator_and_of_each_picture():
         assert torch.equal(alone[1][0], whole[1][n])
 
 
-def test_pictures_alone():
-    images, guide = augment(Batch(pictures()), still(5), 0, mirror_table("fine", S), PLAIN)
+def test_images_without_dsap():
+    images, guide = augment(Batch(random_images()), still(5), 0, mirror_table("fine", S), PLAIN)
     assert images.shape == (5, 3, H, W)
     assert guide is None
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_tiny_pictures_are_spared_when_no_box_fits(size):
+def test_tiny_images_are_spared_when_no_box_fits(size):
     config = dataclasses.replace(AugmentConfig(erase=1), erase_area=(0.0, 0.001))
-    assert (draw(10, size, size, config, generator()).erased == 0).all()
+    assert (sample_augmentation(10, size, size, config, generator()).erased == 0).all()
 
 
-def test_no_jitter_draws_nothing_more():
-    plain, jittered = (draw(8, H, W, AugmentConfig(jitter=j), generator()) for j in ((0, 0, 0), (0.1, 0, 0.2)))
+def test_without_jitter_no_more_numbers_are_sampled():
+    plain, jittered = (
+        sample_augmentation(8, H, W, AugmentConfig(jitter=j), generator()) for j in ((0, 0, 0), (0.1, 0, 0.2))
+    )
     assert plain.colours is None
     assert torch.equal(plain.erased, jittered.erased)
     assert (jittered.colours[:, 1] == 1).all()
@@ -173,8 +187,8 @@ def test_no_jitter_draws_nothing_more():
 
 
 def test_a_dropped_chart_is_the_mean_and_all_else_is_as_it_was():
-    """Also where the picture was flipped: it is the chart that the guide would have been shown."""
-    batch, table = Batch(pictures(5), *parts(5)), mirror_table("fine", S)
+    """Also where the image was flipped: it is the chart that the guide would have been shown."""
+    batch, table = Batch(random_images(5), *parts(5)), mirror_table("fine", S)
     flipped = torch.tensor([True, False, True, False, True])
     drawn = dataclasses.replace(still(5), flip=flipped)
     dropped = torch.zeros(5, 24, dtype=torch.bool)
@@ -188,8 +202,8 @@ def test_a_dropped_chart_is_the_mean_and_all_else_is_as_it_was():
     assert torch.equal(less[~dropped], whole[~dropped])
 
 
-def test_charts_are_dropped_at_the_asked_rate_and_nothing_else_is_drawn_otherwise():
-    plain, dropping = (draw(400, H, W, AugmentConfig(drop_charts=p), generator()) for p in (0, 0.3))
+def test_charts_are_dropped_at_the_asked_rate_and_other_numbers_stay():
+    plain, dropping = (sample_augmentation(400, H, W, AugmentConfig(drop_charts=p), generator()) for p in (0, 0.3))
     assert plain.dropped is None
     assert torch.equal(plain.erased, dropping.erased)
     assert torch.equal(plain.crop, dropping.crop)

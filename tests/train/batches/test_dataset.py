@@ -8,14 +8,14 @@ import torch
 from dsa_app.errors import ImageError, StoreError
 from dsa_data.images import read
 from dsa_reid.preprocessing import Preprocessing
-from dsa_train.batches.dataset import GIB, Pictures, memory_limit, number
+from dsa_train.batches.dataset import GIB, Images, memory_limit, number_identities
 
 SIZE = Preprocessing(height=64, width=32)
 
 
 def load(tiny, **changes):
     arguments = {"root": tiny.root, "records": tiny.records("train"), "preprocessing": SIZE, "store": tiny.store()}
-    return Pictures(**{**arguments, **changes})
+    return Images(**{**arguments, **changes})
 
 
 def same(one, other):
@@ -23,9 +23,9 @@ def same(one, other):
 
 
 def test_reads_what_lies_on_disk(tiny):
-    pictures = load(tiny)
-    batch = pictures.read([3, 0, 3])
-    record = pictures.records[3]
+    images = load(tiny)
+    batch = images.read([3, 0, 3])
+    record = images.records[3]
     expected = SIZE.resize(torch.from_numpy(read(tiny.root / record.key)))
     assert torch.equal(batch.images[0], expected)
     assert torch.equal(batch.images[2], expected)
@@ -37,59 +37,59 @@ def test_reads_what_lies_on_disk(tiny):
 
 def test_memory_and_disk_give_the_same_batches(tiny):
     kept, disk = load(tiny), load(tiny)
-    assert kept.keep(kept.bytes, workers=2)
-    assert not disk.keep(disk.bytes - 1, workers=2)
+    assert kept.load_into_memory(kept.bytes, workers=2)
+    assert not disk.load_into_memory(disk.bytes - 1, workers=2)
     order = torch.randint(0, len(kept), (9, 4)).tolist()
     for ours, theirs in zip(kept.batches(order, 1), disk.batches(order, 3), strict=True):
         assert same(ours, theirs)
 
 
 def test_size_is_counted_before_reading(tiny):
-    pictures = load(tiny)
-    batch = pictures.read(range(len(pictures)))
-    assert pictures.bytes == sum(tensor.numel() for tensor in batch.tensors())
+    images = load(tiny)
+    batch = images.read(range(len(images)))
+    assert images.bytes == sum(tensor.numel() for tensor in batch.tensors())
 
 
 def test_batches_come_in_order_and_can_be_left_early(tiny):
-    pictures = load(tiny)
-    order = [[n] for n in range(len(pictures))]
-    for n, batch in enumerate(pictures.batches(order, workers=3)):
-        assert same(batch, pictures.read([n]))
+    images = load(tiny)
+    order = [[n] for n in range(len(images))]
+    for n, batch in enumerate(images.batches(order, workers=3)):
+        assert same(batch, images.read([n]))
         if n == 4:
             break
 
 
-def test_pictures_without_dsap(tiny):
+def test_images_without_dsap(tiny):
     batch = load(tiny, store=None).read([1])
     assert (batch.texels, batch.valid) == (None, None)
     assert len(batch) == 1
 
 
-def test_a_store_without_a_picture_or_with_another_is_refused(tiny):
+def test_a_store_without_an_image_or_with_another_is_refused(tiny):
     first, *rest = tiny.records("train")
     with pytest.raises(StoreError, match=r"does not contain elsewhere/0001\.png"):
         load(tiny, records=[dataclasses.replace(first, key="elsewhere/0001.png"), *rest])
-    with pytest.raises(StoreError, match=f"built from another picture {re.escape(first.key)}"):
+    with pytest.raises(StoreError, match=f"built from another file {re.escape(first.key)}"):
         load(tiny, records=[dataclasses.replace(first, digest="0" * 64), *rest])
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_missing_picture_is_named(tiny, workers):
+def test_a_missing_image_is_named(tiny, workers):
     first, *rest = tiny.records("train")
-    pictures = load(tiny, records=[*rest, dataclasses.replace(first, key="elsewhere/0001.png")], store=None)
+    images = load(tiny, records=[*rest, dataclasses.replace(first, key="elsewhere/0001.png")], store=None)
     with pytest.raises(ImageError, match=r"elsewhere/0001\.png is missing"):
-        pictures.keep(GIB, workers)
+        images.load_into_memory(GIB, workers)
 
 
-def test_a_picture_that_has_changed_is_named(tiny):
+def test_an_image_that_has_changed_is_named(tiny):
     first, *rest = tiny.records("train")
-    pictures = load(tiny, records=[*rest, dataclasses.replace(first, digest="0" * 64)], store=None)
+    images = load(tiny, records=[*rest, dataclasses.replace(first, digest="0" * 64)], store=None)
     with pytest.raises(ImageError, match=f"{re.escape(first.key)} has changed since it was listed.*dsa-data prepare"):
-        pictures.read([len(rest)])
+        images.read([len(rest)])
 
 
 def test_identities_are_numbered_in_ascending_order():
-    assert number([40, 7, 40, 11]).tolist() == [2, 0, 2, 1]
+    assert number_identities([40, 7, 40, 11]).tolist() == [2, 0, 2, 1]
 
 
 def test_memory_limit():

@@ -2,9 +2,11 @@ import pytest
 import torch
 
 from dsa_app.errors import TrainingError
+from dsa_train.batches.config import GuidanceConfig
 from dsa_train.batches.dataset import Batch
-from dsa_train.batches.guidance import GuidanceConfig, another, guide_weight, shown
-from dsa_train.network.two_stream import NetworkConfig, TwoStream
+from dsa_train.batches.guidance import guide_weight, of_another_identity, with_shown_parts
+from dsa_train.network.config import NetworkConfig
+from dsa_train.network.two_stream import TwoStream
 
 MAIN = {"trunk": "resnet18", "width": 0.125}
 
@@ -15,29 +17,29 @@ def batch(B: int) -> Batch:
 
 
 @pytest.mark.parametrize(("P", "K"), [(2, 4), (5, 4), (16, 4), (3, 1)])
-def test_another_is_of_another_identity_and_nobody_is_taken_twice(P, K):
-    found = another(P, K)
+def test_every_image_gets_one_of_another_identity_and_none_is_taken_twice(P, K):
+    found = of_another_identity(P, K)
     assert sorted(found) == list(range(P * K))
-    assert all(place // K != taken // K for place, taken in enumerate(found))
+    assert all(index // K != taken // K for index, taken in enumerate(found))
     owners = {tuple(taken // K for taken in found[p * K : (p + 1) * K]) for p in range(P)}
     assert all(len(set(owner)) == min(K, P - 1) for owner in owners)
 
 
-def test_another_needs_somebody_else():
+def test_one_identity_alone_is_refused():
     with pytest.raises(TrainingError, match="two identities"):
-        another(1, 4)
+        of_another_identity(1, 4)
 
 
 def test_what_is_shown():
     own = batch(8)
-    assert shown(own, "own", 4) is own
-    nothing = shown(own, "nothing", 4)
+    assert with_shown_parts(own, "own", 4) is own
+    nothing = with_shown_parts(own, "nothing", 4)
     assert not nothing.valid.any()
     assert torch.equal(nothing.images, own.images)
-    swapped = shown(own, "another", 4)
-    assert swapped.texels[:, 0, 0, 0, 0].tolist() == another(2, 4)
-    pictures = Batch(own.images)
-    assert shown(pictures, "another", 4) is pictures
+    swapped = with_shown_parts(own, "another", 4)
+    assert swapped.texels[:, 0, 0, 0, 0].tolist() == of_another_identity(2, 4)
+    images = Batch(own.images)
+    assert with_shown_parts(images, "another", 4) is images
 
 
 def test_weight_fades_linearly():

@@ -3,18 +3,18 @@ import torch
 
 from dsa_reid.preprocessing import Preprocessing
 from dsa_train.batches.augment import fill
-from dsa_train.batches.show import draw_batch
+from dsa_train.batches.show import render_batch
 
 SIZE = Preprocessing(48, 24)
 
 
-def test_pictures_and_parts_are_seen_as_they_are():
+def test_images_and_parts_are_seen_as_they_are():
     images = torch.randint(0, 256, (4, 48, 24, 3), dtype=torch.uint8)
     texels = torch.randint(0, 256, (4, 24, 8, 8, 3), dtype=torch.uint8)
     valid = torch.ones(4, 24, 8, 8, dtype=torch.bool)
     valid[:, 23] = False
-    page = draw_batch(SIZE.normalise(images), fill(texels, valid, SIZE), list("abcd"), SIZE, columns=2)
-    cell, (top, left) = 33, (6 + 20, 6)  # a part picture with its line, what is above and left of a tile
+    page = render_batch(SIZE.normalise(images), fill(texels, valid, SIZE), list("abcd"), SIZE, columns=2)
+    cell, (top, left) = 33, (6 + 20, 6)  # a part image with its line, what is above and left of a tile
     tile_height, tile_width = 6 * cell + top, 3 * cell + 2 + 4 * cell + 2 + left
     assert page.shape == (2 * tile_height, 2 * tile_width, 3)
     assert page.dtype == np.uint8
@@ -27,6 +27,6 @@ def test_pictures_and_parts_are_seen_as_they_are():
     assert (grid[5 * cell + 1 :, 3 * cell + 1 : 4 * cell] == mean).all()
 
 
-def test_pictures_alone():
-    page = draw_batch(torch.zeros(3, 3, 48, 24), None, list("abc"), SIZE, columns=3)
+def test_images_without_parts():
+    page = render_batch(torch.zeros(3, 3, 48, 24), None, list("abc"), SIZE, columns=3)
     assert page.shape == (6 * 33 + 26, 3 * (99 + 2 + 6), 3)

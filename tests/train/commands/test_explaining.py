@@ -160,7 +160,7 @@ def test_a_page_without_maps_has_no_outlines(place):
         (["--run", "nowhere/model.pt"], "nowhere/model.pt cannot be read"),
         (["--json"], "--json prints the table of --regions"),
         (["--window", 4, "--stride", 5], "leave gaps"),
-        (["--device", "cuda:9"], "'cuda:9' was asked for"),
+        (["--device", "cuda:9"], "Device 'cuda:9' cannot be used"),
         (["--regions", "--iuv", "nowhere.h5"], "nowhere.h5 does not exist"),
         (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
     ],

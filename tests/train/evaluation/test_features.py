@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from dsa_app.errors import TrainingError
 from dsa_reid.preprocessing import Preprocessing
 from dsa_train.batches.augment import fill, mirror_table, mirrored
-from dsa_train.batches.dataset import Pictures
+from dsa_train.batches.dataset import Images
 from dsa_train.evaluation.features import extract, lengths
 from dsa_train.network.two_stream import TwoStream
 
@@ -14,7 +14,7 @@ SIZE = Preprocessing(64, 32)
 
 @pytest.fixture(scope="module")
 def pictures(tiny):
-    return Pictures(tiny.root, tiny.records("gallery"), SIZE, tiny.store())
+    return Images(tiny.root, tiny.records("gallery"), SIZE, tiny.store())
 
 
 def network(small, heads="both", guide=True):

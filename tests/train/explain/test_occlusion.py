@@ -3,7 +3,8 @@ import torch
 
 from dsa_app.errors import ConfigError
 from dsa_data.charts import BODY_REGIONS
-from dsa_reid.main_stream import Features, MainStream, MainStreamConfig
+from dsa_reid import MainStreamConfig
+from dsa_reid.main_stream import Features, MainStream
 from dsa_train.explain.occlusion import GLOBAL, apart, change, feature_names, feature_shares, occlusion, shares, split
 
 H, W = 32, 16

@@ -1,4 +1,4 @@
-"""Lessons against slow loops from their sources' sentences, and what they must leave alone."""
+"""Distillation losses against slow loops written from the papers, and the gradients that they must not have."""
 
 import math
 
@@ -6,32 +6,34 @@ import pytest
 import torch
 
 from dsa_app.errors import ConfigError
-from dsa_train.losses.distillation import TeachConfig, direction, lessons, relations, soft_targets
-from dsa_train.losses.terms import LossConfig, terms
-from dsa_train.network.two_stream import NetworkConfig, Outputs, TwoStream
+from dsa_train.losses.config import DistillationConfig, LossConfig
+from dsa_train.losses.distillation import direction, distillation_terms, relations, soft_targets
+from dsa_train.losses.terms import loss_terms
+from dsa_train.network.config import NetworkConfig
+from dsa_train.network.two_stream import Outputs, TwoStream
 
 
-def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+def sampled(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
 
 
 def slow_relations(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> float:
-    """For each feature and anchor: the others' likenesses as probabilities, then Σ t · log(t / s)."""
+    """For each feature and anchor: the others' similarities as probabilities, then Σ t · log(t / s)."""
     B, n, _ = student.shape
     total = 0.0
     for i in range(n):
         for a in range(B):
-            likeness = []
+            similarity = []
             for x in (teacher[:, i], student[:, i]):
                 cosines = [float(x[a] @ x[b] / x[a].norm() / x[b].norm()) for b in range(B) if b != a]
                 powers = [math.exp(cosine / temperature) for cosine in cosines]
-                likeness.append([power / sum(powers) for power in powers])
-            total += sum(t * math.log(t / s) for t, s in zip(*likeness, strict=True))
+                similarity.append([power / sum(powers) for power in powers])
+            total += sum(t * math.log(t / s) for t, s in zip(*similarity, strict=True))
     return total / (n * B)
 
 
 def test_relations_against_the_loop():
-    student, teacher = drawn(5, 3, 4), drawn(5, 3, 4, seed=1)
+    student, teacher = sampled(5, 3, 4), sampled(5, 3, 4, seed=1)
     found = relations(student, teacher, 0.3)
     assert float(found.detach()) == pytest.approx(slow_relations(student.detach(), teacher.detach(), 0.3), rel=1e-9)
     ours, theirs = torch.autograd.grad(found, [student, teacher], allow_unused=True)
@@ -40,11 +42,11 @@ def test_relations_against_the_loop():
 
 
 def test_relations_are_nothing_where_both_agree_and_do_not_see_scale_or_turns():
-    teacher = drawn(6, 1, 4)
-    turn = torch.linalg.qr(drawn(4, 4, seed=2)).Q
+    teacher = sampled(6, 1, 4)
+    turn = torch.linalg.qr(sampled(4, 4, seed=2)).Q
     assert float(relations(3 * teacher @ turn, teacher, 0.1)) == pytest.approx(0, abs=1e-12)
-    assert float(relations(drawn(6, 1, 4, seed=1), teacher, 0.1)) > 0.01
-    assert float(relations(drawn(1, 1, 4), drawn(1, 1, 4, seed=1), 0.1)) == 0
+    assert float(relations(sampled(6, 1, 4, seed=1), teacher, 0.1)) > 0.01
+    assert float(relations(sampled(1, 1, 4), sampled(1, 1, 4, seed=1), 0.1)) == 0
 
 
 def test_direction_by_hand():
@@ -74,47 +76,47 @@ LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 ALL = {"relations": 1.0, "features": 1.0, "logits": 1.0}
 
 
-def test_nothing_is_taught_by_default_or_without_a_guide():
+def test_no_terms_by_default_or_without_a_guide():
     _, guided = outputs_of()
-    assert lessons(guided, TeachConfig()) == {}
+    assert distillation_terms(guided, DistillationConfig()) == {}
     _, alone = outputs_of(guide=False)
-    assert lessons(alone, TeachConfig(**ALL)) == {}
-    assert not [name for name in terms(guided, LABELS, LossConfig()) if "_f_global" in name and "triplet" in name]
+    assert distillation_terms(alone, DistillationConfig(**ALL)) == {}
+    assert not [name for name in loss_terms(guided, LABELS, LossConfig()) if "_f_global" in name and "triplet" in name]
 
 
-def test_each_lesson_has_a_global_and_a_local_term():
+def test_each_kind_has_a_global_and_a_local_term():
     _, guided = outputs_of()
-    names = {f"{lesson}_{head}" for lesson in ALL for head in ("global", "local")}
-    assert lessons(guided, TeachConfig(**ALL)).keys() == names
-    weighted = lessons(guided, TeachConfig(relations=20.0))
-    plain = lessons(guided, TeachConfig(relations=1.0))
+    names = {f"{kind}_{head}" for kind in ALL for head in ("global", "local")}
+    assert distillation_terms(guided, DistillationConfig(**ALL)).keys() == names
+    weighted = distillation_terms(guided, DistillationConfig(relations=20.0))
+    plain = distillation_terms(guided, DistillationConfig(relations=1.0))
     assert float(weighted["relations_local"]) == pytest.approx(20 * float(plain["relations_local"]))
 
 
-def test_local_lessons_are_region_by_region():
+def test_local_terms_are_region_by_region():
     """Turning one region of the teacher's about changes that region's share alone: an eighth of the mean."""
     _, guided = outputs_of()
     local = guided.z_local.detach().clone()
     local[:, 3] = -guided.f_local[:, 3].detach()
     for i in (0, 1, 2, 4, 5, 6, 7):
         local[:, i] = guided.f_local[:, i].detach()
-    found = lessons(guided._replace(z_local=local), TeachConfig(features=1.0))
+    found = distillation_terms(guided._replace(z_local=local), DistillationConfig(features=1.0))
     assert float(found["features_local"].detach()) == pytest.approx(2 / 8, abs=1e-6)
 
 
-def test_the_guide_learns_nothing_from_lessons():
+def test_the_guide_gets_no_gradient():
     network, guided = outputs_of()
-    torch.stack(list(lessons(guided, TeachConfig(**ALL)).values())).sum().backward()
+    torch.stack(list(distillation_terms(guided, DistillationConfig(**ALL)).values())).sum().backward()
     assert all(weight.grad is None for weight in network.guide.parameters())
     assert any(weight.grad is not None and weight.grad.any() for weight in network.main.parameters())
 
 
 def test_streams_apart_leave_the_main_one_to_two_branches_losses():
-    """With nothing taught its gradients are, to the bit, those of a network without a guide."""
+    """Without distillation its gradients are, to the bit, those of a network without a guide."""
     apart, outputs = outputs_of(apart=True)
-    torch.stack(list(terms(outputs, LABELS, LossConfig(triplet_f=1.5)).values())).sum().backward()
+    torch.stack(list(loss_terms(outputs, LABELS, LossConfig(triplet_f=1.5)).values())).sum().backward()
     alone, outputs = outputs_of(guide=False)
-    torch.stack(list(terms(outputs, LABELS, LossConfig()).values())).sum().backward()
+    torch.stack(list(loss_terms(outputs, LABELS, LossConfig()).values())).sum().backward()
     assert any(weight.grad.any() for weight in apart.guide.parameters())
     for (name, one), other in zip(alone.main.named_parameters(), apart.main.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5, msg=name)
@@ -122,7 +124,7 @@ def test_streams_apart_leave_the_main_one_to_two_branches_losses():
 
 def test_the_guides_own_features_have_no_logits():
     with pytest.raises(ValueError, match="no classifier"):
-        TeachConfig(teacher="d", logits=1.0)
+        DistillationConfig(teacher="d", logits=1.0)
     from dsa_app.config import build
 
     with pytest.raises(ConfigError, match="teach"):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dsa_train.losses.gradients import influence
+from dsa_train.losses.gradients import compare_gradients
 from dsa_train.network.two_stream import Outputs
 
 
@@ -13,7 +13,7 @@ def test_gradients_by_hand():
     f = torch.zeros(2, 1, requires_grad=True)
     z = f + 1
     losses = {"id_f_global": 3 * f[0].sum(), "id_z_global": 4 * z[1].sum(), "triplet_z_global": 3 * z[0].sum()}
-    found = influence(outputs(f, z), losses)
+    found = compare_gradients(outputs(f, z), losses)
     assert found["own"] == pytest.approx(3)
     assert found["guided"] == pytest.approx(5)
     assert found["cosine"] == pytest.approx(3 / 5)
@@ -25,6 +25,6 @@ def test_where_the_guide_reaches_nothing():
     f = torch.zeros(2, 1, requires_grad=True)
     d = torch.zeros(2, 1, requires_grad=True)
     z = f.detach() + d  # streams apart
-    found = influence(outputs(f, z), {"id_f_global": f.sum(), "id_z_global": z.sum()})
+    found = compare_gradients(outputs(f, z), {"id_f_global": f.sum(), "id_z_global": z.sum()})
     assert (found["guided"], found["cosine"]) == (0, 0)
-    assert influence(outputs(f, None), {"id_f_global": f.sum()}) == {}
+    assert compare_gradients(outputs(f, None), {"id_f_global": f.sum()}) == {}

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from dsa_app.config import build
-from dsa_train.losses.terms import LossConfig, terms
-from dsa_train.network import performance as speed
+from dsa_train.losses.config import LossConfig
+from dsa_train.losses.terms import loss_terms
+from dsa_train.network import performance
 from dsa_train.network.branches import GroupedBranches
-from dsa_train.network.performance import Recomputed, SpeedConfig, hasten
-from dsa_train.network.two_stream import NetworkConfig, TwoStream
+from dsa_train.network.config import NetworkConfig, SpeedConfig
+from dsa_train.network.performance import Recomputed, apply_performance
+from dsa_train.network.two_stream import TwoStream
 
 PLAIN = SpeedConfig(channels_last=False)
 COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
@@ -25,9 +27,9 @@ def step(
     main = {"trunk": "resnet18", "width": 0.125}
     settings = {"main": main, "classifier_width": 16, **network_settings}
     network = TwoStream(build(NetworkConfig, settings, "test"), 3).double().train()
-    hasten(network, switches)
+    apply_performance(network, switches)
     images, parts = torch.randn(6, 3, 32, 16).double(), torch.randn(6, 24, 3, 8, 8).double()
-    losses = terms(network(images, parts), LABELS, LossConfig())
+    losses = loss_terms(network(images, parts), LABELS, LossConfig())
     sum(losses.values()).backward()
     return losses, {name: p.grad for name, p in network.named_parameters()}, network.state_dict()
 
@@ -52,7 +54,7 @@ def test_the_same_losses_gradients_and_statistics(switch: dict) -> None:
 
 
 def test_a_loop_of_branches_with_channels_innermost_is_the_same(monkeypatch) -> None:
-    monkeypatch.setattr(speed, "NARROW", 1)
+    monkeypatch.setattr(performance, "NARROW", 1)
     found, expected = (step(SpeedConfig(channels_last=last), branches="loop") for last in (True, False))
     for ours, reference in zip(found, expected, strict=True):
         for name, value in reference.items():
@@ -63,7 +65,9 @@ def test_a_loop_of_branches_with_channels_innermost_is_the_same(monkeypatch) -> 
 def test_narrow_branches_in_a_loop_stay_as_they_are(kind: str, width: int, last: bool) -> None:
     """As docs/performance.md measured it: c_A = 8 · width."""
     main = {"trunk": "resnet18", "width": width / 32}
-    network = hasten(TwoStream(build(NetworkConfig, {"main": main, "branches": kind}, "test"), 3), SpeedConfig())
+    network = apply_performance(
+        TwoStream(build(NetworkConfig, {"main": main, "branches": kind}, "test"), 3), SpeedConfig()
+    )
     assert network.guide.branches.memory_format == (torch.channels_last if last else torch.contiguous_format)
 
 

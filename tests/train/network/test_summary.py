@@ -5,8 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsa_app.config import build
+from dsa_train.network.config import NetworkConfig
 from dsa_train.network.summary import rows, summary
-from dsa_train.network.two_stream import NetworkConfig, TwoStream
+from dsa_train.network.two_stream import TwoStream
 
 CONFIGS = [
     {},

@@ -5,8 +5,10 @@ import torch
 
 from dsa_app.config import build
 from dsa_app.errors import ConfigError
-from dsa_train.losses.terms import LossConfig, terms
-from dsa_train.network.two_stream import NetworkConfig, TwoStream
+from dsa_train.losses.config import LossConfig
+from dsa_train.losses.terms import loss_terms
+from dsa_train.network.config import NetworkConfig
+from dsa_train.network.two_stream import TwoStream
 
 TINY = {"trunk": "resnet18", "width": 0.125}
 
@@ -77,12 +79,12 @@ def test_features_and_losses_are_float32_under_autocast() -> None:
     network = tiny()
     images, parts = batch()
     labels = torch.tensor([0, 0, 1, 1])
-    exact = terms(network(images, parts), labels, LossConfig())
+    exact = loss_terms(network(images, parts), labels, LossConfig())
     with torch.autocast("cpu", torch.bfloat16):
         outputs = network(images, parts)
     assert {value.dtype for value in outputs[:6]} == {torch.float32}
     assert outputs.logits["z_local"].dtype == torch.bfloat16
-    for name, value in terms(outputs, labels, LossConfig()).items():
+    for name, value in loss_terms(outputs, labels, LossConfig()).items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, exact[name], atol=0.1, rtol=0.1)
 
@@ -119,7 +121,7 @@ def test_the_papers_full_size_runs_forward_and_backward() -> None:
     torch.manual_seed(0)
     network = TwoStream(NetworkConfig(weights="none"), identities=751)
     outputs = network(torch.randn(4, 3, 256, 128), torch.randn(4, 24, 3, 32, 32))
-    losses = terms(outputs, torch.tensor([0, 0, 1, 1]), LossConfig())
+    losses = loss_terms(outputs, torch.tensor([0, 0, 1, 1]), LossConfig())
     assert len(losses) == 13
     sum(losses.values()).backward()
     for name, p in network.named_parameters():
@@ -138,7 +140,7 @@ def test_the_guide_follows_a_timm_trunk() -> None:
     outputs = network(*batch())
     assert outputs.z_global.shape == (4, 320)
     assert outputs.z_local.shape == (4, 8, 40)
-    sum(terms(outputs, torch.tensor([0, 0, 1, 1]), LossConfig()).values()).backward()
+    sum(loss_terms(outputs, torch.tensor([0, 0, 1, 1]), LossConfig()).values()).backward()
     assert all(p.grad is not None for p in network.parameters()), "as DistributedDataParallel needs"
 
 

@@ -106,7 +106,7 @@ def test_fetched_where_there_is_a_network(cache: Path, monkeypatch: pytest.Monke
 def test_a_damaged_file_in_the_cache_is_refused(cache: Path) -> None:
     file = next(cache.glob("*.pth"))
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match="Remove it and run again"):
+    with pytest.raises(CheckpointError, match="Delete it and run again"):
         load_trunk(stream(), "imagenet", cache=cache)
 
 
@@ -115,7 +115,7 @@ def test_files_that_do_not_fit(tmp_path: Path, theirs: dict[str, torch.Tensor]) 
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         load_trunk(stream(), str(path))
     torch.save(theirs, path)
-    with pytest.raises(CheckpointError, match="does not hold a resnet50 by torchvision's names: Missing key"):
+    with pytest.raises(CheckpointError, match=r"does not fit resnet50.*: Missing key"):
         load_trunk(stream(trunk="resnet50"), str(path))
     torch.save({name: value for name, value in theirs.items() if name != "layer2.0.conv1.weight"}, path)
     with pytest.raises(CheckpointError, match=r"Missing key.*layer2\.0\.conv1\.weight"):
@@ -142,7 +142,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 
 def test_settings_that_contradict_each_other() -> None:
-    with pytest.raises(ConfigError, match="ImageNet weights are of width 1"):
+    with pytest.raises(ConfigError, match="ImageNet weights have width 1"):
         load_trunk(stream(width=0.5), "imagenet")
     with pytest.raises(ConfigError, match="conv5_init"):
         load_trunk(stream(), "none", conv5_init="imagenet")
@@ -154,9 +154,9 @@ def test_a_timm_trunk_takes_timms_weights_or_none() -> None:
     pytest.importorskip("timm", reason="the extra `timm` is not installed")
     network = stream(trunk="timm/convnext_atto")
     assert load_trunk(network, "none") is None
-    with pytest.raises(ConfigError, match="takes weights=imagenet"):
+    with pytest.raises(ConfigError, match="set weights=imagenet"):
         load_trunk(network, "weights.pth")
-    with pytest.raises(ConfigError, match="its heads start at random"):
+    with pytest.raises(ConfigError, match="conv5_init=random"):
         load_trunk(network, "imagenet", "imagenet")
 
 
@@ -177,5 +177,5 @@ def test_from_a_model_of_ours(tmp_path: Path, conv5_init: str) -> None:
 
 def test_a_model_of_another_width_is_refused(tmp_path: Path) -> None:
     path = save(MainStream(MainStreamConfig(trunk="resnet18", width=0.5)), tmp_path / "model.pt", Preprocessing(64, 32))
-    with pytest.raises(CheckpointError, match="does not hold a resnet18"):
+    with pytest.raises(CheckpointError, match="does not fit resnet18"):
         load_trunk(stream(width=0.25), str(path))

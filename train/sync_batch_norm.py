@@ -1,4 +1,4 @@
-"""Batch norm whose statistics are of all processes' pictures, on any device; torch's own needs a GPU."""
+"""Batch norm over the images of all processes, on any device; torch's own SyncBatchNorm needs a GPU."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def synchronise(network: nn.Module, group: Any = None) -> None:
-    """Make every batch norm of `network`, in place, one of all processes of `group`; names and values stay."""
+def synchronise_batch_norm(network: nn.Module, group: Any = None) -> None:
+    """Replace every batch norm of `network`, in place, by one over all processes of `group`; names and values stay."""
     for module in network.modules():
         for name, child in module.named_children():
-            if isinstance(child, _BatchNorm) and not isinstance(child, SynchronisedNorm):
-                setattr(module, name, SynchronisedNorm(child, group))
+            if isinstance(child, _BatchNorm) and not isinstance(child, SyncBatchNorm):
+                setattr(module, name, SyncBatchNorm(child, group))
 
 
-class SynchronisedNorm(_BatchNorm):
-    """Batch norm over B and place, and over all processes (Ioffe and Szegedy 2015; Peng et al. 2018, MegDet).
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm over B, height and width, and all processes (Ioffe and Szegedy 2015; Peng et al. 2018, MegDet).
 
-    The mean is exchanged before the variance, so that nothing is lost to cancellation. In evaluation it is batch
-    norm as ever.
+    In evaluation it is ordinary batch norm.
     """
 
     def __init__(self, norm: _BatchNorm, group: Any = None) -> None:
@@ -31,23 +30,28 @@ class SynchronisedNorm(_BatchNorm):
         self.group = group
 
     def _check_input_dim(self, input: torch.Tensor) -> None:
-        """Take any number of places."""
+        """Accept input of any rank: the base class is abstract here."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise (B, C, …) over everything but C."""
         if not self.training:
-            return super().forward(input)
+            output: torch.Tensor = super().forward(input)
+            return output
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size(self.group)
-        mean = _Sum.apply(x.sum(axes), self.group) / count  # (C)
+        # Two exchanges, the mean first and the variance from centred values: the mean of squares less the squared mean,
+        # which needs one, would lose digits to cancellation.
+        mean = _sum_over_processes(x.sum(axes), self.group) / count  # (C)
         centred = x - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(axes), self.group) / count  # (C)
+        variance = _sum_over_processes(centred.square().sum(axes), self.group) / count  # (C)
         if self.track_running_stats:
+            # The running variance is the unbiased one, as torch's.
             self._track(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
         y = centred * (variance + self.eps).rsqrt().view(shape)
-        return (y * self.weight.view(shape) + self.bias.view(shape)).to(input.dtype)
+        scaled: torch.Tensor = y * self.weight.view(shape) + self.bias.view(shape)
+        return scaled.to(input.dtype)
 
     @torch.no_grad()
     def _track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
@@ -58,6 +62,12 @@ class SynchronisedNorm(_BatchNorm):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+
+
+def _sum_over_processes(x: torch.Tensor, group: Any) -> torch.Tensor:
+    """Return the sum of all processes' tensors, with gradients to each."""
+    total: torch.Tensor = _Sum.apply(x, group)  # type: ignore[no-untyped-call]  # torch's apply has no types
+    return total
 
 
 class _Sum(torch.autograd.Function):

@@ -1,0 +1,81 @@
+"""The settings that decide what the network is shown; importing them does not import torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field, NonNegativeInt, PositiveFloat
+
+from dsa_app.config import config
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Shown = Literal["own", "nothing", "another"]
+
+
+@config
+class AugmentConfig:
+    """Augmentation (section 4.2, and docs/design/paper.md where it is silent); erasing as in Zhong et al. (2020).
+
+    Attributes:
+        pad: black pixels added on every side before a crop of the image's size.
+        flip: probability of a horizontal flip, which mirrors the DSAP by its own rule.
+        erase: probability of random erasing, which leaves the DSAP.
+        erase_area: least and greatest share of the image, sampled uniformly.
+        erase_aspect: least and greatest height / width, sampled uniformly.
+        jitter: how far brightness, contrast and saturation stray from 1, sampled uniformly, image and DSAP alike (after
+            Krizhevsky et al. 2012; the factors and their order are torchvision's ColorJitter's); 0 for none.
+        drop_charts: probability that the guide is not shown a chart, independently for each (dropout of whole part
+            images, after Srivastava et al. 2014); the paper has none.
+    """
+
+    pad: NonNegativeInt = 10
+    flip: Fraction = 0.5
+    erase: Fraction = 0.5
+    erase_area: tuple[Fraction, Fraction] = (0.02, 0.4)
+    erase_aspect: tuple[PositiveFloat, PositiveFloat] = (0.3, 3.3)
+    jitter: tuple[Fraction, Fraction, Fraction] = (0, 0, 0)
+    drop_charts: Fraction = 0.0
+
+
+@config
+class GuidanceConfig:
+    """The guide's part in training.
+
+    Attributes:
+        shown: which part images the guide sees: the image's own, or for controls none ("nothing": all texels are the
+            mean) or those of another identity's image in the batch, a different one for each ("another").
+        fade: epochs done when the weight of d in z begins to fall, and when it has come to 0, linearly in between;
+            None keeps it at 1. The losses on z are then, in the end, losses on the feature that is matched, f.
+    """
+
+    shown: Shown = "own"
+    fade: tuple[NonNegativeInt, NonNegativeInt] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that fading goes forward."""
+        if self.fade and self.fade[0] >= self.fade[1]:
+            raise ValueError(f"fade = {list(self.fade)} ends before it begins")
+
+
+class BatchSettings(Protocol):
+    """The settings of a run that decide its batches; `dsa_train.config.TrainConfig` has them."""
+
+    @property
+    def seed(self) -> int:
+        """Of every random number."""
+
+    @property
+    def identities(self) -> int:
+        """P of a batch."""
+
+    @property
+    def pictures(self) -> int:
+        """K of a batch."""
+
+    @property
+    def augment(self) -> AugmentConfig:
+        """How images are augmented."""
+
+    @property
+    def guidance(self) -> GuidanceConfig:
+        """Which part images the guide sees."""

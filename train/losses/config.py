@@ -1,0 +1,65 @@
+"""The settings of the losses; importing them does not import torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from dsa_app.config import config
+
+
+@config
+class DistillationConfig:
+    """Weights of the distillation losses, global to global and local to local, the mean of the eight local ones.
+
+    Attributes:
+        teacher: whose features are the targets: the fused z, or the guide's own d.
+        relations: of each image's similarity to the others of the batch (Passalis and Tefas 2018, section 3, with the
+            cosine as kernel).
+        features: of the direction of the feature itself (Romero et al. 2015, FitNets, with the cosine).
+        logits: of the teacher's identity logits (Hinton et al. 2015); z's alone, as d has no classifier.
+        temperature: that similarities are divided by.
+        softness: T of the logits; the term is multiplied by T², as in that paper.
+    """
+
+    teacher: Literal["z", "d"] = "z"
+    relations: NonNegativeFloat = 0.0
+    features: NonNegativeFloat = 0.0
+    logits: NonNegativeFloat = 0.0
+    temperature: PositiveFloat = 0.1
+    softness: PositiveFloat = 4.0
+
+    def __post_init__(self) -> None:
+        """Check that the teacher has the logits that are asked for."""
+        if self.logits and self.teacher == "d":
+            raise ValueError("logits needs teacher = z: the guide's own features (d) have no classifier")
+
+
+@config
+class LossConfig:
+    """Weights of the terms, which are summed; the values are the paper's (section 4.2).
+
+    Attributes:
+        id_f: identity, on f_G and on each of the eight f_L,i.
+        id_z: identity, on z_G and z_L; also on the Baseline's only feature.
+        triplet: on z_G and z_L; without a guide on f_G and f_L.
+        triplet_f: on f_G and f_L beside those on z; the paper has none.
+        margin: of the triplet loss, in units of the unnormalised features' Euclidean distance.
+        smoothing: of the labels, in every identity term.
+        metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
+        circle_margin, circle_scale: m and γ of the circle loss; the defaults are FastReID's (He et al. 2020).
+        teach: distillation from the guide to the main stream; the paper has none.
+    """
+
+    id_f: NonNegativeFloat = 0.5
+    id_z: NonNegativeFloat = 1.0
+    triplet: NonNegativeFloat = 1.5
+    triplet_f: NonNegativeFloat = 0.0
+    margin: NonNegativeFloat = 0.3
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
+    metric: Literal["triplet", "circle"] = "triplet"
+    circle: NonNegativeFloat = 1.0
+    circle_margin: float = Field(default=0.25, ge=0, lt=1)
+    circle_scale: PositiveFloat = 64.0
+    teach: DistillationConfig = DistillationConfig()

@@ -1,0 +1,46 @@
+"""The batch-hard triplet loss (section 3.2.4; Hermans et al. 2017): distance, mining and reduction stand apart."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .precision import at_least_float32
+
+
+def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+    """Return the batch-hard triplet loss (Hermans et al. 2017, equation 5), a mean over anchors.
+
+    Anchors without another image of their identity, or without another identity, are left out; where none is left the
+    loss is zero, still attached to the graph.
+
+    Args:
+        features: (B, D), unnormalised.
+        pids: (B).
+    """
+    positive, negative = hardest(euclidean(at_least_float32(features)), pids)  # (B), (B)
+    # Only the two infinities that `hardest` sets mean "no triplet". A NaN is kept, so that a broken feature gives a
+    # loss that is not finite, which the training loop reports.
+    valid = (positive != -torch.inf) & (negative != torch.inf)
+    losses = F.relu(margin + positive - negative)
+    return torch.where(valid, losses, 0).sum() / valid.sum().clamp(min=1)
+
+
+def euclidean(features: torch.Tensor) -> torch.Tensor:
+    """Return the distances (B, B) between features (B, D).
+
+    Computed from differences, which is exact for near neighbours; the gradient at distance zero is zero.
+    """
+    return torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def hardest(distances: torch.Tensor, pids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each anchor's distance to its farthest positive and to its nearest negative, both (B).
+
+    An anchor is not its own positive. Where there is no positive the distance is -inf, no negative +inf.
+    """
+    same = pids[:, None] == pids[None, :]  # (B, B)
+    itself = torch.eye(len(pids), dtype=torch.bool, device=pids.device)
+    positive = distances.masked_fill(~same | itself, -torch.inf).amax(dim=1)
+    negative = distances.masked_fill(same, torch.inf).amin(dim=1)
+    return positive, negative

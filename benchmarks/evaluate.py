@@ -34,10 +34,10 @@ import torch
 from dsa_data.records import Record
 from dsa_data.stores.features import FeatureStore, write_features
 from dsa_data.stores.header import Header
-from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.evaluation.config import EvaluateConfig, RerankConfig
 from dsa_train.evaluation.distmat import blocks
 from dsa_train.evaluation.metrics import evaluate
-from dsa_train.evaluation.rerank import RerankConfig, reranked
+from dsa_train.evaluation.rerank import reranked
 from dsa_train.evaluation.retrieval import Side, compare
 
 Q, G, IDENTITIES, CAMERAS, DISTRACTORS = 3368, 15913, 750, 6, 500_000  # Market-1501's, and its distractors

@@ -17,7 +17,7 @@ from dsa_data.records import Record, read_manifest
 from dsa_data.synthetic.dataset import read_views
 from dsa_reid.atomic import write_atomic
 from dsa_reid.main_stream import MainStream
-from dsa_reid.model import load
+from dsa_reid.model import digest_of, load
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
 
@@ -30,7 +30,7 @@ from .evaluation import metrics
 from .evaluation.config import EvaluateConfig
 from .evaluation.distmat import Rows
 from .evaluation.features import check_match, extract
-from .evaluation.kept_features import file_digest, kept_features
+from .evaluation.kept_features import kept_features
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
@@ -121,7 +121,7 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         if task.keep is None or not config.keep:
             return extract(network, images, config.match, config.batch, what=what, flip=config.flip).numpy()
         saved = task.keep / config.match / f"{what}{'-flip' if config.flip else ''}.h5"
-        return kept_features(saved, network, file_digest(path), images, config, task.dataset)
+        return kept_features(saved, network, digest_of(path), images, config, task.dataset)
 
     with memory_explained(f"batches of {config.batch} images", "Use smaller ones: --set evaluate.batch=8."):
         return *sides(retrieval, config, features), device

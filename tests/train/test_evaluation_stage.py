@@ -75,7 +75,7 @@ def test_features_are_extracted_once_and_again_for_another_model(tiny, finished,
     made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.h5"))
     assert made == ["main/gallery.h5", "main/query.h5"]
     with monkeypatch.context() as patch:
-        patch.setattr(kept_features, "extracted", None)  # it would fail
+        patch.setattr(kept_features, "extract_batches", None)  # it would fail
         assert evaluate(task(tiny, finished, keep=tmp_path), EvaluateConfig()).metrics == first.metrics
     other = tmp_path / "other.pt"
     model = load(finished / "model.pt")
@@ -91,7 +91,7 @@ def test_damaged_features_are_extracted_again(tiny, finished, tmp_path, capsys):
     path = tmp_path / "main" / "gallery.h5"
     path.write_bytes(path.read_bytes()[:-30])
     assert evaluate(task(tiny, finished, keep=tmp_path), EvaluateConfig()).metrics == first.metrics
-    assert "It is extracted again" in capsys.readouterr().err
+    assert "are extracted again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("match", ["main", "fused"])

@@ -31,7 +31,8 @@ from dsa_data.synthetic.render import visible_bag_points
 from dsa_data.synthetic.shots import Shot, person_of, plan, scene_of
 from dsap.warp import landings
 
-from ..evaluation.metrics import Result, evaluate
+from ..evaluation.matches import Labels, find_matches
+from ..evaluation.metrics import Result, measure
 from ..evaluation.views import Bin, ViewBins
 from ..report import COLUMNS, text_table, view_measures, view_table
 
@@ -90,19 +91,21 @@ def ceiling(manifest: Path, root: Path) -> Ceiling:
         Surfaces(surfaces.seen[part], surfaces.whose[part], surfaces.colours)
         for part in (slice(0, len(query)), slice(len(query), None))
     ]
-    q_pids, g_pids = (np.array([one.pid for one in side]) for side in (query, gallery))
-    q_camids, g_camids = (np.array([one.camid for one in side]) for side in (query, gallery))
+    labels = Labels(
+        *(np.array([record.pid for record in side]) for side in (query, gallery)),
+        *(np.array([record.camid for record in side]) for side in (query, gallery)),
+    )
     q_views, g_views = (read_views(root, [one.key for one in side]) for side in (query, gallery))
     distmat, shared = distances(*(side.without_bags() for side in sides))
     with_bags, _ = distances(*sides)
     views = ViewBins()
-    views.add(distmat, q_pids, g_pids, q_camids, g_camids, q_views, g_views)
-    right = (q_pids[:, None] == g_pids) & (q_camids[:, None] != g_camids)
+    views.add(distmat, labels, q_views, g_views)
+    correct = (labels.q_pids[:, None] == labels.g_pids) & (labels.q_camids[:, None] != labels.g_camids)
     return Ceiling(
-        evaluate(distmat, q_pids, g_pids, q_camids, g_camids),
-        evaluate(with_bags, q_pids, g_pids, q_camids, g_camids),
+        measure(find_matches(distmat, labels)),
+        measure(find_matches(with_bags, labels)),
         views.results(),
-        float((shared[right] > 0).mean()),
+        float((shared[correct] > 0).mean()),
     )
 
 

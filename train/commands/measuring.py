@@ -92,9 +92,9 @@ def rank(
     task = _task(settings, manifest, dsap, source)
     found = rankings.rankings(*query_and_gallery(task, config)[:2], config, choose_device(config.device), length)
     best, worst = rankings.best_and_worst(found, count)
-    pages = {"rank": rankings.chosen(found, keys)} if keys else {"best": best, "worst": worst}
+    pages = {"rank": rankings.select(found, keys)} if keys else {"best": best, "worst": worst}
     for name, rows in pages.items():
-        page = rankings.draw(rows, task.root)
+        page = rankings.page(rows, task.root)
         click.echo(write_png((out or console.artifacts(settings.dataset) / "rankings") / f"{name}.png", page))
 
 

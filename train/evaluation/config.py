@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
 
-from .expansion import ExpansionConfig
-from .rerank import RerankConfig
-
 Match = Literal["main", "fused", "global", "local", "guide"]
+
+
+@config
+class ExpansionConfig:
+    """Query expansion, see `expansion`; off by default, as in the paper.
+
+    Attributes:
+        neighbours: gallery images that are averaged into each query; 0 for none.
+        alpha: a neighbour's weight is its cosine to the query, if positive, to this power; 0 weights all alike.
+    """
+
+    neighbours: NonNegativeInt = 0
+    alpha: NonNegativeFloat = 3.0
+
+
+@config
+class RerankConfig:
+    """Re-ranking with k-reciprocal encoding, see `rerank`; off by default, as in the paper.
+
+    Attributes:
+        on: whether to re-rank.
+        k1: neighbours among which reciprocal ones are searched.
+        k2: nearest neighbours over which encodings are averaged (local query expansion); 1 for none.
+        weight: of the original distance beside the Jaccard distance, λ of equation 12.
+    """
+
+    on: bool = False
+    k1: PositiveInt = 20
+    k2: PositiveInt = 6
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
 @config
@@ -19,22 +46,22 @@ class EvaluateConfig:
     """How a trained network is measured.
 
     Attributes:
-        match: the feature that is compared, of the joined ones each L2-normalised. "main" is (f_G, f_L), what is left
-            of the network after training; "fused" (z_G, z_L); "global" z_G and "local" z_L alone, the Joint rows of
-            Table 3; "guide" (d_G, d_L). All but "main" need the guide, and the query's and gallery's DSAP.
+        match: the feature that is compared, of the joined ones each L2-normalised. "main" is (f_G, f_L), of the main
+            stream, the deployed part of the network; "fused" is (z_G, z_L); "global" z_G and "local" z_L alone, the
+            Joint rows of Table 3; "guide" (d_G, d_L). All but "main" need the guide, and the DSAP of query and gallery.
         distance: between those features.
-        flip: average each picture's features with those of its mirror image.
-        gallery: "whole" ranks every gallery picture; "single-shot" draws one of each identity, `repeats` times with
-            `seed`, and takes the mean; "auto" is as the dataset's protocol has it.
-        cameras: "other" leaves out pictures of the query's person from the query's camera, as all protocols do; with
-            "ignore", for pictures of one camera, only copies of the query itself are left out.
-        multiquery: pictures of the query's person and camera that ask together, by their mean or maximum; "off" is
+        flip: average each image's features with those of its mirror image.
+        gallery: "whole" ranks every gallery image; "single-shot" samples one image of each identity, `repeats` times
+            with `seed`, and reports the mean; "auto" is the dataset's own protocol.
+        cameras: "other" leaves out images of the query's person from the query's camera, as all protocols do; "ignore",
+            for images of one camera, leaves out only copies of the query itself.
+        multiquery: all images of the query's person and camera make one query, by their mean or maximum; "off" is
             single query.
-        trapezoid: average precision by trapezoids, as Market-1501's first code has it.
-        expansion: of queries by their nearest gallery pictures.
+        trapezoid: compute average precision by trapezoids, as Market-1501's first code does.
+        expansion: of queries by their nearest gallery images.
         rerank: with k-reciprocal encoding.
-        batch: pictures at once.
-        keep: keep features beside the results, to be used again.
+        batch: images that go through the network together.
+        keep: keep the features beside the results, and use them again.
         memory: GiB that distances may take at a time.
         device, threads: as for training.
     """

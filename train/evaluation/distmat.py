@@ -1,4 +1,4 @@
-"""The distance matrix a few queries at a time: never the whole of it, and features may stay on the disk."""
+"""The distance matrix, a block of queries at a time: it is never in memory as a whole, and features may stay on disk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dsa_app.errors import TrainingError
 from dsa_reid.metric import distances
 
 GIB = 2**30
-GALLERY = 4096  # gallery rows that are in memory together
+GALLERY = 4096  # rows of the gallery that are in memory together
 Metric = Literal["euclidean", "cosine"]
-Block = tuple[slice, np.ndarray]  # which queries, and their rows of the distance matrix, float32 (n, G)
+Block = tuple[slice, np.ndarray]  # n queries, and their rows of the distance matrix, float32 (n, G)
 
 
 class Rows(Protocol):
@@ -24,7 +24,7 @@ class Rows(Protocol):
     def shape(self) -> tuple[int, ...]:
         """N and D."""
 
-    def __getitem__(self, places: slice, /) -> np.ndarray:
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
         """Return rows (n, D)."""
 
 
@@ -41,12 +41,15 @@ def blocks(query: Rows, gallery: Rows, metric: Metric, device: torch.device, mem
     Q, G = query.shape[0], gallery.shape[0]
     height = max(1, int(memory * GIB) // (4 * G))
     for start in range(0, Q, height):
-        some = slice(start, min(start + height, Q))
-        yield some, distance_rows(query[some], gallery, metric, device)
+        queries = slice(start, min(start + height, Q))
+        yield queries, distance_rows(query[queries], gallery, metric, device)
 
 
 def distance_rows(query: np.ndarray, gallery: Rows, metric: Metric, device: torch.device) -> np.ndarray:
-    """Return the distances of features (n, D) to a gallery (G, D) that is read piece by piece: float32 (n, G)."""
+    """Return the distances of features (n, D) to a gallery (G, D) that is read in pieces: float32 (n, G).
+
+    Raises TrainingError for features that are not numbers.
+    """
     G = gallery.shape[0]
     left = on_device(query, device)
     distmat = np.empty((len(query), G), np.float32)
@@ -56,8 +59,8 @@ def distance_rows(query: np.ndarray, gallery: Rows, metric: Metric, device: torc
     broken = np.flatnonzero(np.isnan(distmat.sum(axis=1)))
     if len(broken):
         raise TrainingError(
-            f"The features of {len(broken)} queries, or of gallery pictures, are not numbers: they cannot be ranked. "
-            "Extract them again; if they come out so, the network did not train properly: look at its losses."
+            f"The features of {len(broken)} queries, or of gallery images, are not numbers (NaN), so they cannot be "
+            "ranked. Extract them again; if they are NaN again, the network did not train properly: look at its losses."
         )
     return distmat
 
@@ -71,11 +74,11 @@ def check_rows(query: Rows, gallery: Rows) -> None:
     """Raise TrainingError unless every query can be compared with a gallery."""
     if not query.shape[0] or not gallery.shape[0]:
         raise TrainingError(
-            f"There are {query.shape[0]} queries and {gallery.shape[0]} gallery pictures: one of each, at least, is "
-            "needed. Check the splits: dsa-data check."
+            f"There are {query.shape[0]} queries and {gallery.shape[0]} gallery images: at least one of each is needed. "
+            "Check the splits: dsa-data check."
         )
     if query.shape[1] != gallery.shape[1]:
         raise TrainingError(
-            f"Query features have {query.shape[1]} dimensions and those of the gallery {gallery.shape[1]}: they are of "
-            "different models. Extract both with one."
+            f"Query features have {query.shape[1]} dimensions, gallery features {gallery.shape[1]}: different models "
+            "made them. Extract both with the same model."
         )

@@ -1,4 +1,4 @@
-"""The features that are compared: of the main stream alone, or of both streams where the guide is to speak too."""
+"""The features that are compared: of the main stream alone, or of both streams for a match that needs the guide."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def extract(
     what: str = "Features",
     flip: bool = False,
 ) -> torch.Tensor:
-    """Compute the features of all pictures, with the network in evaluation mode, as it is left.
+    """Return the features of all images. Leaves the network in evaluation mode.
 
     Args:
         network: a main stream for the match "main", else the whole network.
-        pictures: with their DSAP unless the match is "main".
-        batch: pictures at once.
+        pictures: N images, with their DSAP unless the match is "main".
+        batch: images that go through the network together.
         workers: threads that read.
-        what: said of it while it goes on.
-        flip: average each picture's features with those of its mirror image.
+        what: the title of the progress bar.
+        flip: average each image's features with those of its mirror image.
 
     Returns:
-        float32 (N, D) on the CPU, the joined features each of length one.
+        float32 (N, D) on the CPU: the features that `match` joins, each L2-normalised.
 
     Raises:
         TrainingError: if the network has no such feature, or a feature is not a number.
     """
-    return torch.cat(list(extracted(network, pictures, match, batch, workers, what, flip)))
+    return torch.cat(list(extract_batches(network, pictures, match, batch, workers, what, flip)))
 
 
 @torch.inference_mode()
-def extracted(
+def extract_batches(
     network: MainStream | TwoStream,
     pictures: Images,
     match: Match = "main",
@@ -61,20 +61,20 @@ def extracted(
     order = [range(start, min(start + batch, len(pictures))) for start in range(0, len(pictures), batch)]
     device = next(network.parameters()).device
     batches = progress(pictures.batches(order, workers), len(pictures), what, each=0)
-    for places, read in zip(order, batches, strict=True):
-        seen = read.to(device)
-        found = _features(network, seen, pictures, match)
+    for indices, read in zip(order, batches, strict=True):
+        images = read.to(device)
+        features = _features(network, images, pictures, match)
         if flip:
-            mirrors = _features(network, _mirror_image(seen, pictures), pictures, match)
-            found = [(one + other) / 2 for one, other in zip(found, mirrors, strict=True)]
-        features = join(*found).float().cpu()
-        broken = (~features.isfinite().all(1)).nonzero().flatten().tolist()
+            mirrored_ones = _features(network, _mirror_image(images, pictures), pictures, match)
+            features = [(one + other) / 2 for one, other in zip(features, mirrored_ones, strict=True)]
+        joint = join(*features).float().cpu()  # (B, D)
+        broken = (~joint.isfinite().all(1)).nonzero().flatten().tolist()
         if broken:
             raise TrainingError(
-                f"The feature of {pictures.records[places[broken[0]]].key} is not a number. The network did not train "
-                "properly; look at its losses."
+                f"The feature of {pictures.records[indices[broken[0]]].key} is not a number (NaN). The network did not "
+                "train properly; look at its losses."
             )
-        yield features
+        yield joint
 
 
 def check_match(network: MainStream | TwoStream, match: Match) -> None:
@@ -82,31 +82,31 @@ def check_match(network: MainStream | TwoStream, match: Match) -> None:
     if match == "main":
         return
     if isinstance(network, MainStream) or network.guide is None:
-        raise TrainingError(f"The match {match!r} needs the guide, and this network has none. Say --match main.")
+        raise TrainingError(f"The match {match!r} needs the guide, and this network has none. Use --match main.")
     heads = network.main.config.heads
     if match in ("global", "local") and heads not in ("both", match):
         raise TrainingError(f"The match {match!r} needs a {match} head, and this network has only a {heads} one.")
 
 
 def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
-    """Return what a feature joins and how long each part is: {"global": G, "local": G}."""
+    """Return the parts that a feature joins and their dimensions, as in {"global": 2048, "local": 2048}."""
     main = network if isinstance(network, MainStream) else network.main
     heads = match if match in ("global", "local") else main.config.heads
-    found = {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+    parts = {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
     if match == "fused" and isinstance(network, TwoStream) and network.apart:  # the guide's, then the main stream's
-        found |= {f"main {head}": main.feature_width for head in found}
-    return found
+        parts |= {f"main {head}": main.feature_width for head in parts}
+    return parts
 
 
 def _features(network: MainStream | TwoStream, batch: Batch, pictures: Images, match: Match) -> list[torch.Tensor]:
-    """Compute one batch's features that are to be joined, (B, D) or (B, 8, L) each."""
+    """Return one batch's features that are to be joined, (B, D) or (B, 8, L) each."""
     images = pictures.preprocessing.normalise(batch.images)  # (B, 3, H, W)
     if match == "main":
         main = network.main if isinstance(network, TwoStream) else network
         return [feature for feature in main(images) if feature is not None]
-    assert batch.texels is not None, "the guide is shown part pictures"
-    assert batch.valid is not None, "texels come with what is valid of them"
-    assert isinstance(network, TwoStream), "check_match has seen to it"
+    assert batch.texels is not None, "the guide needs part images"
+    assert batch.valid is not None, "texels come with their mask"
+    assert isinstance(network, TwoStream), "check_match has refused all others"
     outputs = network(images, fill(batch.texels, batch.valid, pictures.preprocessing))
     fused = [outputs.z_global, outputs.z_local]
     if network.apart:
@@ -117,16 +117,15 @@ def _features(network: MainStream | TwoStream, batch: Batch, pictures: Images, m
         "local": [outputs.z_local],
         "guide": [outputs.d_global, outputs.d_local],
     }
-    found = features[match]
-    return [feature for feature in found if feature is not None]
+    return [feature for feature in features[match] if feature is not None]
 
 
 def _mirror_image(batch: Batch, pictures: Images) -> Batch:
-    """Return pictures flipped from left to right, and their DSAP mirrored by its own rule."""
+    """Return images flipped from left to right, and their DSAP mirrored by its own rule."""
     images = batch.images.flip(2)
     if batch.texels is None or batch.valid is None:
         return Batch(images)
     assert pictures.store is not None, "texels come from a store"
     table = mirror_table(pictures.store.header.configuration["warp"]["parts"], pictures.store.size)
-    everyone = torch.ones(len(batch), dtype=torch.bool, device=images.device)
-    return Batch(images, *mirrored(batch.texels, batch.valid, everyone, table.to(images.device)))
+    all_of_them = torch.ones(len(batch), dtype=torch.bool, device=images.device)
+    return Batch(images, *mirrored(batch.texels, batch.valid, all_of_them, table.to(images.device)))

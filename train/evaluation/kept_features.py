@@ -1,9 +1,8 @@
-"""Features extracted once and kept with the digest of the model that made them, for whatever comes after."""
+"""A cache of features: extracted once, and kept with the digest of the model that made them."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,13 @@ from dsa_reid.main_stream import MainStream
 from ..batches.dataset import Images
 from ..network.two_stream import TwoStream
 from .config import EvaluateConfig
-from .features import extracted, lengths
+from .features import extract_batches, lengths
 
 
 class KeptFeatures(FeatureStore):
-    """A feature store that the evaluation made and can make again."""
+    """A feature store that the evaluation wrote and can write again."""
 
-    remedy = "Remove it and measure again: dsa-train evaluate."
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    remedy = "Remove it and evaluate again: dsa-train evaluate."
 
 
 def kept_features(
@@ -44,19 +37,21 @@ def kept_features(
     dataset: str = "",
     workers: int = 1,
 ) -> KeptFeatures:
-    """Return the features of pictures from `path`, extracted only if they are not there.
+    """Return the features of images from `path`; they are extracted if `path` does not have them.
 
-    Features of another model, match or preprocessing, of other pictures, or in a damaged file, are extracted again.
+    Features of another model, match or preprocessing, of other images, or in a damaged file, are extracted again.
 
     Args:
         model: SHA-256 of the file that the network was read from.
-        dataset: the name that the file keeps.
+        dataset: its name, which the file notes.
     """
     header = Header(dataset, _configuration(network, model, pictures, config), _inputs(pictures))
-    found = _found(path, header)
-    if found is not None:
-        return found
-    batches = extracted(network, pictures, config.match, config.batch, workers, path.stem.capitalize(), config.flip)
+    cached = _cached(path, header)
+    if cached is not None:
+        return cached
+    batches = extract_batches(
+        network, pictures, config.match, config.batch, workers, path.stem.capitalize(), config.flip
+    )
     first = next(batches)
     shape = (len(pictures), first.shape[1])
     keys, digests = zip(*((record.key, record.digest) for record in pictures.records), strict=True)
@@ -79,23 +74,23 @@ def _configuration(
 
 
 def _inputs(pictures: Images) -> str:
-    """Return the digest of what is looked at: pictures and, where the guide speaks, their texels."""
+    """Return the digest of what the network sees: images and, for a match that needs the guide, their texels."""
     store = pictures.store
     texels = {record.key: int(store.checksums[store.index(record.key)]) for record in pictures.records} if store else {}
     return digest_of(f"{record.key} {record.digest} {texels.get(record.key, '')}" for record in pictures.records)
 
 
-def _found(path: Path, header: Header) -> KeptFeatures | None:
-    """Return what is kept, if it is what `header` says; else say why it is made again."""
+def _cached(path: Path, header: Header) -> KeptFeatures | None:
+    """Return the features at `path` if they are those of `header`; else print why they are extracted again."""
     if not path.exists():
         return None
     try:
         store = KeptFeatures(path)
     except StoreError as error:
-        click.echo(f"{error} It is extracted again.", err=True)
+        click.echo(f"{error} Its features are extracted again.", err=True)
         return None
     if store.header == header:
         return store
-    why = setting_changes(store.header.configuration, header.configuration) or "of other pictures"
-    click.echo(f"{path} holds other features ({why}): they are extracted again.", err=True)
+    why = setting_changes(store.header.configuration, header.configuration) or "of other images"
+    click.echo(f"{path} holds other features ({why}). They are extracted again.", err=True)
     return None

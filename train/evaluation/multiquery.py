@@ -1,53 +1,51 @@
-"""Multi-query: all pictures of a person from the query's camera ask together (Zheng et al., ICCV 2015)."""
+"""Multi-query: all images of a person from the query's camera make one query (Zheng et al., ICCV 2015)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from dsa_app.errors import TrainingError
 
+Shown = tuple[int, int]  # who is shown by which camera: (pid, camid)
+
 
 def pooled(
     query: np.ndarray,
-    q_pids: np.ndarray,
-    q_camids: np.ndarray,
+    query_shows: Sequence[Shown],
     more: np.ndarray,
-    m_pids: np.ndarray,
-    m_camids: np.ndarray,
+    more_shows: Sequence[Shown],
     how: Literal["average", "maximum"],
 ) -> np.ndarray:
     """Return the features of multi-queries.
 
     Args:
-        query: (Q, D), features of length L. A query with no further picture stands for itself.
-        q_pids, q_camids: (Q,).
-        more: (M, D), features of the further pictures; where they include the query's own, as Market-1501's
+        query: (Q, D), features of length L. A query without further images keeps its own feature.
+        query_shows: Q identities and cameras.
+        more: (M, D), features of the further images; where they include the query's own, as Market-1501's
             `gt_bbox` does, it counts as one of them.
-        m_pids, m_camids: (M,).
-        how: the mean over all pictures of one person from one camera, or the maximum of each dimension.
+        more_shows: M identities and cameras.
+        how: the mean over all images of one person from one camera, or the maximum of each dimension.
 
     Returns:
         float32 (Q, D), each as long as the query's own feature.
 
-    Raises TrainingError if no query has a further picture.
+    Raises TrainingError if no query has a further image.
     """
     result = np.array(query, np.float32)
-    grouped: dict[tuple[int, int], list[int]] = {}
-    for place, whose in enumerate(zip(m_pids.tolist(), m_camids.tolist(), strict=True)):
-        grouped.setdefault(whose, []).append(place)
-    alone = 0
-    for place, whose in enumerate(zip(q_pids.tolist(), q_camids.tolist(), strict=True)):
-        if whose not in grouped:
-            alone += 1
-            continue
-        group = more[grouped[whose]]
-        together = group.mean(axis=0) if how == "average" else group.max(axis=0)
-        result[place] = together * (np.linalg.norm(query[place]) / (np.linalg.norm(together) or 1.0))
-    if alone == len(query):
+    groups: dict[Shown, list[int]] = {}
+    for index, shown in enumerate(more_shows):
+        groups.setdefault(shown, []).append(index)
+    if not any(shown in groups for shown in query_shows):
         raise TrainingError(
-            "No query has a further picture of its person from its camera, so there is nothing to ask with. "
-            "Leave evaluate.multiquery at off, or list the pictures again: dsa-data prepare."
+            "Multi-query needs further images of the queries' people from the queries' cameras, and there are none. "
+            "Set evaluate.multiquery=off, or list the images again: dsa-data prepare."
         )
+    for index, shown in enumerate(query_shows):
+        if shown in groups:
+            group = more[groups[shown]]
+            pool = group.mean(axis=0) if how == "average" else group.max(axis=0)
+            result[index] = pool * (np.linalg.norm(query[index]) / (np.linalg.norm(pool) or 1.0))
     return result

@@ -1,4 +1,4 @@
-"""The rankings of single queries, drawn: what the gallery answered, right, wrong, or out of the count."""
+"""Rankings of single queries: the nearest gallery images, correct, false or left out; and a page of them."""
 
 from __future__ import annotations
 
@@ -16,80 +16,88 @@ from dsa_app.errors import DatasetError
 from dsa_data.images import read
 from dsa_data.records import Record
 
-from . import metrics
 from .config import EvaluateConfig
-from .retrieval import Side, ranked
+from .matches import find_matches, joined
+from .metrics import measure
+from .retrieval import Side, labels_of, ranked
 
-Picture = NDArray[np.uint8]
-HEIGHT, WIDTH = 128, 64  # of a picture in its cell
+Image = NDArray[np.uint8]
+HEIGHT, WIDTH = 128, 64  # of an image in its cell
 BORDER, CAPTION, GAP = 4, 16, 6
-INK, RIGHT, WRONG, SAME, WHITE = (40, 40, 40), (0, 150, 60), (210, 40, 40), (170, 170, 170), (255, 255, 255)
-LEGEND = (("right", RIGHT), ("wrong", WRONG), ("query's own camera, or its copy: not counted", SAME))
+INK, CORRECT, FALSE, LEFT_OUT = (40, 40, 40), (0, 150, 60), (210, 40, 40), (170, 170, 170)
+WHITE = (255, 255, 255)
+LEGEND = (("right", CORRECT), ("wrong", FALSE), ("query's own camera, or its copy: not counted", LEFT_OUT))
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """A gallery picture in a query's ranking; `rank` is None where the query's own camera took it."""
+class Hit:
+    """A gallery image in a query's ranking; `rank` is None where the cross-camera rule leaves it out."""
 
     record: Record
     distance: float
-    right: bool
+    correct: bool
     rank: int | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """A query with its nearest gallery pictures; `ap` is NaN where no other camera saw the person."""
+    """A query with its nearest gallery images; `ap` is NaN where no other camera saw the person."""
 
     query: Record
     ap: float
-    answers: Sequence[Answer]
+    hits: Sequence[Hit]
 
 
 def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.device, length: int) -> list[Ranking]:
-    """Rank the gallery for every query, and return each one's nearest `length` pictures.
+    """Return each query's ranking, its nearest `length` gallery images.
 
-    Average precision is over the whole gallery, also where a protocol draws from it. Errors as for `retrieval.compare`.
+    Average precision is over the whole gallery, also where a protocol samples from it. Errors as for
+    `retrieval.compare`.
     """
-    q_pids, g_pids = query.pids, gallery.pids
-    length = min(length, len(g_pids))
+    labels = labels_of(query, gallery)
+    length = min(length, len(labels.g_pids))
     parts, near = [], []
-    for some, distmat in ranked(query.features, gallery.features, config, device):
-        parts.append(metrics.find_matches(distmat, q_pids[some], g_pids, query.camids[some], gallery.camids))
-        near += [_nearest(row, g_pids == pid, length) for row, pid in zip(distmat, q_pids[some], strict=True)]
-        del distmat  # or the next block would be made beside it
-    ap = metrics.measure(metrics.joined(parts), trapezoid=config.trapezoid).ap
+    for queries, distmat in ranked(query.features, gallery.features, config, device):
+        some = labels.select(queries)
+        parts.append(find_matches(distmat, some))
+        near += [_nearest(row, labels.g_pids == pid, length) for row, pid in zip(distmat, some.q_pids, strict=True)]
+        del distmat  # otherwise the next block is made while this one is in memory
+    ap = measure(joined(parts), trapezoid=config.trapezoid).ap
     return [
-        Ranking(record, float(score), _answers(record, camid, gallery, *nearest))
-        for record, camid, score, nearest in zip(query.records, query.camids, ap, near, strict=True)
+        Ranking(record, float(score), _hits(record, camid, gallery, *columns_and_distances))
+        for record, camid, score, columns_and_distances in zip(query.records, query.camids, ap, near, strict=True)
     ]
 
 
 def _nearest(
-    row: NDArray[np.float32], right: NDArray[np.bool_], length: int
+    row: NDArray[np.float32], same: NDArray[np.bool_], length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the places of a row's smallest distances, and these, ascending; of equal ones the wrong first."""
+    """Return the columns of a row's smallest distances, and these distances, ascending; at ties false matches first.
+
+    Args:
+        same: (G,), which gallery images show the query's person.
+    """
     near = np.flatnonzero(row <= np.partition(row, length - 1)[length - 1])
-    places = near[np.lexsort((right[near], row[near]))][:length]
-    return places, row[places]
+    columns = near[np.lexsort((same[near], row[near]))][:length]
+    return columns, row[columns]
 
 
-def _answers(
-    query: Record, camid: int, gallery: Side, places: NDArray[np.int64], distances: NDArray[np.float32]
-) -> list[Answer]:
-    answers, rank = [], 0
-    for place, distance in zip(places.tolist(), distances.tolist(), strict=True):
-        record = gallery.records[place]
-        right = record.pid == query.pid
-        counts = not (right and gallery.camids[place] == camid)
+def _hits(
+    query: Record, camid: int, gallery: Side, columns: NDArray[np.int64], distances: NDArray[np.float32]
+) -> list[Hit]:
+    hits, rank = [], 0
+    for column, distance in zip(columns.tolist(), distances.tolist(), strict=True):
+        record = gallery.records[column]
+        correct = record.pid == query.pid
+        counts = not (correct and gallery.camids[column] == camid)
         rank += counts
-        answers.append(Answer(record, distance, right, rank if counts else None))
-    return answers
+        hits.append(Hit(record, distance, correct, rank if counts else None))
+    return hits
 
 
-def chosen(found: Sequence[Ranking], keys: Sequence[str]) -> list[Ranking]:
+def select(rankings: Sequence[Ranking], keys: Sequence[str]) -> list[Ranking]:
     """Return the rankings of the queries with these keys. Raises DatasetError for a key that no query has."""
-    by_key = {ranking.query.key: ranking for ranking in found}
+    by_key = {ranking.query.key: ranking for ranking in rankings}
     for key in keys:
         if key not in by_key:
             raise DatasetError(
@@ -98,56 +106,55 @@ def chosen(found: Sequence[Ranking], keys: Sequence[str]) -> list[Ranking]:
     return [by_key[key] for key in keys]
 
 
-def best_and_worst(found: Sequence[Ranking], count: int) -> tuple[list[Ranking], list[Ranking]]:
+def best_and_worst(rankings: Sequence[Ranking], count: int) -> tuple[list[Ranking], list[Ranking]]:
     """Return the queries of highest and of lowest average precision, best and worst first; equals by key."""
-    counted = sorted((one for one in found if not np.isnan(one.ap)), key=lambda one: (one.ap, one.query.key))
+    counted = sorted((one for one in rankings if not np.isnan(one.ap)), key=lambda one: (one.ap, one.query.key))
     return counted[::-1][:count], counted[:count]
 
 
-def draw(found: Sequence[Ranking], root: Path) -> Picture:
-    """Draw rankings, a row each, the query first: uint8 (H, W, 3) RGB. Raises ImageError."""
+def page(rankings: Sequence[Ranking], root: Path) -> Image:
+    """Return an image of rankings, a row each, the query first: uint8 (H, W, 3) RGB. Raises ImageError."""
     cell_width, row_height = WIDTH + 2 * BORDER + GAP, HEIGHT + 2 * BORDER + 2 * CAPTION + GAP
-    columns = 1 + max(len(one.answers) for one in found)
-    page = np.full((CAPTION + GAP + len(found) * row_height, columns * cell_width + 3 * GAP, 3), 255, np.uint8)
+    columns = 1 + max(len(ranking.hits) for ranking in rankings)
+    canvas = np.full((CAPTION + GAP + len(rankings) * row_height, columns * cell_width + 3 * GAP, 3), 255, np.uint8)
     x = GAP
     for words, colour in LEGEND:
-        page[GAP : GAP + 10, x : x + 10] = colour
-        _write(page, words, x + 14, GAP + 10)
+        canvas[GAP : GAP + 10, x : x + 10] = colour
+        _write(canvas, words, x + 14, GAP + 10)
         x += 30 + 7 * len(words)
-    for row, one in enumerate(found):
+    for row, ranking in enumerate(rankings):
         top = CAPTION + GAP + row * row_height
-        ap = "no match" if np.isnan(one.ap) else f"AP {100 * one.ap:.1f}"
-        _cell(page, GAP, top, read(root / one.query.key), INK, (f"{one.query.pid} c{one.query.camid}", ap))
-        for column, answer in enumerate(one.answers, start=1):
-            colour = SAME if answer.rank is None else RIGHT if answer.right else WRONG
-            picture = read(root / answer.record.key)
-            shown = _grey(picture) if answer.rank is None else picture
-            rank = "-" if answer.rank is None else str(answer.rank)
-            lines = (f"{rank}:  {answer.distance:.2f}", f"{answer.record.pid} c{answer.record.camid}")
-            _cell(page, 2 * GAP + column * cell_width, top, shown, colour, lines)
-    return page
+        query = ranking.query
+        ap = "no match" if np.isnan(ranking.ap) else f"AP {100 * ranking.ap:.1f}"
+        _cell(canvas, GAP, top, read(root / query.key), INK, (f"{query.pid} c{query.camid}", ap))
+        for column, hit in enumerate(ranking.hits, start=1):
+            colour = LEFT_OUT if hit.rank is None else CORRECT if hit.correct else FALSE
+            image = read(root / hit.record.key)
+            shown = _grey(image) if hit.rank is None else image
+            rank = "-" if hit.rank is None else str(hit.rank)
+            lines = (f"{rank}:  {hit.distance:.2f}", f"{hit.record.pid} c{hit.record.camid}")
+            _cell(canvas, 2 * GAP + column * cell_width, top, shown, colour, lines)
+    return canvas
 
 
-def _cell(
-    page: Picture, x: int, y: int, picture: Picture, colour: tuple[int, int, int], words: tuple[str, str]
-) -> None:
-    """Put a picture, framed, with two lines below, at its place on the page."""
-    scale = min(HEIGHT / picture.shape[0], WIDTH / picture.shape[1])
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+def _cell(canvas: Image, x: int, y: int, image: Image, colour: tuple[int, int, int], words: tuple[str, str]) -> None:
+    """Put an image, framed, with two lines of text below, on the page at column x and row y."""
+    scale = min(HEIGHT / image.shape[0], WIDTH / image.shape[1])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    page[y : y + HEIGHT + 2 * BORDER, x : x + WIDTH + 2 * BORDER] = colour
-    inside = page[y + BORDER : y + BORDER + HEIGHT, x + BORDER : x + BORDER + WIDTH]
+    canvas[y : y + HEIGHT + 2 * BORDER, x : x + WIDTH + 2 * BORDER] = colour
+    inside = canvas[y + BORDER : y + BORDER + HEIGHT, x + BORDER : x + BORDER + WIDTH]
     inside[:] = WHITE
     top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
-    inside[top : top + height, left : left + width] = cv2.resize(picture, (width, height), interpolation=how)
+    inside[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=how)
     for line, text in enumerate(words, start=1):
-        _write(page, text, x, y + HEIGHT + 2 * BORDER + line * CAPTION - 4)
+        _write(canvas, text, x, y + HEIGHT + 2 * BORDER + line * CAPTION - 4)
 
 
-def _grey(picture: Picture) -> Picture:
-    """Return a picture without colours, and pale."""
-    return np.asarray(np.repeat(160 + picture.mean(axis=2, keepdims=True) * 0.35, 3, axis=2).clip(0, 255), np.uint8)
+def _grey(image: Image) -> Image:
+    """Return an image without colours, and pale."""
+    return np.asarray(np.repeat(160 + image.mean(axis=2, keepdims=True) * 0.35, 3, axis=2).clip(0, 255), np.uint8)
 
 
-def _write(page: Picture, text: str, x: int, y: int) -> None:
-    cv2.putText(page, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
+def _write(canvas: Image, text: str, x: int, y: int) -> None:
+    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)

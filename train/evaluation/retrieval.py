@@ -1,4 +1,4 @@
-"""A network measured on query and gallery: features, and distances a few queries at a time."""
+"""Retrieval: the features of query and gallery, their distances a block of queries at a time, and the measures."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from .config import EvaluateConfig
 from .distmat import Block, Rows, blocks
 from .expansion import expanded
 from .features import extract
+from .matches import Labels, find_matches, joined
 from .multiquery import pooled
 from .rerank import reranked
-from .single_shot import draw_orders, find_drawn_matches, measure_drawn
+from .single_shot import find_sampled_matches, measure_sampled, sample_orders
 from .views import Bin, ViewBins
 
-Extract = Callable[[Images, str], Rows]  # pictures and what they are, to their features
+Extract = Callable[[Images, str], Rows]  # from images and what they are ("query") to their features
 
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-    """Query and gallery pictures of a dataset, and those that ask beside the query in multi-query."""
+    """Query and gallery images of a dataset, and the further images of the queries for multi-query."""
 
     query: Images
     gallery: Images
@@ -41,12 +42,12 @@ class Retrieval:
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Pictures with what is compared of them.
+    """N images, query or gallery, with the features that are compared.
 
     Args:
         features: (N, D).
         records: N.
-        camids: (N,), by the rule that the evaluation goes by.
+        camids: (N,), see `camera_numbers`.
     """
 
     features: Rows
@@ -61,12 +62,12 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What came of comparing query and gallery.
+    """The measures of a retrieval.
 
     Args:
-        chance: the mAP of random rankings of the same pictures.
-        pairs: the measures by (query camera, gallery camera); empty where nobody asked.
-        views: the measures by view difference, from and to in degrees; empty where no views were given.
+        chance: the mAP of random rankings of the same images.
+        pairs: the measures by (query camera, gallery camera); empty unless asked for.
+        views: the measures by view difference, from and to in degrees; empty unless views are given.
     """
 
     result: metrics.Result
@@ -93,18 +94,14 @@ def read_retrieval(
 def measure(
     network: MainStream | TwoStream, retrieval: Retrieval, config: EvaluateConfig, workers: int = 1
 ) -> tuple[metrics.Result, float]:
-    """Measure a network on query and gallery.
-
-    Returns:
-        The result, and the mAP of random rankings of the same pictures.
-    """
+    """Return the measures of a network on query and gallery, and the mAP of random rankings of the same images."""
 
     def features(pictures: Images, what: str) -> np.ndarray:
         return extract(network, pictures, config.match, config.batch, workers, what, config.flip).numpy()
 
     device = next(network.parameters()).device
-    found = compare(*sides(retrieval, config, features), config, device)
-    return found.result, found.chance
+    comparison = compare(*sides(retrieval, config, features), config, device)
+    return comparison.result, comparison.chance
 
 
 def sides(retrieval: Retrieval, config: EvaluateConfig, features: Extract) -> tuple[Side, Side]:
@@ -118,24 +115,28 @@ def sides(retrieval: Retrieval, config: EvaluateConfig, features: Extract) -> tu
     more = retrieval.multiquery.records
     together = pooled(
         query.features[0 : len(query.records)],
-        query.pids,
-        np.array([record.camid for record in query.records]),
+        [(record.pid, record.camid) for record in query.records],
         features(retrieval.multiquery, "multiquery")[0 : len(more)],
-        np.array([record.pid for record in more]),
-        np.array([record.camid for record in more]),
+        [(record.pid, record.camid) for record in more],
         config.multiquery,
     )
     return dataclasses.replace(query, features=together), gallery
 
 
 def camera_numbers(records: Sequence[Record], config: EvaluateConfig) -> np.ndarray:
-    """Return int64 (N,): of pictures with one number, those of the query's person are left out of its ranking.
+    """Return int64 (N,): gallery images of the query's person with the query's number are left out of its ranking.
 
-    By the rule that is the camera; where cameras are ignored, only copies of one file share a number.
+    The number is the camera's. Where cameras are ignored it is the file's, so that only copies of the query are left
+    out.
     """
     if config.cameras == "ignore":
         return np.array([int(record.digest[:15], 16) for record in records])
     return np.array([record.camid for record in records])
+
+
+def labels_of(query: Side, gallery: Side) -> Labels:
+    """Return the identities and cameras of query and gallery."""
+    return Labels(query.pids, gallery.pids, query.camids, gallery.camids)
 
 
 def compare(
@@ -146,31 +147,31 @@ def compare(
     between_cameras: bool = False,
     views: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Comparison:
-    """Rank the gallery for every query and measure what comes out.
+    """Rank the gallery for every query and return the measures.
 
     Args:
+        between_cameras: measure between every two cameras too.
         views: degrees (Q,) and (G,), to measure by view difference too.
 
-    Raises TrainingError if features do not fit or are not numbers, or nothing can be measured.
+    Raises TrainingError if features do not fit or are not numbers, or no query has a match.
     """
-    q_pids, g_pids = query.pids, gallery.pids
+    labels = labels_of(query, gallery)
+    camids = [np.array([record.camid for record in side.records]) for side in (query, gallery)]  # also where ignored
+    labels_by_camera = Labels(labels.q_pids, labels.g_pids, *camids)
     single = config.gallery == "single-shot"
-    orders = draw_orders(len(g_pids), config.repeats, config.seed) if single else None
+    orders = sample_orders(len(labels.g_pids), config.repeats, config.seed) if single else None
     parts, pairs, bins = [], CameraPairs(), ViewBins()
-    for some, distmat in ranked(query.features, gallery.features, config, device):
-        whose = (q_pids[some], g_pids, query.camids[some], gallery.camids)
-        if orders is None:
-            parts.append(metrics.find_matches(distmat, *whose))
-        else:
-            parts.append(find_drawn_matches(distmat, *whose, orders))
+    for queries, distmat in ranked(query.features, gallery.features, config, device):
+        some = labels.select(queries)
+        parts.append(find_matches(distmat, some) if orders is None else find_sampled_matches(distmat, some, orders))
         if between_cameras:
-            pairs.add(distmat, q_pids[some], g_pids, *_cameras(query.records[some], gallery.records))
+            pairs.add(distmat, labels_by_camera.select(queries))
         if views is not None:
-            bins.add(distmat, *whose, views[0][some], views[1])
-        del distmat  # or the next block would be made beside it
-    matches = metrics.joined(parts)
+            bins.add(distmat, some, views[0][queries], views[1])
+        del distmat  # otherwise the next block is made while this one is in memory
+    matches = joined(parts)
     if single:
-        result = measure_drawn(matches, config.repeats, trapezoid=config.trapezoid)
+        result = measure_sampled(matches, config.repeats, trapezoid=config.trapezoid)
     else:
         result = metrics.measure(matches, trapezoid=config.trapezoid)
     chance = metrics.chance(matches, trapezoid=config.trapezoid)
@@ -178,13 +179,9 @@ def compare(
 
 
 def ranked(query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:
-    """Yield the distances that the gallery is ranked by, some queries at a time, expanded and re-ranked if asked."""
+    """Yield the distances that the gallery is ranked by, block by block, expanded and re-ranked if configured."""
     if config.expansion.neighbours:
         query = expanded(query[0 : query.shape[0]], gallery, config.expansion, device, config.memory)
     if config.rerank.on:
         return reranked(query, gallery, config.rerank, config.distance, device, config.memory)
     return blocks(query, gallery, config.distance, device, config.memory)
-
-
-def _cameras(query: Sequence[Record], gallery: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([record.camid for record in query]), np.array([record.camid for record in gallery])

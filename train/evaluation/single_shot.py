@@ -1,8 +1,8 @@
-"""Single-gallery-shot, the classic protocol of CUHK01 and CUHK03: one picture of each identity stands in the gallery.
+"""Single-gallery-shot, the classic protocol of CUHK01 and CUHK03: the gallery has one image of each identity.
 
-Which one is drawn, several times over, and the mean is reported. A repetition draws one gallery for all queries;
-only of the query's own identity another picture is drawn where the first is of the query's own camera. Ties are as in
-`metrics`: the wrong ones come first.
+That image is sampled at random, `repeats` times, and the mean is reported. A repetition samples one gallery for all
+queries; only for the query's own identity another image is sampled where the first is of the query's own camera. Ties
+are resolved as in `matches`: the false matches come first.
 """
 
 from __future__ import annotations
@@ -10,62 +10,50 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .metrics import Matches, Result, check, measure, same_pid
+from .matches import Labels, Matches
+from .metrics import Result, measure
 
 
-def draw_orders(G: int, repeats: int, seed: int) -> np.ndarray:
-    """Return int64 (R, G): in each repetition, who goes before whom when one picture of an identity is taken."""
+def sample_orders(G: int, repeats: int, seed: int) -> NDArray[np.int64]:
+    """Return int64 (R, G): in each repetition a random order of the gallery; an identity's first image is taken."""
     generator = np.random.default_rng(seed)
     return generator.permuted(np.tile(np.arange(G), (repeats, 1)), axis=1)
 
 
-def evaluate_single_shot(
-    distmat: np.ndarray,
-    q_pids: np.ndarray,
-    g_pids: np.ndarray,
-    q_camids: np.ndarray,
-    g_camids: np.ndarray,
-    max_rank: int = 50,
-    repeats: int = 10,
-    seed: int = 0,
-) -> Result:
-    """Measure a retrieval with one gallery picture an identity; arguments and errors as for `metrics.evaluate`."""
-    orders = draw_orders(len(g_pids), repeats, seed)
-    matches = find_drawn_matches(distmat, q_pids, g_pids, q_camids, g_camids, orders)
-    return measure_drawn(matches, repeats, max_rank)
+def find_sampled_matches(distmat: np.ndarray, labels: Labels, orders: np.ndarray) -> Matches:
+    """Return the rank of each query's one match in every sampled gallery: R entries a query that has a match.
 
+    Args:
+        distmat: (Q, G), smaller is nearer.
+        orders: (R, G), of `sample_orders`.
 
-def find_drawn_matches(
-    distmat: np.ndarray,
-    q_pids: np.ndarray,
-    g_pids: np.ndarray,
-    q_camids: np.ndarray,
-    g_camids: np.ndarray,
-    orders: np.ndarray,
-) -> Matches:
-    """Return where the one right picture stands, R entries a query, one for each repetition in `orders` (R, G)."""
-    check(distmat, q_pids, g_pids, q_camids, g_camids)
-    taken = _drawn(distmat, q_pids, g_pids, q_camids, g_camids, orders)  # (Q, R)
-    counted = taken[:, 0] >= 0
-    right = np.take_along_axis(distmat, np.maximum(taken, 0), axis=1)  # (Q, R)
-    ranks = np.ones(taken.shape, np.int64)
+    Raises TrainingError as `Labels.check` does.
+    """
+    labels.check(distmat)
+    columns = _sampled_columns(labels, orders)  # (Q, R)
+    counted = columns[:, 0] >= 0
+    correct = np.take_along_axis(distmat, np.maximum(columns, 0), axis=1)  # (Q, R), distances
+    ranks = np.ones(columns.shape, np.int64)
     for repeat, order in enumerate(orders):
-        by_pid = np.lexsort((order, g_pids))
-        pids, first = np.unique(g_pids[by_pid], return_index=True)
-        gallery = by_pid[first]  # (P,), one picture of each identity
-        no_farther = distmat[:, gallery] <= right[:, repeat, None]  # (Q, P)
-        ranks[:, repeat] += (no_farther & (pids != q_pids[:, None])).sum(axis=1)
+        # Sorted by identity and, within one, by the random order, an identity's first image is the sampled one. The
+        # match's rank is 1 + the other identities whose image is no farther.
+        by_pid = np.lexsort((order, labels.g_pids))
+        pids, first = np.unique(labels.g_pids[by_pid], return_index=True)
+        gallery = by_pid[first]  # (P,), one image of each identity
+        no_farther = distmat[:, gallery] <= correct[:, repeat, None]  # (Q, P)
+        ranks[:, repeat] += (no_farther & (pids != labels.q_pids[:, None])).sum(axis=1)
     repeats = len(orders)
     return Matches(
         ranks[counted].ravel(),
         np.repeat(counted.astype(np.int64), repeats),
-        np.full(len(q_pids) * repeats, len(np.unique(g_pids))),
+        np.full(len(labels.q_pids) * repeats, len(np.unique(labels.g_pids))),
     )
 
 
-def measure_drawn(matches: Matches, repeats: int, max_rank: int = 50, trapezoid: bool = False) -> Result:
-    """Compute the means over queries and repetitions of what `find_drawn_matches` found."""
+def measure_sampled(matches: Matches, repeats: int, max_rank: int = 50, trapezoid: bool = False) -> Result:
+    """Return the means over queries and repetitions of the matches that `find_sampled_matches` found."""
     result = measure(matches, max_rank, trapezoid)
     return dataclasses.replace(
         result,
@@ -75,18 +63,11 @@ def measure_drawn(matches: Matches, repeats: int, max_rank: int = 50, trapezoid:
     )
 
 
-def _drawn(
-    distmat: np.ndarray,
-    q_pids: np.ndarray,
-    g_pids: np.ndarray,
-    q_camids: np.ndarray,
-    g_camids: np.ndarray,
-    orders: np.ndarray,
-) -> np.ndarray:
-    """Return each query's right picture in each repetition, (Q, R); -1 where another camera has none."""
-    taken = np.full((len(q_pids), len(orders)), -1)
-    for query, same in enumerate(same_pid(q_pids, g_pids)):
-        right = same[g_camids[same] != q_camids[query]]
-        if len(right):
-            taken[query] = right[orders[:, right].argmin(axis=1)]
-    return taken
+def _sampled_columns(labels: Labels, orders: np.ndarray) -> NDArray[np.int64]:
+    """Return the column of each query's match in each repetition, (Q, R); -1 where no other camera saw the person."""
+    columns = np.full((len(labels.q_pids), len(orders)), -1)
+    for query, same in enumerate(labels.same_pid()):
+        matches = same[labels.g_camids[same] != labels.q_camids[query]]
+        if len(matches):
+            columns[query] = matches[orders[:, matches].argmin(axis=1)]
+    return columns

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_in_pieces_as_the_whole_matrix(monkeypatch, tmp_path, metric, where):
+def test_in_blocks_as_the_whole_matrix(monkeypatch, tmp_path, metric, where):
     monkeypatch.setattr(distmat, "GALLERY", 4)
     generator = np.random.default_rng(0)
     query, gallery = (generator.normal(size=(n, 5)).astype(np.float32) for n in (7, 10))
@@ -30,14 +30,14 @@ def test_in_pieces_as_the_whole_matrix(monkeypatch, tmp_path, metric, where):
     np.testing.assert_allclose(whole, expected, atol=1e-5)
 
 
-def test_what_cannot_be_compared_is_said():
+def test_features_that_cannot_be_compared_are_refused():
     def first(query, gallery):
         return next(blocks(query, gallery, "euclidean", CPU, memory=1))
 
     rows = np.ones((2, 3), np.float32)
-    with pytest.raises(TrainingError, match="0 gallery pictures"):
+    with pytest.raises(TrainingError, match="0 gallery images"):
         first(rows, rows[:0])
-    with pytest.raises(TrainingError, match="3 dimensions and those of the gallery 4"):
+    with pytest.raises(TrainingError, match="3 dimensions, gallery features 4"):
         first(rows, np.ones((2, 4), np.float32))
-    with pytest.raises(TrainingError, match="1 queries, or of gallery pictures, are not numbers"):
+    with pytest.raises(TrainingError, match="1 queries, or of gallery images, are not numbers"):
         first(np.array([[np.nan, 1, 1], [1, 1, 1]], np.float32), rows)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dsa_train.evaluation.expansion import ExpansionConfig, expanded
+from dsa_train.evaluation.config import ExpansionConfig
+from dsa_train.evaluation.expansion import expanded
 
 CPU = torch.device("cpu")
 

@@ -24,7 +24,7 @@ def network(small, heads="both", guide=True):
 
 
 def test_each_match_compares_what_it_says(pictures, small):
-    """Against one picture at a time, through the whole network, joined by hand."""
+    """Against one image at a time, through the whole network, joined by hand."""
     both = network(small).eval()
     with torch.no_grad():
         for n in range(3):
@@ -55,7 +55,7 @@ def test_a_network_left_in_training_mode_is_measured_as_it_will_be_used(pictures
 
 @pytest.mark.parametrize("match", ["main", "fused"])
 def test_flip_averages_with_the_mirror_image(pictures, small, match):
-    """Pictures and DSAP are mirrored by hand, one at a time."""
+    """Images and DSAP are mirrored by hand, one at a time."""
     both = network(small).eval()
     table = mirror_table("fine", pictures.store.size)
     found = extract(both, pictures, match, batch=5, flip=True)
@@ -74,7 +74,7 @@ def test_flip_averages_with_the_mirror_image(pictures, small, match):
     assert not torch.allclose(found, extract(both, pictures, match), atol=1e-3)
 
 
-def test_a_feature_that_is_not_a_number_names_its_picture(pictures, small):
+def test_a_feature_that_is_not_a_number_names_its_image(pictures, small):
     both = network(small)
     with torch.no_grad():
         both.main.trunk.conv1.weight.fill_(float("nan"))

@@ -12,13 +12,12 @@ MORE = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], np.float32)
     ("how", "expected"), [("average", [1 / 5**0.5, 2 / 5**0.5]), ("maximum", [0.5**0.5, 0.5**0.5])]
 )
 def test_by_hand(how, expected):
-    """Query 0 is asked by three pictures of person 7 in camera 1; query 1, in camera 2, by itself."""
-    pids, camids = np.array([7, 7]), np.array([1, 2])
-    found = pooled(ROWS, pids, camids, MORE, np.array([7, 7, 7]), np.array([1, 1, 1]), how)
-    np.testing.assert_allclose(found, [expected, [1, 0]], atol=1e-6)
+    """Query 0 has three images of person 7 by camera 1; query 1, by camera 2, has none but its own."""
+    features = pooled(ROWS, [(7, 1), (7, 2)], MORE, [(7, 1)] * 3, how)
+    np.testing.assert_allclose(features, [expected, [1, 0]], atol=1e-6)
     np.testing.assert_array_equal(ROWS[0], np.array([0.6, 0.8], np.float32))
 
 
-def test_nobody_has_more():
-    with pytest.raises(TrainingError, match="nothing to ask with"):
-        pooled(ROWS, np.array([1, 2]), np.array([1, 1]), MORE, np.array([3, 3, 1]), np.array([1, 1, 2]), "average")
+def test_no_query_has_further_images():
+    with pytest.raises(TrainingError, match="needs further images .* and there are none"):
+        pooled(ROWS, [(1, 1), (2, 1)], MORE, [(3, 1), (3, 1), (1, 2)], "average")

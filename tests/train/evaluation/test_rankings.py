@@ -10,15 +10,15 @@ from dsa_train.evaluation.metrics import evaluate
 from dsa_train.evaluation.rankings import (
     BORDER,
     CAPTION,
+    CORRECT,
+    FALSE,
     GAP,
-    RIGHT,
-    SAME,
+    LEFT_OUT,
     WIDTH,
-    WRONG,
     best_and_worst,
-    chosen,
-    draw,
+    page,
     rankings,
+    select,
 )
 from dsa_train.evaluation.retrieval import Side, camera_numbers
 
@@ -26,8 +26,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def found(tiny):
-    """Rankings of the tiny dataset by features on a line: query n at n, the gallery at places of its own."""
+def ranked(tiny):
+    """Rankings of the tiny dataset by features on a line: query n at n, the gallery evenly spread."""
     query, gallery = tiny.records("query"), tiny.records("gallery")
     gallery = [dataclasses.replace(record, camid=1) if n == 0 else record for n, record in enumerate(gallery)]
     rows = np.arange(4, dtype=np.float32)[:, None], np.linspace(-0.1, 3.3, 12, dtype=np.float32)[:, None]
@@ -40,47 +40,46 @@ def found(tiny):
     return rankings(*sides, EvaluateConfig(), CPU, length=5), expected, distmat, gallery
 
 
-def test_the_nearest_in_their_order(found):
-    ranked, expected, distmat, gallery = found
-    np.testing.assert_allclose([one.ap for one in ranked], expected.ap)
-    for one, row in zip(ranked, distmat, strict=True):
-        assert [answer.record for answer in one.answers] == [gallery[n] for n in np.argsort(row)[:5]]
-        assert all(answer.right == (answer.record.pid == one.query.pid) for answer in one.answers)
-    first = ranked[0].answers
-    assert [answer.rank for answer in first] == [None, 1, 2, 3, 4]  # the first is of the query's own camera
+def test_the_nearest_in_their_order(ranked):
+    results, expected, distmat, gallery = ranked
+    np.testing.assert_allclose([one.ap for one in results], expected.ap)
+    for one, row in zip(results, distmat, strict=True):
+        assert [hit.record for hit in one.hits] == [gallery[n] for n in np.argsort(row)[:5]]
+        assert all(hit.correct == (hit.record.pid == one.query.pid) for hit in one.hits)
+    assert [hit.rank for hit in results[0].hits] == [None, 1, 2, 3, 4]  # the first is of the query's own camera
 
 
 @pytest.mark.parametrize("length", [1, 3, 12])
-def test_of_equals_the_wrong_are_drawn_first_as_they_are_counted(tiny, length):
+def test_at_ties_false_matches_are_shown_first_as_they_are_counted(tiny, length):
     sides = [
         Side(np.ones((len(records), 2), np.float32), records, camera_numbers(records, EvaluateConfig()))
         for records in (tiny.records("query"), tiny.records("gallery"))
     ]
     for one in rankings(*sides, EvaluateConfig(), CPU, length):
-        assert [answer.right for answer in one.answers] == [n >= 9 for n in range(length)]  # three of twelve are right
+        assert [hit.correct for hit in one.hits] == [n >= 9 for n in range(length)]  # three of twelve are correct
 
 
-def test_best_and_worst(found):
-    ranked, *_ = found
-    best, worst = best_and_worst(ranked, 2)
-    aps = sorted(one.ap for one in ranked)
+def test_best_and_worst(ranked):
+    results, *_ = ranked
+    best, worst = best_and_worst(results, 2)
+    aps = sorted(one.ap for one in results)
     assert [one.ap for one in worst] == aps[:2]
     assert [one.ap for one in best] == aps[:-3:-1]
 
 
-def test_a_key_that_no_query_has(found):
-    ranked, *_ = found
-    key = ranked[1].query.key
-    assert chosen(ranked, [key]) == [ranked[1]]
+def test_a_key_that_no_query_has(ranked):
+    results, *_ = ranked
+    key = results[1].query.key
+    assert select(results, [key]) == [results[1]]
     with pytest.raises(DatasetError, match=f"Did you mean '{key}'"):
-        chosen(ranked, [key.replace("query", "quary")])
+        select(results, [key.replace("query", "quary")])
 
 
-def test_frames_tell_right_wrong_and_own_camera(tiny, found):
-    ranked, *_ = found
-    page = draw(ranked, tiny.root)
-    for column, answer in enumerate(ranked[0].answers, start=1):
-        colour = SAME if answer.rank is None else RIGHT if answer.right else WRONG
+def test_frames_show_correct_false_and_left_out(tiny, ranked):
+    results, *_ = ranked
+    image = page(results, tiny.root)
+    for column, hit in enumerate(results[0].hits, start=1):
+        colour = LEFT_OUT if hit.rank is None else CORRECT if hit.correct else FALSE
         x = 2 * GAP + column * (WIDTH + 2 * BORDER + GAP)
-        assert tuple(page[CAPTION + GAP, x]) == colour
-    assert page.shape[2] == 3
+        assert tuple(image[CAPTION + GAP, x]) == colour
+    assert image.shape[2] == 3

@@ -4,8 +4,9 @@ import torch
 
 from dsa_app.errors import TrainingError
 from dsa_train.evaluation import rerank
+from dsa_train.evaluation.config import RerankConfig
 from dsa_train.evaluation.distmat import blocks
-from dsa_train.evaluation.rerank import RerankConfig, reranked
+from dsa_train.evaluation.rerank import reranked
 
 CPU = torch.device("cpu")
 
@@ -13,9 +14,9 @@ CPU = torch.device("cpu")
 def features(seed: int, N: int, D: int = 6) -> np.ndarray:
     """People are clusters that overlap a little; all of length one."""
     generator = np.random.default_rng(seed)
-    found = generator.normal(size=(N // 5 + 1, D))[generator.integers(0, N // 5 + 1, N)]
-    found = found + 0.4 * generator.normal(size=(N, D))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    centres = generator.normal(size=(N // 5 + 1, D))[generator.integers(0, N // 5 + 1, N)]
+    rows = centres + 0.4 * generator.normal(size=(N, D))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def by_definition(query, gallery, k1, k2, weight):
@@ -82,5 +83,5 @@ def test_a_gallery_smaller_than_the_neighbourhood():
 
 
 def test_features_that_do_not_fit():
-    with pytest.raises(TrainingError, match="4 dimensions and those of the gallery 5"):
+    with pytest.raises(TrainingError, match="4 dimensions, gallery features 5"):
         next(reranked(np.ones((1, 4)), np.ones((2, 5)), RerankConfig(on=True), "euclidean", CPU, memory=1))

@@ -12,7 +12,7 @@ from dsa_train.evaluation.retrieval import Side, camera_numbers, compare, read_r
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
-def test_in_pieces_as_from_the_whole_matrix(tiny, distance):
+def test_in_blocks_as_from_the_whole_matrix(tiny, distance):
     query, gallery = tiny.records("query"), tiny.records("gallery")
     rows = np.random.default_rng(0).normal(size=(16, 7)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -21,11 +21,11 @@ def test_in_pieces_as_from_the_whole_matrix(tiny, distance):
         Side(features, records, camera_numbers(records, config))
         for features, records in ((rows[:4], query), (rows[4:], gallery))
     ]
-    found = compare(*sides, config, torch.device("cpu"), between_cameras=True)
+    comparison = compare(*sides, config, torch.device("cpu"), between_cameras=True)
     expected = metrics.evaluate(1 - rows[:4] @ rows[4:].T, *(s.pids for s in sides), *(s.camids for s in sides))
-    assert found.result.mAP == pytest.approx(expected.mAP)
-    np.testing.assert_array_equal(found.result.cmc, expected.cmc)
-    assert set(found.pairs) == {(1, 2), (1, 3)}
+    assert comparison.result.mAP == pytest.approx(expected.mAP)
+    np.testing.assert_array_equal(comparison.result.cmc, expected.cmc)
+    assert set(comparison.pairs) == {(1, 2), (1, 3)}
 
 
 def test_a_feature_that_is_not_a_number_is_refused(tiny):
@@ -37,8 +37,8 @@ def test_a_feature_that_is_not_a_number_is_refused(tiny):
 
 
 @pytest.mark.parametrize("protocol", ["whole", "single-shot"])
-def test_blocks_are_let_go_one_by_one(tiny, monkeypatch, protocol):
-    """What evaluate.memory allows is one block, not the next beside it."""
+def test_only_one_block_is_in_memory(tiny, monkeypatch, protocol):
+    """evaluate.memory is for one block: it is freed before the next is made."""
     config = EvaluateConfig(gallery=protocol)
     query, gallery = (
         Side(np.ones((len(records), 3), np.float32), records, camera_numbers(records, config))

@@ -29,7 +29,7 @@ def table(metrics: Metrics, dataset: str, published: Mapping[str, Mapping[str, f
     """Return metrics.json as text, in percent, the paper's numbers below.
 
     Args:
-        published: rows of the paper by title, in percent, see `ablation.published`; empty where it has none.
+        published: rows of the paper by title, in percent, see `published.published`; empty where it has none.
     """
     rows = {dataset: [f"{100 * float(metrics[name]):.1f}" for name in COLUMNS]}
     for title, known in published.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from dsa_app.config import build, to_dict
 from dsa_data.images import write_png
@@ -12,8 +13,10 @@ from dsa_data.records import Entry, index, read_manifest, write_manifest
 from dsa_data.stores.dsap import DsapStore, pack, write_dsap
 from dsa_data.stores.header import Header
 from dsa_train import stage
+from dsa_train.cli import main
 from dsa_train.config import TrainConfig
 from dsap.config import WarpConfig
+from thin import write_images, write_model
 
 SIZE = 8  # S
 
@@ -87,3 +90,23 @@ def train(tiny, small):
         return stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(**changes), overwrite=overwrite)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Run a command of dsa-train, its arguments one by one; return its result."""
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(main, list(map(str, arguments)), catch_exceptions=False)
+
+    return invoke
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model.pt")
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "pictures")

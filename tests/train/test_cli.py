@@ -91,7 +91,7 @@ def test_other_trunks_learn_under_the_guide(dsa_train, tmp_path, trunk):
     assert measured.exit_code == 0, measured.output
 
 
-def test_json_cameras_and_drawn_rankings(dsa_train, tmp_path):
+def test_json_cameras_and_rankings(dsa_train, tmp_path):
     dsa_train("run")
     told = dsa_train("evaluate", "--json", "--cameras")
     assert told.exit_code == 0
@@ -156,8 +156,9 @@ def test_a_signal_ends_the_command_as_a_shell_expects(dsa_train, monkeypatch):
         (["run", "--set", "train.device=cuda:9"], "Device 'cuda:9' cannot be used"),
         (["run", "--set", "warp.size=16"], "size was 8, this run wants 16"),
         (["run", "--experiment", "table3/dsa-read"], "Did you mean 'table3/dsa-reid'?"),
-        (["evaluate"], "model.pt cannot be read"),
-        (["evaluate", "--match", "fused"], "checkpoint.pt does not exist"),
+        (["evaluate"], "runs/demo does not exist. Train first"),
+        (["rank"], "runs/demo does not exist. Train first"),
+        (["evaluate", "--manifest", "nowhere.csv"], "nowhere.csv does not exist. List the images first"),
         (["report"], "metrics.json does not exist"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a set of paired results says of the paper's claims: differences by seed, their interval, and a verdict."""
+"""Claims tested on paired results: differences by seed, their confidence interval, and a verdict."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats has it too, and takes a second to import
 
 LEVEL = 0.95  # of the intervals
 Verdict = Literal["holds", "does not hold", "reversed", "cannot be told"]
 
 
 class Difference(NamedTuple):
-    """One result minus another, seed by seed; the interval is Student's, of the mean, at 95%.
+    """The mean of one result minus another over paired seeds, with Student's 95% confidence interval of the mean.
 
     With a single seed there is no interval: `low` and `high` are infinite.
     """
@@ -45,8 +45,8 @@ class Claim:
     """An ordering that the paper's tables show: `better` above `worse`, in mAP.
 
     Args:
-        as_good: that `better` is no worse, by more than this many points of mAP (a fraction); None for above.
-        paper: the difference that the paper has, in points of mAP; None for what it did not measure.
+        as_good: the claim is that `better` is not worse by more than this (mAP, a fraction); None if it is above.
+        paper: the difference in the paper, in points of mAP; None if it does not report it.
     """
 
     says: str
@@ -57,12 +57,12 @@ class Claim:
 
 
 def difference(one: Result, other: Result) -> Difference:
-    """Return what `one` has over `other` in mAP, over the seeds that both have."""
+    """Return the mAP of `one` minus that of `other`, over the seeds that both have."""
     return interval(differences(one, other))
 
 
 def differences(one: Result, other: Result) -> list[float]:
-    """Return what `one` has over `other` in mAP, seed by seed."""
+    """Return the mAP of `one` minus that of `other`, seed by seed."""
     first, second = (dict(zip(result.seeds, result.mAP, strict=True)) for result in (one, other))
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
@@ -75,19 +75,19 @@ def interval(values: Sequence[float]) -> Difference:
     mean = float(np.mean(values))
     if count == 1:
         return Difference(1, mean, -math.inf, math.inf)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    reach = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(count)
     return Difference(count, mean, mean - reach, mean + reach)
 
 
-def verdict(found: Difference, as_good: float | None = None) -> Verdict:
-    """Return what an interval says of "above", or of "no worse by more than `as_good`".
+def verdict(measured: Difference, as_good: float | None = None) -> Verdict:
+    """Return whether a claim holds: that the difference is above 0, or not worse than -`as_good`.
 
-    "holds" and "reversed" where the whole interval is on one side; where it is on neither, "does not hold" if the mean
-    itself is on the wrong side, else "cannot be told": the seeds are too few.
+    "holds" and "reversed" where the whole interval is on one side of that bound; where it is on both, "does not hold"
+    if the mean is on the wrong side, else "cannot be told": the seeds are too few.
     """
     bound = -as_good if as_good is not None else 0.0
-    if found.low > bound:
+    if measured.low > bound:
         return "holds"
-    if found.high < bound:
+    if measured.high < bound:
         return "reversed"
-    return "cannot be told" if found.mean > bound else "does not hold"
+    return "cannot be told" if measured.mean > bound else "does not hold"

@@ -1,4 +1,4 @@
-"""The figure of an ablation: every row with its seeds, and mAP against the rate of the estimator's errors."""
+"""The figure of an ablation: every row with its seeds, and mAP over the error rate of the semantics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dsa_reid.extras import install_command
 from . import tables
 from .claims import Result, differences
 
-COLOURS = {3: "#3465a4", 4: "#3465a4", 5: "#3465a4", "control": "#888a85", "beyond": "#c17d11", "curve": "#c17d11"}
+COLOURS = dict(zip(tables.KINDS, ["#3465a4"] * 3 + ["#888a85", "#c17d11", "#c17d11"], strict=True))
 
 
-def check() -> None:
-    """Raise TrainingError where matplotlib (extra `figure`) is missing: hours before it is needed."""
+def check_installed() -> None:
+    """Raise TrainingError if matplotlib (extra `figure`) is not installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -29,12 +29,12 @@ def check() -> None:
         ) from None
 
 
-def draw(rows: tables.Rows, out: Path) -> Path:
-    """Draw `rows` to the PNG `out` and return it.
+def write_figure(rows: tables.Rows, out: Path) -> Path:
+    """Write the figure of `rows` to the PNG `out` and return its path.
 
-    Raises TrainingError where matplotlib is missing.
+    Raises TrainingError if matplotlib is not installed.
     """
-    check()
+    check_installed()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -53,39 +53,40 @@ def draw(rows: tables.Rows, out: Path) -> Path:
 
 def _draw_rows(axes: Any, rows: tables.Rows) -> None:
     reference = tables.result(rows, tables.REFERENCE)
-    places = np.arange(len(rows))[::-1]
-    for place, row in zip(places, rows, strict=True):
+    heights = np.arange(len(rows))[::-1]
+    for height, row in zip(heights, rows, strict=True):
         colour, values = COLOURS[row["table"]], 100 * np.array(row["mAP"])
-        axes.barh(place, values.mean(), color=colour, alpha=0.35, height=0.7)
-        axes.plot(values, np.full(len(values), place), "o", color=colour, markersize=3.5)
-        axes.text(values.max() + 0.8, place, f"{values.mean():.1f}", va="center", fontsize=8)
+        axes.barh(height, values.mean(), color=colour, alpha=0.35, height=0.7)
+        axes.plot(values, np.full(len(values), height), "o", color=colour, markersize=3.5)
+        axes.text(values.max() + 0.8, height, f"{values.mean():.1f}", va="center", fontsize=8)
     if reference:
         mean = 100 * float(np.mean(reference.mAP))
         axes.axvline(mean, color="black", linewidth=0.8, linestyle=":", label=f"{tables.REFERENCE}, {mean:.1f}")
         axes.legend(loc="lower right", fontsize=8)
     kinds = [f"Table {row['table']}" if isinstance(row["table"], int) else row["table"] for row in rows]
-    axes.set_yticks(places, [f"{row['name']}  ({kind})" for row, kind in zip(rows, kinds, strict=True)], fontsize=8)
+    axes.set_yticks(heights, [f"{row['name']}  ({kind})" for row, kind in zip(rows, kinds, strict=True)], fontsize=8)
     axes.set_ylim(-0.9, len(rows) - 0.1)
     axes.set_xlabel("mAP, percent; a dot a seed")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _curves(rows: tables.Rows) -> dict[str, list[tuple[float, list[float]]]]:
-    """Return each curve by its row's name: rates, and at each the gain over two branches seed by seed, in points.
+    """Return each curve by its row's name: error rates, and at each the gain over two branches by seed, in points.
 
-    The row itself stands at rate 1. Without two branches there is no gain to draw.
+    The row itself has the rate 1. Without results of two branches there are no curves.
     """
     reference = tables.result(rows, tables.REFERENCE)
-    found: dict[str, list[tuple[float, list[float]]]] = {}
+    curves: dict[str, list[tuple[float, list[float]]]] = {}
     if reference is None:
-        return found
+        return curves
     for row in rows:
         if row["table"] == "curve":
-            found.setdefault(row["name"].rsplit(tables.AT_RATE, 1)[0], []).append((row["rate"], _gain(row, reference)))
-    for name, points in found.items():
+            curves.setdefault(row["name"].rsplit(tables.AT_RATE, 1)[0], []).append((row["rate"], _gain(row, reference)))
+    for name, points in curves.items():
+        # A point without a seed in common with two branches has no gain.
         points += [(1.0, _gain(row, reference)) for row in rows if row["name"] == name]
-        points[:] = sorted(point for point in points if point[1])  # without a seed in common there is no gain
-    return found
+        points[:] = sorted(point for point in points if point[1])
+    return curves
 
 
 def _gain(row: Mapping[str, Any], reference: Result) -> list[float]:

@@ -1,20 +1,26 @@
-"""From the results of an ablation to rows, claims and a table for people, the paper's numbers beside."""
+"""The results of an ablation as rows, as claims, and as a table with the paper's numbers beside them."""
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from dsa_app.errors import TrainingError
+
+from ..published import Row
 from .claims import Claim, Difference, Result, Verdict, difference, verdict
-from .rows import EVERY_ROW, Row
+from .rows import EVERY_ROW
 
-Rows = Sequence[Mapping[str, Any]]  # what tables_<dataset>.json holds
+Rows = Sequence[Mapping[str, Any]]  # of a tables.json
+KINDS = (3, 4, 5, "control", "beyond", "curve")  # of rows: the paper's tables, and others
 REFERENCE = "Two branches"
-AT_RATE = ", errors × "  # in a row's name, before the rate of errors that the semantics were trained and tested with
-AS_GOOD = 0.01  # mAP: what counts as no worse
+AT_RATE = ", errors × "  # in a row's name, before the error rate of the semantics it was trained and tested with
+AS_GOOD = 0.01  # mAP: a result that is lower by at most this counts as no worse
 
-# Each as Tables 3 to 5 show it; the paper's differences are in points of mAP on Market-1501.
+# As Tables 3 to 5 show them; the paper's differences are in points of mAP on Market-1501.
 CLAIMS = (
     Claim("two streams in training over two branches", "Only MF-Stream", REFERENCE, paper=4.2),
     Claim("fine over coarse alignment", "DSA", "CSA", paper=3.5),
@@ -26,7 +32,7 @@ CLAIMS = (
     Claim("label smoothing over none", "Baseline + RE + LS", "Baseline + RE", paper=2.6),
     Claim("two branches over one", REFERENCE, "Baseline + RE + LS", paper=2.2),
 )
-# What the paper did not ask.
+# Beyond the paper.
 QUESTIONS = (
     Claim("the guide over one that is fed nothing", "Only MF-Stream", "Guide fed nothing"),
     Claim("the guide over one that is fed another's", "Only MF-Stream", "Guide fed another's"),
@@ -38,10 +44,10 @@ QUESTIONS = (
 
 
 class Judged(NamedTuple):
-    """A claim, what was measured of it, and what that says."""
+    """A claim, the difference that was measured, and the verdict on it."""
 
     claim: Claim
-    found: Difference
+    measured: Difference
     verdict: Verdict
 
 
@@ -49,15 +55,15 @@ def rows_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for every row of the tables, the controls, what goes beyond, and each point of a curve.
 
     Args:
-        results: of trainings, as `ablation.run_all` returns them.
+        results: of trainings, as `runner.run_all` returns them.
     """
-    found = [_row(row.title, row.table, row, _of(results, row.experiment)) for row in EVERY_ROW]
+    rows = [_row(row.title, row.table, row, _of(results, row.experiment)) for row in EVERY_ROW]
     at_rates = dict.fromkeys((one["experiment"], one["rate"]) for one in results if one["rate"] is not None)
     for experiment, rate in at_rates:
         by_match = {row.match: row for row in reversed(EVERY_ROW) if row.experiment == experiment}
         for row in (by_match[match] for match in ("main", "fused") if match in by_match):
-            found.append(_row(f"{row.title}{AT_RATE}{rate:g}", "curve", row, _of(results, experiment, rate)))
-    return [row for row in found if row["seeds"]]
+            rows.append(_row(f"{row.title}{AT_RATE}{rate:g}", "curve", row, _of(results, experiment, rate)))
+    return [row for row in rows if row["seeds"]]
 
 
 def _of(results: Sequence[Mapping[str, Any]], experiment: str, rate: float | None = None) -> list[Mapping[str, Any]]:
@@ -81,51 +87,81 @@ def _row(title: str, table: int | str, row: Row, results: Sequence[Mapping[str, 
     }
 
 
-def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = found[0] if found else {}
-    return {name: round(statistics.mean(one[name] for one in found), 6) for name in names}
+def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = by_seed[0] if by_seed else {}
+    return {name: round(statistics.mean(one[name] for one in by_seed), 6) for name in names}
+
+
+def read_rows(path: Path) -> Rows:
+    """Read the rows of a tables.json. Raises TrainingError if it is missing or another file."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TrainingError(f"{path} does not exist. Make it: dsa-train ablation.") from None
+    except ValueError:
+        raise TrainingError(f"{path} is not JSON. Make it again: dsa-train ablation.") from None
+    if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
+        raise TrainingError(f"{path} does not hold the rows of an ablation. Name a file that dsa-train ablation wrote.")
+    return rows
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether `row` has what the table and the figure need."""
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str) or row.get("table") not in KINDS:
+        return False
+    numbers = [row.get(name) for name in ("seeds", "mAP", "rank1")]
+    if row["table"] == "curve":
+        numbers.append([row.get("rate")] * len(numbers[0] or ()))
+    return all(
+        isinstance(one, list) and 0 < len(one) == len(numbers[0] or ()) and all(isinstance(x, int | float) for x in one)
+        for one in numbers
+    )
 
 
 def result(rows: Rows, name: str) -> Result | None:
-    """Return one row's results by its name, or None if there are none yet."""
+    """Return the results of the row with this name; None if it has none yet."""
     return next((as_result(row) for row in rows if row["name"] == name), None)
 
 
 def as_result(row: Mapping[str, Any]) -> Result:
-    """Return a row as what claims are judged by."""
+    """Return a row in the form that claims are tested on."""
     return Result(row["name"], row["seeds"], row["mAP"], row["rank1"])
 
 
 def judged(rows: Rows, claims: Sequence[Claim]) -> list[Judged]:
-    """Return what the rows say of the claims; those of which a row is missing are left out."""
-    found = []
+    """Return the verdicts on claims; those with a missing row are left out."""
+    verdicts = []
     for claim in claims:
         better, worse = result(rows, claim.better), result(rows, claim.worse)
         if better and worse:
             measured = difference(better, worse)
-            found.append(Judged(claim, measured, verdict(measured, claim.as_good)))
-    return found
+            verdicts.append(Judged(claim, measured, verdict(measured, claim.as_good)))
+    return verdicts
 
 
-def goals(rows: Rows) -> list[str]:
-    """Say at each rate of errors how far a taught main stream has come from two branches to its own fused features."""
+def distillation_gains(rows: Rows) -> list[str]:
+    """Return at each error rate the gain of a distilled main stream over two branches, and that of its fused features.
+
+    The percentage is the first gain as a part of the second: how much of what the guide knows the main stream has
+    learnt.
+    """
     plain = result(rows, REFERENCE)
     rates = {row["name"].rsplit(AT_RATE, 1)[-1] for row in rows if row["table"] == "curve"}
-    found = []
+    lines = []
     for end in ["", *(f"{AT_RATE}{rate}" for rate in sorted(rates, key=float))]:
-        taught, fused = result(rows, f"Guide teaches{end}"), result(rows, f"Guide teaches, fused{end}")
-        if not (taught and fused and plain):
+        main, fused = result(rows, f"Guide teaches{end}"), result(rows, f"Guide teaches, fused{end}")
+        if not (main and fused and plain):
             continue
-        gain, reach = difference(taught, plain), difference(fused, plain)
-        way = f"{100 * gain.mean / reach.mean:.0f}%" if reach.mean > 0 else "nothing to come by: fused is below"
-        found.append(
-            f"  {f'Guide teaches{end}':30}main {100 * gain.mean:+.1f}, fused {100 * reach.mean:+.1f} points: {way}"
+        gain, most = difference(main, plain), difference(fused, plain)
+        part = f"{100 * gain.mean / most.mean:.0f}%" if most.mean > 0 else "nothing to come by: fused is below"
+        lines.append(
+            f"  {f'Guide teaches{end}':30}main {100 * gain.mean:+.1f}, fused {100 * most.mean:+.1f} points: {part}"
         )
-    return found
+    return lines
 
 
 def table(rows: Rows) -> str:
-    """Return everything as text: rows, claims, and where nothing can be told."""
+    """Return rows and verdicts as text."""
     reference = result(rows, REFERENCE)
     lines = [
         "mAP and Rank-1 in percent, mean and deviation over seeds; the difference to "
@@ -145,25 +181,25 @@ def table(rows: Rows) -> str:
         )
     for title, claims in (("The paper's claims", CLAIMS), ("What it did not ask", QUESTIONS)):
         lines += ["", f"{title}, in points of mAP:", *map(_sentence, judged(rows, claims))]
-    if goals(rows):
-        lines += ["", f"How far a taught main stream comes from {REFERENCE!r} to its own fused features:", *goals(rows)]
+    if gains := distillation_gains(rows):
+        lines += ["", f"How far a taught main stream comes from {REFERENCE!r} to its own fused features:", *gains]
     return "\n".join(lines)
 
 
 def _sentence(one: Judged) -> str:
     paper = "" if one.claim.paper is None else f"   (paper: {one.claim.paper:+.1f})"
-    return f"  {one.claim.says:44}{signed(one.found):>24}   {one.verdict}{paper}"
+    return f"  {one.claim.says:44}{signed(one.measured):>24}   {one.verdict}{paper}"
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return the mean of fractions with their deviation, in percent."""
+    """Return the mean of fractions with their standard deviation, in percent."""
     mean = f"{100 * statistics.mean(values):.1f}"
     return mean if len(values) == 1 else f"{mean} ±{100 * statistics.stdev(values):4.1f}"
 
 
-def signed(found: Difference) -> str:
+def signed(measured: Difference) -> str:
     """Return a difference of fractions in points, with its interval."""
-    if found.seeds == 0:
+    if measured.seeds == 0:
         return "no seed in common"
-    reach = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]" if found.seeds > 1 else "one seed"
-    return f"{100 * found.mean:+.1f} {reach}"
+    interval = f"[{100 * measured.low:+.1f}, {100 * measured.high:+.1f}]" if measured.seeds > 1 else "one seed"
+    return f"{100 * measured.mean:+.1f} {interval}"

@@ -1,4 +1,4 @@
-"""What an ablation trains: every row's experiment from every seed, and where each is kept."""
+"""The trainings of an ablation: every row's experiment from every seed, and the files of each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class AblationConfig:
     """What is trained; section "ablation" of a params file.
 
     Attributes:
-        seeds: of every training: 0, 1, … .
-        main_seeds: of the main comparison (two branches, the paper's scheme, a guide that teaches) and the controls.
-        experiments: only these; all that `dsa-train experiments` lists by default.
-        curve: experiments that are also trained on semantics with other rates of errors (rendered maps only).
-        rates: those rates, as `extract.errors.rate`.
-        curve_seeds: of each point of the curve.
-        changes: by experiment, settings that replace those of its file: numbers written for a longer run.
-        keep: keep the checkpoints of finished trainings, and not their models alone.
+        seeds: number of seeds of every training: 0, 1, … .
+        main_seeds: the same for the main comparison (two branches, the paper's scheme, distillation) and the controls.
+        experiments: only these are trained; empty for all that `dsa-train experiments` lists.
+        curve: experiments that are also trained on semantics with other error rates (rendered maps only).
+        rates: these error rates, as `extract.errors.rate`.
+        curve_seeds: number of seeds of each point of the curve.
+        changes: by experiment, settings that replace those of its file, where that is written for a longer run.
+        keep: keep the checkpoints of finished trainings too, and not their models alone.
     """
 
     seeds: PositiveInt = 3
@@ -45,8 +45,8 @@ class Training:
     """One experiment from one seed.
 
     Args:
-        settings: all of it.
-        rate: of the estimator's errors, on a curve; None for those of the settings.
+        settings: of all sections.
+        rate: error rate of the estimator, for a point of a curve; None for that of the settings.
     """
 
     experiment: str
@@ -56,57 +56,57 @@ class Training:
 
     @property
     def name(self) -> str:
-        """What its results are kept under."""
+        """The name of its files."""
         return self.experiment if self.rate is None else f"{self.experiment}-rate-{self.rate:g}"
 
     @property
     def train(self) -> TrainConfig:
-        """How it is trained."""
+        """The settings of its training."""
         return dataclasses.replace(self.settings.section("train", TrainConfig), seed=self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where the dataset and all that is made of it lie."""
+class Folders:
+    """The folders of an ablation: the artifacts of a dataset, and the dataset itself."""
 
-    made: Path
+    artifacts: Path
     root: Path
 
     @property
     def manifest(self) -> Path:
         """The manifest."""
-        return self.made / "manifest.csv"
+        return self.artifacts / "manifest.csv"
 
     def run(self, training: Training) -> Path:
         """The folder of a training."""
-        return self.made / "ablation" / "runs" / training.name / str(training.seed)
+        return self.artifacts / "ablation" / "runs" / training.name / str(training.seed)
 
     def result(self, training: Training) -> Path:
-        """The file of what a training gave."""
-        return self.made / "ablation" / "results" / training.name / f"{training.seed}.json"
+        """The file of the results of a training."""
+        return self.artifacts / "ablation" / "results" / training.name / f"{training.seed}.json"
 
 
 def trainings(base: Settings, wanted: AblationConfig) -> list[Training]:
-    """Return all trainings, first seeds first, so that an unfinished run has every row.
+    """Return all trainings, first seeds first, so that an unfinished ablation has every row.
 
-    Raises TrainingError for an experiment that no row is trained by.
+    Raises TrainingError for an experiment of no row.
     """
     names = list(dict.fromkeys(row.experiment for row in EVERY_ROW))
     unknown = sorted({*wanted.experiments, *wanted.curve, *wanted.changes} - set(names))
     if unknown:
-        raise TrainingError(f"No row is trained by {unknown[0]!r}. Known: {', '.join(names)}.")
+        raise TrainingError(f"No row has the experiment {unknown[0]!r}. Known: {', '.join(names)}.")
     settings = {name: _of(base, name, wanted.changes.get(name, ())) for name in names}
     chosen = [name for name in names if not wanted.experiments or name in wanted.experiments]
-    found = []
+    planned = []
     for seed in range(max(wanted.seeds, wanted.main_seeds)):
-        found += [
+        planned += [
             Training(name, seed, settings[name])
             for name in chosen
             if seed < (wanted.main_seeds if name in MAIN else wanted.seeds)
         ]
         for rate in wanted.rates if seed < wanted.curve_seeds else ():
-            found += [Training(name, seed, _at_rate(settings[name], rate), rate) for name in wanted.curve]
-    return found
+            planned += [Training(name, seed, _at_rate(settings[name], rate), rate) for name in wanted.curve]
+    return planned
 
 
 def _of(base: Settings, experiment: str, changes: Sequence[str]) -> Settings:

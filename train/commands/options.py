@@ -1,42 +1,121 @@
-"""What several commands of `dsa-train` take, and where they find the run that is meant."""
+"""Options that several commands of `dsa-train` have, and the files that they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from dsa_app import console
 from dsa_app.config import Settings
+from dsa_app.errors import ConfigError, TrainingError
+from dsap.config import WarpConfig
 
-from ..evaluation.config import Match
+from ..evaluation.config import EvaluateConfig, Match
+from ..interrupt import StoppedError
 
-PLAIN = "paper"  # where a run without a named experiment is kept: it has the paper's values, and --set
+if TYPE_CHECKING:
+    from ..evaluation_stage import Task
+
+PLAIN = "paper"  # the run of the paper's hyper-parameters, where no experiment is named
+FILE = click.Path(path_type=Path)
+
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+model = click.option("--model", type=FILE, help="The model. [artifacts/<dataset>/runs/<experiment>/model.pt]")
+model_dataset = click.option("--dataset", help="The dataset of the model, if --model is not given.")
+model_experiment = click.option("--experiment", default=PLAIN, show_default=True, help="The experiment of the model.")
+json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 
 
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def data(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --manifest and --dsap."""
-    place = click.Path(path_type=Path)
-    command = click.option("--dsap", type=place, help="The DSAP store. [artifacts/<dataset>/dsap.h5]")(command)
-    return click.option("--manifest", type=place, help="The manifest. [artifacts/<dataset>/manifest.csv]")(command)
+    command = click.option("--dsap", type=FILE, help="The DSAP store. [artifacts/<dataset>/dsap.h5]")(command)
+    return click.option("--manifest", type=FILE, help="The manifest. [artifacts/<dataset>/manifest.csv]")(command)
 
 
-def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def network(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --run and --match."""
     kinds = click.Choice(get_args(Match))
-    command = click.option("--match", type=kinds, help="The feature. [main]")(command)
-    return click.option("--run", "source", type=click.Path(path_type=Path), help="A run's folder, or a model.pt.")(
-        command
-    )
+    command = click.option("--match", type=kinds, help="The feature that is compared. [main]")(command)
+    return click.option("--run", "source", type=FILE, help="A run's folder, or a model.pt.")(command)
 
 
 def run_name(settings: Settings) -> str:
-    """Return the name that a run is kept under."""
+    """Return the name of the run that the settings mean."""
     return settings.experiment or PLAIN
 
 
 def run_folder(settings: Settings) -> Path:
-    """Return the folder of the run that the settings speak of."""
+    """Return the folder of the run that the settings mean."""
     return console.artifacts(settings.dataset) / "runs" / run_name(settings)
+
+
+def existing(path: Path, remedy: str) -> Path:
+    """Return a path. Raises TrainingError, before anything slow is imported, if it does not exist."""
+    if not path.exists():
+        raise TrainingError(f"{path} does not exist. {remedy}")
+    return path
+
+
+def existing_manifest(settings: Settings, manifest: Path | None) -> Path:
+    """Return the manifest: the one named, or the dataset's. Raises TrainingError if it does not exist."""
+    path = manifest or console.artifacts(settings.dataset) / "manifest.csv"
+    return existing(path, f"List the images first: dsa-data prepare --dataset {settings.dataset}.")
+
+
+def existing_run(settings: Settings, source: Path | None) -> Path:
+    """Return the run: the one named, or that of the settings. Raises TrainingError if it does not exist."""
+    return existing(source or run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
+
+
+def existing_model(path: Path | None, dataset: str | None, experiment: str) -> Path:
+    """Return the model file: the one named, or that of a dataset's experiment.
+
+    Raises ConfigError if neither is named, TrainingError if the file does not exist.
+    """
+    if path is None and not dataset:
+        raise ConfigError("No model was named. Name one: --model FILE.")
+    path = path or console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
+    return existing(path, "Train first: dsa-train run; or name a model: --model FILE.")
+
+
+def evaluation_task(settings: Settings, manifest: Path | None, dsap: Path | None, source: Path | None) -> Task:
+    """Return what `evaluate` and `rank` evaluate. Raises TrainingError for a manifest or run that does not exist."""
+    warp = settings.section("warp", WarpConfig)
+    artifacts = console.artifacts(settings.dataset)
+    manifest = existing_manifest(settings, manifest)
+    run = existing_run(settings, source)
+    name = source.stem if source else run_name(settings)
+
+    from dsa_data.sets import dataset_root
+
+    from ..evaluation_stage import Task
+
+    root = dataset_root(settings.dataset)
+    return Task(
+        manifest, root, dsap or artifacts / "dsap.h5", run, warp, artifacts / "features" / name, settings.dataset
+    )
+
+
+def evaluate_config(settings: Settings, match: Match | None) -> EvaluateConfig:
+    """Return the settings of the evaluation, with the protocol of the dataset."""
+    config = settings.section("evaluate", EvaluateConfig)
+
+    from dsa_data.sets import dataset
+
+    gallery = dataset(settings.dataset).gallery if config.gallery == "auto" else config.gallery
+    return dataclasses.replace(config, gallery=gallery, match=match or config.match)
+
+
+@contextmanager
+def exit_when_stopped() -> Iterator[None]:
+    """Exit with 128 + the signal's number, as a shell expects, where a signal stopped the work."""
+    try:
+        yield
+    except StoppedError as stopped:
+        click.echo(str(stopped), err=True)
+        raise SystemExit(128 + stopped.number) from None

@@ -1,4 +1,4 @@
-"""The distance matrix, a block of queries at a time: it is never in memory as a whole, and features may stay on disk."""
+"""The distance matrix, a block of queries at a time: never in memory as a whole, and features may stay on disk."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def check_rows(query: Rows, gallery: Rows) -> None:
     """Raise TrainingError unless every query can be compared with a gallery."""
     if not query.shape[0] or not gallery.shape[0]:
         raise TrainingError(
-            f"There are {query.shape[0]} queries and {gallery.shape[0]} gallery images: at least one of each is needed. "
-            "Check the splits: dsa-data check."
+            f"There are {query.shape[0]} queries and {gallery.shape[0]} gallery images, and at least one of each is "
+            "needed. Check the splits: dsa-data check."
         )
     if query.shape[1] != gallery.shape[1]:
         raise TrainingError(
-            f"Query features have {query.shape[1]} dimensions, gallery features {gallery.shape[1]}: different models "
+            f"Query features have {query.shape[1]} dimensions, gallery features {gallery.shape[1]}: other models "
             "made them. Extract both with the same model."
         )

@@ -1,4 +1,4 @@
-"""Where the body regions are in a picture: the renderer's truth, or what stage one found."""
+"""Where the body regions are in an image: the renderer's ground truth, or the I, U, V maps of stage one."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ REGIONS = (*BODY_REGIONS, BACKGROUND)
 
 @dataclasses.dataclass(frozen=True)
 class BodyMaps:
-    """The charts of a dataset's pictures.
+    """The charts of a dataset's images.
 
     Attributes:
-        chart: returns a picture's, uint8 (H, W): 0 or the number I. Raises StoreError or ImageError.
-        whose: who says so.
+        chart: returns an image's, uint8 (H, W): 0 or the number I. Raises StoreError or ImageError.
+        source: where they come from, in words.
     """
 
     chart: Callable[[Record], NDArray[np.uint8]]
-    whose: str
+    source: str
 
     def regions(self, record: Record) -> dict[str, NDArray[np.bool_]]:
-        """Return where each of `REGIONS` is in a picture, bool (H, W) each; together they are all of it."""
+        """Return the mask of each of `REGIONS` in an image, bool (H, W) each; every pixel is in exactly one."""
         chart = self.chart(record)
         charts = {**BODY_REGIONS, BACKGROUND: (0,)}
         return {name: np.isin(chart, numbers) for name, numbers in charts.items()}
 
 
-def body_maps(root: Path, named: Path | None, usual: Path) -> BodyMaps | None:
-    """Return the renderer's truth if the dataset was drawn, else the maps of a store; None if there are neither.
+def read_body_maps(root: Path, named: Path | None, usual: Path) -> BodyMaps | None:
+    """Return the renderer's ground truth of a rendered dataset, else the maps of a store; None if there are neither.
 
     Args:
         root: the dataset's folder.
-        named: a store that is to be taken in any case.
-        usual: where it lies else.
+        named: a store that is used in any case.
+        usual: the store that is used for a dataset that was not rendered, if it exists.
 
     Raises StoreError for a store that cannot be read.
     """
@@ -61,10 +61,10 @@ def body_maps(root: Path, named: Path | None, usual: Path) -> BodyMaps | None:
 
 
 def _stored(store: IuvStore, record: Record) -> NDArray[np.uint8]:
-    place = store.index(record.key)
-    if store.digests[place] != record.digest:
+    row = store.index(record.key)
+    if store.digests[row] != record.digest:
         raise StoreError(
-            f"{store.path} was made from another picture {record.key} than the manifest lists. "
+            f"{store.path} was made from another file {record.key} than the manifest lists. "
             "Make it again: densepose-extract run."
         )
-    return np.asarray(store.read(place).iuv[..., 0])
+    return np.asarray(store.read(row).iuv[..., 0])

@@ -1,4 +1,4 @@
-"""Features of a dataset or of a folder of pictures, written to a file; killed at any moment it goes on."""
+"""Features of images, written to a file in pieces: an interrupted run resumes with the pieces that are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from dsa_app.config import setting_changes
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError, ImageError, StoreError, TrainingError
 from dsa_data import images
-from dsa_data.records import Record
 from dsa_data.stores.features import TYPES, Origin
 from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.pieces import Pieces
@@ -27,51 +25,21 @@ from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
 
+from ..device import memory_explained
 from . import feature_files
+from .sources import Source
 
-PIECE = 512  # pictures in a piece: what is lost at most when a run is killed
-AHEAD = 256  # pictures read ahead of the network
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A picture to embed: its key under a root, its file, and the SHA-256 of its bytes; empty if it cannot be read."""
-
-    key: str
-    path: Path
-    digest: str
+PIECE = 512  # images in a piece: what is lost at most when a run is killed
+AHEAD = 256  # images read ahead of the network
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """What was written, and what could not be: (key, reason) of every picture that was left out."""
+    """The file of features, their number, and the images left out since they cannot be read: (key, reason) each."""
 
     path: Path
     count: int
     skipped: list[tuple[str, str]]
-
-
-def in_folder(root: Path, workers: int = 1) -> list[Source]:
-    """Find all pictures under a folder, sorted by key. Raises DatasetError if there is none."""
-    paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if images.is_image(path)}
-    keys = sorted(key for key, path in paths.items() if not path.is_dir())
-    if not keys:
-        raise DatasetError(f"{root} holds no picture ({', '.join(sorted(images.SUFFIXES))}). Name another folder.")
-    with ThreadPoolExecutor(workers) as pool:
-        digests = list(pool.map(lambda key: _digest(paths[key]), keys))
-    return [Source(key, paths[key], digest) for key, digest in zip(keys, digests, strict=True)]
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(images.read_bytes(path)).hexdigest()
-    except ImageError:
-        return ""  # whoever wants its pixels is told why
-
-
-def in_dataset(root: Path, records: Sequence[Record]) -> list[Source]:
-    """Return the pictures of a manifest's records."""
-    return [Source(record.key, root / record.key, record.digest) for record in records]
 
 
 def embed(
@@ -85,23 +53,26 @@ def embed(
     skip_broken: bool = False,
     overwrite: bool = False,
 ) -> Embedded:
-    """Write the features of pictures to a file, going on with what an interrupted run left.
+    """Write the features of images to a file, resuming an interrupted run.
 
     Args:
-        sources: the pictures, in the order of the rows.
+        sources: the images, in the order of the rows.
         out: .h5, or .npy for one with a .csv and a .json beside it.
-        dataset: the name that the file keeps; empty for a folder.
+        dataset: its name, which the file notes; empty for a folder.
         dtype: "float32" or "float16".
-        batch: pictures at once; does not change the file but for rounding.
+        batch: images that go through the network together; other batches change the features by rounding only.
         workers: threads that read ahead of the network.
-        skip_broken: leave out what cannot be read, listing it in `<out>.skipped.csv`; else stop with its name.
-        overwrite: replace features of other pictures, another model or other settings.
+        skip_broken: leave out images that cannot be read, and list them in `<out>.skipped.csv`; otherwise the first one
+            raises ImageError.
+        overwrite: replace features of other images, another model or other settings.
 
     Raises:
-        ImageError: for a picture that cannot be read.
-        StoreError: if `out` is there with other content, or pieces of a run with other settings are.
-        TrainingError: if a feature is not a number.
+        ConfigError: if the name of `out` has another suffix.
+        ImageError: for an image that cannot be read.
+        StoreError: if `out` exists with other content, or pieces of a run with other settings do.
+        TrainingError: if a feature is not a number, or memory runs out.
     """
+    feature_files.check_name(out)
     origin = Origin(model.digest, _plain(model.preprocessing), model.parts)
     configuration = {"origin": dataclasses.asdict(origin), "type": dtype, "skip_broken": skip_broken}
     header = Header(dataset, configuration, digest_of(f"{source.key} {source.digest}" for source in sources))
@@ -112,13 +83,14 @@ def embed(
         starts = range(0, len(sources), PIECE)
         todo = [start for start in starts if not pieces.has(str(start))]
         left = sum(len(sources[start : start + PIECE]) for start in todo)
-        for _ in progress(_compute(sources, todo, model, pieces, dtype, batch, workers), left, "Embedding", each=0):
-            pass
+        with memory_explained(f"{batch} images at once", "Use a smaller batch: --batch 8."):
+            for _ in progress(_compute(sources, todo, model, pieces, dtype, batch, workers), left, "Embedding", each=0):
+                pass
         reasons = [str(reason) for start in starts for reason in pieces.read(str(start))["reason"]]
         skipped = [(source.key, reason) for source, reason in zip(sources, reasons, strict=True) if reason]
         kept = [source for source, reason in zip(sources, reasons, strict=True) if not reason]
         if not kept:
-            raise DatasetError(f"None of {len(sources)} pictures can be read. The first: {reasons[0]}")
+            raise DatasetError(f"None of {len(sources)} images can be read. The first: {reasons[0]}")
         _write_skipped(out, skipped)
         keys, digests = [source.key for source in kept], [source.digest for source in kept]
         shape, blocks = (len(kept), model.dimensions), (_kept_rows(pieces, start) for start in starts)
@@ -129,25 +101,23 @@ def embed(
 def _compute(
     sources: Sequence[Source], starts: Sequence[int], model: Model, pieces: Pieces, dtype: str, batch: int, workers: int
 ) -> Iterator[list[torch.Tensor | str]]:
-    """Make the pieces at `starts`; yield each batch when its features are there."""
+    """Write the pieces at `starts`; yield each batch when its features are computed."""
     skip_broken = bool(pieces.configuration["skip_broken"])
-    pictures = _read_ahead(
-        [source for start in starts for source in _piece(sources, start)], model, workers, skip_broken
-    )
-    with contextlib.closing(pictures):
+    read = _read_ahead([source for start in starts for source in _piece(sources, start)], model, workers, skip_broken)
+    with contextlib.closing(read):
         for start in starts:
             some = _piece(sources, start)
             count = len(some)
             features = np.zeros((count, model.dimensions), TYPES[dtype])
             reasons: list[str] = []
             for first in range(0, count, batch):
-                group = list(itertools.islice(pictures, min(batch, count - first)))
-                places = [first + n for n, one in enumerate(group) if isinstance(one, torch.Tensor)]
-                read = [one for one in group if isinstance(one, torch.Tensor)]
-                if read:
-                    found = model.features(torch.stack(read)).numpy()
-                    _check_finite(found, [some[place] for place in places])
-                    features[places] = found
+                group = list(itertools.islice(read, min(batch, count - first)))
+                rows = [first + n for n, image in enumerate(group) if isinstance(image, torch.Tensor)]
+                decoded = [image for image in group if isinstance(image, torch.Tensor)]
+                if decoded:
+                    computed = model.features(torch.stack(decoded)).numpy()  # (n, D)
+                    _check_finite(computed, [some[row] for row in rows])
+                    features[rows] = computed
                 reasons += [one if isinstance(one, str) else "" for one in group]
                 yield group
             pieces.write(str(start), features=features, reason=np.array(reasons, np.str_))
@@ -157,15 +127,15 @@ def _check_finite(features: np.ndarray, sources: Sequence[Source]) -> None:
     broken = np.flatnonzero(~np.isfinite(features).all(1))
     if len(broken):
         raise TrainingError(
-            f"The feature of {sources[broken[0]].key} is not a number. The network did not train properly; "
-            "name another model, or train again: dsa-train run."
+            f"The feature of {sources[broken[0]].key} is not a number (NaN). The network did not train properly; "
+            "use another model, or train again: dsa-train run."
         )
 
 
 def _read_ahead(
     sources: Sequence[Source], model: Model, workers: int, skip_broken: bool
 ) -> Generator[torch.Tensor | str, None, None]:
-    """Yield each picture, uint8 (height, width, 3) of the network's size, or why it cannot be read."""
+    """Yield each image, uint8 (height, width, 3) of the network's size, or the reason why it cannot be read."""
 
     def read(source: Source) -> torch.Tensor | str:
         try:
@@ -181,7 +151,9 @@ def _read_ahead(
 def _decode(source: Source) -> np.ndarray:
     data = images.read_bytes(source.path)
     if hashlib.sha256(data).hexdigest() != source.digest:
-        raise ImageError(f"{source.path} is another file than was listed. List again: dsa-data prepare.")
+        raise ImageError(
+            f"{source.path} has changed since it was listed (its SHA-256 differs). List again: dsa-data prepare."
+        )
     return images.decode(data, source.path)
 
 
@@ -191,7 +163,7 @@ def _piece(sources: Sequence[Source], start: int) -> Sequence[Source]:
 
 def _kept_rows(pieces: Pieces, start: int) -> np.ndarray:
     piece = pieces.read(str(start))
-    return piece["features"][piece["reason"] == ""]
+    return np.asarray(piece["features"][piece["reason"] == ""])
 
 
 def _plain(preprocessing: Preprocessing) -> dict[str, Any]:
@@ -203,7 +175,7 @@ def _plain(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _is_done(out: Path, header: Header) -> bool:
-    """Tell whether `out` holds just these features already. Raises StoreError if it holds others."""
+    """Return whether `out` holds exactly these features. Raises StoreError if it holds others."""
     if not out.exists():
         feature_files.check_neighbours(out)
         return False
@@ -212,12 +184,12 @@ def _is_done(out: Path, header: Header) -> bool:
         return True
     raise StoreError(
         f"{out} holds other features: {setting_changes(dataclasses.asdict(present), dataclasses.asdict(header))}.\n"
-        "Replace them with --overwrite, or name another --out."
+        "Replace them with --overwrite, or write to another file: --out."
     )
 
 
 def skipped_file(out: Path) -> Path:
-    """Return where the pictures that were left out are listed."""
+    """Return the file that lists the images that were left out."""
     return out.with_name(out.name + ".skipped.csv")
 
 

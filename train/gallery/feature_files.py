@@ -1,4 +1,4 @@
-"""Files of features in either form: HDF5, or .npy with a .csv of keys and a .json of what made them beside it."""
+"""Files of features in either format: HDF5, or .npy with a .csv of keys and a .json of their origin beside it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from dsa_app.errors import StoreError
+from dsa_app.errors import ConfigError, StoreError
 from dsa_data.stores.features import TYPES, FeatureStore, Origin, write_features
 from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.mapped import allocated
 
 FORMAT = "dsa-reid features"
+SUFFIXES = (".h5", ".hdf5", ".npy")
 COLUMNS = ["key", "digest"]
 REMEDY = "Make it again: dsa-train embed --overwrite."
 
 
 class NumpyFeatures:
-    """Features (N, D) in a .npy file, mapped into memory: what any NumPy reads. Same use as a `FeatureStore`."""
+    """Features (N, D) in a .npy file, mapped into memory; used as a `FeatureStore` is."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,13 +49,13 @@ class NumpyFeatures:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, places: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice) -> np.ndarray:
         """Return rows (n, D), as stored."""
-        return np.asarray(self._rows[places])
+        return np.asarray(self._rows[rows])
 
     @property
     def identity(self) -> str:
-        """SHA-256 that tells these features from all others."""
+        """SHA-256 of the features' configuration, keys and checksum: other features have another."""
         return digest_of([json.dumps(self.header.configuration, sort_keys=True), *self.keys, str(self._checksum)])
 
 
@@ -62,17 +63,24 @@ FeatureFile = FeatureStore | NumpyFeatures
 
 
 def open_features(path: Path) -> FeatureFile:
-    """Open a file of features of either form. Raises StoreError."""
+    """Open a file of features of either format. Raises StoreError."""
     return NumpyFeatures(path) if path.suffix == ".npy" else FeatureStore(path)
 
 
+def check_name(path: Path) -> None:
+    """Raise ConfigError unless features can be written to a file of this name."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"--out {path}: expected a name that ends in .h5 or .npy.")
+
+
 def check_neighbours(path: Path) -> None:
-    """Raise StoreError if what would be written beside a .npy is there and not ours: somebody's own table."""
+    """Raise StoreError if a .csv or .json that `dsa-train embed` did not write would be overwritten."""
     for suffix, ours in ((".csv", ",".join(COLUMNS)), (".json", FORMAT)) if path.suffix == ".npy" else ():
         beside = path.with_suffix(suffix)
         if beside.exists() and ours.encode() not in beside.read_bytes():
             raise StoreError(
-                f"{beside} is not ours, and would be lost. Name another --out, or give it up: --overwrite."
+                f"{beside} was not written by dsa-train embed and would be overwritten. Write to another file: --out; "
+                "or allow it: --overwrite."
             )
 
 
@@ -90,7 +98,7 @@ def write(
     Args:
         path: where the HDF5 or .npy file is written.
         out: where the caller moves it afterwards; the .csv and .json of a .npy are written beside that.
-        keys, digests: of N pictures.
+        keys, digests: of N images.
         shape: N and D.
         blocks: (n, D) each, N rows in all.
     """
@@ -105,7 +113,8 @@ def write(
         checksum = zlib.crc32(np.ascontiguousarray(block, TYPES[dtype]).data, checksum)
         start += len(block)
     rows.flush()
-    out.unlink(missing_ok=True)  # killed from here on, no older rows are left beside newer keys
+    # The old rows go first: a run killed here does not leave them beside the keys of the new ones.
+    out.unlink(missing_ok=True)
     with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

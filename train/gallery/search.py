@@ -1,27 +1,101 @@
-"""Queries against a file of features: the same model on both sides, exactly or by an index kept beside it."""
+"""Queries against a file of features: the same model on both sides, exactly or by an index kept beside the features."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from dsa_app.errors import StoreError
+from dsa_data import images
+from dsa_data.records import read_manifest
 from dsa_reid.atomic import atomic, write_atomic
-from dsa_reid.model import Model
+from dsa_reid.model import Model, digest_of
 from dsa_reid.nearest import Kind, Ranking, build_index, require_faiss, search, search_index
 from dsa_reid.regions import Explanation, explain
 
+from .config import Engine
 from .feature_files import FeatureFile
 
-Engine = Literal["numpy", "flat", "ivf", "hnsw"]
-ENGINES: tuple[Engine, ...] = get_args(Engine)
 FORMAT = "dsa-reid index"
-SAMPLE = 2048  # gallery rows that tell what a distance in a region is worth
+SAMPLE = 2048  # gallery rows to which a distance in a region is compared
+
+
+class Hit(NamedTuple):
+    """A gallery image near a query: its key, distance, and whether it shows the query's person; None if unknown."""
+
+    key: str
+    distance: float
+    correct: bool | None = None
+
+
+class QueryResult(NamedTuple):
+    """A query's path and its hits, nearest first."""
+
+    query: str
+    hits: Sequence[Hit]
+    explanation: Explanation | None = None
+
+
+def search_images(
+    queries: Sequence[Path],
+    gallery: FeatureFile,
+    model: Model,
+    model_path: Path,
+    top: int,
+    engine: Engine = "numpy",
+    index: Path | None = None,
+    with_regions: bool = False,
+    overwrite: bool = False,
+    pids: Mapping[str, int] | None = None,
+) -> list[QueryResult]:
+    """Return the gallery's nearest images for each query image.
+
+    Args:
+        model: what made the gallery's features, read from `model_path`.
+        top: hits a query.
+        engine, index, overwrite: see `rank`.
+        with_regions: explain each hit by its body regions, see `dsa_reid.explain`.
+        pids: identities by the SHA-256 of the file, as `read_identities` returns; hits are correct or not by them.
+
+    Raises:
+        StoreError: for features of another model, or an index as in `rank`.
+        ImageError: for a query that cannot be read.
+        ModelError: if FAISS is needed and not installed.
+    """
+    check_same_model(gallery, model, model_path)
+    features = model.embed([images.read(query) for query in queries]).numpy()  # (Q, D)
+    ranking = rank(features, gallery, top, engine, index, overwrite)
+    explanations = explain_hits(features, ranking.places, gallery) if with_regions else [None] * len(queries)
+    return [
+        QueryResult(str(query), _hits(query, gallery, rows, distances, pids or {}), explanation)
+        for query, rows, distances, explanation in zip(
+            queries, ranking.places, ranking.distances, explanations, strict=True
+        )
+    ]
+
+
+def read_identities(manifest: Path) -> dict[str, int]:
+    """Return the identity of each image of a manifest by the SHA-256 of its file; nothing if there is no manifest."""
+    return {record.digest: record.pid for record in read_manifest(manifest)} if manifest.exists() else {}
+
+
+def _hits(
+    query: Path, gallery: FeatureFile, rows: np.ndarray, distances: np.ndarray, pids: Mapping[str, int]
+) -> list[Hit]:
+    pid = pids.get(digest_of(query))
+    hits = []
+    for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
+        if row >= 0:  # -1 where an approximate index found fewer
+            other = pids.get(gallery.digests[row])
+            correct = None if pid is None or other is None else pid == other
+            hits.append(Hit(gallery.keys[row], distance, correct))
+    return hits
 
 
 def check_same_model(gallery: FeatureFile, model: Model, model_path: Path) -> None:
@@ -29,7 +103,8 @@ def check_same_model(gallery: FeatureFile, model: Model, model_path: Path) -> No
     if gallery.origin.model != model.digest:
         raise StoreError(
             f"{gallery.path} holds features of the model {gallery.origin.model[:12]}, {model_path} is "
-            f"{model.digest[:12]}: their distances mean nothing. Name that model, or embed again: dsa-train embed."
+            f"{model.digest[:12]}: features of different models cannot be compared. Name that model with --model, or "
+            "embed the gallery again: dsa-train embed."
         )
 
 
@@ -41,14 +116,14 @@ def rank(
     index: Path | None = None,
     overwrite: bool = False,
 ) -> Ranking:
-    """Find the nearest of a gallery.
+    """Return the nearest rows of a gallery for each query.
 
     Args:
         query: float (Q, D).
         gallery: read a block at a time by the engine "numpy".
-        engine: "numpy", or the kind of a FAISS index, which is built and kept if it is not there.
-        index: of the FAISS index; beside the features if None.
-        overwrite: build an index anew that was built from other features.
+        engine: "numpy", or the kind of a FAISS index, which is built and kept if it does not exist.
+        index: file of the FAISS index; beside the features if None.
+        overwrite: build the index again if it was built from other features.
 
     Raises:
         StoreError: for an index of other features, or one that cannot be read.
@@ -60,28 +135,27 @@ def rank(
 
 
 def index_file(features: Path, kind: Kind) -> Path:
-    """Return where the index of a file of features is kept."""
+    """Return the usual file of the index of a file of features."""
     return features.with_name(f"{features.name}.{kind}.faiss")
 
 
-def explain_found(query: np.ndarray, places: np.ndarray, gallery: FeatureFile) -> list[Explanation]:
-    """Tell for each query which regions agreed with what was found.
+def explain_hits(query: np.ndarray, rows: np.ndarray, gallery: FeatureFile) -> list[Explanation]:
+    """Return for each query how far each body region agrees with each of its hits, see `dsa_reid.explain`.
 
     Args:
         query: float (Q, D).
-        places: int (Q, K); -1 for none, which only comes last.
-        gallery: at most 2,048 of its rows, spread evenly, tell what a distance is worth.
+        rows: int (Q, K), of the gallery; -1 for none, which only comes last.
+        gallery: agreement is relative to at most 2,048 of its rows, spread evenly.
 
     Returns:
-        Q explanations, of as many as were found each.
+        Q explanations, of as many hits as each query has.
     """
     sample = torch.from_numpy(_sample(gallery))
-    explained = []
-    for feature, row in zip(query, places, strict=True):
-        found = np.concatenate([gallery[place : place + 1] for place in row[row >= 0].tolist()])
-        one = explain(torch.from_numpy(feature), torch.from_numpy(found).float(), sample, gallery.origin.parts)
-        explained.append(one)
-    return explained
+    explanations = []
+    for feature, some in zip(query, rows, strict=True):
+        hits = torch.from_numpy(np.concatenate([gallery[row : row + 1] for row in some[some >= 0].tolist()])).float()
+        explanations.append(explain(torch.from_numpy(feature), hits, sample, gallery.origin.parts))
+    return explanations
 
 
 def _sample(gallery: FeatureFile) -> np.ndarray:
@@ -89,25 +163,27 @@ def _sample(gallery: FeatureFile) -> np.ndarray:
 
 
 def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any:
-    """Read the index at `path`, or build it."""
+    """Return the index at `path`; it is built and written if it does not exist, or with `overwrite`."""
     faiss = require_faiss()
-    about, note = {"format": FORMAT, "kind": kind, "features": gallery.identity}, path.with_name(path.name + ".json")
+    about = {"format": FORMAT, "kind": kind, "features": gallery.identity}
+    note = path.with_name(path.name + ".json")  # says what the index was built from
     if path.exists() and not overwrite:
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
-            # an inverted file is left on disk and read where it is searched
+            written = json.loads(note.read_text(encoding="utf-8"))
+            # IVF: the inverted lists stay on disk, and those that are searched are read.
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if kind == "ivf" else 0)
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(f"{path} cannot be read ({reason}). Build it again with --overwrite.") from None
-        if found != about:
+        if written != about:
             raise StoreError(
                 f"{path} was built from other features than {gallery.path} holds now, or is of another kind. "
                 "Build it again with --overwrite."
             )
         return index
     index = build_index(gallery, kind)
-    note.unlink(missing_ok=True)  # killed between the two files, the index has no note and is refused
+    # The note goes first: a run killed between the two files leaves an index without a note, which is refused.
+    note.unlink(missing_ok=True)
     with atomic(path) as part:
         faiss.write_index(index, str(part))
     write_atomic(note, (json.dumps(about, sort_keys=True) + "\n").encode())

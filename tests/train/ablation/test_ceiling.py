@@ -21,7 +21,7 @@ SETTINGS = SynthConfig(train_identities=1, test_identities=12, distractors=5, ju
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def rendered(tmp_path_factory):
     """A small synthetic dataset and its manifest."""
     root = synthesise(SETTINGS, tmp_path_factory.mktemp("ceiling") / "datasets" / "synthetic")
     made = root.parent.parent / "artifacts" / "synthetic"
@@ -30,7 +30,7 @@ def drawn(tmp_path_factory):
 
 
 def test_by_hand():
-    """Of four texels the query shows the first two. Agreeing ones first, the most shared first; unknown; different."""
+    """Of four texels the query shows the first two. Equal ones first, by their number; unknown; different."""
     white, black, grey = (255,) * 3, (0,) * 3, (128,) * 3
     colours = np.array([[white, black, white, black], [white, grey, white, black]], np.uint8)
     query = Surfaces(np.array([[1, 1, 0, 0]], bool), np.array([0]), colours)
@@ -51,8 +51,8 @@ def test_blocks_and_a_slow_loop_agree(monkeypatch):
     found, shared = distances(*sides)
     for q in range(7):
         for g in range(10):
-            both = sides[0].seen[q] & sides[1].seen[g]
-            apart = colours[sides[0].whose[q], both].astype(float) - colours[sides[1].whose[g], both]
+            both = sides[0].visible[q] & sides[1].visible[g]
+            apart = colours[sides[0].person[q], both].astype(float) - colours[sides[1].person[g], both]
             assert shared[q, g] == both.sum()
             assert found[q, g] == pytest.approx((apart**2).mean() if apart.any() else -both.sum() / 12)
     assert (found < 0).any()
@@ -60,27 +60,27 @@ def test_blocks_and_a_slow_loop_agree(monkeypatch):
     assert (found > 0).any()
 
 
-def test_a_persons_surface_agrees_with_itself_and_is_seen_where_the_map_says(drawn):
-    root, manifest = drawn
+def test_images_of_one_person_agree_and_show_what_their_maps_show(rendered):
+    root, manifest = rendered
     records = read_manifest(manifest, ["query", "gallery"])
     surfaces = read_surfaces(root, SETTINGS, records, 16)
     found, shared = distances(surfaces.without_bags(), surfaces.without_bags())
-    same = surfaces.whose[:, None] == surfaces.whose
+    same = surfaces.person[:, None] == surfaces.person
     assert (found[same & (shared > 0)] < 0).all()
     assert (found[~same & (shared > 40)] > 0).mean() > 0.9
-    empty = [n for n, one in enumerate(records) if not surfaces.seen[n].any()]
+    empty = [n for n, one in enumerate(records) if not surfaces.visible[n].any()]
     assert all(records[n].pid == 0 for n in empty)
     first = person_of(SETTINGS, TESTED, 0).appearance
-    place = next(n for n, one in enumerate(records) if one.pid == 2)
-    body = surfaces.colours[surfaces.whose[place], : 24 * 256]
+    row = next(n for n, one in enumerate(records) if one.pid == 2)
+    body = surfaces.colours[surfaces.person[row], : 24 * 256]
     np.testing.assert_array_equal(body, texture(first, 16).reshape(-1, 3))
 
 
-def test_bags_are_seen_where_they_are_and_compared_by_their_bands(drawn):
-    root, manifest = drawn
+def test_bags_are_visible_and_compared_by_their_bands(rendered):
+    root, manifest = rendered
     records = read_manifest(manifest, ["query", "gallery"])
     surfaces = read_surfaces(root, SETTINGS, records, 16)
-    bags = surfaces.seen[:, -(CELLS**2) :].sum(axis=1)
+    bags = surfaces.visible[:, -(CELLS**2) :].sum(axis=1)
     carries = np.array(
         [one.pid > 0 and person_of(SETTINGS, TESTED, one.pid - 2).body.build.bag != "none" for one in records]
     )
@@ -96,21 +96,21 @@ def test_bags_are_seen_where_they_are_and_compared_by_their_bands(drawn):
     assert differs[-(CELLS**2) :].any()
 
 
-def test_the_ceiling_stands_high_and_bags_lift_it(drawn):
-    found = ceiling(drawn[1], drawn[0])
+def test_the_ceiling_is_high_and_higher_with_bags(rendered):
+    found = ceiling(rendered[1], rendered[0])
     assert 0.85 < found.body.mAP < found.with_bags.mAP <= 1
     assert 0.9 < found.shared <= 1
     assert found.views[0, 45].mAP > found.views[135, 180].mAP
 
 
-def test_the_command(drawn, tiny, monkeypatch, tmp_path):
-    monkeypatch.setenv("DSA_DATASETS", str(drawn[0].parent))
-    monkeypatch.setenv("DSA_ARTIFACTS", str(drawn[1].parent.parent))
+def test_the_command(rendered, tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("DSA_DATASETS", str(rendered[0].parent))
+    monkeypatch.setenv("DSA_ARTIFACTS", str(rendered[1].parent.parent))
     told = CliRunner().invoke(main, ["ceiling"])
     assert told.exit_code == 0, told.output
     assert "body and bag" in told.output
     assert "135 to 180 degrees" in told.output
-    measures = json.loads((drawn[1].parent / "ceiling.json").read_text())
+    measures = json.loads((rendered[1].parent / "ceiling.json").read_text())
     assert json.loads(CliRunner().invoke(main, ["ceiling", "--json"]).stdout) == measures
     assert measures["body"]["mAP"] <= measures["body_and_bag"]["mAP"]
     assert {one["from"] for one in measures["views"]} <= {0, 45, 90, 135}
@@ -124,11 +124,11 @@ def test_the_command(drawn, tiny, monkeypatch, tmp_path):
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
-def test_what_does_not_fit_is_named(drawn, tmp_path):
-    root, manifest = drawn
+def test_another_dataset_is_refused(rendered, tmp_path):
+    root, manifest = rendered
     records = read_manifest(manifest)
     strange = [dataclasses.replace(one, key=one.key.replace("_01.jpg", "_02.jpg")) for one in records]
-    with pytest.raises(DatasetError, match=r"_02\.jpg is none of the pictures .* dsa-data prepare"):
+    with pytest.raises(DatasetError, match=r"_02\.jpg is none of the images .* dsa-data prepare"):
         ceiling(write_manifest(strange, tmp_path / "manifest.csv"), root)
     old = tmp_path / "old"
     shutil.copytree(root, old)

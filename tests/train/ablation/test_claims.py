@@ -27,7 +27,7 @@ def test_differences_are_paired_by_seed():
     assert difference(one, row("c", s7=0.1)).seeds == 0
 
 
-def test_one_seed_tells_nothing():
+def test_one_seed_has_no_interval():
     found = interval([0.2])
     assert (found.low, found.high) == (-math.inf, math.inf)
     assert verdict(found) == "cannot be told"

@@ -1,4 +1,4 @@
-"""Rows trained under one budget on the tiny dataset: what is done is not done again, and rows of a seed are paired."""
+"""Rows trained with one budget on the tiny dataset: finished ones are not trained again, and seeds are paired."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from dsa_train import stage
 from dsa_train.ablation import runner as ablation
 from dsa_train.ablation.rows import EVERY_ROW, MAIN
 from dsa_train.ablation.runner import run_all
-from dsa_train.ablation.trainings import AblationConfig, Place, trainings
+from dsa_train.ablation.trainings import AblationConfig, Folders, trainings
 from dsa_train.cli import main
 from repository import ROOT
 
@@ -37,13 +37,13 @@ BUDGET = {
 
 
 @pytest.fixture
-def place(tiny, tmp_path, monkeypatch):
+def folders(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    made = tmp_path / "made"
-    made.mkdir()
-    shutil.copy(tiny.manifest, made / "manifest.csv")
-    shutil.copy(tiny.dsap, made / "dsap.h5")
-    return Place(made, tiny.root)
+    artifacts = tmp_path / "made"
+    artifacts.mkdir()
+    shutil.copy(tiny.manifest, artifacts / "manifest.csv")
+    shutil.copy(tiny.dsap, artifacts / "dsap.h5")
+    return Folders(artifacts, tiny.root)
 
 
 @pytest.fixture
@@ -73,13 +73,13 @@ def test_an_experiments_numbers_can_be_replaced_for_another_budget(base, monkeyp
     wanted = AblationConfig(changes={"beyond/faded": ("train.guidance.fade=[0,1]",)})
     (faded,) = [one for one in trainings(base, wanted) if (one.name, one.seed) == ("beyond/faded", 0)]
     assert faded.train.guidance.fade == (0, 1)
-    with pytest.raises(TrainingError, match="No row is trained by 'beyond/fade'"):
+    with pytest.raises(TrainingError, match="No row has the experiment 'beyond/fade'"):
         trainings(base, AblationConfig(experiments=("beyond/fade",)))
 
 
-def test_results_by_match_and_nothing_done_twice(base, place, monkeypatch):
+def test_results_by_match_and_nothing_trained_twice(base, folders, monkeypatch):
     todo = some(base, "table3/two-branches", "table3/global-single", "beyond/taught")
-    found = run_all(todo, place)
+    found = run_all(todo, folders)
     assert [one["experiment"] for one in found] == [one.experiment for one in todo]
     matches = {one["experiment"]: list(one["matches"]) for one in found}
     assert matches["table3/two-branches"] == ["main"]
@@ -89,12 +89,12 @@ def test_results_by_match_and_nothing_done_twice(base, place, monkeypatch):
     guided = found[[one.experiment for one in todo].index("table3/global-single")]
     assert guided["history"][-1]["guide/guided"] > 0
     monkeypatch.setattr(stage, "run", lambda *_, **__: pytest.fail("trained again"))
-    assert run_all(todo, place) == found
+    assert run_all(todo, folders) == found
 
 
-def test_other_settings_are_another_training(base, place, monkeypatch):
+def test_other_settings_are_another_training(base, folders, monkeypatch):
     (todo,) = some(base, "table3/two-branches")
-    run_all([todo], place)
+    run_all([todo], folders)
     trained, train = [], ablation._train
 
     def noted(training, *rest):
@@ -104,11 +104,11 @@ def test_other_settings_are_another_training(base, place, monkeypatch):
     monkeypatch.setattr(ablation, "_train", noted)
     changed = {**BUDGET, "train": {**BUDGET["train"], "weight_decay": 0.1}}
     (other,) = some(Settings("tiny", None, changed, "test"), "table3/two-branches")
-    run_all([other], place)
+    run_all([other], folders)
     assert trained == [0.1]
 
 
-def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, place, monkeypatch):
+def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, folders, monkeypatch):
     begun, seen = {}, {}
     load_pretrained, feed = stage.load_pretrained, stage.loop.feed
 
@@ -123,7 +123,7 @@ def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, place, monk
 
     monkeypatch.setattr(stage, "load_pretrained", noted)
     monkeypatch.setattr(stage.loop, "feed", counted)
-    run_all(some(base, "table3/two-branches", "table3/dsa-reid"), place)
+    run_all(some(base, "table3/two-branches", "table3/dsa-reid"), folders)
     assert begun[True].keys() == begun[False].keys()
     assert all(torch.equal(value, begun[False][name]) for name, value in begun[True].items())
     assert len(seen[True]) == len(seen[False])
@@ -131,24 +131,24 @@ def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, place, monk
 
 
 @pytest.mark.slow
-def test_two_side_by_side_give_what_one_gives(base, place, tmp_path):
+def test_two_in_parallel_give_the_results_of_one(base, folders, tmp_path):
     todo = some(base, "table3/two-branches", "table3/dsa-reid")
-    two = run_all(todo, place, jobs=2)
-    shutil.rmtree(place.made / "ablation")
-    assert run_all(todo, place) == two
+    two = run_all(todo, folders, jobs=2)
+    shutil.rmtree(folders.artifacts / "ablation")
+    assert run_all(todo, folders) == two
 
 
-def test_a_killed_training_goes_on(base, place, monkeypatch):
-    """A checkpoint of the same training is gone on with; one of another is begun anew."""
+def test_a_killed_training_is_resumed(base, folders, monkeypatch):
+    """A checkpoint of the same training is resumed."""
     (todo,) = some(base, "table3/two-branches")
-    whole = run_all([todo], place)
-    shutil.rmtree(place.made / "ablation")
-    stage.run(place.manifest, place.root, place.made / "dsap.h5", place.run(todo), todo.train)
-    (place.run(todo) / "model.pt").unlink()  # killed before the end
-    assert run_all([todo], place) == whole
+    whole = run_all([todo], folders)
+    shutil.rmtree(folders.artifacts / "ablation")
+    stage.run(folders.manifest, folders.root, folders.artifacts / "dsap.h5", folders.run(todo), todo.train)
+    (folders.run(todo) / "model.pt").unlink()  # killed before the end
+    assert run_all([todo], folders) == whole
 
 
-def test_the_command_prints_the_table_and_draws_the_figure(base, place, tiny, tmp_path, monkeypatch):
+def test_the_command_prints_the_table_and_writes_the_figure(base, folders, tiny, tmp_path, monkeypatch):
     params = tmp_path / "params.yaml"
     names = ["table3/two-branches", "table3/dsa-reid"]
     values = BUDGET | {"dataset": "market1501", "ablation": {"seeds": 1, "main_seeds": 1, "experiments": names}}
@@ -156,7 +156,7 @@ def test_the_command_prints_the_table_and_draws_the_figure(base, place, tiny, tm
     (tmp_path / "market1501").symlink_to(tiny.root)
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path))
     monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
-    shutil.copytree(place.made, tmp_path / "artifacts" / "market1501")
+    shutil.copytree(folders.artifacts, tmp_path / "artifacts" / "market1501")
     found = CliRunner().invoke(main, ["ablation", "--params", str(params)], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     rows = json.loads((tmp_path / "artifacts" / "market1501" / "tables-some.json").read_text())
@@ -178,7 +178,7 @@ BROKEN = '[{"name": "a", "table": %s, "seeds": [0], "mAP": %s, "rank1": [0.1]}]'
         *(BROKEN % ('"x"', "[0.1]"), BROKEN % ('"curve"', "[0.1]")),
     ],
 )
-def test_rows_that_are_none_are_refused(content, tmp_path):
+def test_files_that_are_not_rows_are_refused(content, tmp_path):
     path = tmp_path / "tables.json"
     path.write_text(content)
     found = CliRunner().invoke(main, ["ablation-table", str(path)])
@@ -186,21 +186,21 @@ def test_rows_that_are_none_are_refused(content, tmp_path):
     assert found.output.startswith(f"error: {path}")
 
 
-def test_a_row_that_cannot_begin_is_told_before_any_is_trained(base, place):
-    with pytest.raises(TrainingError, match="table3/baseline starts its global head from"):
-        run_all(some(base, "table3/two-branches", "table3/baseline"), place)
-    assert not (place.made / "ablation").exists()
+def test_a_row_that_cannot_start_is_refused_before_any_is_trained(base, folders):
+    with pytest.raises(TrainingError, match="table3/baseline initialises its global head"):
+        run_all(some(base, "table3/two-branches", "table3/baseline"), folders)
+    assert not (folders.artifacts / "ablation").exists()
 
 
 @pytest.mark.slow
-def test_a_stopped_ablation_takes_its_workers_along(place, tiny, tmp_path):
-    """SIGTERM to the command ends everything with 128 + 15; the same again goes on."""
+def test_an_interrupted_ablation_ends_its_workers(folders, tiny, tmp_path):
+    """SIGTERM to the command ends everything, with exit code 128 + 15."""
     params = tmp_path / "params.yaml"
     train = BUDGET["train"] | {"epochs": 100_000}
     wanted = {"seeds": 2, "main_seeds": 2, "experiments": ["table3/two-branches"]}
     params.write_text(json.dumps(BUDGET | {"dataset": "market1501", "train": train, "ablation": wanted}))
     (tmp_path / "market1501").symlink_to(tiny.root)
-    shutil.copytree(place.made, tmp_path / "artifacts" / "market1501")
+    shutil.copytree(folders.artifacts, tmp_path / "artifacts" / "market1501")
     environment = os.environ | {"DSA_DATASETS": str(tmp_path), "DSA_ARTIFACTS": str(tmp_path / "artifacts")}
     command = [Path(sys.executable).parent / "dsa-train", "ablation", "--params", params, "--jobs", "2"]
     run = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -211,7 +211,7 @@ def test_a_stopped_ablation_takes_its_workers_along(place, tiny, tmp_path):
     run.terminate()
     _, told = run.communicate(timeout=60)
     assert run.returncode == 128 + 15
-    assert told.rstrip().endswith("the same again.")
-    for seed in "01":  # nobody holds a lock: no worker is left
+    assert told.rstrip().endswith("Run the same command to resume.")
+    for seed in "01":  # no lock is held: no worker is left
         with locked(made / seed, "a worker is left"):
             pass

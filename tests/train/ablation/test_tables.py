@@ -1,6 +1,16 @@
 import pytest
 
-from dsa_train.ablation.tables import CLAIMS, QUESTIONS, goals, judged, result, rows_of, signed, spread, table
+from dsa_train.ablation.tables import (
+    CLAIMS,
+    QUESTIONS,
+    distillation_gains,
+    judged,
+    result,
+    rows_of,
+    signed,
+    spread,
+    table,
+)
 
 
 def trained(experiment, seed, rate=None, **mAP):
@@ -42,29 +52,29 @@ def test_a_curve_of_an_experiment_that_has_no_fused_row():
 
 
 def test_claims_are_judged_by_paired_differences():
-    found = {one.claim.says: one for one in judged(rows_of(RESULTS), (*CLAIMS, *QUESTIONS))}
-    assert found["two streams in training over two branches"].verdict == "holds"
-    assert found["fine over coarse alignment"].verdict == "reversed"
-    assert found["one stream as good as two at inference"].verdict == "reversed"
-    assert found["a teaching guide over the paper's"].found.mean == pytest.approx(0.03)
-    assert "sum over concatenation" not in found
+    verdicts = {one.claim.says: one for one in judged(rows_of(RESULTS), (*CLAIMS, *QUESTIONS))}
+    assert verdicts["two streams in training over two branches"].verdict == "holds"
+    assert verdicts["fine over coarse alignment"].verdict == "reversed"
+    assert verdicts["one stream as good as two at inference"].verdict == "reversed"
+    assert verdicts["a teaching guide over the paper's"].measured.mean == pytest.approx(0.03)
+    assert "sum over concatenation" not in verdicts
 
 
-def test_the_goal_is_a_share_of_the_way():
+def test_the_gain_of_distillation_is_a_part_of_the_fused_features_gain():
     rows = rows_of(RESULTS)
-    plain, errors = goals(rows)
+    plain, errors = distillation_gains(rows)
     assert plain.endswith("main +6.0, fused +18.0 points: 33%")
     assert errors.split("main")[1].strip() == "+1.0, fused +10.0 points: 10%"  # from the one seed that both have
-    assert goals([row for row in rows if row["name"] != "Two branches"]) == []
-    assert result(rows, "nobody") is None
+    assert distillation_gains([row for row in rows if row["name"] != "Two branches"]) == []
+    assert result(rows, "no such row") is None
 
 
-def test_there_is_no_way_to_go_where_fused_is_below():
+def test_without_a_gain_of_the_fused_features_there_is_no_part():
     rows = rows_of([trained("table3/two-branches", 0, main=0.4), trained("beyond/taught", 0, main=0.41, fused=0.3)])
-    assert "nothing to come by" in goals(rows)[0]
+    assert "nothing to come by" in distillation_gains(rows)[0]
 
 
-def test_the_table_says_what_does_not_hold():
+def test_the_table_has_the_verdicts():
     text = table(rows_of(RESULTS))
     (line,) = [line for line in text.splitlines() if "fine over coarse" in line]
     assert "-1.0" in line
@@ -76,4 +86,4 @@ def test_the_table_says_what_does_not_hold():
 def test_numbers_in_points():
     assert spread([0.5]) == "50.0"
     assert spread([0.5, 0.52]) == "51.0 ± 1.4"
-    assert signed(judged(rows_of(RESULTS), CLAIMS)[0].found).startswith("+3.0 [")
+    assert signed(judged(rows_of(RESULTS), CLAIMS)[0].measured).startswith("+3.0 [")

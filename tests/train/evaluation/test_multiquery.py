@@ -19,5 +19,5 @@ def test_by_hand(how, expected):
 
 
 def test_no_query_has_further_images():
-    with pytest.raises(TrainingError, match="needs further images .* and there are none"):
+    with pytest.raises(TrainingError, match=r"needs further images .* and there are none"):
         pooled(ROWS, [(1, 1), (2, 1)], MORE, [(3, 1), (3, 1), (1, 2)], "average")

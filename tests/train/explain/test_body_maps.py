@@ -8,7 +8,7 @@ from dsa_data.charts import BODY_REGIONS
 from dsa_data.records import Record
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
-from dsa_train.explain.body_maps import BACKGROUND, REGIONS, BodyMaps, body_maps
+from dsa_train.explain.body_maps import BACKGROUND, REGIONS, BodyMaps, read_body_maps
 
 RECORD = Record("a.png", "query", 1, 1, 5, 5, "ab" * 32)
 
@@ -22,9 +22,9 @@ def store(tmp_path):
 
 
 def test_every_pixel_is_of_one_region(store, tmp_path):
-    maps = body_maps(tmp_path, None, store)
+    maps = read_body_maps(tmp_path, None, store)
     assert isinstance(maps, BodyMaps)
-    assert maps.whose == f"the maps of {store}, engine import: not the truth"
+    assert maps.source == f"the maps of {store}, engine import: not the truth"
     regions = maps.regions(RECORD)
     assert tuple(regions) == REGIONS
     assert (np.stack(list(regions.values())).sum(0) == 1).all()
@@ -33,14 +33,14 @@ def test_every_pixel_is_of_one_region(store, tmp_path):
     assert regions[BACKGROUND].sum() == 1
 
 
-def test_a_map_of_another_picture_is_refused(store, tmp_path):
-    maps = body_maps(tmp_path, store, tmp_path / "nowhere.h5")
+def test_a_map_of_another_image_is_refused(store, tmp_path):
+    maps = read_body_maps(tmp_path, store, tmp_path / "nowhere.h5")
     assert isinstance(maps, BodyMaps)
-    with pytest.raises(StoreError, match=r"another picture a\.png than the manifest lists"):
+    with pytest.raises(StoreError, match=r"another file a\.png than the manifest lists"):
         maps.chart(dataclasses.replace(RECORD, digest="cd" * 32))
     with pytest.raises(StoreError, match=r"does not contain b\.png"):
         maps.chart(dataclasses.replace(RECORD, key="b.png"))
 
 
 def test_without_maps_there_are_none(tmp_path):
-    assert body_maps(tmp_path, None, tmp_path / "nowhere.h5") is None
+    assert read_body_maps(tmp_path, None, tmp_path / "nowhere.h5") is None

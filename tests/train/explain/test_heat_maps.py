@@ -5,32 +5,32 @@ from dsa_train.explain.heat_maps import GAP, HEIGHT, LEGEND, LINE, MARGIN, WIDTH
 
 
 @pytest.fixture
-def picture():
+def image():
     return np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
 
 
-def test_nothing_is_added_where_there_is_no_heat(picture):
-    cold = heated(picture, np.zeros((64, 32)))
+def test_nothing_is_added_where_there_is_no_heat(image):
+    cold = heated(image, np.zeros((64, 32)))
     assert (cold == cold[..., :1]).all(), "grey"
-    hot = heated(picture, np.ones((64, 32)))
+    hot = heated(image, np.ones((64, 32)))
     assert (hot[..., 0].astype(int) - hot[..., 2] > 60).all(), "yellow"
 
 
 def cell(drawn, row, column):
-    """Return the picture in a cell; rows count from the first of two that belong together."""
+    """Return the image in a cell; rows count from the first of two that belong together."""
     top = MARGIN + 2 * LINE + row * (2 * LINE + HEIGHT) + GAP + LINE
     left = MARGIN + column * (WIDTH + GAP)
     return drawn[top : top + HEIGHT, left : left + WIDTH]
 
 
-def test_each_cell_shows_its_own_map(picture):
+def test_each_cell_shows_its_own_map(image):
     up, down = np.zeros((4, 2)), np.zeros((4, 2))
     up[0], down[3] = 1, 0.001
     region = np.zeros((64, 32), bool)
     region[20:40, 10:20] = True
     rows = [
-        Row("guided: a", True, picture, {"global": up, "torso": down}, {"torso": region}),
-        Row("alone: a", False, picture, {"global": down}),
+        Row("guided: a", True, image, {"global": up, "torso": down}, {"torso": region}),
+        Row("alone: a", False, image, {"global": down}),
     ]
     drawn = page(rows, "one line\nanother", "{:.3f}")
     assert drawn.dtype == np.uint8
@@ -55,7 +55,7 @@ def test_each_cell_shows_its_own_map(picture):
     assert (cell(drawn, 1, 2) == 240).all(), "the second network has no such feature"
 
 
-def test_a_feature_that_looks_nowhere(picture):
-    drawn = page([Row("one: a", True, picture, {"head": np.zeros((4, 2))})], "", "{:.0%}")
+def test_a_feature_that_looks_nowhere(image):
+    drawn = page([Row("one: a", True, image, {"head": np.zeros((4, 2))})], "", "{:.0%}")
     shown = cell(drawn, 0, 1)
     assert (shown == shown[..., :1]).all()

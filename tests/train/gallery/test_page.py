@@ -3,13 +3,14 @@
 import torch
 
 from dsa_reid.regions import Explanation
-from dsa_train.gallery.page import Answer, Hit, table
+from dsa_train.gallery.page import table
+from dsa_train.gallery.search import Hit, QueryResult
 
 
 def test_a_line_a_hit_with_each_regions_agreement():
     agreement = torch.tensor([[1.0, 0.5, 0.0, -0.001, -0.006, -1.0, 0.994, 0.996]])
-    found = Answer("a.jpg", [Hit("b.jpg", 0.25, True)], Explanation(torch.zeros(1, 8), agreement))
-    name, head, line = table([found]).splitlines()
+    result = QueryResult("a.jpg", [Hit("b.jpg", 0.25, True)], Explanation(torch.zeros(1, 8), agreement))
+    name, head, line = table([result]).splitlines()
     assert name == "a.jpg"
     assert (
         " ".join(head.split()) == "distance torso hands feet upper legs lower legs upper arms lower arms head picture"
@@ -18,4 +19,4 @@ def test_a_line_a_hit_with_each_regions_agreement():
 
 
 def test_without_an_explanation():
-    assert table([Answer("a.jpg", [Hit("b.jpg", 0.25)])]).splitlines()[2].split() == ["1", "0.250", "b.jpg"]
+    assert table([QueryResult("a.jpg", [Hit("b.jpg", 0.25)])]).splitlines()[2].split() == ["1", "0.250", "b.jpg"]

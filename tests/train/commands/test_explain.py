@@ -14,7 +14,7 @@ from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
 from dsa_data.synthetic.dataset import NOTE
 from dsa_train.cli import main
-from dsa_train.commands.explaining import explain
+from dsa_train.commands.explain import explain
 
 QUERY = "query/0031_c1s1_000000_00.png"
 
@@ -28,7 +28,7 @@ def model(path: Path, seed: int = 0, **changes) -> Path:
 
 
 def made_up_map(record) -> np.ndarray:
-    """Charts in bands from head to foot over the middle of a picture."""
+    """Charts in bands from head to foot over the middle of an image."""
     iuv = np.zeros((record.height, record.width, 3), np.uint8)
     bands = np.array([23, 1, 2, 15, 19, 3, 7, 11, 5])
     rows = np.arange(record.height) * len(bands) // record.height
@@ -46,7 +46,7 @@ def write_maps(path: Path, records, maps) -> None:
 
 
 @pytest.fixture
-def place(tiny, tmp_path, monkeypatch) -> Path:
+def artifacts(tiny, tmp_path, monkeypatch) -> Path:
     """Where the tiny dataset passes for market1501, with two runs of untrained networks and maps; the artifacts."""
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "market1501").symlink_to(tiny.root)
@@ -62,20 +62,20 @@ def place(tiny, tmp_path, monkeypatch) -> Path:
     return made
 
 
-def asked(*arguments):
+def run_explain(*arguments):
     return CliRunner().invoke(
         main, ["explain", "--dataset", "market1501", *map(str, arguments)], catch_exceptions=False
     )
 
 
-def test_a_page_of_two_networks(place):
-    both = asked(QUERY, "--against", place / "runs" / "table3" / "two-branches")
+def test_a_page_of_two_networks(artifacts):
+    both = run_explain(QUERY, "--against", artifacts / "runs" / "table3" / "two-branches")
     assert both.exit_code == 0
-    assert both.output.splitlines()[-1] == str(place / "explain.png")
-    page = read(place / "explain.png")
-    alone = asked(QUERY, "--out", place / "alone.png")
+    assert both.output.splitlines()[-1] == str(artifacts / "explain.png")
+    page = read(artifacts / "explain.png")
+    alone = run_explain(QUERY, "--out", artifacts / "alone.png")
     assert alone.exit_code == 0
-    one = read(place / "alone.png")
+    one = read(artifacts / "alone.png")
     assert one.shape[1] == page.shape[1]
     assert page.shape[0] > one.shape[0] + 192
     np.testing.assert_array_equal(page[: one.shape[0] // 2], one[: one.shape[0] // 2])
@@ -85,48 +85,48 @@ def test_a_page_of_two_networks(place):
 @pytest.mark.parametrize(
     "changes", [{"heads": "global"}, {"heads": "local", "neck": "bn"}, {"pooling": "gem", "local_input": "full"}]
 )
-def test_every_network_is_drawn(place, tmp_path, method, changes):
+def test_every_network_has_heat_maps(artifacts, tmp_path, method, changes):
     other = model(tmp_path / "other" / "model.pt", **changes)
-    assert asked("--count", 1, "--run", other, "--method", method).exit_code == 0
-    assert asked("--count", 2, "--against", other, "--method", method).exit_code == 0
-    assert asked("--count", 2, "--run", other, "--regions").exit_code == 0
+    assert run_explain("--count", 1, "--run", other, "--method", method).exit_code == 0
+    assert run_explain("--count", 2, "--against", other, "--method", method).exit_code == 0
+    assert run_explain("--count", 2, "--run", other, "--regions").exit_code == 0
 
 
-def test_a_timm_trunk_is_drawn(place, tmp_path):
+def test_a_timm_trunk_has_heat_maps(artifacts, tmp_path):
     pytest.importorskip("timm", reason="the extra `timm` is not installed")
     other = model(tmp_path / "model.pt", trunk="timm/convnext_atto", width=1.0, size=(32, 16))
     for method in ("occlusion", "shares"):
-        assert asked(QUERY, "--run", other, "--method", method, "--stride", 4).exit_code == 0
+        assert run_explain(QUERY, "--run", other, "--method", method, "--stride", 4).exit_code == 0
 
 
-def test_the_same_queries_for_the_same_seed(place):
+def test_the_same_queries_for_the_same_seed(artifacts):
     pages = []
     for number, seed in enumerate((0, 0, 3)):
-        out = place / f"{number}.png"
-        assert asked("--count", 2, "--seed", seed, "--stride", 4, "--out", out).exit_code == 0
+        out = artifacts / f"{number}.png"
+        assert run_explain("--count", 2, "--seed", seed, "--stride", 4, "--out", out).exit_code == 0
         pages.append(out.read_bytes())
     assert pages[0] == pages[1]
     assert pages[0] != pages[2]
 
 
-def test_the_table_by_region(place, tiny):
-    table = ["--regions", "--against", place / "runs" / "table3" / "two-branches"]
-    told = asked(*table)
+def test_the_table_by_region(artifacts, tiny):
+    table = ["--regions", "--against", artifacts / "runs" / "table3" / "two-branches"]
+    told = run_explain(*table)
     assert told.exit_code == 0
     assert "In each cell: paper | two-branches" in told.output
-    assert f"Regions by the maps of {place}/iuv.h5, engine native: not the truth." in told.output
+    assert f"Regions by the maps of {artifacts}/iuv.h5, engine native: not the truth." in told.output
 
-    found = json.loads(asked(*table, "--json").stdout)
+    found = json.loads(run_explain(*table, "--json").stdout)
     assert set(found["networks"]) == {"paper", "two-branches"}
     one = found["networks"]["paper"]
     assert one["pictures"] == dict.fromkeys(one["pictures"], 4), "all four queries show every region"
     assert one["reaction"]["global"]["torso"] > 0
     assert 0 < one["diagonal"]["share"] < 1
-    few = json.loads(asked(*table, "--json", "--count", "2").stdout)["networks"]["paper"]
+    few = json.loads(run_explain(*table, "--json", "--count", "2").stdout)["networks"]["paper"]
     assert few["pictures"]["head"] == 2
 
 
-def test_regions_of_a_drawn_dataset_are_the_truth(place, tmp_path, tiny):
+def test_regions_of_a_rendered_dataset_are_the_ground_truth(artifacts, tmp_path, tiny):
     drawn = tmp_path / "datasets" / "drawn"
     shutil.copytree(tiny.root, drawn)
     (drawn / NOTE).write_text("{}")
@@ -134,54 +134,54 @@ def test_regions_of_a_drawn_dataset_are_the_truth(place, tmp_path, tiny):
         path = drawn / "iuv" / map_name(record.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_png(made_up_map(record)))
-    made = place.with_name("drawn")
+    made = artifacts.with_name("drawn")
     made.mkdir()
     shutil.copy(tiny.manifest, made)
-    run = ["--dataset", "drawn", "--run", str(place / "runs" / "paper"), "--regions"]
+    run = ["--dataset", "drawn", "--run", str(artifacts / "runs" / "paper"), "--regions"]
     told = CliRunner().invoke(explain, run, catch_exceptions=False)
     assert told.exit_code == 0
     assert "Regions by the renderer's truth." in told.output
-    named = CliRunner().invoke(explain, [*run, "--iuv", str(place / "iuv.h5")], catch_exceptions=False)
+    named = CliRunner().invoke(explain, [*run, "--iuv", str(artifacts / "iuv.h5")], catch_exceptions=False)
     assert "not the truth" in named.output
 
 
-def test_a_page_without_maps_has_no_outlines(place):
-    (place / "iuv.h5").unlink()
-    assert asked(QUERY).exit_code == 0
-    refused = asked("--regions")
+def test_a_page_without_maps_has_no_outlines(artifacts):
+    (artifacts / "iuv.h5").unlink()
+    assert run_explain(QUERY).exit_code == 0
+    refused = run_explain("--regions")
     assert refused.exit_code == 2
-    assert "iuv.h5 does not exist, which tells the regions" in refused.output
+    assert "iuv.h5 does not exist, and its I, U, V maps show where" in refused.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["query/0031_c1s1_000000_01.png"], f"Did you mean '{QUERY}'?"),
-        (["--run", "nowhere/model.pt"], "nowhere/model.pt cannot be read"),
-        (["--json"], "--json prints the table of --regions"),
-        (["--window", 4, "--stride", 5], "leave gaps"),
+        (["--run", "nowhere/model.pt"], "nowhere/model.pt does not exist. Train first"),
+        (["--json"], "--json is for --regions"),
+        (["--window", 4, "--stride", 5], "leaves pixels uncovered"),
         (["--device", "cuda:9"], "Device 'cuda:9' cannot be used"),
         (["--regions", "--iuv", "nowhere.h5"], "nowhere.h5 does not exist"),
         (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_code_2(place, arguments, message):
-    result = asked(*arguments)
+def test_a_users_mistake_is_one_line_and_exit_code_2(artifacts, arguments, message):
+    result = run_explain(*arguments)
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_nobody_seen_is_said(place, tiny):
+def test_no_visible_person_is_refused(artifacts, tiny):
     records = tiny.records()
     nobody = [np.zeros((record.height, record.width, 3), np.uint8) for record in records]
-    write_maps(place / "iuv.h5", records, nobody)
-    result = asked("--regions")
+    write_maps(artifacts / "iuv.h5", records, nobody)
+    result = run_explain("--regions")
     assert result.exit_code == 2
-    assert "No body is seen in 4 pictures" in result.output
+    assert "No person is visible in 4 images" in result.output
 
 
-def test_two_runs_of_one_name_are_told_apart(place, tmp_path):
+def test_two_runs_of_one_name_are_named_by_their_paths(artifacts, tmp_path):
     model(tmp_path / "other" / "paper" / "model.pt", seed=2)
-    told = asked("--regions", "--against", tmp_path / "other" / "paper", "--count", 1)
-    assert f"{place}/runs/paper | {tmp_path}/other/paper" in told.output
+    told = run_explain("--regions", "--against", tmp_path / "other" / "paper", "--count", 1)
+    assert f"{artifacts}/runs/paper | {tmp_path}/other/paper" in told.output

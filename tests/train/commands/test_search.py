@@ -1,0 +1,70 @@
+"""`dsa-train search`: from query images and features to a ranking, with its faults."""
+
+import faiss
+import pytest
+
+from dsa_data.images import read
+
+
+@pytest.mark.parametrize("engine", ["numpy", "flat", "ivf", "hnsw"])
+def test_an_image_finds_itself_first(run, tmp_path, model, image_folder, engine):
+    run("embed", image_folder, "--model", model, "--out", tmp_path / "features.h5")
+    out = tmp_path / "ranking.png"
+    common = ["--gallery", tmp_path / "features.h5", "--model", model, "--engine", engine, "--top", 3]
+    queries = ["--query", image_folder / "a" / "04.jpg", "--query", image_folder / "b" / "07.jpg"]
+    for _ in range(2):  # the second time with the index that was kept
+        done = run("search", *queries, *common, "--pictures", image_folder, "--explain", "--out", out)
+        assert done.exit_code == 0, done.output
+        lines = [line for line in done.stdout.splitlines() if line.startswith("   1")]
+        assert [line.split()[-1] for line in lines] == ["a/04.jpg", "b/07.jpg"]
+        assert lines[0].split()[2:10] == ["1.00"] * 8  # no image is nearer in any region
+    page = read(out)
+    assert page.shape[0] > 2 * 192
+    if engine != "numpy":
+        assert faiss.read_index(str(tmp_path / f"features.h5.{engine}.faiss")).ntotal == 12
+
+
+def test_an_index_older_than_its_features(run, tmp_path, model, image_folder):
+    out = tmp_path / "features.h5"
+    search = [
+        "search",
+        "--query",
+        image_folder / "a" / "04.jpg",
+        "--gallery",
+        out,
+        "--model",
+        model,
+        "--engine",
+        "flat",
+    ]
+    run("embed", image_folder, "--model", model, "--out", out)
+    run(*search)
+    (image_folder / "a" / "00.jpg").unlink()
+    run("embed", image_folder, "--model", model, "--out", out, "--overwrite")
+    refused = run(*search)
+    assert refused.exit_code == 2
+    assert "was built from other features" in refused.stderr
+    assert run(*search, "--overwrite").exit_code == 0
+    assert run(*search).exit_code == 0
+
+
+def test_an_index_that_cannot_be_read(run, tmp_path, model, image_folder):
+    out = tmp_path / "features.h5"
+    run("embed", image_folder, "--model", model, "--out", out)
+    search = [
+        "search",
+        "--query",
+        image_folder / "a" / "04.jpg",
+        "--gallery",
+        out,
+        "--model",
+        model,
+        "--engine",
+        "hnsw",
+    ]
+    run(*search)
+    index = tmp_path / "features.h5.hnsw.faiss"
+    index.write_bytes(index.read_bytes()[:100])
+    refused = run(*search)
+    assert refused.exit_code == 2
+    assert "cannot be read" in refused.stderr

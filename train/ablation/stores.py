@@ -1,0 +1,54 @@
+"""The DSAP stores of an ablation: rows with other part images, and semantics with other error rates, have their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from densepose_extract.config import ExtractConfig
+from densepose_extract.engines.make import make_engine
+from densepose_extract.stage import extract
+from dsa_app.config import to_dict
+from dsa_app.errors import StoreError
+from dsa_data.records import read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsap.config import WarpConfig
+from dsap.stage import build
+
+from .trainings import Folders, Training
+
+
+def build_stores(todo: Sequence[Training], folders: Folders, jobs: int) -> list[Path | None]:
+    """Return the DSAP store of each training, built if it does not exist; None for trainings without a guide.
+
+    Raises StoreError if the dataset has no store yet, and what stage one and stage two raise.
+    """
+    built: dict[str, Path] = {}
+    stores = []
+    for training in todo:
+        key = json.dumps([training.rate, to_dict(training.settings.section("warp", WarpConfig))])
+        if training.train.network.guide and key not in built:
+            built[key] = _store(training, folders, jobs)
+        stores.append(built[key] if training.train.network.guide else None)
+    return stores
+
+
+def _store(training: Training, folders: Folders, jobs: int) -> Path:
+    """Return the DSAP store of a training's settings: the dataset's own, or one beside the ablation's results."""
+    own, warp = folders.artifacts / "dsap.h5", training.settings.section("warp", WarpConfig)
+    maps = folders.artifacts / "iuv.h5"
+    if training.rate is not None:
+        maps = folders.artifacts / "ablation" / "stores" / f"iuv-rate-{training.rate:g}.h5"
+        maps.parent.mkdir(parents=True, exist_ok=True)
+        wanted = training.settings.section("extract", ExtractConfig)
+        engine = make_engine(wanted, training.settings.dataset, folders.root, read_manifest(folders.manifest))
+        extract(folders.manifest, folders.root, maps, training.settings.dataset, engine, overwrite=True)
+    elif not own.exists():
+        raise StoreError(f"{own} does not exist. Build it first: dsap build --dataset {training.settings.dataset}.")
+    elif DsapStore(own).header.configuration["warp"] == to_dict(warp):
+        return own
+    name = "-".join(str(value) for value in (maps.stem, *to_dict(warp).values()))
+    path = folders.artifacts / "ablation" / "stores" / f"{name}.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return build(folders.manifest, maps, path, warp, folders.root, jobs=jobs, overwrite=True)

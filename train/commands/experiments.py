@@ -1,0 +1,16 @@
+"""`dsa-train experiments`: the rows of the paper's tables."""
+
+from __future__ import annotations
+
+import click
+
+from dsa_app import console
+
+from ..ablation import rows
+
+
+@click.command()
+@click.option("--dataset", default="market1501", show_default=True, help="The dataset of the measured results.")
+def experiments(dataset: str) -> None:
+    """List the rows of the paper's Tables 3 to 5, with results."""
+    click.echo(rows.table(console.artifacts(dataset)))

@@ -1,0 +1,40 @@
+"""`dsa-train export`: the network for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .check_export import compare
+
+if TYPE_CHECKING:
+    from dsa_reid.exports import Where
+
+
+@click.command()
+@click.argument("out", type=options.FILE)
+@options.model
+@options.model_dataset
+@options.model_experiment
+@click.option(
+    "--normalise",
+    type=click.Choice(["inside", "outside"]),
+    default="inside",
+    show_default=True,
+    help="Whether the network takes bytes and normalises them, or takes normalised floats. The file notes it.",
+)
+def export(out: Path, model: Path | None, dataset: str | None, experiment: str, normalise: Where) -> None:
+    """Write the network to OUT: .onnx, or .pt2 (torch.export).
+
+    The file is then compared with PyTorch, as check-export does.
+    """
+    path = options.existing_model(model, dataset, experiment)
+
+    from dsa_reid import exports
+    from dsa_reid.model import load
+
+    network = load(path)
+    compare(exports.export(network, out, normalise), network, [])

@@ -1,0 +1,73 @@
+"""`dsa-train search`: the nearest images of a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from dsa_app import console
+from dsa_app.errors import ConfigError
+
+from ..gallery.config import Engine
+from . import options
+
+
+@click.command()
+@click.option("--query", "queries", type=options.FILE, multiple=True, required=True, help="An image; may be repeated.")
+@click.option("--gallery", type=options.FILE, required=True, help="Features, as `dsa-train embed` writes them.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Hits per query.")
+@options.model
+@options.model_experiment
+@click.option("--engine", type=click.Choice(get_args(Engine)), default="numpy", show_default=True)
+@click.option("--index", type=options.FILE, help="The FAISS index. [<gallery>.<engine>.faiss]")
+@click.option("--explain", is_flag=True, help="Show how far each body region agrees.")
+@click.option("--pictures", type=options.FILE, help="The folder of the gallery's images. [the dataset's]")
+@click.option("--out", type=options.FILE, help="The ranking as a PNG. [ranking.png, if the images are known]")
+@click.option("--overwrite", is_flag=True, help="Build the index again if it is of other features.")
+@options.device
+def search(
+    queries: Sequence[Path],
+    gallery: Path,
+    top: int,
+    model: Path | None,
+    experiment: str,
+    engine: Engine,
+    index: Path | None,
+    explain: bool,
+    pictures: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    device: str,
+) -> None:
+    """Find the nearest gallery images for query images.
+
+    Prints a table of the hits, and renders them as a page if the folder of the gallery's images is known.
+    """
+    from ..gallery.feature_files import open_features
+
+    features = open_features(gallery)
+    dataset = features.header.dataset
+    path = options.existing_model(model, dataset, experiment)
+
+    from dsa_data.images import write_png
+    from dsa_data.sets import dataset_root
+
+    root = pictures or (dataset_root(dataset) if dataset else None)
+    if root is None and out:
+        raise ConfigError("--out renders the hits, and the gallery is of a folder: name that with --pictures DIR.")
+
+    from dsa_reid.model import load
+
+    from ..device import choose_device
+    from ..gallery import page
+    from ..gallery.search import read_identities, search_images
+
+    pids = read_identities(console.artifacts(dataset) / "manifest.csv") if dataset else {}
+    network = load(path, choose_device(device))
+    results = search_images(queries, features, network, path, top, engine, index, explain, overwrite, pids)
+    click.echo(page.table(results))
+    if root is not None:
+        click.echo(write_png(out or Path("ranking.png"), page.page(results, root)))

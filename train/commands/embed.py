@@ -66,11 +66,12 @@ def embed(
 
     from dsa_reid.model import load
 
-    from ..device import choose_device
+    from ..device import choose_device, memory_explained
     from ..gallery import embed as embedding
 
     network = load(path, choose_device(device))
-    written = embedding.embed(images, network, out, dataset or "", dtype, batch, workers, skip_broken, overwrite)
+    with memory_explained(f"{batch} images at once", "Use a smaller batch: --batch 8."):
+        written = embedding.embed(images, network, out, dataset or "", dtype, batch, workers, skip_broken, overwrite)
     for key, reason in written.skipped[:5]:
         click.echo(f"skipped {key}: {reason}", err=True)
     if written.skipped:

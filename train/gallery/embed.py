@@ -25,7 +25,6 @@ from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
 
-from ..device import memory_explained
 from . import feature_files
 from .sources import Source
 
@@ -70,7 +69,7 @@ def embed(
         ConfigError: if the name of `out` has another suffix.
         ImageError: for an image that cannot be read.
         StoreError: if `out` exists with other content, or pieces of a run with other settings do.
-        TrainingError: if a feature is not a number, or memory runs out.
+        TrainingError: if a feature is not a number.
     """
     feature_files.check_name(out)
     origin = Origin(model.digest, _plain(model.preprocessing), model.parts)
@@ -83,9 +82,8 @@ def embed(
         starts = range(0, len(sources), PIECE)
         todo = [start for start in starts if not pieces.has(str(start))]
         left = sum(len(sources[start : start + PIECE]) for start in todo)
-        with memory_explained(f"{batch} images at once", "Use a smaller batch: --batch 8."):
-            for _ in progress(_compute(sources, todo, model, pieces, dtype, batch, workers), left, "Embedding", each=0):
-                pass
+        for _ in progress(_compute(sources, todo, model, pieces, dtype, batch, workers), left, "Embedding", each=0):
+            pass
         reasons = [str(reason) for start in starts for reason in pieces.read(str(start))["reason"]]
         skipped = [(source.key, reason) for source, reason in zip(sources, reasons, strict=True) if reason]
         kept = [source for source, reason in zip(sources, reasons, strict=True) if not reason]

@@ -186,7 +186,7 @@ def ceiling_table(result: Ceiling) -> str:
         name: [f"{100 * value:.1f}" for value in (one.rank(1), one.rank(5), one.rank(10), one.mAP, one.mINP)]
         for name, one in (("body", result.body), ("body and bag", result.with_bags))
     }
-    shared = f"{100 * result.shared:.1f}% of right pairs show a same texel of the body."
+    shared = f"{100 * result.shared:.1f}% of correct pairs have a texel of the body in common."
     return "\n".join([report.text_table([*report.COLUMNS.values()][:5], rows), shared, report.view_table(result.views)])
 
 

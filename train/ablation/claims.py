@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats has it too, and takes a second to import
 
 LEVEL = 0.95  # of the intervals
-Verdict = Literal["holds", "does not hold", "reversed", "cannot be told"]
+Verdict = Literal["holds", "does not hold", "reversed", "inconclusive"]
 
 
 class Difference(NamedTuple):
@@ -49,7 +49,7 @@ class Claim:
         paper: the difference in the paper, in points of mAP; None if it does not report it.
     """
 
-    says: str
+    words: str
     better: str
     worse: str
     as_good: float | None = None
@@ -83,11 +83,11 @@ def verdict(measured: Difference, as_good: float | None = None) -> Verdict:
     """Return whether a claim holds: that the difference is above 0, or not worse than -`as_good`.
 
     "holds" and "reversed" where the whole interval is on one side of that bound; where it is on both, "does not hold"
-    if the mean is on the wrong side, else "cannot be told": the seeds are too few.
+    if the mean is on the wrong side, else "inconclusive": the seeds are too few.
     """
     bound = -as_good if as_good is not None else 0.0
     if measured.low > bound:
         return "holds"
     if measured.high < bound:
         return "reversed"
-    return "cannot be told" if measured.mean > bound else "does not hold"
+    return "inconclusive" if measured.mean > bound else "does not hold"

@@ -34,11 +34,11 @@ CLAIMS = (
 )
 # Beyond the paper.
 QUESTIONS = (
-    Claim("the guide over one that is fed nothing", "Only MF-Stream", "Guide fed nothing"),
-    Claim("the guide over one that is fed another's", "Only MF-Stream", "Guide fed another's"),
+    Claim("the guide over one without input", "Only MF-Stream", "Guide fed nothing"),
+    Claim("the guide over one with another's input", "Only MF-Stream", "Guide fed another's"),
     Claim("the guide over its losses alone", "Only MF-Stream", "Losses without guide"),
-    Claim("a teaching guide over two branches", "Guide teaches", REFERENCE),
-    Claim("a teaching guide over the paper's", "Guide teaches", "Only MF-Stream"),
+    Claim("distillation over two branches", "Guide teaches", REFERENCE),
+    Claim("distillation over the paper's guide", "Guide teaches", "Only MF-Stream"),
     Claim("fused features over two branches", "Two streams fused", REFERENCE),
 )
 
@@ -153,7 +153,7 @@ def distillation_gains(rows: Rows) -> list[str]:
         if not (main and fused and plain):
             continue
         gain, most = difference(main, plain), difference(fused, plain)
-        part = f"{100 * gain.mean / most.mean:.0f}%" if most.mean > 0 else "nothing to come by: fused is below"
+        part = f"{100 * gain.mean / most.mean:.0f}%" if most.mean > 0 else "none, fused is not above"
         lines.append(
             f"  {f'Guide teaches{end}':30}main {100 * gain.mean:+.1f}, fused {100 * most.mean:+.1f} points: {part}"
         )
@@ -179,16 +179,20 @@ def table(rows: Rows) -> str:
             f"{kind:9}{row['name']:34}{len(row['seeds']):5}{spread(row['mAP']):>13}{spread(row['rank1']):>13}"
             f"{beside:>24}{published}"
         )
-    for title, claims in (("The paper's claims", CLAIMS), ("What it did not ask", QUESTIONS)):
+    for title, claims in (("The paper's claims", CLAIMS), ("Further comparisons", QUESTIONS)):
         lines += ["", f"{title}, in points of mAP:", *map(_sentence, judged(rows, claims))]
     if gains := distillation_gains(rows):
-        lines += ["", f"How far a taught main stream comes from {REFERENCE!r} to its own fused features:", *gains]
+        lines += [
+            "",
+            f"Distillation: gain of the main stream over {REFERENCE!r}, and its part of the fused features' gain:",
+            *gains,
+        ]
     return "\n".join(lines)
 
 
 def _sentence(one: Judged) -> str:
     paper = "" if one.claim.paper is None else f"   (paper: {one.claim.paper:+.1f})"
-    return f"  {one.claim.says:44}{signed(one.measured):>24}   {one.verdict}{paper}"
+    return f"  {one.claim.words:44}{signed(one.measured):>24}   {one.verdict}{paper}"
 
 
 def spread(values: Sequence[float]) -> str:

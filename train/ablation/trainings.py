@@ -67,7 +67,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
-    """The folders of an ablation: the artifacts of a dataset, and the dataset itself."""
+    """The folders of an ablation: of a dataset's artifacts, and of its images."""
 
     artifacts: Path
     root: Path

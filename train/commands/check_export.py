@@ -46,7 +46,7 @@ def compare(exported: Path, network: Model, files: Sequence[Path]) -> None:
 
     checked = exports.check(network, exported, map(images.read, files))
     line = (
-        f"{exported}: within {checked.difference:.1e} of PyTorch on {checked.pictures} pictures, {len(files)} of them "
+        f"{exported}: within {checked.difference:.1e} of PyTorch on {checked.pictures} images, {len(files)} of them "
         "yours"
     )
     if not checked.passed:

@@ -51,13 +51,13 @@ def read_body_maps(root: Path, named: Path | None, usual: Path) -> BodyMaps | No
     """
     if named is None and (root / NOTE).is_file():
         truth = Rendered(root)
-        return BodyMaps(lambda record: truth.find(record).read(record).iuv[..., 0], "the renderer's truth")
+        return BodyMaps(lambda record: truth.find(record).read(record).iuv[..., 0], "the renderer's ground truth")
     path = named or usual
     if named is None and not path.exists():
         return None
     store = IuvStore(path)
     engine = store.header.configuration.get("engine", "unknown")
-    return BodyMaps(lambda record: _stored(store, record), f"the maps of {path}, engine {engine}: not the truth")
+    return BodyMaps(lambda record: _stored(store, record), f"the maps of {path}, engine {engine}: not ground truth")
 
 
 def _stored(store: IuvStore, record: Record) -> NDArray[np.uint8]:

@@ -27,9 +27,9 @@ from .shares import feature_shares
 
 Image = NDArray[np.uint8]
 LEGENDS: dict[Method, str] = {
-    "occlusion": "Occlusion: how far the feature turns (1 - cos) when the place is covered by the mean colour; the "
-    "number as a part\nof how far the features of two people are apart on average.",
-    "shares": "Shares: the part of the feature's squared length that comes from the place.",
+    "occlusion": "Occlusion: change of the feature (1 - cos) where the image is covered by the mean colour, in percent "
+    "of the mean\nchange between two people.",
+    "shares": "Shares: the part of the feature's squared length that comes from each position.",
 }
 
 

@@ -54,7 +54,7 @@ def page(rows: Sequence[Row], legend: str, numbers: str) -> Image:
     columns = [name for name in feature_names("both") if any(name in row.maps for row in rows)]
     width = max(WIDTH, *(_width(row.image) for row in rows))
     bands = [_band(row, columns, width, numbers) for row in rows]
-    titles = [_titles(line, width) for line in (["", *map(symbol, columns)], ["picture", *columns])]
+    titles = [_titles(line, width) for line in (["", *map(symbol, columns)], ["image", *columns])]
     whole = bands[0].shape[1]
     parts = [*(_widened(title, whole) for title in titles), *bands, _legend(legend, whole)]
     return np.pad(np.concatenate(parts), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), constant_values=PAPER)
@@ -89,7 +89,7 @@ def _band(row: Row, columns: Sequence[str], width: int, numbers: str) -> Image:
         shown = heated(image, heat)
         if name in row.regions:
             _outline(shown, row.regions[name])
-        cells.append(_cell(shown, numbers.format(greatest) if greatest > 0 else "nothing", width))
+        cells.append(_cell(shown, numbers.format(greatest) if greatest > 0 else "zero", width))
     body = _widened(np.concatenate(cells, axis=1), LEGEND)
     above = [_text("", body.shape[1])[:GAP]] if row.first else []
     return np.concatenate([*above, _text(row.title, body.shape[1]), body])
@@ -122,8 +122,8 @@ def _legend(legend: str, width: int) -> Image:
     scale = _text("", width)
     left = 62
     scale[3 : LINE - 3, left : left + SCALE_WIDTH] = bar
-    _write(scale, "nothing", 0)
-    _write(scale, "greatest of this cell, the number below it", left + SCALE_WIDTH + 6)
+    _write(scale, "zero", 0)
+    _write(scale, "maximum of this cell, the number below it", left + SCALE_WIDTH + 6)
     return np.concatenate([_text("", width), scale, *(_text(line, width) for line in legend.splitlines())])
 
 

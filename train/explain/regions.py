@@ -132,7 +132,7 @@ def sensitivity(
 
 
 def diagonal(matrix: Reals) -> Diagonal:
-    """Return what the diagonal of a matrix says, a row a local feature, a column a region in the same order.
+    """Return the diagonal of a matrix in numbers: a row a local feature, a column a region in the same order.
 
     Every row is scaled to sum 1 (a feature that no region changes counts as even), so that the mean over all orders of
     the rows is 1 / 8 whatever the matrix: that is chance, for features whose names mean nothing.
@@ -170,17 +170,17 @@ def text(by_network: Mapping[str, Sensitivity]) -> str:
             ]
             lines.append(_line(f"{symbol(feature)} {feature}", cells))
         lines.append("")
-    lines += [_line("pictures", counts), ""]
+    lines += [_line("images", counts), ""]
     lines.append(
-        "A local feature's own region, by size, in its reactions to all eight: 12.5% by chance; p over all orders."
+        "Own region: its part of a local feature's changes by all eight, by size. Chance is 12.5%; p over all orders."
     )
     lines += [f"{name}: {_sentence(one.diagonal)}" for name, one in by_network.items()]
     return "\n".join(lines)
 
 
 TABLES = (
-    ("Reaction: 1 - cos when a region is taken out, percent of that between two people", "change", 100, "{:5.1f}"),
-    ("By size: that over the region's percent of the picture", "by_size", 1, "{:5.2f}"),
+    ("Change: 1 - cos when a region is masked, in percent of that between two people", "change", 100, "{:5.1f}"),
+    ("By size: that divided by the region's percentage of the image", "by_size", 1, "{:5.2f}"),
 )
 """What the text shows: title, field of `Sensitivity`, factor, how a number is written."""
 
@@ -199,8 +199,8 @@ def _value(one: Sensitivity, field: str, feature: str, column: int, scale: float
 
 def _sentence(diagonal: Diagonal | None) -> str:
     if diagonal is None:
-        return "no diagonal, for it has no local features, or a region is in no picture"
+        return "no number, since the network has no local features, or a region is in no image"
     return (
-        f"{100 * diagonal.share:.1f}% (p = {diagonal.p:.3f}); {diagonal.features} of {LOCAL} features react most to "
-        f"their own region, {diagonal.regions} of {LOCAL} regions move their own feature most"
+        f"{100 * diagonal.share:.1f}% (p = {diagonal.p:.3f}); {diagonal.features} of {LOCAL} features change most by "
+        f"their own region, {diagonal.regions} of {LOCAL} regions change their own feature most"
     )

@@ -33,7 +33,7 @@ class NumpyFeatures:
             with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
                 lines = list(csv.reader(file))
             if about["format"] != FORMAT:
-                raise ValueError(f"the .json says {about['format']!r}")
+                raise ValueError(f"the .json has the format {about['format']!r}")
             self.header = Header(about["dataset"], about["configuration"], about["inputs"])
             self.origin = Origin(**self.header.configuration["origin"])
             self.keys, self.digests = [line[0] for line in lines[1:]], [line[1] for line in lines[1:]]

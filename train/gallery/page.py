@@ -27,7 +27,7 @@ def table(results: Sequence[QueryResult]) -> str:
     names = "".join(f"{name:>12}" for name in REGION_NAMES)
     lines = []
     for result in results:
-        lines.append(f"{result.query}\n{'':>4}{'distance':>9}{names if result.explanation else ''}  picture")
+        lines.append(f"{result.query}\n{'':>4}{'distance':>9}{names if result.explanation else ''}  image")
         for n, hit in enumerate(result.hits):
             agreement = [] if result.explanation is None else result.explanation.agreement[n].tolist()
             values = "".join(f"{_rounded(value):>12}" for value in agreement)

@@ -166,7 +166,7 @@ def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any
     """Return the index at `path`; it is built and written if it does not exist, or with `overwrite`."""
     faiss = require_faiss()
     about = {"format": FORMAT, "kind": kind, "features": gallery.identity}
-    note = path.with_name(path.name + ".json")  # says what the index was built from
+    note = path.with_name(path.name + ".json")  # of what the index was built from
     if path.exists() and not overwrite:
         try:
             written = json.loads(note.read_text(encoding="utf-8"))

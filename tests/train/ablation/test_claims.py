@@ -30,7 +30,7 @@ def test_differences_are_paired_by_seed():
 def test_one_seed_has_no_interval():
     found = interval([0.2])
     assert (found.low, found.high) == (-math.inf, math.inf)
-    assert verdict(found) == "cannot be told"
+    assert verdict(found) == "inconclusive"
     assert verdict(interval([-0.2])) == "does not hold"
 
 
@@ -39,7 +39,7 @@ def test_one_seed_has_no_interval():
     [
         ([0.03, 0.031, 0.029], None, "holds"),
         ([-0.03, -0.031, -0.029], None, "reversed"),
-        ([0.03, -0.02, 0.01], None, "cannot be told"),
+        ([0.03, -0.02, 0.01], None, "inconclusive"),
         ([-0.03, 0.02, -0.01], None, "does not hold"),
         ([-0.003, -0.004, -0.002], 0.01, "holds"),  # worse, and by less than a point
         ([-0.003, -0.004, -0.002], None, "reversed"),

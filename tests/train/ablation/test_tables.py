@@ -52,11 +52,11 @@ def test_a_curve_of_an_experiment_that_has_no_fused_row():
 
 
 def test_claims_are_judged_by_paired_differences():
-    verdicts = {one.claim.says: one for one in judged(rows_of(RESULTS), (*CLAIMS, *QUESTIONS))}
+    verdicts = {one.claim.words: one for one in judged(rows_of(RESULTS), (*CLAIMS, *QUESTIONS))}
     assert verdicts["two streams in training over two branches"].verdict == "holds"
     assert verdicts["fine over coarse alignment"].verdict == "reversed"
     assert verdicts["one stream as good as two at inference"].verdict == "reversed"
-    assert verdicts["a teaching guide over the paper's"].measured.mean == pytest.approx(0.03)
+    assert verdicts["distillation over the paper's guide"].measured.mean == pytest.approx(0.03)
     assert "sum over concatenation" not in verdicts
 
 
@@ -71,7 +71,7 @@ def test_the_gain_of_distillation_is_a_part_of_the_fused_features_gain():
 
 def test_without_a_gain_of_the_fused_features_there_is_no_part():
     rows = rows_of([trained("table3/two-branches", 0, main=0.4), trained("beyond/taught", 0, main=0.41, fused=0.3)])
-    assert "nothing to come by" in distillation_gains(rows)[0]
+    assert "none, fused is not above" in distillation_gains(rows)[0]
 
 
 def test_the_table_has_the_verdicts():

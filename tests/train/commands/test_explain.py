@@ -114,7 +114,7 @@ def test_the_table_by_region(artifacts, tiny):
     told = run_explain(*table)
     assert told.exit_code == 0
     assert "In each cell: paper | two-branches" in told.output
-    assert f"Regions by the maps of {artifacts}/iuv.h5, engine native: not the truth." in told.output
+    assert f"Regions by the maps of {artifacts}/iuv.h5, engine native: not ground truth." in told.output
 
     found = json.loads(run_explain(*table, "--json").stdout)
     assert set(found["networks"]) == {"paper", "two-branches"}
@@ -140,9 +140,9 @@ def test_regions_of_a_rendered_dataset_are_the_ground_truth(artifacts, tmp_path,
     run = ["--dataset", "drawn", "--run", str(artifacts / "runs" / "paper"), "--regions"]
     told = CliRunner().invoke(explain, run, catch_exceptions=False)
     assert told.exit_code == 0
-    assert "Regions by the renderer's truth." in told.output
+    assert "Regions by the renderer's ground truth." in told.output
     named = CliRunner().invoke(explain, [*run, "--iuv", str(artifacts / "iuv.h5")], catch_exceptions=False)
-    assert "not the truth" in named.output
+    assert "not ground truth" in named.output
 
 
 def test_a_page_without_maps_has_no_outlines(artifacts):

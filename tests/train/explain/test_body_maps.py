@@ -24,7 +24,7 @@ def store(tmp_path):
 def test_every_pixel_is_of_one_region(store, tmp_path):
     maps = read_body_maps(tmp_path, None, store)
     assert isinstance(maps, BodyMaps)
-    assert maps.source == f"the maps of {store}, engine import: not the truth"
+    assert maps.source == f"the maps of {store}, engine import: not ground truth"
     regions = maps.regions(RECORD)
     assert tuple(regions) == REGIONS
     assert (np.stack(list(regions.values())).sum(0) == 1).all()

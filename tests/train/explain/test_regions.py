@@ -78,7 +78,7 @@ def test_a_region_in_no_image_is_nan():
     assert np.isnan(found.change[:, 2]).all()
     assert found.plain()["reaction"]["global"]["feet"] is None
     assert found.diagonal is None
-    assert "no diagonal" in text({"one": found})
+    assert "no number, since" in text({"one": found})
 
 
 def test_the_diagonal_of_features_that_see_their_own_region():

@@ -13,7 +13,7 @@ def test_numpy_features_without_what_belongs_to_them(run, tmp_path, model, image
     assert json.loads((tmp_path / "f.json").read_text())["configuration"]["type"] == "float32"
     note = tmp_path / "f.json"
     note.write_text(note.read_text().replace("dsa-reid features", "another's features"))
-    with pytest.raises(StoreError, match=r"the \.json says .another's features"):
+    with pytest.raises(StoreError, match=r"the \.json has the format .another's features"):
         NumpyFeatures(tmp_path / "f.npy")
     (tmp_path / "f.csv").unlink()
     with pytest.raises(StoreError, match="Keep the three together"):

@@ -1,4 +1,4 @@
-"""What a search prints."""
+"""The table of a search."""
 
 import torch
 
@@ -12,9 +12,7 @@ def test_a_line_a_hit_with_each_regions_agreement():
     result = QueryResult("a.jpg", [Hit("b.jpg", 0.25, True)], Explanation(torch.zeros(1, 8), agreement))
     name, head, line = table([result]).splitlines()
     assert name == "a.jpg"
-    assert (
-        " ".join(head.split()) == "distance torso hands feet upper legs lower legs upper arms lower arms head picture"
-    )
+    assert " ".join(head.split()) == "distance torso hands feet upper legs lower legs upper arms lower arms head image"
     assert " ".join(line.split()) == "1 0.250 1.00 0.50 0.00 0.00 -0.01 -1.00 0.99 1.00 b.jpg right"
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from dsa_app.errors import TrainingError
 from dsa_train import report
-from dsa_train.ablation.published import published
 from dsa_train.evaluation.metrics import evaluate
+from dsa_train.published import published
 
 FOUND = {
     "rank1": 0.957,

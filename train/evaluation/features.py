@@ -19,7 +19,7 @@ from .config import Match
 
 def extract(
     network: MainStream | TwoStream,
-    pictures: Images,
+    images: Images,
     match: Match = "main",
     batch: int = 64,
     workers: int = 1,
@@ -30,7 +30,7 @@ def extract(
 
     Args:
         network: a main stream for the match "main", else the whole network.
-        pictures: N images, with their DSAP unless the match is "main".
+        images: N images, with their DSAP unless the match is "main".
         batch: images that go through the network together.
         workers: threads that read.
         what: the title of the progress bar.
@@ -42,13 +42,13 @@ def extract(
     Raises:
         TrainingError: if the network has no such feature, or a feature is not a number.
     """
-    return torch.cat(list(extract_batches(network, pictures, match, batch, workers, what, flip)))
+    return torch.cat(list(extract_batches(network, images, match, batch, workers, what, flip)))
 
 
 @torch.inference_mode()
 def extract_batches(
     network: MainStream | TwoStream,
-    pictures: Images,
+    images: Images,
     match: Match = "main",
     batch: int = 64,
     workers: int = 1,
@@ -58,20 +58,20 @@ def extract_batches(
     """Yield what `extract` returns, float32 (B, D), batch after batch."""
     check_match(network, match)
     network.eval()
-    order = [range(start, min(start + batch, len(pictures))) for start in range(0, len(pictures), batch)]
+    order = [range(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
     device = next(network.parameters()).device
-    batches = progress(pictures.batches(order, workers), len(pictures), what, each=0)
+    batches = progress(images.batches(order, workers), len(images), what, each=0)
     for indices, read in zip(order, batches, strict=True):
-        images = read.to(device)
-        features = _features(network, images, pictures, match)
+        moved = read.to(device)
+        features = _features(network, moved, images, match)
         if flip:
-            mirrored_ones = _features(network, _mirror_image(images, pictures), pictures, match)
+            mirrored_ones = _features(network, _mirror_image(moved, images), images, match)
             features = [(one + other) / 2 for one, other in zip(features, mirrored_ones, strict=True)]
         joint = join(*features).float().cpu()  # (B, D)
         broken = (~joint.isfinite().all(1)).nonzero().flatten().tolist()
         if broken:
             raise TrainingError(
-                f"The feature of {pictures.records[indices[broken[0]]].key} is not a number (NaN). The network did not "
+                f"The feature of {images.records[indices[broken[0]]].key} is not a number (NaN). The network did not "
                 "train properly; look at its losses."
             )
         yield joint
@@ -98,16 +98,16 @@ def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
     return parts
 
 
-def _features(network: MainStream | TwoStream, batch: Batch, pictures: Images, match: Match) -> list[torch.Tensor]:
+def _features(network: MainStream | TwoStream, batch: Batch, images: Images, match: Match) -> list[torch.Tensor]:
     """Return one batch's features that are to be joined, (B, D) or (B, 8, L) each."""
-    images = pictures.preprocessing.normalise(batch.images)  # (B, 3, H, W)
+    normalised = images.preprocessing.normalise(batch.images)  # (B, 3, H, W)
     if match == "main":
         main = network.main if isinstance(network, TwoStream) else network
-        return [feature for feature in main(images) if feature is not None]
+        return [feature for feature in main(normalised) if feature is not None]
     assert batch.texels is not None, "the guide needs part images"
     assert batch.valid is not None, "texels come with their mask"
     assert isinstance(network, TwoStream), "check_match has refused all others"
-    outputs = network(images, fill(batch.texels, batch.valid, pictures.preprocessing))
+    outputs = network(normalised, fill(batch.texels, batch.valid, images.preprocessing))
     fused = [outputs.z_global, outputs.z_local]
     if network.apart:
         fused += [outputs.f_global, outputs.f_local]
@@ -120,12 +120,12 @@ def _features(network: MainStream | TwoStream, batch: Batch, pictures: Images, m
     return [feature for feature in features[match] if feature is not None]
 
 
-def _mirror_image(batch: Batch, pictures: Images) -> Batch:
+def _mirror_image(batch: Batch, images: Images) -> Batch:
     """Return images flipped from left to right, and their DSAP mirrored by its own rule."""
-    images = batch.images.flip(2)
+    flipped = batch.images.flip(2)
     if batch.texels is None or batch.valid is None:
-        return Batch(images)
-    assert pictures.store is not None, "texels come from a store"
-    table = mirror_table(pictures.store.header.configuration["warp"]["parts"], pictures.store.size)
-    all_of_them = torch.ones(len(batch), dtype=torch.bool, device=images.device)
-    return Batch(images, *mirrored(batch.texels, batch.valid, all_of_them, table.to(images.device)))
+        return Batch(flipped)
+    assert images.store is not None, "texels come from a store"
+    table = mirror_table(images.store.header.configuration["warp"]["parts"], images.store.size)
+    all_of_them = torch.ones(len(batch), dtype=torch.bool, device=flipped.device)
+    return Batch(flipped, *mirrored(batch.texels, batch.valid, all_of_them, table.to(flipped.device)))

@@ -32,7 +32,7 @@ def kept_features(
     path: Path,
     network: MainStream | TwoStream,
     model: str,
-    pictures: Images,
+    images: Images,
     config: EvaluateConfig,
     dataset: str = "",
     workers: int = 1,
@@ -45,16 +45,14 @@ def kept_features(
         model: SHA-256 of the file that the network was read from.
         dataset: its name, which the file notes.
     """
-    header = Header(dataset, _configuration(network, model, pictures, config), _inputs(pictures))
+    header = Header(dataset, _configuration(network, model, images, config), _inputs(images))
     cached = _cached(path, header)
     if cached is not None:
         return cached
-    batches = extract_batches(
-        network, pictures, config.match, config.batch, workers, path.stem.capitalize(), config.flip
-    )
+    batches = extract_batches(network, images, config.match, config.batch, workers, path.stem.capitalize(), config.flip)
     first = next(batches)
-    shape = (len(pictures), first.shape[1])
-    keys, digests = zip(*((record.key, record.digest) for record in pictures.records), strict=True)
+    shape = (len(images), first.shape[1])
+    keys, digests = zip(*((record.key, record.digest) for record in images.records), strict=True)
     blocks = (block.numpy() for block in itertools.chain([first], batches))
     with atomic(path) as part:
         write_features(part, header, keys, digests, shape, "float32", blocks)
@@ -62,9 +60,9 @@ def kept_features(
 
 
 def _configuration(
-    network: MainStream | TwoStream, model: str, pictures: Images, config: EvaluateConfig
+    network: MainStream | TwoStream, model: str, images: Images, config: EvaluateConfig
 ) -> dict[str, Any]:
-    preprocessing = dataclasses.asdict(pictures.preprocessing)
+    preprocessing = dataclasses.asdict(images.preprocessing)
     origin = Origin(
         model,
         {name: list(value) if isinstance(value, tuple) else value for name, value in preprocessing.items()},
@@ -73,11 +71,11 @@ def _configuration(
     return {"origin": dataclasses.asdict(origin), "match": config.match, "flip": config.flip}
 
 
-def _inputs(pictures: Images) -> str:
+def _inputs(images: Images) -> str:
     """Return the digest of what the network sees: images and, for a match that needs the guide, their texels."""
-    store = pictures.store
-    texels = {record.key: int(store.checksums[store.index(record.key)]) for record in pictures.records} if store else {}
-    return digest_of(f"{record.key} {record.digest} {texels.get(record.key, '')}" for record in pictures.records)
+    store = images.store
+    texels = {record.key: int(store.checksums[store.index(record.key)]) for record in images.records} if store else {}
+    return digest_of(f"{record.key} {record.digest} {texels.get(record.key, '')}" for record in images.records)
 
 
 def _cached(path: Path, header: Header) -> KeptFeatures | None:

@@ -96,8 +96,8 @@ def measure(
 ) -> tuple[metrics.Result, float]:
     """Return the measures of a network on query and gallery, and the mAP of random rankings of the same images."""
 
-    def features(pictures: Images, what: str) -> np.ndarray:
-        return extract(network, pictures, config.match, config.batch, workers, what, config.flip).numpy()
+    def features(images: Images, what: str) -> np.ndarray:
+        return extract(network, images, config.match, config.batch, workers, what, config.flip).numpy()
 
     device = next(network.parameters()).device
     comparison = compare(*sides(retrieval, config, features), config, device)
@@ -107,8 +107,8 @@ def measure(
 def sides(retrieval: Retrieval, config: EvaluateConfig, features: Extract) -> tuple[Side, Side]:
     """Return query and gallery with their features, multi-queries pooled."""
     query, gallery = (
-        Side(features(pictures, what), pictures.records, camera_numbers(pictures.records, config))
-        for pictures, what in ((retrieval.query, "query"), (retrieval.gallery, "gallery"))
+        Side(features(images, what), images.records, camera_numbers(images.records, config))
+        for images, what in ((retrieval.query, "query"), (retrieval.gallery, "gallery"))
     )
     if config.multiquery == "off" or retrieval.multiquery is None:
         return query, gallery

@@ -29,7 +29,7 @@ def pack(maps: Sequence[IuvMap], reasons: Sequence[str]) -> dict[str, np.ndarray
         "box": np.array([one.box for one in maps], np.float32),
         "status": np.array([STATUS.index(one.status) for one in maps], np.uint8),
         "digest": np.array([one.digest for one in maps]),
-        "unit": np.array([one.unit for one in maps]),
+        "unit": np.array([one.batch_digest for one in maps]),
         "reason": np.array(reasons, dtype=str),
     }
 
@@ -38,13 +38,13 @@ class Packed:
     """The maps of a piece, in the order in which they were packed.
 
     Attributes:
-        units: for each, the digest of what decided it.
+        batch_digests: for each, the SHA-256 of what decided it; the array in the file is called "unit".
         reasons: for each, why its picture was skipped, or nothing.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self._arrays = arrays
-        self.units: list[str] = arrays["unit"].tolist()
+        self.batch_digests: list[str] = arrays["unit"].tolist()
         self.reasons: list[str] = arrays["reason"].tolist()
 
     def read(self, place: int) -> IuvMap:
@@ -60,5 +60,5 @@ class Packed:
             arrays["box"][place],
             STATUS[arrays["status"][place]],
             str(arrays["digest"][place]),
-            self.units[place],
+            self.batch_digests[place],
         )

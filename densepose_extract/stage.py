@@ -138,7 +138,7 @@ def _sources(before: IuvStore | None, kept: Mapping[int, int], store: Pieces, ma
 
 def _assemble(store: Pieces, dataset: str, records: Sequence[Record], sources: Sequence[Source]) -> None:
     """Write the store from the maps that are kept and those that were made."""
-    inputs = inputs_digest(records, [holder.units[there] for holder, there in sources])
+    inputs = inputs_digest(records, [holder.batch_digests[there] for holder, there in sources])
     header = Header(dataset, store.configuration, inputs)
     shapes = np.array([(record.height, record.width) for record in records])
     keys = [record.key for record in records]

@@ -57,7 +57,7 @@ def _held(store: IuvStore, records: Sequence[Record], piece: Piece, verify: bool
         if record.key not in store:
             return None
         there = store.index(record.key)
-        if (store.units[there], store.digests[there]) != (unit, record.digest):
+        if (store.batch_digests[there], store.digests[there]) != (unit, record.digest):
             return None
         places.append(there)
     try:

@@ -31,10 +31,14 @@ def test_round_trip_through_a_file(tmp_path_factory: pytest.TempPathFactory, siz
         pieces.write("one", **pack(maps, reasons))
         packed = Packed(pieces.read("one"))
     assert packed.reasons == reasons
-    assert packed.units == [one.unit for one in maps]
+    assert packed.batch_digests == [one.batch_digest for one in maps]
     for place in reversed(range(len(maps))):
         found, expected = packed.read(place), maps[place]
         assert (found.iuv == expected.iuv).all()
         assert found.score == expected.score or np.isnan([found.score, expected.score]).all()
-        assert (found.status, found.digest, found.unit) == (expected.status, expected.digest, expected.unit)
+        assert (found.status, found.digest, found.batch_digest) == (
+            expected.status,
+            expected.digest,
+            expected.batch_digest,
+        )
         assert found.box.tolist() == expected.box.tolist()

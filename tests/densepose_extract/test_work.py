@@ -35,9 +35,9 @@ def test_a_batch_goes_on_without_a_broken_picture(market: Path, tmp_path: Path) 
     assert "is missing" in first.reasons[2]
     assert [first.read(place).status for place in range(4)] == ["found", "found", "none", "found"]
     assert first.read(0).iuv[..., 0].max() == 3  # the network saw three
-    assert first.units[0] == first.units[3] != pieces[0].units[0]
-    assert first.units[2] not in {first.units[0], pieces[0].units[2]}
-    assert packed[1].units == list(pieces[1].units)
+    assert first.batch_digests[0] == first.batch_digests[3] != pieces[0].units[0]
+    assert first.batch_digests[2] not in {first.batch_digests[0], pieces[0].units[2]}
+    assert packed[1].batch_digests == list(pieces[1].units)
 
 
 def test_a_batch_of_broken_pictures_only(market: Path, tmp_path: Path) -> None:

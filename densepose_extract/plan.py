@@ -41,7 +41,7 @@ def plan(records: Sequence[Record], engine: Engine | Maps) -> list[Piece]:
     if isinstance(engine, Maps):
         return _of_maps(records, engine)
     pieces = []
-    for batch in engine.units([(record.height, record.width) for record in records]):
+    for batch in engine.batches([(record.height, record.width) for record in records]):
         unit = batch_unit([records[place] for place in batch])
         pieces.append(_piece(records, batch, [unit] * len(batch), engine))
     return pieces

@@ -41,7 +41,7 @@ class Engine(Protocol):
     def identity(self) -> dict[str, Any]:
         """Everything besides the pictures that decides the answer's bytes, as plain values."""
 
-    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         """Split pictures, given by (height, width), into batches of indices.
 
         A pure function of the sizes and the configuration; every index occurs once.

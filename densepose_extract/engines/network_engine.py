@@ -67,6 +67,6 @@ class NetworkEngine:
             **to_dict(self.recipe),
         }
 
-    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         """Split pictures (height, width) into batches by their padded size; see `sizing.batches`."""
         return batches(sizes, self.recipe.min_size, self.recipe.max_size, self.recipe.batch)

@@ -21,7 +21,7 @@ class BatchEngine:
     def identity(self) -> dict[str, Any]:
         return {"engine": self.name, "batch": self.batch, "checkpoint": self.checkpoint}
 
-    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         result = []
         for size in sorted(set(sizes)):
             same = [place for place, one in enumerate(sizes) if one == size]

@@ -47,8 +47,8 @@ def test_engines_agree(checkpoint: Path, recipe: Recipe) -> None:
     ours, theirs = NativeEngine(checkpoint, recipe=recipe), DetectronEngine(checkpoint, recipe=recipe)
     assert ours.identity | {"engine": "detectron2"} == theirs.identity
     sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures()]
-    assert ours.units(sizes) == theirs.units(sizes)
-    for unit in ours.units(sizes):
+    assert ours.batches(sizes) == theirs.batches(sizes)
+    for unit in ours.batches(sizes):
         batch = [pictures()[index] for index in unit]
         for mine, reference in zip(ours.extract(batch), theirs.extract(batch), strict=True):
             assert mine.status == reference.status

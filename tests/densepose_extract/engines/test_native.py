@@ -148,9 +148,9 @@ def test_identity_is_plain_and_tells_what_decides_the_bytes(engine: NativeEngine
 
 
 def test_units_are_batches_by_size(engine: NativeEngine) -> None:
-    units = engine.units([(128, 64), (64, 128), (128, 64), (126, 63)])
+    units = engine.batches([(128, 64), (64, 128), (128, 64), (126, 63)])
     assert units == [[1], [0, 2, 3]]
-    assert len(engine.units([(128, 64)] * 9)[0]) == 4
+    assert len(engine.batches([(128, 64)] * 9)[0]) == 4
 
 
 def test_it_is_an_engine(engine: NativeEngine) -> None:

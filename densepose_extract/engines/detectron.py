@@ -13,10 +13,10 @@ import torch
 
 from dsa_app.errors import EngineError
 
-from ..checkpoint import Weights, fill
 from ..network import MODELS
 from ..recipe import Recipe
 from ..select import choose
+from ..weights.checkpoint import Weights, fill
 from .engine import Extracted, Status
 from .network_engine import NetworkEngine
 from .people import exactly

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint import Weights
 from ..network import DensePoseRCNN, Surface
 from ..network.boxes import scaled
 from ..network.trunk import fold_norms
 from ..recipe import Recipe
+from ..weights.checkpoint import Weights
 from .engine import Extracted
 from .network_engine import NetworkEngine
 from .people import exactly, find, look, subject

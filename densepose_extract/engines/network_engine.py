@@ -13,8 +13,8 @@ from dsa_app.errors import EngineError
 from dsa_reid.device import usable_device
 from dsa_reid.errors import DeviceError
 
-from .. import checkpoint as checkpoints
 from ..recipe import Recipe
+from ..weights import checkpoint as checkpoints
 from .sizing import batches
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from densepose_extract.checkpoint import fill
 from densepose_extract.network import DensePoseRCNN, build
+from densepose_extract.weights.checkpoint import fill
 from drawn import entries
 
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from densepose_extract.checkpoint import fill
 from densepose_extract.engines.native import detect
 from densepose_extract.engines.placing import resample, whole
 from densepose_extract.network import MODELS, DensePoseRCNN, Surface, build
@@ -19,6 +18,7 @@ from densepose_extract.network.deeplab import DilatedPyramid
 from densepose_extract.network.pooling import level_of, pool, pool_levels
 from densepose_extract.network.proposals import best_proposals
 from densepose_extract.network.trunk import ConvNorm, fold_norms
+from densepose_extract.weights.checkpoint import fill
 from drawn import entries, golden, shapes
 from dsa_app.errors import EngineError
 

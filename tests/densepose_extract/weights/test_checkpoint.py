@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from densepose_extract import checkpoint as checkpoints
-from densepose_extract.checkpoint import PUBLISHED, fill, load, model_of, obtain
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.network import MODELS
+from densepose_extract.weights import checkpoint as checkpoints
+from densepose_extract.weights.checkpoint import PUBLISHED, fill, load, model_of, obtain
 from dsa_app.errors import CheckpointError
 from loopback import Mirror, serving
 
@@ -143,7 +143,7 @@ def test_a_named_checkpoint_goes_from_the_server_into_the_engine(
     content = checkpoint.read_bytes()
     with serving({f"/{PUBLISHED[NAME]}": content}) as mirror:
         mirror.cuts = [len(content) // 2]
-        monkeypatch.setattr("densepose_extract.download.PAUSE", 0.0)
+        monkeypatch.setattr("densepose_extract.weights.download.PAUSE", 0.0)
         monkeypatch.setenv("DSA_CHECKPOINTS_URL", mirror.base)
         engine = NativeEngine(NAME, cache=tmp_path)
         assert len(mirror.asked) == 2

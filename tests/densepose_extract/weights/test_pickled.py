@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from densepose_extract.pickled import read_arrays
+from densepose_extract.weights.pickled import read_arrays
 from dsa_app.errors import CheckpointError
 
 ARRAYS = {

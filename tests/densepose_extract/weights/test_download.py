@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from densepose_extract import download as downloads
-from densepose_extract.download import digest, download
+from densepose_extract.weights import download as downloads
+from densepose_extract.weights.download import digest, download
 from dsa_app.errors import CheckpointError
 from loopback import Mirror, serving
 

@@ -17,8 +17,8 @@ import torch
 from dsa_app.config import suggestion
 from dsa_app.errors import CheckpointError
 
+from ..network import DensePoseRCNN, build
 from .download import digest, download
-from .network import DensePoseRCNN, build
 from .pickled import read_arrays
 
 BASE = "https://dl.fbaipublicfiles.com/densepose"

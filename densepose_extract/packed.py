@@ -16,8 +16,8 @@ def pack(maps: Sequence[IuvMap], reasons: Sequence[str]) -> dict[str, np.ndarray
     """Return the arrays of a piece.
 
     Args:
-        maps: the maps of the piece's pictures.
-        reasons: for each, why its picture was skipped, or nothing.
+        maps: the maps of the piece's images.
+        reasons: for each, why its image was skipped, or nothing.
     """
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     frames = [compressor.compress(np.ascontiguousarray(one.iuv).tobytes()) for one in maps]
@@ -39,7 +39,7 @@ class Packed:
 
     Attributes:
         batch_digests: for each, the SHA-256 of what decided it; the array in the file is called "unit".
-        reasons: for each, why its picture was skipped, or nothing.
+        reasons: for each, why its image was skipped, or nothing.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:

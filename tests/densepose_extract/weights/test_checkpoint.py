@@ -1,4 +1,4 @@
-"""Checkpoints: by name from a mirror on loopback, by path, pinned, and fitted to the letter."""
+"""Checkpoints: by name from a mirror on loopback, by path, pinned, and matched with the network."""
 
 import hashlib
 import pickle
@@ -59,7 +59,7 @@ def test_mirror_and_cache_come_from_the_environment(
     assert obtain(NAME).is_relative_to(tmp_path / "cache")
 
 
-def test_what_lies_in_the_cache_must_have_the_pinned_digest(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_cached_file_must_have_the_pinned_digest(mirror: Mirror, tmp_path: Path) -> None:
     path = obtain(NAME, tmp_path, mirror.base)
     path.write_bytes(CONTENT + b"rot")
     with pytest.raises(CheckpointError, match=f"has SHA-256 .*, expected {SHA}"):
@@ -74,12 +74,14 @@ def test_a_path_is_taken_as_it_is_and_may_be_pinned(tmp_path: Path) -> None:
         obtain(path, sha256="00")
 
 
-def test_neither_name_nor_file_is_told_with_the_nearest_name() -> None:
-    with pytest.raises(CheckpointError, match=r"R_50_FPN is neither a file nor a name\. Did you mean 'R_50_FPN_s1x'"):
+def test_an_unknown_name_is_named_with_the_nearest() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"R_50_FPN is neither a file nor a known name\. Did you mean 'R_50_FPN_s1x'"
+    ):
         obtain("R_50_FPN")
 
 
-def test_loading_leaves_out_constants_and_tells_model_and_digest(tmp_path: Path) -> None:
+def test_loading_leaves_out_constants_and_gives_model_and_digest(tmp_path: Path) -> None:
     entries = {
         "pixel_mean": np.ones(3, np.float32),
         "pixel_std": np.ones(3, np.float32),

@@ -81,7 +81,7 @@ def extract(
     out = out.absolute()
     records = read_manifest(manifest)
     if not records:
-        raise DatasetError(f"{manifest} lists no picture. List them again: dsa-data prepare.")
+        raise DatasetError(f"{manifest} lists no image. Make it again: dsa-data prepare.")
     pieces = plan(records, engine)
     identity = json.loads(json.dumps(engine.identity))
     before = takeover.before(out, dataset, identity, overwrite)

@@ -129,5 +129,5 @@ def _stored(record: Record, answer: Extracted, unit: str) -> IuvMap:
 
 def _skipped(record: Record) -> IuvMap:
     """Return the map of a picture that could not be read; its unit is that of no readable one, so it is tried again."""
-    nobody = Extracted.nobody(record.height, record.width)
+    nobody = Extracted.no_person(record.height, record.width)
     return _stored(record, nobody, digest_of(["skipped", record.digest]))

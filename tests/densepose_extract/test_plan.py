@@ -12,7 +12,7 @@ from densepose_extract import plan as plans
 from densepose_extract.engines.rendered import Rendered
 from densepose_extract.plan import inputs_digest, plan, units_of
 from dsa_data.records import Record, read_manifest
-from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
+from tiny import add_true_maps, list_images, random_iuv, write_iuv_image
 
 
 def records(sizes: list[tuple[int, int]]) -> list[Record]:
@@ -51,7 +51,7 @@ def test_other_settings_give_other_names_but_the_same_units() -> None:
 
 def test_a_changed_map_changes_its_unit_alone(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "MAPS", 4)
-    write_true_maps(market)
+    add_true_maps(market)
     listed = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     before = plan(listed, Rendered(market))
     assert [len(piece.places) for piece in before] == [4, 4, 4, 4]

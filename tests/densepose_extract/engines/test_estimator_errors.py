@@ -15,7 +15,7 @@ from dsa_data.charts import CHART_NAMES, PARTNER
 from dsa_data.synthetic.appearance import SIZE
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import plan, scene_of
+from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
 from tiny import random_iuv
 
 NONE = EstimatorErrors(missed=0, lost_limb=0, lost_chart=0, swapped=0, offset=0, noise=0, outline=0)
@@ -40,7 +40,7 @@ def stripes() -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(rate=st.floats(0, 5), height=st.integers(3, 40), width=st.integers(5, 30), seed=st.integers(0, 2**32))
 def test_the_result_is_always_a_valid_map(rate: float, height: int, width: int, seed: int) -> None:
-    truth = draw_iuv(height, width, seed)
+    truth = random_iuv(height, width, seed)
     before = truth.copy()
     found = with_errors(truth, EstimatorErrors(rate=rate), seed)
     assert (found.shape, found.dtype) == (truth.shape, np.uint8)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densepose_extract.engines.imported import Imported, channel_orders, inspect_map, match_files
-from densepose_extract.target import free_entries
+from densepose_extract.target import folder_entries
 from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.records import Record, index
@@ -42,21 +42,21 @@ def test_the_order_of_each_map_is_detected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_an_ambiguous_map_has_the_order_of_its_folder(tmp_path: Path, order: str) -> None:
-    write_iuv_picture(tmp_path / "x" / "a_IUV.png", draw_iuv(6, 8), order)
-    write_iuv_picture(tmp_path / "x" / "b_IUV.png", ambiguous(), order)
-    write_iuv_picture(tmp_path / "y" / "c_IUV.png", draw_iuv(6, 8), "bgr" if order == "rgb" else "rgb")
+    write_iuv_image(tmp_path / "x" / "a_IUV.png", random_iuv(6, 8), order)
+    write_iuv_image(tmp_path / "x" / "b_IUV.png", ambiguous(), order)
+    write_iuv_image(tmp_path / "y" / "c_IUV.png", random_iuv(6, 8), "bgr" if order == "rgb" else "rgb")
     engine = Imported(tmp_path, [record("x/a.jpg"), record("x/b.jpg"), record("y/c.jpg")])
     assert (read(engine, "x/b.jpg") == ambiguous()).all()
 
 
 def test_an_ambiguous_order_must_be_given(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "b_IUV.png", ambiguous(), "bgr")
+    write_iuv_image(tmp_path / "b_IUV.png", ambiguous(), "bgr")
     records = [record("b.jpg")]
     with pytest.raises(ImageError, match=r"b_IUV\.png.*order is ambiguous.*are ambiguous too.*--channels rgb.*bgr"):
         Imported(tmp_path, records)
     assert (read(Imported(tmp_path, records, channels="bgr"), "b.jpg") == ambiguous()).all()
     for name, order in (("a", "rgb"), ("c", "bgr")):
-        write_iuv_picture(tmp_path / f"{name}_IUV.png", draw_iuv(6, 8), order)
+        write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8), order)
     with pytest.raises(ImageError, match="have both orders"):
         Imported(tmp_path, [*records, record("a.jpg"), record("c.jpg")])
 
@@ -64,19 +64,19 @@ def test_an_ambiguous_order_must_be_given(tmp_path: Path) -> None:
 def test_an_empty_map_needs_no_order(tmp_path: Path) -> None:
     empty = np.zeros((6, 8, 3), np.uint8)
     empty[0, 0, 1] = 200
-    write_iuv_picture(tmp_path / "a_IUV.png", empty)
+    write_iuv_image(tmp_path / "a_IUV.png", empty)
     engine = Imported(tmp_path, [record("a.jpg")])
     assert not read(engine, "a.jpg").any()
 
 
 def test_another_image_is_refused(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
+    write_iuv_image(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
     with pytest.raises(ImageError, match=r"a_IUV\.png is not an IUV image: neither the first nor the last channel"):
         Imported(tmp_path, [record("a.jpg")])
 
 
 def test_the_order_is_part_of_the_digest(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "a_IUV.png", ambiguous())
+    write_iuv_image(tmp_path / "a_IUV.png", ambiguous())
     as_rgb, as_bgr = (Imported(tmp_path, [record("a.jpg")], order) for order in ("rgb", "bgr"))
     assert as_rgb.find(record("a.jpg")).digest != as_bgr.find(record("a.jpg")).digest
     assert as_rgb.identity == as_bgr.identity
@@ -96,7 +96,7 @@ def test_missing_maps(tmp_path: Path) -> None:
 
 def test_matched_by_path_then_by_name(tmp_path: Path) -> None:
     for name in ("q/a", "t/a", "deep/er/b"):
-        write_iuv_picture(tmp_path / f"{name}_IUV.png", draw_iuv(6, 8))
+        write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8))
     found = match_files(tmp_path, ["q/a.jpg", "t/a.jpg", "q/b.jpg"])
     assert [path.relative_to(tmp_path).as_posix() for path in found.values()] == [
         "q/a_IUV.png",
@@ -137,7 +137,7 @@ def test_several_processes_inspect_alike(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_real_maps_of_both_orders_in_one_folder(shared: Path) -> None:
     root = shared / "real"
-    records = index(root, free_entries(root))
+    records = index(root, folder_entries(root))
     assert [one.key for one in records] == ["back.png", "front1.png", "front2.png", "group.jpg"]
     engine = Imported(root, records)
     assert [engine.find(one).order for one in records] == ["rgb", "rgb", "rgb", "bgr"]

@@ -11,12 +11,12 @@ from densepose_extract.engines.make import make_engine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import CheckpointError, ConfigError, EngineError
-from dsa_app.process_group import ProcessGroup
-from tiny import random_iuv, write_iuv_image, write_true_maps
+from dsa_app.team import Team, gathered
+from tiny import add_true_maps, random_iuv, write_iuv_image
 
 
 def test_auto_is_rendered_for_the_synthetic_dataset_else_native(market: Path, tmp_path: Path) -> None:
-    add_truth(market)
+    add_true_maps(market)
     assert isinstance(make_engine(ExtractConfig(), "synthetic", market, []), Rendered)
     with pytest.raises(CheckpointError, match="neither a file nor a known name"):
         make_engine(ExtractConfig(checkpoint=str(tmp_path / "none.pkl")), "market1501", market, [])
@@ -35,7 +35,7 @@ def test_the_recipe_reaches_the_network(checkpoint: Path) -> None:
 
 
 def test_import_needs_a_folder(tmp_path: Path) -> None:
-    write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(4, 4))
+    write_iuv_image(tmp_path / "a_IUV.png", random_iuv(4, 4))
     engine = make_engine(ExtractConfig(engine="import", maps=str(tmp_path)), "market1501", tmp_path, [])
     assert isinstance(engine, Imported)
     with pytest.raises(ConfigError, match="--from DIR"):

@@ -47,14 +47,14 @@ def test_u_and_v_are_cleared_where_there_is_no_body(tmp_path: Path) -> None:
 def test_no_person(tmp_path: Path) -> None:
     iuv = np.zeros((6, 8, 3), np.uint8)
     iuv[2, 2, 1] = 9  # U without a chart is no body
-    for file in (MapFile(write_iuv_picture(tmp_path / "a_IUV.png", iuv), "", score=1.0), MapFile(None, "")):
+    for file in (MapFile(write_iuv_image(tmp_path / "a_IUV.png", iuv), "", score=1.0), MapFile(None, "")):
         answer = file.read(record())
         assert (answer.status, answer.score, answer.iuv.any()) == ("none", 0.0, False)
         assert np.isnan(answer.box).all()
 
 
 def test_a_map_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    path = write_iuv_picture(tmp_path / "a_IUV.png", draw_iuv(6, 8))
+    path = write_iuv_image(tmp_path / "a_IUV.png", random_iuv(6, 8))
     with pytest.raises(ImageError, match=r"a_IUV\.png is 8x6, but its image query/0001.*jpg is 8x12"):
         MapFile(path, "").read(record(12, 8))
     with pytest.raises(ImageError, match=r"a_IUV\.png has chart 2\d\d, expected 0 to 24"):

@@ -9,14 +9,14 @@ from densepose_extract.engines.estimator_errors import EstimatorErrors, estimate
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import EngineError, ImageError
 from dsa_data.records import read_manifest
-from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
+from tiny import add_true_maps, list_images, random_iuv, write_iuv_image
 
 TRUTH = EstimatorErrors(rate=0)
 
 
 def test_rate_0_gives_the_true_map_of_every_record(market: Path, tmp_path: Path) -> None:
-    add_truth(market)
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    add_true_maps(market)
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     engine = Rendered(market, TRUTH)
     for number, record in enumerate(records):
         answer = engine.find(record).read(record)
@@ -26,8 +26,8 @@ def test_rate_0_gives_the_true_map_of_every_record(market: Path, tmp_path: Path)
 
 
 def test_errors_are_applied_and_depend_on_the_image(market: Path, tmp_path: Path) -> None:
-    add_truth(market)
-    records = read_manifest(list_pictures(market, tmp_path / "manifest.csv"))
+    add_true_maps(market)
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     errors = EstimatorErrors(missed=0.5)
     statuses = set()
     for number, record in enumerate(records[1:], start=1):
@@ -45,7 +45,7 @@ def test_errors_are_applied_and_depend_on_the_image(market: Path, tmp_path: Path
 
 
 def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
-    write_true_maps(market)
+    add_true_maps(market)
     record = read_manifest(list_images(market, tmp_path / "manifest.csv"))[3]
     engine = Rendered(market)
     before = engine.find(record)

@@ -18,7 +18,9 @@ class Pooled(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(D, 256, h, w) -> (D, 256, h, w), constant over h and w."""
-        average: Tensor = super().forward(x)  # (D, 256, 1, 1)
+        average = x
+        for layer in self:
+            average = layer(average)  # (D, 256, 1, 1)
         return average.expand(-1, -1, *x.shape[-2:])
 
 

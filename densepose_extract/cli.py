@@ -123,11 +123,11 @@ def _extract(
     """Join the settings with those given as options, run the stage, and print the result."""
     config = extract_config(settings, given)
     target = Target.choose(settings.dataset, pictures, root, manifest, out)
-    with gathered() as team:
-        if team.leads:
+    with join_process_group() as group:
+        if group.is_main:
             target.list_images(jobs)
-        team.wait()
-        engine = make_engine(config, target.dataset, target.root, read_manifest(target.manifest), jobs, team)
+        group.wait()
+        engine = make_engine(config, target.dataset, target.root, read_manifest(target.manifest), jobs, group)
         outcome = stage.extract(
             target.manifest, target.root, target.store, target.dataset, engine, jobs, overwrite, skip_broken, group
         )

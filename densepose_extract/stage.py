@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
-from dsa_app.team import Team
+from dsa_app.process_group import ProcessGroup
 from dsa_data.records import read_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
@@ -63,7 +63,7 @@ def extract(
         jobs: see `make_maps`.
         overwrite: replace a store or pieces of other settings, and a damaged store or map.
         skip_broken: give an image that cannot be read an empty map; `<out>.skipped.csv` has the reasons.
-        team: the processes that share the work; this one alone by default.
+        group: the processes that share the work; this one alone by default.
 
     Raises:
         ImageError: for an image or a map that cannot be read.
@@ -80,23 +80,23 @@ def extract(
     with reusable(out, IuvStore, plan.header, remedy, overwrite) as existing:
         reused, to_make = reuse.split(plan.batches, existing, verify=overwrite)
         if existing and not to_make and existing.header.inputs == plan.header.inputs:
-            if team.leads:
+            if group.is_main:
                 reuse.delete_leftovers(out, plan.header.configuration)
             return Outcome(out, changed=False)
-        with Pieces(out, plan.header.configuration, overwrite, lock=team.leads) as pieces:
-            if team.leads:
+        with Pieces(out, plan.header.configuration, overwrite, lock=group.is_main) as pieces:
+            if group.is_main:
                 delete_incomplete(pieces)
-            team.wait()  # until the leader has the lock, and has deleted pieces that cannot be used
+            group.wait()  # until the main process has the lock, and has deleted pieces that cannot be used
             start = time.monotonic()
             # The share of a process depends on the plan alone, not on what others have made so far.
-            share = [batch for batch in to_make[team.rank :: team.size] if not pieces.has(batch.name)]
+            share = [batch for batch in to_make[group.rank :: group.size] if not pieces.has(batch.name)]
             made = sum(len(batch) for batch in share)
             written = _write_pieces(share, pieces, ImageReader(root, skip_broken), engine, jobs)
-            for _ in progress(written, made, "extracting", each=0) if team.leads else written:
+            for _ in progress(written, made, "extracting", each=0) if group.is_main else written:
                 pass
             seconds = time.monotonic() - start
-            team.wait()  # until all processes have made their pieces
-            if not team.leads:
+            group.wait()  # until all processes have made their pieces
+            if not group.is_main:
                 return Outcome(out, made, seconds)
             sources = find_sources(plan, existing, reused, pieces, to_make)
             assemble(plan, sources, pieces)

@@ -31,7 +31,7 @@ def workers(jobs: int = 1, backend: str = "loky", scheduler: str | None = None) 
     if (backend == "dask") != bool(scheduler):
         raise ConfigError("--backend dask and --scheduler ADDRESS need each other. Use both, or neither.")
     if backend not in BACKENDS:
-        raise ConfigError(f"Unknown backend {backend!r}.{nearest(backend, BACKENDS)}")
+        raise ConfigError(f"Unknown backend {backend!r}.{suggestion(backend, BACKENDS)}")
     with _dask(str(scheduler)) if backend == "dask" else joblib.parallel_config(backend=backend, n_jobs=jobs):
         yield
 

@@ -31,7 +31,7 @@ def make_engine(
         root: the dataset's folder, which holds the maps of a synthetic dataset.
         records: of the images whose maps are imported.
         jobs: processes that inspect imported maps.
-        team: the processes that share the work; this one alone by default.
+        group: the processes that share the work; this one alone by default.
 
     Raises EngineError, CheckpointError or ImageError for what the engine lacks, ConfigError if there are no `maps` to
     import.
@@ -47,9 +47,9 @@ def make_engine(
                 "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
             )
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
-    team = team or Team()
-    with team.leader_first():  # the first process downloads the checkpoint, the others read it
-        device = device_of(config.device, team)
+    group = group or ProcessGroup()
+    with group.main_first():  # the first process downloads the checkpoint, the others read it
+        device = device_of(config.device, group)
         arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)
         if name == "detectron2":
             from .detectron import DetectronEngine
@@ -60,7 +60,7 @@ def make_engine(
         return NativeEngine(*arguments)
 
 
-def device_of(name: str, team: Team) -> str:
+def device_of(name: str, group: ProcessGroup) -> str:
     """Return the device of this process: auto is a GPU if there is one, and each process takes its own GPU."""
     import torch
 

@@ -97,5 +97,5 @@ def build(name: str) -> DensePoseRCNN:
     Raises EngineError for an unknown name.
     """
     if name not in MODELS:
-        raise EngineError(f"Unknown DensePose model {name!r}.{nearest(name, MODELS)}")
+        raise EngineError(f"Unknown DensePose model {name!r}.{suggestion(name, MODELS)}")
     return DensePoseRCNN(*MODELS[name]).eval().requires_grad_(False)

@@ -72,7 +72,7 @@ def obtain(
     if name not in PUBLISHED:
         path = Path(checkpoint).expanduser()
         if not path.is_file():
-            raise CheckpointError(f"Checkpoint {name} is neither a file nor a known name.{nearest(name, PUBLISHED)}")
+            raise CheckpointError(f"Checkpoint {name} is neither a file nor a known name.{suggestion(name, PUBLISHED)}")
         if sha256 is not None:
             compare(path, sha256)
         return path

@@ -1,4 +1,4 @@
-"""Images and maps for the tests of stage two: from Hypothesis, a small dataset on disk, and photographs."""
+"""Images and maps for the tests of stage two: by Hypothesis, of a small dataset on disk, of real photographs."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,7 @@ from dsa_data.stores.iuv import IuvMap, IuvStore, write_iuv
 
 @st.composite
 def pairs(draw: st.DrawFn, longest: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """An image of noise and a valid I, U, V map: dense or sparse, of few or all charts, with u and v of 0 and 255."""
+    """A noise image and a valid I, U, V map: dense or sparse, of few charts or all, with extreme values of u and v."""
     height, width = draw(st.integers(1, longest)), draw(st.integers(1, longest))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     charts = draw(st.lists(st.integers(1, 24), min_size=1, max_size=24, unique=True))
@@ -46,13 +46,13 @@ class Case:
         return self.folder / "dsap.h5"
 
     def list_images(self) -> list[Record]:
-        """Write the manifest of the present images."""
+        """Write the manifest of the images that are there now; return its records."""
         records = index(self.root, scan(self.root))
         write_manifest(records, self.manifest)
         return records
 
     def make_maps(self, configuration: dict[str, object] | None = None) -> None:
-        """Write the maps of the listed images. The bytes of each image decide its map."""
+        """Write a random map for every listed image; its seed is the image's digest."""
         records = read_manifest(self.manifest)
         keys = [record.key for record in records]
         maps = [
@@ -64,19 +64,19 @@ class Case:
     def replace_maps(self, change: dict[int, np.ndarray]) -> None:
         """Replace the maps at some indices, as another run of stage one would."""
         store = IuvStore(self.iuv)
-        maps = [store.read(n) for n in range(len(store))]
-        for n, iuv in change.items():
-            maps[n] = dataclasses.replace(maps[n], iuv=iuv)
+        maps = [store.read(number) for number in range(len(store))]
+        for number, iuv in change.items():
+            maps[number] = dataclasses.replace(maps[number], iuv=iuv)
         self.write_maps(store.header, store.keys, maps)
 
     def write_maps(self, header: Header, keys: list[str], maps: list[IuvMap]) -> None:
-        """Write a store of maps under another name and rename it, as stage one does."""
-        shapes = np.array([iuv_map.iuv.shape[:2] for iuv_map in maps])
+        """Write the store of maps under another name and rename it, as stage one does."""
+        shapes = np.array([one.iuv.shape[:2] for one in maps])
         write_iuv(self.iuv.with_suffix(".part"), header, keys, shapes, iter(maps)).replace(self.iuv)
 
 
 def random_map(record: Record) -> np.ndarray:
-    """A random map from the image's digest; about every fifth image shows no person."""
+    """Return a random map, with the image's digest as its seed; about every fifth image has no person."""
     rng = np.random.default_rng(int(record.digest[:16], 16))
     chart = rng.integers(1, 25, (record.height, record.width)) * (rng.random((record.height, record.width)) < 0.5)
     chart *= rng.random() < 0.8

@@ -1,4 +1,4 @@
-"""A tiny dataset with true maps: noise in Market-1501's layout, and an IUV image for each."""
+"""A tiny dataset with true maps: random images in Market-1501's layout, and an IUV image for each."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def write_iuv_image(path: Path, iuv: np.ndarray, order: str = "rgb") -> Path:
 
 
 def random_iuv(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Return a map: a body of random charts in the middle, U and V from 0 to 255, background around it."""
+    """Return a map (H, W, 3): random charts, U and V in the middle, background around."""
     rng = np.random.default_rng(seed)
     iuv = np.zeros((height, width, 3), np.uint8)
     body = iuv[1:-1, 2:-2]
@@ -25,8 +25,8 @@ def random_iuv(height: int, width: int, seed: int = 0) -> np.ndarray:
     return iuv
 
 
-def add_true_maps(root: Path) -> list[Entry]:
-    """Write a true map for every image under `root`, as in a synthetic dataset; the first shows no person."""
+def write_true_maps(root: Path) -> list[Entry]:
+    """Write a true map for every image under `root`, as the synthetic dataset has them; the first has no person."""
     entries = sorted(market1501.scan(root), key=lambda entry: entry.key)
     for number, entry in enumerate(entries):
         height, width = images.read(root / entry.key).shape[:2]
@@ -40,8 +40,8 @@ def list_images(root: Path, manifest: Path) -> Path:
     return write_manifest(index(root, market1501.scan(root)), manifest)
 
 
-def many_images(root: Path, count: int) -> Path:
-    """Write a dataset of `count` small training images with their true maps, and one image in each other split."""
+def write_many_images(root: Path, count: int) -> Path:
+    """Write a dataset of `count` small training images with true maps, and one image in each other split."""
     rng = np.random.default_rng(1)
     names = [f"bounding_box_train/{2 + n // 4:04}_c{1 + n % 4}s1_{n:06}_01.jpg" for n in range(count)]
     names += ["query/0001_c1s1_000000_01.jpg", "bounding_box_test/0001_c2s1_000000_01.jpg"]
@@ -49,5 +49,5 @@ def many_images(root: Path, count: int) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(images.encode_jpeg(rng.integers(0, 256, (32, 16, 3), dtype=np.uint8)))
-    add_true_maps(root)
+    write_true_maps(root)
     return root

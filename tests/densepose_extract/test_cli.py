@@ -10,13 +10,13 @@ from densepose_extract.cli import extract_config, main
 from dsa_app.config import Settings
 from dsa_data import images
 from dsa_data.stores.iuv import IuvStore
-from tiny import add_true_maps, random_iuv, write_iuv_image
+from tiny import random_iuv, write_iuv_image, write_true_maps
 
 
 @pytest.fixture
 def synthetic(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny dataset in the folder of the synthetic one; returns the folder of its artifacts."""
-    add_true_maps(market)
+    write_true_maps(market)
     shutil.move(market, tmp_path / "datasets" / "synthetic")
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))

@@ -17,7 +17,7 @@ from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.rendered import Rendered
 from densepose_extract.recipe import Recipe
 from dsa_data import images
-from tiny import list_images, many_images
+from tiny import list_images, write_many_images
 
 COMMAND = [sys.executable, "-c", "from densepose_extract.cli import main; main()"]
 SCRIPTS = Path(sys.executable).parent
@@ -27,7 +27,7 @@ QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """1,200 small images, whose extraction takes about as long as the program takes to start."""
-    return many_images(tmp_path_factory.mktemp("many") / "synthetic", 1200)
+    return write_many_images(tmp_path_factory.mktemp("many") / "synthetic", 1200)
 
 
 @pytest.fixture(scope="module")

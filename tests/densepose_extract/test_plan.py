@@ -15,7 +15,7 @@ from densepose_extract.engines.rendered import Rendered
 from densepose_extract.plan import Plan, make_plan
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.header import digest_of
-from tiny import add_true_maps, list_images, random_iuv, write_iuv_image
+from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 
 def records(sizes: list[tuple[int, int]]) -> list[Record]:
@@ -72,7 +72,7 @@ def test_a_changed_map_changes_its_batch_digest_alone(
     market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "MAPS", 4)
-    add_true_maps(market)
+    write_true_maps(market)
     listed = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     before = plan_of(listed, Rendered(market)).batches
     assert [each.indices for each in before] == [tuple(range(start, start + 4)) for start in (0, 4, 8, 12)]

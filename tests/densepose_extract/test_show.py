@@ -12,12 +12,12 @@ from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.palette import chart_colours
 from dsa_data.stores.iuv import IuvMap, IuvStore
-from tiny import add_true_maps, list_images, random_iuv
+from tiny import list_images, random_iuv, write_true_maps
 
 
 @pytest.fixture
 def store(market: Path, tmp_path: Path) -> IuvStore:
-    add_true_maps(market)
+    write_true_maps(market)
     manifest = list_images(market, tmp_path / "manifest.csv")
     return IuvStore(stage.extract(manifest, market, tmp_path / "iuv.h5", "tiny", Rendered(market)).path)
 

@@ -16,14 +16,14 @@ from dsa_data import images
 from dsa_data.records import read_manifest, write_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
-from tiny import add_true_maps, list_images, random_iuv, write_iuv_image
+from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 
 @pytest.fixture
 def root(market: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny dataset with its true maps; batches of four."""
     monkeypatch.setattr(plans, "MAPS", 4)
-    add_true_maps(market)
+    write_true_maps(market)
     return market
 
 
@@ -288,8 +288,8 @@ def test_the_share_of_a_process_is_fixed_in_advance(root: Path, manifest: Path, 
 
     out, engine = tmp_path / "iuv.h5", BatchEngine(3)
     with Pieces(out, engine.identity):
-        pass  # as the leader does before the other ranks begin
-    second = stage.extract(manifest, root, out, "tiny", engine, team=Waiting(1, 2))
+        pass  # as the main process does before the others begin
+    second = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(1, 2))
     assert not out.exists()
     first = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(0, 2))
     count = len(read_manifest(manifest))

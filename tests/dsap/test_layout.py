@@ -5,7 +5,7 @@ import pytest
 
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.shots import plan, scene_of
 from dsap.layout import BACK, CAPTION, EMPTY, FRONT, GAP, UPWARD, body, side_by_side, stacked, turned
 from dsap_cases import fields, real_maps
 

@@ -15,7 +15,7 @@ from dsa_data.charts import CHART_NAMES, PARTNER
 from dsa_data.synthetic.appearance import SIZE
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
-from dsa_data.synthetic.shots import SynthConfig, plan, scene_of
+from dsa_data.synthetic.shots import plan, scene_of
 from tiny import random_iuv
 
 NONE = EstimatorErrors(missed=0, lost_limb=0, lost_chart=0, swapped=0, offset=0, noise=0, outline=0)

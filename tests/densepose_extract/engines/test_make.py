@@ -11,12 +11,12 @@ from densepose_extract.engines.make import make_engine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import CheckpointError, ConfigError, EngineError
-from dsa_app.team import Team, gathered
-from tiny import add_true_maps, random_iuv, write_iuv_image
+from dsa_app.process_group import ProcessGroup
+from tiny import random_iuv, write_iuv_image, write_true_maps
 
 
 def test_auto_is_rendered_for_the_synthetic_dataset_else_native(market: Path, tmp_path: Path) -> None:
-    add_true_maps(market)
+    write_true_maps(market)
     assert isinstance(make_engine(ExtractConfig(), "synthetic", market, []), Rendered)
     with pytest.raises(CheckpointError, match="neither a file nor a known name"):
         make_engine(ExtractConfig(checkpoint=str(tmp_path / "none.pkl")), "market1501", market, [])

@@ -9,13 +9,13 @@ from densepose_extract.engines.estimator_errors import EstimatorErrors, estimate
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import EngineError, ImageError
 from dsa_data.records import read_manifest
-from tiny import add_true_maps, list_images, random_iuv, write_iuv_image
+from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 TRUTH = EstimatorErrors(rate=0)
 
 
 def test_rate_0_gives_the_true_map_of_every_record(market: Path, tmp_path: Path) -> None:
-    add_true_maps(market)
+    write_true_maps(market)
     records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     engine = Rendered(market, TRUTH)
     for number, record in enumerate(records):
@@ -26,7 +26,7 @@ def test_rate_0_gives_the_true_map_of_every_record(market: Path, tmp_path: Path)
 
 
 def test_errors_are_applied_and_depend_on_the_image(market: Path, tmp_path: Path) -> None:
-    add_true_maps(market)
+    write_true_maps(market)
     records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     errors = EstimatorErrors(missed=0.5)
     statuses = set()
@@ -45,7 +45,7 @@ def test_errors_are_applied_and_depend_on_the_image(market: Path, tmp_path: Path
 
 
 def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
-    add_true_maps(market)
+    write_true_maps(market)
     record = read_manifest(list_images(market, tmp_path / "manifest.csv"))[3]
     engine = Rendered(market)
     before = engine.find(record)

@@ -1,1 +1,1 @@
-"""Stage one: DensePose over every picture of a dataset, kept as I, U, V maps."""
+"""Stage one: DensePose over every image of a dataset, kept as I, U, V maps."""

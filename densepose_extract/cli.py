@@ -1,4 +1,4 @@
-"""`densepose-extract`: I, U, V maps of every picture of a dataset, and a look at them."""
+"""`densepose-extract`: the I, U, V maps of every image of a dataset; figures and statistics of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILE = click.Path(path_type=Path)
 
 
 def setting(flag: str, name: str, text: str) -> Callable[[Any], Any]:
-    """Return the option of a setting of `ExtractConfig`, whose kind and default are the dataclass's."""
+    """Return the option of a setting of `ExtractConfig`, with the type and the default of the dataclass."""
     kind, default = get_type_hints(ExtractConfig)[name], getattr(ExtractConfig(), name)
     if kind is bool:
         return click.option(flag, name, is_flag=True, default=None, help=text)
@@ -39,7 +39,7 @@ def setting(flag: str, name: str, text: str) -> Callable[[Any], Any]:
 
 
 def options(*chosen: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Join options to one decorator; the help lists them in this order."""
+    """Return a decorator that adds all these options; the help lists them in this order."""
 
     def decorate(command: Any) -> Any:
         for option in reversed(chosen):
@@ -49,9 +49,9 @@ def options(*chosen: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-pictures_option = click.option("--pictures", type=FILE, help="A folder of any pictures, in place of a dataset.")
+pictures_option = click.option("--pictures", type=FILE, help="A folder of images, instead of a dataset.")
 manifest_option = click.option(
-    "--manifest", type=FILE, help="The list of pictures. [artifacts/<dataset>/manifest.csv, or beside the store]"
+    "--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv, or beside the store]"
 )
 root_option = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
 store_options = options(
@@ -65,32 +65,32 @@ work_options = options(
     manifest_option,
     root_option,
     click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/iuv.h5]"),
-    console.jobs("Processes that read maps, or threads that read pictures; -1 for every core."),
-    click.option("--overwrite", is_flag=True, help="Replace a store of other settings, mend a damaged one."),
-    click.option("--skip-broken", is_flag=True, help="Go on where a picture cannot be read, and note why."),
+    console.jobs("Processes that read maps, or threads that read images; -1 for every core."),
+    click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one."),
+    click.option("--skip-broken", is_flag=True, help="Continue if an image cannot be read, and record why."),
 )
 
 
 def folder_name(given: dict[str, Any]) -> str | None:
-    """Return what a store of --pictures calls its dataset."""
+    """Return the name of the dataset for a store of --pictures."""
     return given["pictures"].resolve().name if given["pictures"] else None
 
 
 @click.group(cls=console.Commands)
 def main() -> None:
-    """Stage one: DensePose's I, U, V for every pixel of every picture."""
+    """Stage one: DensePose's I, U, V for every pixel of every image."""
 
 
 @main.command()
 @console.with_settings(default=folder_name)
-@setting("--engine", "engine", "What makes the maps; auto is rendered for the synthetic dataset, else native.")
+@setting("--engine", "engine", "The source of the maps; auto is rendered for a synthetic dataset, else native.")
 @setting("--checkpoint", "checkpoint", "A checkpoint's name, or its file.")
-@setting("--device", "device", "As torch names it: cpu, cuda, cuda:1; auto is the GPU if there is one.")
+@setting("--device", "device", "cpu, cuda, cuda:1, ...; auto is the GPU if there is one.")
 @setting("--precision", "precision", "Of the network.")
-@setting("--batch", "batch", "Pictures of 256x512 at a time.")
+@setting("--batch", "batch", "Images of 256x512 in a batch.")
 @work_options
 def run(**given: Any) -> None:
-    """Make the maps of a dataset, or of a folder of pictures.
+    """Make the maps of a dataset, or of a folder of images.
 
     \b
     Several GPUs: torchrun --no-python --nproc-per-node 4 densepose-extract run --dataset market1501
@@ -100,12 +100,12 @@ def run(**given: Any) -> None:
 
 @main.command("import")
 @console.with_settings(default=folder_name)
-@setting("--from", "maps", "The folder that holds the *_IUV.png, at the pictures' paths or by their names.")
-@setting("--channels", "channels", "Where the chart is when read as RGB: first (rgb) or last (bgr).")
-@setting("--allow-missing", "allow_missing", "Count a picture without a map as one in which nobody was found.")
+@setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names.")
+@setting("--channels", "channels", "Channel of the chart when read as RGB: first (rgb) or last (bgr).")
+@setting("--allow-missing", "allow_missing", "Count an image without a map as no person detected.")
 @work_options
 def import_(**given: Any) -> None:
-    """Bring maps made elsewhere, *_IUV.png, in either channel order."""
+    """Import maps made elsewhere, *_IUV.png, in either channel order."""
     _extract(engine="import", **given)
 
 
@@ -120,12 +120,12 @@ def _extract(
     skip_broken: bool,
     **given: Any,
 ) -> None:
-    """Join the settings with those given as options, run the stage, and say what came of it."""
+    """Join the settings with those given as options, run the stage, and print the result."""
     config = extract_config(settings, given)
     target = Target.choose(settings.dataset, pictures, root, manifest, out)
     with join_process_group() as group:
         if group.is_main:
-            target.list_pictures(jobs)
+            target.list_images(jobs)
         group.wait()
         engine = make_engine(config, target.dataset, target.root, read_manifest(target.manifest), jobs, group)
         outcome = stage.extract(
@@ -133,13 +133,13 @@ def _extract(
         )
         if group.is_main:
             if isinstance(engine, Imported) and engine.missing:
-                click.echo(f"{engine.missing} pictures have no map and count as nobody found")
+                click.echo(f"{engine.missing} images have no map and count as no person detected")
             for line in summary(IuvStore(target.store), outcome):
                 click.echo(line)
 
 
 def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
-    """Build the settings of section "extract", those given as options before all others."""
+    """Return the settings of section "extract"; those given as options take precedence."""
     values = {**(settings.sections.get("extract") or {}), **{name: x for name, x in given.items() if x is not None}}
     return configuration.build(ExtractConfig, values, f"{settings.source}: extract")
 
@@ -148,7 +148,7 @@ def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
 @click.argument("keys", nargs=-1)
 @store_options
 @click.option("--sheet", "count", type=click.IntRange(min=1), metavar="N", help="A random sample, on one page.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the sample.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random sample.")
 @click.option("--out", type=FILE, help="The PNG. [iuv.png or iuv_sheet.png beside the store]")
 def show(
     keys: tuple[str, ...],
@@ -160,13 +160,15 @@ def show(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Draw pictures with their charts, U, V and level lines; or, with --sheet, a sample with status and score.
+    """Draw images with their charts, U, V and level lines; or, with --sheet, a sample with status and score.
 
     KEYS are paths under the dataset's folder, as the manifest lists them.
     """
     target = Target.choose(dataset, pictures, root, None, store)
     if bool(keys) == bool(count):
-        raise ConfigError("Say what to show: keys, as in query/0001_c1s1_000001_00.jpg, or --sheet 40.")
+        raise ConfigError(
+            "Name the images to show, as in query/0001_c1s1_000001_00.jpg, or add --sheet 40 for a random sample."
+        )
     maps = IuvStore(target.store)
     if count:
         page, name = pages.contact_sheet(maps, target.root, count, seed), "iuv_sheet.png"
@@ -181,7 +183,7 @@ def show(
 def stats(
     dataset: str | None, pictures: Path | None, root: Path | None, store: Path | None, manifest: Path | None
 ) -> None:
-    """Print who was found by split and camera, which charts are seen, and how much of the pictures is body."""
+    """Print people detected by split and camera, visible charts, and the share of body in the images."""
     target = Target.choose(dataset, pictures, root, manifest, store)
     for line in report(IuvStore(target.store), read_manifest(target.manifest)):
         click.echo(line)

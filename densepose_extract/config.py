@@ -1,4 +1,4 @@
-"""Settings of stage one: which engine makes the I, U, V maps, and how it looks at a picture."""
+"""Settings of stage one: the engine that makes the I, U, V maps, and the recipe of the network engines."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from .recipe import Recipe
 
 @config
 class ExtractConfig(Recipe):
-    """Section "extract" of the settings; the recipe of the network engines is part of it.
+    """Section "extract" of the settings, with the recipe of the network engines.
 
     Attributes:
-        engine: auto is `rendered` for the synthetic dataset and `native` for any other.
+        engine: auto is `rendered` for a synthetic dataset and `native` for any other.
         checkpoint: a checkpoint's name, or the path of its file.
-        sha256: the checkpoint's digest, if it is pinned: a file of another one is refused.
+        sha256: the checkpoint's digest, to pin it: a file with another digest is refused.
         device: auto is the GPU if there is one; under torchrun each process takes its own.
-        precision: of the network; boxes and regions are in float32 all the same.
-        maps: for `import`, the folder with *_IUV.png; it does not count as a setting of the maps, their bytes do.
-        channels: for `import`, where the chart is: first (rgb) or last (bgr) when read as RGB; auto looks.
-        allow_missing: for `import`, a picture without a map counts as one in which nobody was found.
-        errors: for `rendered`, what the estimator gets wrong; `errors.rate` 0 gives the truth.
+        precision: of the network; boxes and regions are float32 in either case.
+        maps: for `import`, the folder with *_IUV.png; the bytes of the maps identify them, not this path.
+        channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
+            decides by the values.
+        allow_missing: for `import`, an image without a map counts as one in which no person was detected.
+        errors: for `rendered`, the errors of the estimator; with `errors.rate` 0 the maps are the true ones.
     """
 
     engine: Literal["auto", "native", "detectron2", "rendered", "import"] = "auto"
@@ -39,5 +40,5 @@ class ExtractConfig(Recipe):
 
     @property
     def recipe(self) -> Recipe:
-        """Return the part that the network engines take."""
+        """Return the settings that the network engines take."""
         return Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Recipe)})

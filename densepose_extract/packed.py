@@ -1,4 +1,4 @@
-"""The maps of a piece as plain arrays: each compressed on its own, so that one is read without the others."""
+"""The maps of a piece as arrays that np.savez writes: each map is compressed on its own and read without the others."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import zstandard
 
 from dsa_data.stores.iuv import STATUS, IuvMap
 
-LEVEL = 1  # pieces live for minutes: speed counts
+LEVEL = 1  # of zstd: pieces are kept for minutes, so that speed counts
 
 
 def pack(maps: Sequence[IuvMap], reasons: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the arrays of a piece.
 
     Args:
-        maps: the maps of the piece's pictures.
-        reasons: for each, why its picture was skipped, or nothing.
+        maps: of the piece's images.
+        reasons: for each image, why it was skipped; empty if it was not.
     """
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-    frames = [compressor.compress(np.ascontiguousarray(one.iuv).tobytes()) for one in maps]
+    frames = [compressor.compress(np.ascontiguousarray(iuv_map.iuv).tobytes()) for iuv_map in maps]
     return {
         "frames": np.frombuffer(b"".join(frames), np.uint8),
         "ends": np.cumsum([len(frame) for frame in frames]),
-        "shape": np.array([one.iuv.shape[:2] for one in maps], np.int64),
-        "score": np.array([one.score for one in maps], np.float64),
-        "box": np.array([one.box for one in maps], np.float32),
-        "status": np.array([STATUS.index(one.status) for one in maps], np.uint8),
-        "digest": np.array([one.digest for one in maps]),
-        "unit": np.array([one.unit for one in maps]),
+        "shape": np.array([iuv_map.iuv.shape[:2] for iuv_map in maps], np.int64),
+        "score": np.array([iuv_map.score for iuv_map in maps], np.float64),
+        "box": np.array([iuv_map.box for iuv_map in maps], np.float32),
+        "status": np.array([STATUS.index(iuv_map.status) for iuv_map in maps], np.uint8),
+        "digest": np.array([iuv_map.digest for iuv_map in maps]),
+        "unit": np.array([iuv_map.batch_digest for iuv_map in maps]),
         "reason": np.array(reasons, dtype=str),
     }
 
@@ -38,27 +38,27 @@ class Packed:
     """The maps of a piece, in the order in which they were packed.
 
     Attributes:
-        units: for each, the digest of what decided it.
-        reasons: for each, why its picture was skipped, or nothing.
+        batch_digests: for each map, the SHA-256 of all that decided it. The array in the file is called "unit".
+        reasons: for each image, why it was skipped; empty if it was not.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self._arrays = arrays
-        self.units: list[str] = arrays["unit"].tolist()
+        self.batch_digests: list[str] = arrays["unit"].tolist()
         self.reasons: list[str] = arrays["reason"].tolist()
 
-    def read(self, place: int) -> IuvMap:
-        """Return the map at a place."""
+    def read(self, index: int) -> IuvMap:
+        """Return the map at `index`."""
         arrays = self._arrays
-        start = arrays["ends"][place - 1] if place else 0
-        height, width = arrays["shape"][place]
-        frame = arrays["frames"][start : arrays["ends"][place]].tobytes()
+        start = arrays["ends"][index - 1] if index else 0
+        height, width = arrays["shape"][index]
+        frame = arrays["frames"][start : arrays["ends"][index]].tobytes()
         pixels = zstandard.ZstdDecompressor().decompress(frame, max_output_size=int(height * width * 3))
         return IuvMap(
             np.frombuffer(pixels, np.uint8).reshape(height, width, 3),
-            float(arrays["score"][place]),
-            arrays["box"][place],
-            STATUS[arrays["status"][place]],
-            str(arrays["digest"][place]),
-            self.units[place],
+            float(arrays["score"][index]),
+            arrays["box"][index],
+            STATUS[arrays["status"][index]],
+            str(arrays["digest"][index]),
+            self.batch_digests[index],
         )

@@ -1,86 +1,109 @@
-"""What is computed together and kept together: fixed before the work is shared out among processes."""
+"""The plan of a store: batches of images whose maps are made together, fixed before processes share them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dsa_data.records import Record
-from dsa_data.stores.header import digest_of
+from dsa_data.stores.header import Header, digest_of
 
 from .engines.engine import Engine
 from .engines.maps import MapFile, Maps
 
-MAPS = 64  # ready maps in a piece
+MAPS = 64  # maps in a batch that is read from files
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Pictures whose maps are kept in one file until the store is assembled.
+class Batch:
+    """Images whose maps are made together, and kept in one piece until the store is assembled.
 
     Attributes:
-        places: of the pictures in the manifest.
-        units: for each, the digest of all that decides its map: its picture, and its map's file or its batch.
-        name: tells this piece, made by this engine, from any other.
-        files: of ready maps; none where a network computes them.
+        name: of the piece: SHA-256 of the engine's identity, the images and their batch digests, shortened.
+        indices: of the images in the manifest.
+        records: of the images.
+        batch_digests: for each image, the SHA-256 of all that decides its map: all images of the network's batch, or
+            the image and the file of its map.
+        map_files: for each image, the file of its map; empty where a network computes the maps.
     """
 
-    places: tuple[int, ...]
-    units: tuple[str, ...]
     name: str
-    files: tuple[MapFile, ...] = ()
+    indices: tuple[int, ...]
+    records: tuple[Record, ...]
+    batch_digests: tuple[str, ...]
+    map_files: tuple[MapFile, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
-def plan(records: Sequence[Record], engine: Engine | Maps) -> list[Piece]:
-    """Divide the pictures into pieces: a network's batch each, or a number of ready maps.
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a store is made from.
 
-    A pure function of the records, the engine's settings and, for ready maps, their files. Raises ImageError for a
-    map whose file cannot be read.
+    Attributes:
+        header: of the store, if no image has to be skipped.
+        records: of all images, in the order of the manifest.
+        batches: every image is in exactly one.
     """
-    if isinstance(engine, Maps):
-        return _of_maps(records, engine)
-    pieces = []
-    for batch in engine.units([(record.height, record.width) for record in records]):
-        unit = batch_unit([records[place] for place in batch])
-        pieces.append(_piece(records, batch, [unit] * len(batch), engine))
-    return pieces
+
+    header: Header
+    records: tuple[Record, ...]
+    batches: tuple[Batch, ...]
 
 
-def _of_maps(records: Sequence[Record], engine: Maps) -> list[Piece]:
-    files = [engine.find(record) for record in records]
-    units = [digest_of([record.digest, file.digest]) for record, file in zip(records, files, strict=True)]
-    pieces = []
-    for start in range(0, len(records), MAPS):
-        places = range(start, min(start + MAPS, len(records)))
-        chosen = [files[place] for place in places]
-        pieces.append(_piece(records, places, [units[place] for place in places], engine, chosen))
-    return pieces
+def make_plan(records: Sequence[Record], dataset: str, engine: Engine | Maps) -> Plan:
+    """Divide the images into batches, and state in a header what the store will be made from.
+
+    A pure function of its arguments and, for maps that are read, of their files. Raises ImageError for a map whose file
+    cannot be read.
+    """
+    batches = tuple(_read_batches(records, engine) if isinstance(engine, Maps) else _network_batches(records, engine))
+    digests: dict[int, str] = {}
+    for batch in batches:
+        digests.update(zip(batch.indices, batch.batch_digests, strict=True))
+    inputs = inputs_digest(records, [digests[index] for index in range(len(records))])
+    configuration = json.loads(json.dumps(engine.identity))  # plain values, as a store gives them back
+    return Plan(Header(dataset, configuration, inputs), tuple(records), batches)
 
 
-def _piece(
-    records: Sequence[Record],
-    places: Sequence[int],
-    units: Sequence[str],
-    engine: Engine | Maps,
-    files: Sequence[MapFile] = (),
-) -> Piece:
-    lines = [f"{records[place].key} {unit}" for place, unit in zip(places, units, strict=True)]
-    name = digest_of([json.dumps(engine.identity, sort_keys=True), *lines])[:32]
-    return Piece(tuple(places), tuple(units), name, tuple(files))
-
-
-def batch_unit(records: Sequence[Record]) -> str:
-    """Return the digest of all that decides the maps of a batch: its pictures, in their order."""
+def batch_digest(records: Iterable[Record]) -> str:
+    """Return the SHA-256 of all that decides the maps of a network's batch: its images, in their order."""
     return digest_of(record.digest for record in records)
 
 
-def units_of(pieces: Sequence[Piece]) -> list[str]:
-    """Return what decides the map of each picture, in the order of the manifest."""
-    units = {place: unit for piece in pieces for place, unit in zip(piece.places, piece.units, strict=True)}
-    return [units[place] for place in range(len(units))]
+def inputs_digest(records: Sequence[Record], batch_digests: Sequence[str]) -> str:
+    """Return the SHA-256 of everything that a store is made from: keys, images, and batch digests."""
+    return digest_of(
+        f"{record.key} {record.digest} {digest}" for record, digest in zip(records, batch_digests, strict=True)
+    )
 
 
-def inputs_digest(records: Sequence[Record], units: Sequence[str]) -> str:
-    """Return the digest of everything that a store is made from: keys, pictures, and what decides each map."""
-    return digest_of(f"{r.key} {r.digest} {unit}" for r, unit in zip(records, units, strict=True))
+def _network_batches(records: Sequence[Record], engine: Engine) -> Iterable[Batch]:
+    """Yield a batch for each of the network's."""
+    for indices in engine.batches([(record.height, record.width) for record in records]):
+        digest = batch_digest(records[index] for index in indices)
+        yield _batch(records, indices, [digest] * len(indices), engine)
+
+
+def _read_batches(records: Sequence[Record], engine: Maps) -> Iterable[Batch]:
+    """Yield batches of `MAPS` images in the order of the manifest."""
+    files = [engine.find(record) for record in records]
+    digests = [digest_of([record.digest, file.digest]) for record, file in zip(records, files, strict=True)]
+    for start in range(0, len(records), MAPS):
+        stop = min(start + MAPS, len(records))
+        yield _batch(records, range(start, stop), digests[start:stop], engine, files[start:stop])
+
+
+def _batch(
+    records: Sequence[Record],
+    indices: Sequence[int],
+    digests: Sequence[str],
+    engine: Engine | Maps,
+    files: Sequence[MapFile] = (),
+) -> Batch:
+    chosen = tuple(records[index] for index in indices)
+    lines = [f"{record.key} {digest}" for record, digest in zip(chosen, digests, strict=True)]
+    name = digest_of([json.dumps(engine.identity, sort_keys=True), *lines])[:32]
+    return Batch(name, tuple(indices), chosen, tuple(digests), tuple(files))

@@ -1,4 +1,4 @@
-"""How a network engine looks at a crop: sizes, thresholds, and what to do where nobody is found."""
+"""How a network engine treats a crop: sizes, thresholds, and the map where no person is detected."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from dsa_app.config import config
 
 @config
 class Recipe:
-    """Settings made for re-ID crops; detectron2's own defaults are named where they differ.
+    """Settings for re-ID crops; detectron2's own defaults are named where they differ.
 
-    `min_size`, `max_size`: pixels of the shortest side of a resized picture, and the limit of its longest
-    (detectron2: 800, 1333; at 800 a 64-pixel crop is blown past the largest anchor).
-    `proposals`: kept after suppression (detectron2: 1000). `detections`: people kept a picture (detectron2: 100).
-    `score_threshold`: people who score no higher are not seen.
-    `batch`: pictures of 256 × 512 in a batch; fewer of larger ones, so that memory is bounded.
-    `missing`: where nobody is found, take the whole crop as the box, or leave the map empty.
+    Attributes:
+        min_size: pixels of the shortest side of a resized image (detectron2: 800, at which a person in a small crop is
+            larger than the largest anchor).
+        max_size: limit of its longest side.
+        score_threshold: people who score no higher are dropped.
+        detections: people kept an image (detectron2: 100).
+        proposals: boxes kept after suppression (detectron2: 1000).
+        batch: images of 256 × 512 in a batch; fewer of larger ones, so that memory is bounded.
+        missing: where no person is detected, take the whole crop as the box ("fallback"), or leave the map empty.
     """
 
     min_size: int = Field(default=256, ge=32)

@@ -1,4 +1,4 @@
-"""Who is the person of a crop? Not always the box with the best score: bystanders are people too."""
+"""The choice of a crop's own person: not always the box with the best score, which may be a bystander."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import numpy as np
 
 
 def choose(boxes: np.ndarray, scores: np.ndarray, height: int, width: int) -> int | None:
-    """Return the index of the crop's own person: the greatest score × area × centrality.
+    """Return the index of the crop's own person: the box with the largest score × area × centrality.
 
     Args:
-        boxes: (D, 4) XYXY in pixels of the picture.
-        scores: (D,), best first; of equals the first is taken.
-        height: of the picture, as `width`, in pixels.
+        boxes: (D, 4) XYXY in pixels of the image.
+        scores: (D,), best first; of equal products the first is chosen.
+        height, width: of the image in pixels.
 
     Returns:
-        An index into `boxes`, None if there is none.
+        An index into `boxes`, None if there is no box.
     """
     if len(boxes) == 0:
         return None
-    worth = np.asarray(scores, np.float64) * area(boxes, height, width) * centrality(boxes, height, width)
-    return int(worth.argmax())
+    value = np.asarray(scores, np.float64) * area(boxes, height, width) * centrality(boxes, height, width)
+    return int(value.argmax())
 
 
 def area(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the share of the picture that each box (D, 4) covers: (D,) in [0, 1]."""
+    """Return the share of the image that each box (D, 4) covers: (D,) in [0, 1]."""
     x0, y0, x1, y1 = np.asarray(boxes, np.float64).T
     w = np.clip(x1, 0, width) - np.clip(x0, 0, width)
     h = np.clip(y1, 0, height) - np.clip(y0, 0, height)
-    return w * h / (height * width)
+    return np.asarray(w * h / (height * width))
 
 
 def centrality(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return how central each box (D, 4) is: (1 − |dx|)(1 − |dy|), (D,) in [0, 1].
 
-    dx and dy are the way from the picture's centre to the box's, in half widths and half heights of the
-    picture: 1 is a box in the middle, 0 one whose centre is on the border.
+    dx and dy lead from the image's centre to the box's, in half widths and half heights of the image: a box in the
+    middle has centrality 1, a box whose centre is on the border 0.
     """
     x0, y0, x1, y1 = np.asarray(boxes, np.float64).T
     dx = np.abs((x0 + x1) / width - 1)
     dy = np.abs((y0 + y1) / height - 1)
-    return np.clip(1 - dx, 0, 1) * np.clip(1 - dy, 0, 1)
+    return np.asarray(np.clip(1 - dx, 0, 1) * np.clip(1 - dy, 0, 1))

@@ -1,34 +1,26 @@
-"""Stage one: from pictures to a store of their I, U, V maps, whichever engine makes them."""
+"""Stage one: from images to a store of their I, U, V maps, with any engine."""
 
 from __future__ import annotations
 
-import csv
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
 from dsa_app.process_group import ProcessGroup
-from dsa_data.records import Record, read_manifest
-from dsa_data.stores.header import Header
-from dsa_data.stores.iuv import IuvStore, write_iuv
+from dsa_data.records import read_manifest
+from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
-from dsa_reid.atomic import atomic
+from dsa_data.stores.reuse import reusable
 
-from . import takeover
+from . import reuse
+from .assemble import assemble, delete_incomplete, find_sources, piece_name, write_skipped
 from .engines.engine import Engine
 from .engines.maps import Maps
-from .packed import Packed
-from .plan import Piece, inputs_digest, plan, units_of
-from .work import Pictures, make
-
-INCOMPLETE = "-incomplete"  # ends the name of a piece some of whose pictures were skipped
-Source = tuple[IuvStore | Packed, int]  # what holds a map, and where in it
+from .make_maps import ImageReader, make_maps
+from .plan import Batch, make_plan
 
 
 @dataclass(frozen=True)
@@ -37,8 +29,9 @@ class Outcome:
 
     Attributes:
         path: the store.
-        made: maps that this process made, in `seconds`; the others were there.
-        skipped: why pictures could not be read, by key.
+        made: maps that this process made, in `seconds`; all others existed.
+        seconds: that making them took.
+        skipped: why images could not be read, by key.
         changed: whether the store was written; False if it was up to date.
     """
 
@@ -60,107 +53,60 @@ def extract(
     skip_broken: bool = False,
     group: ProcessGroup | None = None,
 ) -> Outcome:
-    """Make or find the map of every picture, and write all to `out`.
+    """Write the maps of all images of a manifest to the store `out`.
 
-    Maps that `out` holds already, of the same pictures by the same engine, are taken over. The bytes are those of a run
-    from nothing, whatever the number of processes and however often it was killed.
+    Maps in an existing store, of the same images by the same engine, are reused. The bytes are those of a run from
+    nothing, for any number of processes and after any number of interruptions.
 
     Args:
-        root: the folder that the manifest's keys are under.
-        jobs: see `work.make`.
-        overwrite: replace a store, or pieces, that other settings made, and mend a damaged store.
-        skip_broken: give a picture that cannot be read an empty map; `<out>.skipped.csv` tells why.
+        root: the folder that the manifest's keys are relative to.
+        jobs: see `make_maps`.
+        overwrite: replace a store or pieces of other settings, and a damaged store or map.
+        skip_broken: give an image that cannot be read an empty map; `<out>.skipped.csv` has the reasons.
         group: the processes that share the work; this one alone by default.
 
     Raises:
-        ImageError: for a picture or a map that cannot be read.
-        StoreError: if `out` is damaged, or made with other settings.
-        BusyError: if another process is making `out`.
+        ImageError: for an image or a map that cannot be read.
+        StoreError: if `out` is damaged, or was made with other settings.
+        BusyError: if another process is writing `out`.
     """
     group = group or ProcessGroup()
     out = out.absolute()
     records = read_manifest(manifest)
     if not records:
-        raise DatasetError(f"{manifest} lists no picture. List them again: dsa-data prepare.")
-    pieces = plan(records, engine)
-    identity = json.loads(json.dumps(engine.identity))
-    before = takeover.before(out, dataset, identity, overwrite)
-    kept, todo = takeover.sort_out(before, records, pieces, verify=overwrite)
-    if before and not todo and before.header.inputs == inputs_digest(records, units_of(pieces)):
-        if group.is_main:
-            takeover.drop_leftovers(out, identity)
-        return Outcome(out, changed=False)
-    with Pieces(out, identity, overwrite, lock=group.is_main) as store:
-        if group.is_main:
-            _drop_incomplete(store)
-        group.wait()  # for the lock, and until pieces of other settings are gone
-        start = time.monotonic()
-        mine = [piece for piece in todo[group.rank :: group.size] if not store.has(piece.name)]
-        made = _make(mine, store, Pictures(records, root, skip_broken), engine, jobs, group)
-        seconds = time.monotonic() - start
-        group.wait()  # for everybody's pieces
-        if not group.is_main:
-            return Outcome(out, made, seconds)
-        sources = _sources(before, kept, store, todo)
-        _assemble(store, dataset, records, sources)
-    if before:
-        before.close()
-    return Outcome(out, made, seconds, _note_skipped(out, records, sources))
+        raise DatasetError(f"{manifest} lists no image. Make it again: dsa-data prepare.")
+    plan = make_plan(records, dataset, engine)
+    remedy = "Replace it with --overwrite, or keep both: --out OTHER.h5"
+    with reusable(out, IuvStore, plan.header, remedy, overwrite) as existing:
+        reused, to_make = reuse.split(plan.batches, existing, verify=overwrite)
+        if existing and not to_make and existing.header.inputs == plan.header.inputs:
+            if group.is_main:
+                reuse.delete_leftovers(out, plan.header.configuration)
+            return Outcome(out, changed=False)
+        with Pieces(out, plan.header.configuration, overwrite, lock=group.is_main) as pieces:
+            if group.is_main:
+                delete_incomplete(pieces)
+            group.wait()  # until the main process has the lock, and has deleted pieces that cannot be used
+            start = time.monotonic()
+            # The share of a process depends on the plan alone, not on what others have made so far.
+            share = [batch for batch in to_make[group.rank :: group.size] if not pieces.has(batch.name)]
+            made = sum(len(batch) for batch in share)
+            written = _write_pieces(share, pieces, ImageReader(root, skip_broken), engine, jobs)
+            for _ in progress(written, made, "extracting", each=0) if group.is_main else written:
+                pass
+            seconds = time.monotonic() - start
+            group.wait()  # until all processes have made their pieces
+            if not group.is_main:
+                return Outcome(out, made, seconds)
+            sources = find_sources(plan, existing, reused, pieces, to_make)
+            assemble(plan, sources, pieces)
+    return Outcome(out, made, seconds, write_skipped(out, records, sources))
 
 
-def _make(
-    pieces: Sequence[Piece], store: Pieces, pictures: Pictures, engine: Engine | Maps, jobs: int, group: ProcessGroup
-) -> int:
-    """Make pieces and keep them; return the number of maps."""
-    total = sum(len(piece.places) for piece in pieces)
-    done = make(pieces, pictures, engine, jobs)
-    for piece, arrays in progress(done, total, "extracting") if group.is_main else done:
-        store.write(piece.name + INCOMPLETE if any(arrays["reason"]) else piece.name, **arrays)
-    return total
-
-
-def _drop_incomplete(store: Pieces) -> None:
-    """Forget pieces with skipped pictures: what was wrong may be mended, or no longer be allowed."""
-    for path in store.folder.glob(f"*{INCOMPLETE}.npz"):
-        path.unlink()
-
-
-def _sources(before: IuvStore | None, kept: Mapping[int, int], store: Pieces, made: Sequence[Piece]) -> list[Source]:
-    """Return what holds each picture's map, in the order of the manifest."""
-    sources: dict[int, Source] = {}
-    if before:
-        sources.update((place, (before, there)) for place, there in kept.items())
-    for piece in made:
-        packed = Packed(store.read(piece.name if store.has(piece.name) else piece.name + INCOMPLETE))
-        sources.update((place, (packed, there)) for there, place in enumerate(piece.places))
-    return [sources[place] for place in range(len(sources))]
-
-
-def _assemble(store: Pieces, dataset: str, records: Sequence[Record], sources: Sequence[Source]) -> None:
-    """Write the store from the maps that are kept and those that were made."""
-    inputs = inputs_digest(records, [holder.units[there] for holder, there in sources])
-    header = Header(dataset, store.configuration, inputs)
-    shapes = np.array([(record.height, record.width) for record in records])
-    keys = [record.key for record in records]
-    maps = (holder.read(there) for holder, there in sources)
-
-    def write(path: Path) -> None:
-        write_iuv(path, header, keys, shapes, progress(maps, len(keys), "writing"))
-
-    store.assemble(write)
-
-
-def _note_skipped(out: Path, records: Sequence[Record], sources: Sequence[Source]) -> dict[str, str]:
-    """Write down, beside the store, which pictures were skipped and why; return it."""
-    skipped = {
-        record.key: holder.reasons[there]
-        for record, (holder, there) in zip(records, sources, strict=True)
-        if isinstance(holder, Packed) and holder.reasons[there]
-    }
-    note = out.with_suffix(".skipped.csv")
-    if skipped:
-        with atomic(note) as part, part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([("key", "reason"), *skipped.items()])
-    else:
-        note.unlink(missing_ok=True)
-    return skipped
+def _write_pieces(
+    batches: Sequence[Batch], pieces: Pieces, reader: ImageReader, engine: Engine | Maps, jobs: int
+) -> Iterator[Batch]:
+    """Make the maps of batches and write a piece for each; yield the batches as they are done."""
+    for batch, arrays in make_maps(batches, reader, engine, jobs):
+        pieces.write(piece_name(batch, skipped=any(arrays["reason"])), **arrays)
+        yield batch

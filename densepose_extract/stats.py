@@ -1,4 +1,4 @@
-"""What a store of maps holds, in numbers: found and not found, by split and camera, and the charts that are seen."""
+"""Statistics of a store of maps: people detected by split and camera, and the charts that are visible."""
 
 from __future__ import annotations
 
@@ -15,72 +15,72 @@ from dsa_data.stores.iuv import IuvStore
 
 from .stage import Outcome
 
-SAID = ("found", "fallback", "none")  # the statuses, best first
-NAMED = 5  # skipped pictures that the summary names
+STATUSES = ("found", "fallback", "none")  # best first
+NAMED = 5  # skipped images that the summary names; the rest are counted
 TOTAL = ("total", "")  # the last row of the table by split and camera
-BINS, BAR = 10, 40  # of a histogram: its rows, and characters of the longest bar
+BINS, BAR = 10, 40  # rows of a histogram, and characters of its longest bar
 
 
 def summary(store: IuvStore, outcome: Outcome) -> list[str]:
-    """Return lines that say what a run made."""
+    """Return lines about the result of a run."""
     made = f"{outcome.made} maps made in {outcome.seconds:.1f} s"
     if outcome.made and outcome.seconds:
         made += f", {outcome.made / outcome.seconds:,.1f} a second"
     statuses = Counter(store.statuses)
     lines = [
         f"{store.path}: {len(store)} maps, {store.path.stat().st_size / 2**20:.1f} MiB",
-        made if outcome.changed else "up to date: the same pictures, the same settings",
-        ", ".join(f"{statuses[status]} {status}" for status in SAID),
+        made if outcome.changed else "up to date: the same images, the same settings",
+        ", ".join(f"{statuses[status]} {status}" for status in STATUSES),
     ]
     if "checkpoint" in store.header.configuration:
         lines.append(f"checkpoint SHA-256 {store.header.configuration['checkpoint']}")
     if outcome.skipped:
-        lines.append(f"{len(outcome.skipped)} pictures could not be read and count as none:")
+        lines.append(f"{len(outcome.skipped)} images could not be read and have an empty map:")
         lines += [f"  {reason}" for reason in list(outcome.skipped.values())[:NAMED]]
     return lines
 
 
 def report(store: IuvStore, records: Sequence[Record]) -> list[str]:
-    """Return lines of tables: statuses by split and camera, charts seen, how much of a picture is body, scores.
+    """Return lines of tables: statuses by split and camera, visible charts, share of body in an image, scores.
 
-    Raises DatasetError unless `records` list the store's pictures.
+    Raises DatasetError unless `records` list the store's images.
     """
     if [record.key for record in records] != store.keys:
-        raise DatasetError(f"{store.path} was made from another manifest. Run densepose-extract again.")
+        raise DatasetError(f"{store.path} was made from another manifest. Run densepose-extract run again.")
     pixels = count_pixels(store)  # (N, 25)
     body = pixels[:, 1:].sum(axis=1) / pixels.sum(axis=1)
-    lines = [*by_camera(store.statuses, records), "", *charts_seen(pixels)]
-    lines += ["", "share of the picture that is body", *histogram(body)]
+    lines = [*by_camera(store.statuses, records), "", *visible_charts(pixels)]
+    lines += ["", "share of the image that is body", *histogram(body)]
     scores = store.scores[[status != "none" for status in store.statuses]]
     if np.isfinite(scores).any():
-        lines += ["", "score, where somebody was found", *histogram(scores[np.isfinite(scores)])]
+        lines += ["", "score, where a person was detected", *histogram(scores[np.isfinite(scores)])]
     return lines
 
 
 def count_pixels(store: IuvStore) -> np.ndarray:
-    """Return how many pixels of each picture each chart has, background first: int (N, 25)."""
+    """Return the pixels of each chart in each image, background first: int (N, 25)."""
     counts = np.zeros((len(store), CHARTS + 1), np.int64)
-    for place in progress(range(len(store)), len(store), "counting"):
-        counts[place] = np.bincount(store.read(place).iuv[..., 0].ravel(), minlength=CHARTS + 1)
+    for index in progress(range(len(store)), len(store), "counting"):
+        counts[index] = np.bincount(store.read(index).iuv[..., 0].ravel(), minlength=CHARTS + 1)
     return counts
 
 
 def by_camera(statuses: Sequence[str], records: Sequence[Record]) -> list[str]:
-    """Return lines of a table: how many pictures of each split and camera have each status, and all of them."""
+    """Return lines of a table: the images of each status, by split and camera and in total."""
     groups: Mapping[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for status, record in zip(statuses, records, strict=True):
         for group in ((record.split, f"{record.camid:6}"), (record.split, "all"), TOTAL):
             groups[group][status] += 1
-    lines = [f"{'split':10}{'camera':>8}{'pictures':>10}" + "".join(f"{status:>18}" for status in SAID)]
+    lines = [f"{'split':10}{'camera':>8}{'images':>10}" + "".join(f"{status:>18}" for status in STATUSES)]
     for (split, camera), counts in sorted(groups.items(), key=lambda item: (item[0] == TOTAL, item[0])):
         total = counts.total()
-        cells = [f"{counts[status]:10} {counts[status] / total:7.1%}" for status in SAID]
+        cells = [f"{counts[status]:10} {counts[status] / total:7.1%}" for status in STATUSES]
         lines.append(f"{split:10}{camera:>8}{total:10}" + "".join(cells))
     return lines
 
 
-def charts_seen(pixels: np.ndarray) -> list[str]:
-    """Return lines: in how many of the pictures each chart is seen, and its share of the body's pixels.
+def visible_charts(pixels: np.ndarray) -> list[str]:
+    """Return lines: the share of images in which each chart is visible, and its share of the body's pixels.
 
     Args:
         pixels: see `count_pixels`.
@@ -94,7 +94,7 @@ def charts_seen(pixels: np.ndarray) -> list[str]:
 
 
 def histogram(values: np.ndarray) -> list[str]:
-    """Return lines: how many of `values`, each within 0..1, lie in each tenth."""
+    """Return lines: how many of `values`, each in 0..1, are in each tenth."""
     counts, edges = np.histogram(values, BINS, (0, 1))
     largest = max(1, counts.max())
     return [
@@ -104,5 +104,5 @@ def histogram(values: np.ndarray) -> list[str]:
 
 
 def bar(share: float) -> str:
-    """Return a bar for a share within 0..1; what is not nothing is seen."""
+    """Return a bar for a share in 0..1, at least one character if it is not 0."""
     return "#" * max(round(share * BAR), int(share > 0))

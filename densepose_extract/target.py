@@ -1,4 +1,4 @@
-"""Which pictures stage one works on, and where what it makes goes."""
+"""The images that stage one works on, and the paths of its outputs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from dsa_data.records import Entry
 
 from .engines.maps import SUFFIX
 
-SPLIT = "all"  # of pictures that belong to no dataset
+STORE = "--out to write it, --store to read it"
+SPLIT = "all"  # of images in a folder that is not a dataset
 
 
 @dataclass(frozen=True)
 class Target:
-    """A dataset's pictures, or any folder's, with their manifest and their store of maps.
+    """The images of a dataset or of any folder, with their manifest and their store of maps.
 
     Attributes:
         dataset: a name of `dsa_data.sets`, or that of the folder.
-        free: whether the pictures belong to no dataset: nobody knows who is in them.
+        root: the folder of the images.
+        manifest: the list of the images.
+        store: the HDF5 file of their maps.
+        unlabelled: whether the folder is not a dataset, so that identities and cameras are unknown.
     """
 
     dataset: str
     root: Path
     manifest: Path
     store: Path
-    free: bool = False
+    unlabelled: bool = False
 
     @classmethod
     def choose(
@@ -42,37 +46,39 @@ class Target:
         manifest: Path | None = None,
         store: Path | None = None,
     ) -> Target:
-        """Return a dataset's pictures, or those of the folder `pictures`; what is not given is where it is by default.
+        """Return a dataset's images, or those of the folder `pictures`, with default paths where none is given.
 
-        Raises ConfigError if neither is named, or a folder without a place for its store.
+        Raises ConfigError if neither is named, or if a folder is named without a store.
         """
         if pictures:
             if store is None:
-                raise ConfigError(f"Where are the maps of {pictures} to be? Say the store: DIR/iuv.h5.")
+                raise ConfigError(
+                    f"--pictures {pictures} needs the path of its store of maps, as in DIR/iuv.h5: {STORE}."
+                )
             name = dataset or pictures.resolve().name
-            return cls(name, pictures, manifest or store.with_name("manifest.csv"), store, free=True)
+            return cls(name, pictures, manifest or store.with_name("manifest.csv"), store, unlabelled=True)
         if dataset is None:
-            raise ConfigError("No dataset was named. Say --dataset market1501, or --pictures DIR.")
+            raise ConfigError("No dataset was named. Add --dataset market1501, or --pictures DIR.")
         folder = artifacts(dataset)
-        place = root or sets.dataset_root(dataset)
-        return cls(dataset, place, manifest or folder / "manifest.csv", store or folder / "iuv.h5")
+        root = root or sets.dataset_root(dataset)
+        return cls(dataset, root, manifest or folder / "manifest.csv", store or folder / "iuv.h5")
 
-    def list_pictures(self, jobs: int = 1) -> None:
-        """Write the manifest: of a folder anew each time, of a dataset where it is missing.
+    def list_images(self, jobs: int = 1) -> None:
+        """Write the manifest: of a folder every time, of a dataset only if it does not exist.
 
         Raises DatasetError or ImageError, see `records.index`.
         """
-        if self.manifest.exists() and not self.free:
+        if self.manifest.exists() and not self.unlabelled:
             return
-        entries = free_entries(self.root) if self.free else sets.scan(self.dataset, self.root)
-        found = records.index(self.root, entries, jobs)
-        records.write_manifest(found, self.manifest)
-        click.echo(f"{self.manifest}: {len(found)} pictures of {self.root}")
+        entries = folder_entries(self.root) if self.unlabelled else sets.scan(self.dataset, self.root)
+        listed = records.index(self.root, entries, jobs)
+        records.write_manifest(listed, self.manifest)
+        click.echo(f"{self.manifest}: {len(listed)} images of {self.root}")
 
 
-def free_entries(folder: Path) -> list[Entry]:
-    """List the pictures below a folder, IUV pictures left out: split "all", identity 0, camera 0."""
+def folder_entries(folder: Path) -> list[Entry]:
+    """Return the images below a folder, without IUV images: split "all", identity 0, camera 0."""
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder. Name one that holds pictures.")
+        raise DatasetError(f"{folder} is not a folder. Name a folder of images: --pictures DIR.")
     paths = sorted(path for path in folder.rglob("*") if is_image(path) and not path.name.endswith(SUFFIX))
     return [Entry(path.relative_to(folder).as_posix(), SPLIT, 0, 0) for path in paths]

@@ -1,4 +1,4 @@
-"""DSA-reID's main stream alone: what is deployed after training.
+"""Deployment of DSA-reID: the main stream without its guide.
 
     model = dsa_reid.load("model.pt")
     features = model.embed(crops)

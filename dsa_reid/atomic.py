@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and stay after a power cut."""
+"""Atomic writing: a file appears whole or not at all, and survives a power cut."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SUFFIX = ".part"
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file written there takes the place of `path` at the end.
 
-    The file and its folder are flushed to the disk, so that a rename never survives a power cut without its content. If
-    `path` is a link, the file that it points to is replaced. Processes that write one path at a time have a temporary
-    file each. An error leaves `path` as it was and nothing beside it; an OSError that knows no file, as of a full disk,
-    gets the name `path`. What a killed process left is used again by the next one that writes the path.
+    The file and its folder are flushed to the disk, so that a power cut cannot leave a renamed file without its
+    content. If `path` is a link, the file that it points to is replaced. Processes that write one path at the same time
+    have a temporary file each. An error leaves `path` unchanged and deletes the temporary file; an OSError without a
+    file name, as of a full disk, gets the name `path`. The next writer uses the temporary file of a killed process.
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def _claim(target: Path) -> tuple[Path, int]:
 def acquire(path: Path, wait: bool) -> int | None:
     """Lock the file at `path`, made if there is none; return its descriptor, None if another process holds the lock.
 
-    Closing the descriptor releases the lock. The file is the one that is at `path` when this returns, not one that was
-    renamed or removed while its lock was waited for.
+    Closing the descriptor releases the lock. The locked file is the one that is at `path` when this returns, not one
+    that was renamed or deleted while this process waited for the lock.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

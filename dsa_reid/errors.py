@@ -1,13 +1,9 @@
-"""What can go wrong for a user of the deployable."""
+"""Errors that a user of `dsa_reid` may get."""
 
 
 class ModelError(Exception):
-    """A model file, a setting or a picture that cannot be used; the message says why and what to do."""
+    """A model file, a setting or an image that cannot be used; the message has the reason and the remedy."""
 
 
 class NotInstalledError(ModelError):
-    """A package that only some models or uses need is not there; nothing is wrong with the file."""
-
-
-class DeviceError(ModelError):
-    """A device that does not exist here or is not supported."""
+    """A package that some models or functions need is not installed; the file itself may be intact."""

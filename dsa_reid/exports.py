@@ -1,4 +1,4 @@
-"""The network as a file for other programs: ONNX or torch.export, any batch, with its preprocessing told."""
+"""Export of the network for other programs: ONNX or torch.export, any batch size, with its preprocessing stated."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Where = Literal["inside", "outside"]
 FORMAT = "dsa-reid export"
 KEY = "dsa_reid"  # of the metadata in an ONNX file; torch.export keeps it as dsa_reid.json
 TOLERANCE = 1e-4
-EXAMPLE = 4  # pictures that the network is traced with: neither 0 nor 1, which a tracer takes for constants
+EXAMPLE = 4  # images that the network is traced with; 0 and 1 would be traced as constants
 
 
 class Deployed(nn.Module):
-    """The main stream from pictures to joined features, with normalising or without.
+    """The main stream from images to joined features, with or without normalisation.
 
-    Forward maps uint8 RGB (B, height, width, 3), if normalising is inside, or float32 (B, 3, height, width) as
-    `Preprocessing.normalise` makes it, to float32 (B, D), f_G and f_L of length one each.
+    Forward maps uint8 RGB (B, height, width, 3), if normalisation is inside, or float32 (B, 3, height, width) from
+    `Preprocessing.normalise`, to float32 (B, D), f_G and f_L of length one each.
     """
 
     def __init__(self, model: Model, normalise: Where) -> None:
@@ -47,7 +47,7 @@ class Deployed(nn.Module):
         self.inside = normalise == "inside"
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map B pictures to B features."""
+        """Map B images to B features."""
         return join(*self.main_stream(self.preprocessing.normalise(images) if self.inside else images))
 
 
@@ -55,8 +55,8 @@ class Exported(NamedTuple):
     """An exported network, ready to run.
 
     Attributes:
-        run: maps NumPy pictures, as `about["input"]` says, to float32 (B, D).
-        about: what is stated in the file.
+        run: maps NumPy images, as `about["input"]` says, to float32 (B, D).
+        about: the metadata in the file.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -64,15 +64,25 @@ class Exported(NamedTuple):
 
 
 class Check(NamedTuple):
-    """How far an exported network is from PyTorch's: greatest absolute difference of features, and of how many."""
+    """How far the features of an exported network are from those of PyTorch.
+
+    Attributes:
+        difference: greatest absolute difference of a value.
+        images: how many were compared.
+    """
 
     difference: float
-    pictures: int
+    images: int
 
     @property
     def passed(self) -> bool:
         """Whether no value differs by more than 1e-4."""
         return self.difference <= TOLERANCE
+
+    @property
+    def pictures(self) -> int:
+        """Deprecated name of `images`."""
+        return self.images
 
 
 def export(model: Model, path: str | os.PathLike[str], normalise: Where = "inside") -> Path:
@@ -84,12 +94,12 @@ def export(model: Model, path: str | os.PathLike[str], normalise: Where = "insid
         normalise: "inside" the graph, which then takes uint8 RGB (B, height, width, 3), or "outside": it takes
             normalised float32 (B, 3, height, width). Either way the file states which, with size, mean and deviation.
 
-    Raises ModelError for another ending, if what ONNX needs is not installed, or if a trunk from elsewhere does
-    something that cannot be exported.
+    Raises ModelError for another ending, if a package that ONNX needs is not installed, or if a timm trunk cannot be
+    exported.
     """
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
-        raise ModelError(f"{path}: expected a name in .onnx (ONNX) or .pt2 (torch.export).")
+        raise ModelError(f"{path}: expected a name that ends in .onnx (ONNX) or .pt2 (torch.export).")
     network = Deployed(model, normalise).eval()
     example = _input(model, normalise, torch.zeros(EXAMPLE, *_size(model), 3, dtype=torch.uint8))
     about = json.dumps(_about(model, normalise), sort_keys=True)
@@ -99,17 +109,17 @@ def export(model: Model, path: str | os.PathLike[str], normalise: Where = "insid
     try:
         with torch.no_grad():
             (_write_onnx if path.suffix == ".onnx" else _write_program)(network, example, about, made)
-    except Exception as error:  # torch names no family of errors here
+    except Exception as error:  # torch has no common class for errors of its exporters
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"The trunk {model.main_stream.config.trunk} cannot be exported to {path.suffix}: {reason}. Try the other "
-            "of .onnx and .pt2."
+            "format, .onnx or .pt2."
         ) from None
     return write_atomic(path, made.getbuffer())
 
 
 def load_exported(path: str | os.PathLike[str]) -> Exported:
-    """Open what `export` wrote, on the CPU. Raises ModelError if it cannot be read, or was not written by us."""
+    """Load a file that `export` wrote, on the CPU. Raises ModelError if it cannot be read or is another file."""
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path} does not exist. Write it: dsa-train export.")
@@ -117,12 +127,12 @@ def load_exported(path: str | os.PathLike[str]) -> Exported:
 
 
 def check(model: Model, path: str | os.PathLike[str], pictures: Iterable[Crop] = (), batch: int = 8) -> Check:
-    """Compare an exported network with the model: on random pictures, then on yours, in batches of several sizes.
+    """Compare an exported network with the model: on random images, then on given crops, in batches of several sizes.
 
     Args:
-        model: what was exported, on the CPU.
+        model: the one that was exported, on the CPU.
         pictures: crops, as for `Model.embed`.
-        batch: the greatest number of pictures at once.
+        batch: the largest batch.
 
     Raises ModelError if the file was exported from another model.
     """
@@ -130,20 +140,20 @@ def check(model: Model, path: str | os.PathLike[str], pictures: Iterable[Crop] =
     if exported.about["model"] != model.digest:
         raise ModelError(
             f"{path} was exported from the model {exported.about['model'][:12]}, not from {model.digest[:12]}. "
-            "Name that one, or export again: dsa-train export."
+            "Name that model, or export this one: dsa-train export."
         )
     generator = torch.Generator().manual_seed(0)
-    drawn = (
+    random_images = (
         torch.randint(0, 256, (count, *_size(model), 3), dtype=torch.uint8, generator=generator)
         for count in (1, 3, batch)
     )
-    worst, seen = 0.0, 0
-    for source in (drawn, batches(pictures, model.preprocessing, batch)):
+    difference, count = 0.0, 0
+    for source in (random_images, batches(pictures, model.preprocessing, batch)):
         for images in source:
-            theirs = exported.run(_input(model, exported.about["normalise"], images).numpy())
-            worst = max(worst, float(np.abs(theirs - model.features(images).numpy()).max()))
-            seen += len(images)
-    return Check(worst, seen)
+            features = exported.run(_input(model, exported.about["normalise"], images).numpy())
+            difference = max(difference, float(np.abs(features - model.features(images).numpy()).max()))
+            count += len(images)
+    return Check(difference, count)
 
 
 def _about(model: Model, normalise: Where) -> dict[str, Any]:
@@ -174,13 +184,14 @@ def _input(model: Model, normalise: Where, images: torch.Tensor) -> torch.Tensor
 
 def _write_program(network: nn.Module, example: torch.Tensor, about: str, file: io.BytesIO) -> None:
     program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    # Stack traces name the files of this machine: the same weights would give other bytes elsewhere.
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # has the paths of this machine
+        node.meta.pop("stack_trace", None)
     torch.export.save(program, file, extra_files={f"{KEY}.json": about})
 
 
 def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.BytesIO) -> None:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the exporter thinks aloud
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the exporter prints its progress
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
@@ -189,13 +200,14 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.
             dynamo=True,
             input_names=["images"],
             output_names=["features"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),  # any batch; height and width are fixed
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns a program"
     for node in program.model.graph:
-        node.metadata_props.clear()  # has the paths of this machine
+        node.metadata_props.clear()  # stack traces with the paths of this machine
     program.model.metadata_props[KEY] = about
+    # deterministic: protobuf promises no order of map fields otherwise
     file.write(program.model_proto.SerializeToString(deterministic=True))
 
 
@@ -203,7 +215,7 @@ def _load_onnx(path: Path) -> Exported:
     runtime = _require("onnxruntime")
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base but this
+    except Exception as error:  # onnxruntime's errors have no other common class
         raise ModelError(f"{path} cannot be read: {str(error).splitlines()[0]}. Export it again.") from None
     about = _stated(path, session.get_modelmeta().custom_metadata_map.get(KEY))
     return Exported(lambda images: session.run(None, {"images": images})[0], about)
@@ -217,7 +229,7 @@ def _load_program(path: Path) -> Exported:
 def _stated(path: Path, about: str | None) -> dict[str, Any]:
     stated = json.loads(about) if about else {}
     if stated.get("format") != FORMAT:
-        raise ModelError(f"{path} does not say that it is a network of ours. Export it again: dsa-train export.")
+        raise ModelError(f"{path} is not an export of dsa-reid: no metadata. Export it again: dsa-train export.")
     return stated
 
 

@@ -20,18 +20,66 @@ DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet50_ibn": (Bottleneck, (3, 4, 6, 3)),
 }
-HEAD_OF_TIMM: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on whatever trunk
+HEAD_OF_TIMM: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on every timm trunk
+
+
+@dataclass(frozen=True)
+class MainStreamConfig:
+    """The main stream's shape; the defaults are the paper's.
+
+    Attributes:
+        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), or "timm/" and the
+            name of a timm model that gives a map at stride 16.
+        width: multiplies every channel count; a multiple of 1/8.
+        local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
+        heads: the heads of the network: the global one, the local ones, or both.
+        pooling: "average", or "gem", the generalised mean with a learnt power.
+        neck: "bn" puts a batch norm without bias between a feature and what compares or classifies it (BNNeck, Luo et
+            al. 2019); triplets and fusion see the feature before it.
+        size: height and width of the images that a timm trunk with position embeddings (ViT, Swin) is built for.
+
+    Raises ModelError for an invalid value.
+    """
+
+    trunk: str = "resnet50"
+    width: float = 1.0
+    local_input: Literal["slice", "full"] = "slice"
+    heads: Literal["both", "global", "local"] = "both"
+    pooling: Literal["average", "gem"] = "average"
+    neck: Literal["none", "bn"] = "none"
+    size: tuple[int, int] = (256, 128)
+
+    def __post_init__(self) -> None:
+        """Check the values, which may come from a file."""
+        if self.trunk.startswith(TIMM):
+            _one_of("width", self.width, (1.0,))
+        else:
+            _one_of("trunk", self.trunk, (*DEPTHS, f"{TIMM}NAME"))
+        _one_of("local_input", self.local_input, ("slice", "full"))
+        _one_of("heads", self.heads, ("both", "global", "local"))
+        _one_of("pooling", self.pooling, ("average", "gem"))
+        _one_of("neck", self.neck, ("none", "bn"))
+        if not (self.width > 0 and (STEM * self.width) % REGIONS == 0):
+            raise ModelError(
+                f"width = {self.width!r} is invalid: the {STEM} × width channels of conv1 must be divisible by "
+                f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
+            )
+
+
+def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        raise ModelError(f"{name} = {value!r} is invalid: expected {' or '.join(map(repr, known))}.")
 
 
 class Features(NamedTuple):
-    """What a stream makes of a batch, after average pooling; a head that is left out gives None."""
+    """The features of a batch after pooling; None for a head that the network does not have."""
 
     global_: torch.Tensor | None  # (B, G)
     local: torch.Tensor | None  # (B, 8, L)
 
 
 class Trunk(nn.Module):
-    """ResNet's conv1 to conv4_x under torchvision's names: pictures to F at stride 16."""
+    """ResNet's conv1 to conv4_x under torchvision's names: images to F at stride 16."""
 
     def __init__(self, block: Block, depths: tuple[int, ...], stem: int, ibn: bool = False) -> None:
         super().__init__()
@@ -43,7 +91,7 @@ class Trunk(nn.Module):
         self.layer3 = stage(block, 2 * stem * out, 4 * stem, depths[2], stride=2, ibn=ibn)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map normalised pictures (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
+        """Map normalised images (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         maps: torch.Tensor = self.layer3(self.layer2(self.layer1(x)))
@@ -51,7 +99,7 @@ class Trunk(nn.Module):
 
 
 class MainStream(nn.Module):
-    """All that is needed at inference: trunk, conv5_x for the whole body, conv5_x in eight parts.
+    """The network of inference: trunk, conv5_x for the whole body, conv5_x in eight parts.
 
     The last down-sampling is removed from both heads. The local heads are one conv5_x grouped by eight, so that
     every layer of a head has 1/8 of the channels; head i reads channels c·i … c·i + c − 1 of F, c = c_A / 8.
@@ -92,19 +140,19 @@ class MainStream(nn.Module):
         self.necks = nn.ModuleDict()
         if config.neck == "bn":
             heads = ("global", "local") if config.heads == "both" else (config.heads,)
-            # not "global" alone, a word of Python: torch.export writes the names into code
+            # "f_global", as "global" is a keyword of Python and torch.export writes the names into code
             self.necks.update({f"f_{head}": neck(self.feature_width) for head in heads})
 
     def forward(self, images: torch.Tensor) -> Features:
-        """Map normalised pictures, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared."""
+        """Map normalised images, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared."""
         return self.after_necks(self.features(images))
 
     def features(self, images: torch.Tensor) -> Features:
-        """Map normalised pictures to f_G and f_L as the guide's d_G and d_L are added to them: before any neck."""
+        """Map normalised images to f_G and f_L before any neck: the guide's d_G and d_L are added to these."""
         return pooled(self.trunk(images), self.global_head, self.local_head, self.pool or average)
 
     def after_necks(self, f: Features) -> Features:
-        """Pass features through their necks; where there are none they stay as they are."""
+        """Pass features through their necks; without necks they are returned unchanged."""
         if not self.necks:
             return f
         whole = None if f.global_ is None else self.necks["f_global"](f.global_)
@@ -125,16 +173,16 @@ def pooled(
     local_head: nn.Module | None,
     pool: Callable[[torch.Tensor], torch.Tensor] = average,
 ) -> Features:
-    """Apply the heads that there are to maps (B, C, h, w) and pool over place, in float32 or better."""
+    """Apply the heads to maps (B, C, h, w) and pool over h and w, in float32 or better."""
     whole = None if global_head is None else pool(global_head(maps))  # (B, G)
     parts = None if local_head is None else pool(local_head(maps)).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
     return Features(whole, parts)
 
 
 def _check_divides(trunk: str, channels: int, width: int, block: Block) -> None:
-    """Raise ModelError unless a trunk's channels can be shared out among local heads and the guide's branches."""
+    """Raise ModelError unless a trunk's channels can be divided among local heads and the guide's branches."""
     if channels % (4 * REGIONS) or width % (block.expansion * REGIONS):
         raise ModelError(
-            f"{trunk} has {channels} channels at stride 16 and {width} in its last stage; both must divide by "
-            f"{4 * REGIONS}, for the guide's first layers have c_A / {4 * REGIONS}. Choose another trunk."
+            f"{trunk} has {channels} channels at stride 16 and {width} in its last stage; both must be divisible by "
+            f"{4 * REGIONS}, since the guide's first layers have c_A / {4 * REGIONS} channels. Choose another trunk."
         )

@@ -1,4 +1,4 @@
-"""Features as they are compared: joined, and their distances."""
+"""Joining features, and distances between them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .errors import ModelError
 
 
 def join(*features: torch.Tensor | None) -> torch.Tensor:
-    """Return features side by side, each divided by its length.
+    """Return features concatenated, each divided by its length.
 
     Args:
-        features: (B, D) or (B, 8, L), the latter as one of 8·L dimensions; None is left out.
+        features: (B, D) or (B, 8, L), the latter as one feature of 8·L dimensions; None is left out.
 
     Returns float (B, ΣD).
     """
@@ -22,16 +22,16 @@ def join(*features: torch.Tensor | None) -> torch.Tensor:
 
 
 def distances(a: torch.Tensor, b: torch.Tensor, metric: Literal["euclidean", "cosine"] = "euclidean") -> torch.Tensor:
-    """Return the distance of every row of `a` to every row of `b`, ascending with unlikeness.
+    """Return the distance of every row of `a` to every row of `b`; smaller is more similar.
 
-    A row of the result depends on its row of `a` alone, so that a large `a` may be done in pieces.
+    A row of the result depends only on its row of `a`, so that a large `a` may be computed in blocks.
 
     Args:
         a: float (Q, D), as from `Model.embed`.
         b: float (G, D).
         metric: Euclidean, ≥ 0, or cosine: one minus the cosine of the angle, in 0..2.
 
-    Returns float (Q, G). Raises ModelError for features that do not fit, or for another metric.
+    Returns float (Q, G). Raises ModelError for features of different dimensions, or for another metric.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ModelError(
@@ -41,7 +41,8 @@ def distances(a: torch.Tensor, b: torch.Tensor, metric: Literal["euclidean", "co
     if metric == "cosine":
         return 1 - F.normalize(a) @ F.normalize(b).T
     if metric == "euclidean":
-        # |a - b|² = |b|² - 2 a·b + |a|²; in place, as (Q, G) may be most of the memory
+        # |a - b|² = |b|² - 2 a·b + |a|², in place: (Q, G) may be most of the memory. Rounding may leave a small
+        # negative number where a = b.
         squared = torch.addmm(b.square().sum(1), a, b.T, alpha=-2)
         return squared.add_(a.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
-    raise ModelError(f"metric = {metric!r} is not known: expected 'euclidean' or 'cosine'.")
+    raise ModelError(f"metric = {metric!r} is invalid: expected 'euclidean' or 'cosine'.")

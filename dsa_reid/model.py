@@ -1,4 +1,4 @@
-"""The model file: the main stream's weights with all that is needed to use them."""
+"""The model file: the main stream's weights, its configuration and its preprocessing."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Model:
 
     Attributes:
         main_stream: the network, in evaluation mode.
-        preprocessing: what `embed` does to a crop first.
+        preprocessing: the resizing and normalisation of `embed`.
         device: where the network is.
-        digest: SHA-256 of the file that it was read from, hexadecimal; empty if from none.
+        digest: SHA-256 of the file that it was read from, hexadecimal; empty if it was not read from a file.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Model:
 
     @property
     def parts(self) -> dict[str, int]:
-        """What a feature joins, in order, with its length: "global", "local" or both."""
+        """The parts that a feature consists of, in order, with their lengths: "global", "local" or both."""
         heads = self.main_stream.config.heads
         return {head: self.main_stream.feature_width for head in ("global", "local") if heads in ("both", head)}
 
@@ -58,24 +58,24 @@ class Model:
         return sum(self.parts.values())
 
     def embed(self, crops: Iterable[Crop], batch_size: int = 64, workers: int | None = None) -> torch.Tensor:
-        """Compute the features of crops of people, of any sizes, mixed as you like.
+        """Return the features of crops of people, of any sizes and kinds.
 
         Args:
-            crops: paths, uint8 arrays (H, W, 3), uint8 tensors (3, H, W) or PIL pictures, all RGB.
+            crops: paths, uint8 arrays (H, W, 3), uint8 tensors (3, H, W) or PIL images, all RGB.
             batch_size: crops that go through the network together.
-            workers: threads that decode and resize ahead of it; one a core, at most 8, if None.
+            workers: threads that decode and resize ahead of the network; one a core, at most 8, if None.
 
         Returns:
-            float32 (N, D) on the CPU: f_G and f_L, each of length one, side by side. Compare them by `distances`.
+            float32 (N, D) on the CPU: f_G and f_L, each of length one, concatenated. Compare them by `distances`.
 
-        Raises ModelError for a crop that is not a picture.
+        Raises ModelError for a crop that is not an image.
         """
-        found = [self.features(images) for images in batches(crops, self.preprocessing, batch_size, workers)]
-        return torch.cat([torch.empty(0, self.dimensions), *found])
+        features = [self.features(images) for images in batches(crops, self.preprocessing, batch_size, workers)]
+        return torch.cat([torch.empty(0, self.dimensions), *features])
 
     @torch.inference_mode()
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Map pictures of the network's size, uint8 RGB (B, height, width, 3), to float32 (B, D) on the CPU."""
+        """Map images of the network's size, uint8 RGB (B, height, width, 3), to float32 (B, D) on the CPU."""
         return join(*self.main_stream(self.preprocessing.normalise(images.to(self.device)))).float().cpu()
 
 
@@ -88,7 +88,7 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
         "preprocessing": dataclasses.asdict(preprocessing),
         "state": {key: value.detach().cpu().contiguous() for key, value in main_stream.state_dict().items()},
     }
-    made = io.BytesIO()  # given a path, torch writes its name into the file; a full disk it tells as a RuntimeError
+    made = io.BytesIO()  # given a path, torch would store its name, and raise a RuntimeError for a full disk
     torch.save(content, made)
     return write_atomic(Path(path), made.getbuffer())
 
@@ -96,23 +96,20 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:
     """Read a model file.
 
-    Args:
-        device: as torch names it, "cpu", "cuda:1" or a `torch.device`; "auto" is a GPU if there is one, else the CPU.
-
-    Raises ModelError if it is missing, damaged, of a newer version, no model, or holds anything but weights (code
-    in it is never run), if there is no such device, and if the model's trunk needs a package that is not installed.
+    Raises ModelError if the file is missing, damaged, of another version, not a model, or holds anything but weights
+    (code in it is never run), if the device cannot be used, or if the trunk needs a package that is not installed.
     """
     path = Path(path)
     content = _read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(f"{path} is not a model of dsa-reid. Give the model.pt that `dsa-train run` wrote.")
+        raise ModelError(f"{path} is not a model of dsa-reid. Name the model.pt of a training run.")
     if content.get("version") != VERSION:
         raise ModelError(
-            f"{path} is of version {content.get('version')}, this dsa_reid reads version {VERSION}. "
+            f"{path} has version {content.get('version')}, this dsa_reid reads version {VERSION}. "
             "Install the dsa-reid that wrote it, or a newer one."
         )
     try:
-        with torch.device("meta"):  # neither time nor random numbers for weights that are replaced
+        with torch.device("meta"):  # no time and no random numbers for weights that are replaced
             main_stream = MainStream(MainStreamConfig(**content["config"]))
         main_stream.load_state_dict(content["state"], assign=True)
         preprocessing = Preprocessing(**content["preprocessing"])
@@ -120,30 +117,42 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
         raise
     except (KeyError, TypeError, RuntimeError, ModelError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} contradicts itself ({reason}). Write it again: dsa-train run.") from None
-    return Model(main_stream, preprocessing, usable_device(device), digest_of(path))
+        raise ModelError(
+            f"{path} has weights that do not fit its configuration ({reason}). Train again: dsa-train run."
+        ) from None
+    return Model(main_stream, preprocessing, _device(device), digest_of(path))
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal: by it features and exports name their model."""
+    """Return the SHA-256 of a file in hexadecimal, by which features and exports identify their model."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> Any:
-    """Read a file of weights, checking every byte of it."""
+    """Read a file of weights, and verify the checksums of all its bytes."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise zipfile.BadZipFile(f"{damaged} has other bytes than were written")
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}. Name the model.pt of a training run.") from None
     except pickle.UnpicklingError:
         raise ModelError(
-            f"{path} holds more than weights: it was refused, and no code in it was run. Use a file you trust."
+            f"{path} holds more than weights: it was refused, and no code in it was run. Use a model.pt of dsa-reid."
         ) from None
     except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} is cut short, damaged or no model ({reason}). Copy it again.") from None
+        raise ModelError(f"{path} is truncated, damaged or not a model ({reason}). Copy it again.") from None
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {str(name)!r} cannot be used here: {reason}. Use 'cpu'.") from None
+    return device

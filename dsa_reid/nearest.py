@@ -1,4 +1,4 @@
-"""The nearest of a gallery: exactly, by NumPy, from memory or from disk; or by FAISS."""
+"""Nearest-neighbour search in a gallery: exact by NumPy, from memory or from disk; or by FAISS."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .extras import install_command
 
 Kind = Literal["flat", "ivf", "hnsw"]
 BLOCK = 8192  # gallery rows at a time: 128 MiB of 4096 float32
-QUERIES = 1024  # of which a block's distances are held at a time: 32 MiB
-NEIGHBOURS = 32  # of a node in HNSW
-BREADTH = 128  # nodes that HNSW keeps in view while it searches
-SAMPLES = 64  # rows that each cell of IVF is learnt from
+QUERIES = 1024  # queries at a time: 32 MiB of their distances to a block
+NEIGHBOURS = 32  # links of a node in HNSW
+BREADTH = 128  # candidates that HNSW keeps during a search (efSearch)
+SAMPLES = 64  # rows that each cell of IVF is trained on
 
 
 class Rows(Protocol):
@@ -24,53 +24,59 @@ class Rows(Protocol):
     def shape(self) -> tuple[int, ...]:
         """N and D."""
 
-    def __getitem__(self, places: slice, /) -> Any:
+    def __getitem__(self, rows: slice, /) -> Any:
         """Return the rows of a slice, as floats."""
 
 
 class Ranking(NamedTuple):
-    """The nearest of a gallery for Q queries, nearest first.
+    """The nearest neighbours of Q queries in a gallery, nearest first.
 
     Attributes:
-        distances: float32 (Q, K), Euclidean; inf where an approximate index found fewer.
-        places: int64 (Q, K), rows of the gallery; -1 where an approximate index found fewer.
+        distances: float32 (Q, K), Euclidean; inf where an approximate index returned fewer than K.
+        indices: int64 (Q, K), rows of the gallery; -1 where an approximate index returned fewer than K.
     """
 
     distances: np.ndarray
-    places: np.ndarray
+    indices: np.ndarray
+
+    @property
+    def places(self) -> np.ndarray:
+        """Deprecated name of `indices`."""
+        return self.indices
 
 
 def search(query: np.ndarray, gallery: Rows, top: int = 10, block: int = BLOCK) -> Ranking:
-    """Find the `top` nearest rows of a gallery for every query, exactly, a block at a time.
+    """Return the `top` nearest rows of a gallery for every query: exact, one block of the gallery at a time.
 
     Args:
         query: float (Q, D).
-        gallery: (N, D), in memory or not; float16 is computed with in float32.
-        top: K, at most N; what rounds to one distance comes in the order of the gallery.
-        block: rows of the gallery that are in memory at once.
+        gallery: (N, D), in memory or on disk; float16 is converted to float32.
+        top: K; if it exceeds N, all rows are returned. Rows at the same distance keep the order of the gallery.
+        block: rows of the gallery that are in memory at the same time.
 
-    Raises ModelError for features that do not fit.
+    Raises ModelError for features of different dimensions, and for `top` below 1.
     """
     query = _checked(query, gallery, top)
-    some = [slice(first, first + QUERIES) for first in range(0, len(query), QUERIES)] or [slice(0)]
-    nothing = Ranking(np.empty((len(query), 0), np.float32), np.empty((len(query), 0), np.int64))
-    found = [Ranking(nothing.distances[one], nothing.places[one]) for one in some]
+    groups = [query[start : start + QUERIES] for start in range(0, len(query), QUERIES)] or [query]
+    # For each group the nearest so far, with squared distances: (q, 0) before the first block, at most (q, K) after it.
+    nearest = [Ranking(np.empty((len(q), 0), np.float32), np.empty((len(q), 0), np.int64)) for q in groups]
+    # The gallery is read once, block by block; all queries are compared with a block before the next is read.
     for start in range(0, gallery.shape[0], block):
         rows = np.asarray(gallery[start : start + block], np.float32)
         lengths = np.square(rows).sum(1)
-        for n, one in enumerate(some):
-            found[n] = _nearer(found[n], _squared(query[one], rows, lengths), start, top)
-    squared, places = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
-    return Ranking(np.sqrt(np.maximum(squared, 0)), places)
+        for n, group in enumerate(groups):
+            nearest[n] = _merge(nearest[n], _squared_distances(group, rows, lengths), start, top)
+    squared, indices = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
+    return Ranking(np.sqrt(np.maximum(squared, 0)), indices)
 
 
 def build_index(gallery: Rows, kind: Kind = "flat", block: int = BLOCK) -> Any:
-    """Build a FAISS index of a gallery; `faiss.write_index` saves it for whoever reads FAISS.
+    """Return a FAISS index of a gallery; `faiss.write_index` saves it for any program that uses FAISS.
 
     Args:
-        gallery: (N, D); a flat and an HNSW index keep all of it in memory.
-        kind: "flat" is exact; "ivf" looks into the cells around the query; "hnsw" walks a graph of neighbours.
-        block: rows that are added at once.
+        gallery: (N, D); every kind of index keeps all of it in memory.
+        kind: "flat" is exact; "ivf" searches the cells around the query; "hnsw" follows a graph of neighbours.
+        block: rows that are added at a time.
 
     Raises ModelError if FAISS is not installed.
     """
@@ -90,12 +96,15 @@ def build_index(gallery: Rows, kind: Kind = "flat", block: int = BLOCK) -> Any:
 
 
 def search_index(index: Any, query: np.ndarray, top: int = 10) -> Ranking:
-    """Find the `top` nearest rows by a FAISS index of squared Euclidean distances, as `build_index` makes."""
+    """Return the `top` nearest rows by a FAISS index of squared Euclidean distances, as from `build_index`.
+
+    Raises ModelError for queries of other dimensions than the index.
+    """
     query = np.ascontiguousarray(query, np.float32)
     if query.ndim != 2 or query.shape[1] != index.d:
         raise ModelError(f"Queries of shape {query.shape} cannot be searched in an index of {index.d} dimensions.")
-    squared, places = index.search(query, min(top, index.ntotal))
-    return Ranking(np.where(places < 0, np.inf, np.sqrt(np.maximum(squared, 0))).astype(np.float32), places)
+    squared, indices = index.search(query, min(top, index.ntotal))
+    return Ranking(np.where(indices < 0, np.inf, np.sqrt(np.maximum(squared, 0))).astype(np.float32), indices)
 
 
 def require_faiss() -> Any:
@@ -110,9 +119,9 @@ def require_faiss() -> Any:
 
 
 def _trained_ivf(faiss: Any, gallery: Rows) -> Any:
-    """Learn the cells of an inverted file from rows spread evenly over the gallery."""
+    """Return an inverted file whose cells are trained on rows spread evenly over the gallery."""
     N, D = gallery.shape
-    cells = max(1, min(round(4 * N**0.5), N // 39))  # FAISS wants 39 rows a cell to learn from
+    cells = max(1, min(round(4 * N**0.5), N // 39))  # FAISS needs 39 rows a cell to train
     quantizer = faiss.IndexFlatL2(D)
     index = faiss.IndexIVFFlat(quantizer, D, cells)
     step = max(1, N // (SAMPLES * cells))
@@ -129,12 +138,12 @@ def _checked(query: np.ndarray, gallery: Rows, top: int) -> np.ndarray:
             "(Q, D) and (N, D). Embed both with the same model."
         )
     if top < 1:
-        raise ModelError(f"top = {top} does not hold: expected 1 or more.")
+        raise ModelError(f"top = {top} is invalid: expected 1 or more.")
     return query
 
 
-def _squared(query: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return |q - r|² = |q|² - 2 q·r + |r|², (Q, block), in place: that is most of the memory."""
+def _squared_distances(query: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return |q - r|² = |q|² - 2 q·r + |r|², (Q, block), computed in one array, which is most of the memory."""
     squared: np.ndarray = query @ rows.T
     squared *= -2
     squared += lengths
@@ -142,21 +151,24 @@ def _squared(query: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> np.nda
     return squared
 
 
-def _nearer(found: Ranking, squared: np.ndarray, start: int, top: int) -> Ranking:
-    """Take a block's squared distances, of rows from `start` on, into the nearest that were found before it."""
-    near = _least(squared, top)
-    best = np.concatenate([found.distances, np.take_along_axis(squared, near, 1)], 1)
-    places = np.concatenate([found.places, near + start], 1)
-    order = np.lexsort((places, best))[:, :top]
-    return Ranking(np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1))
+def _merge(nearest: Ranking, squared: np.ndarray, start: int, top: int) -> Ranking:
+    """Return the nearest of previous blocks and of the block at `start`, whose squared distances are (Q, block)."""
+    columns = _smallest(squared, top)
+    distances = np.concatenate([nearest.distances, np.take_along_axis(squared, columns, 1)], 1)
+    indices = np.concatenate([nearest.indices, columns + start], 1)
+    # By distance, then by row of the gallery, so that the result does not depend on the size of a block.
+    order = np.lexsort((indices, distances))[:, :top]
+    return Ranking(np.take_along_axis(distances, order, 1), np.take_along_axis(indices, order, 1))
 
 
-def _least(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the columns of the `count` least values of each row, in no order; of equal ones the first."""
+def _smallest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the columns of the `count` smallest values of each row, in no order; of equal values the first."""
     if count >= values.shape[1]:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    least = np.argpartition(values, count - 1, axis=1)[:, :count]
-    last = np.take_along_axis(values, least[:, -1:], 1)  # the greatest of them
-    tied = (values <= last).sum(1) > count  # a partition takes any of equal values
-    least[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :count]
-    return least
+    # A partition is faster than a sort, but takes any of equal values. Rows in which the largest of the smallest occurs
+    # again beyond them are sorted after all.
+    smallest = np.argpartition(values, count - 1, axis=1)[:, :count]
+    largest = np.take_along_axis(values, smallest[:, -1:], 1)
+    tied = (values <= largest).sum(1) > count
+    smallest[tied] = np.argsort(values[tied], axis=1, kind="stable")[:, :count]
+    return smallest

@@ -1,11 +1,11 @@
-"""Pooling over place, in float32 or better."""
+"""Pooling over the height and width of maps, in float32 or better."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-SMALLEST = 1e-6  # what is below counts as this, for a root's gradient at zero is infinite
+SMALLEST = 1e-6  # values are clamped to at least this, as the gradient of a root at zero is infinite
 
 
 def average(maps: torch.Tensor) -> torch.Tensor:
@@ -14,7 +14,7 @@ def average(maps: torch.Tensor) -> torch.Tensor:
 
 
 class GeneralisedMean(nn.Module):
-    """GeM (Radenović et al. 2018, equation 3): the p-th root of the mean p-th power, p learnt from 3.
+    """GeM (Radenović et al. 2018, equation 3): the p-th root of the mean p-th power, with p trained from 3.
 
     One power for all channels of both heads; p = 1 is the average, a large p the maximum.
     """
@@ -25,6 +25,6 @@ class GeneralisedMean(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Map (B, C, h, w), not negative, to (B, C)."""
-        # Autocast lowers none of this, and a context that forbids it to would keep the network from being exported.
+        # Autocast leaves these operations in float32. A context that disables it would prevent the export.
         x = maps.to(torch.promote_types(maps.dtype, torch.float32)).clamp(min=SMALLEST)
         return x.pow(self.p).mean((2, 3)).pow(1 / self.p)

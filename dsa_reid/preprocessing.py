@@ -1,4 +1,4 @@
-"""What a picture goes through before the network, in training as in use: one resize, one normalisation."""
+"""Preprocessing before the network, the same in training and in deployment: one resize, one normalisation."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
-    def resize(self, picture: torch.Tensor) -> torch.Tensor:
-        """Resize uint8 (H, W, 3) to (height, width, 3), bilinear, averaging where it shrinks."""
-        if picture.shape[:2] == (self.height, self.width):
-            return picture
-        stacked = picture.permute(2, 0, 1)[None]  # (1, 3, H, W)
+    def resize(self, image: torch.Tensor) -> torch.Tensor:
+        """Resize uint8 (H, W, 3) to (height, width, 3), bilinear, with antialiasing where it shrinks."""
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        stacked = image.permute(2, 0, 1)[None]  # (1, 3, H, W)
         size = (self.height, self.width)
         return F.interpolate(stacked, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Map uint8 (B, H, W, 3), RGB, to float32 (B, 3, H, W) of mean 0 and deviation 1 over ImageNet.
 
-        One product and one difference, each rounded by itself, so that a colour gives the same bits wherever it lies
-        in a batch and on every device; a fused multiply-add would not.
+        One product and one difference, each rounded separately, so that a colour gives the same bits at every position
+        of a batch and on every device. A fused multiply-add would not.
         """
         mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(3, 1, 1)

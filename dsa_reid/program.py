@@ -1,8 +1,8 @@
-"""torch.export's files, read without running what may be in them.
+"""Files of torch.export, read without running code in them.
 
-`torch.export.load` trusts its file: it unpickles what asks for it, loads shared libraries, evaluates expressions, looks
-up any function of torch by name, and writes names into Python code. So a file is looked through first, and what an
-exported network has no need of is refused.
+`torch.export.load` trusts its file: it unpickles parts of it, loads shared libraries, evaluates expressions, looks up
+any function of torch by name, and writes names into Python code. Therefore the whole file is checked first, and
+everything that an exported network does not need is refused.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .errors import ModelError
 _RAW = re.compile(r"data/weights/weight_\d+|data/constants/tensor_\d+|archive_\w+|byteorder|version|\.\w+(/\w+)?")
 _PICKLED = re.compile(r"data/(weights|constants|sample_inputs)/model\.pt|serialized_\w+\.pt")
 _JSON = re.compile(r"models/model\.json|data/(weights|constants)/model_\w+_config\.json|serialized_\w+\.json")
-_TOLD = re.compile(r"(extra|extra_files)/[\w.]+")
+_EXTRA = re.compile(r"(extra|extra_files)/[\w.]+")
 
 _NAME = re.compile(r"[\w.]*")
 _SYMBOLS = r"s\d+|Symbol|Integer|Mul|Add|Pow|FloorDiv|Mod|Max|Min|positive|nonnegative|integer|True"
-_TEXTS = {  # what holds more than names
+_TEXTS = {  # keys whose values are more than names
     "target": re.compile(r"torch\.ops\.aten\.(?!from_file)\w+\.\w+|_operator\.(getitem|add|sub|mul|floordiv|mod)"),
     "expr_str": re.compile(rf"({_SYMBOLS}|\d+|[(), '=*+-])*"),
     "guards_code": re.compile(r"(L|images|size|s\d+|and|or|not|\d+|[\[\]'()., <>=!%*+-])*"),
 }
-_FREE = ("stack_trace", "nn_module_stack", "torch_fn", "torch_version")  # is only shown
+_FREE = ("stack_trace", "nn_module_stack", "torch_fn", "torch_version")  # only shown, never evaluated
 _TREES = ("in_spec", "out_spec")
 _CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict")
 
@@ -41,53 +41,53 @@ _CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict")
 def load_program(path: Path, extra: str) -> tuple[torch.nn.Module, str]:
     """Return the network in a .pt2 file, and the text of its extra file.
 
-    Raises ModelError if there is anything in it that could be code, and if torch cannot read it.
+    Raises ModelError if it has anything that could be code, or if torch cannot read it.
     """
     try:
         content = _read(path)
         _check(content)
         files = {extra: ""}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that weights within the file cannot be written to: they are not
-            program = torch.export.load(_written(content), extra_files=files)
+            warnings.simplefilter("ignore")  # about read-only weights, which are never written
+            program = torch.export.load(_archive(content), extra_files=files)
     except ModelError as error:
         raise ModelError(f"{path} {error}") from None
-    except Exception as error:  # neither torch nor zipfile name a family of errors for what is damaged
+    except Exception as error:  # torch and zipfile have no common class of errors for damaged files
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path} cannot be read: {reason}. Export it again.") from None
     return program.module(), files[extra]
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """Return the files in an archive by name, without the folder that all of them are in; checksums are verified."""
+    """Return the files in an archive by name, without their common folder; the checksums are verified."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         folders = {name.split("/")[0] for name in names}
-        within = len(folders.pop()) + 1 if len(folders) == 1 else 0
-        content = {name[within:]: archive.read(name) for name in names}
+        prefix = len(folders.pop()) + 1 if len(folders) == 1 else 0
+        content = {name[prefix:]: archive.read(name) for name in names}
     if len(content) < len(names):
         _refuse("two files of one name")
     return content
 
 
-def _written(content: Mapping[str, bytes]) -> io.BytesIO:
-    """Return an archive of what was looked through: torch might find other files in the one that is on the disk."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+def _archive(content: Mapping[str, bytes]) -> io.BytesIO:
+    """Return an archive of the checked files: torch might read other entries of the archive on the disk."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
         for name, data in content.items():
             archive.writestr(f"archive/{name}", data)
-    made.seek(0)
-    return made
+    written.seek(0)
+    return written
 
 
 def _check(content: Mapping[str, bytes]) -> None:
-    """Raise ModelError unless a network can be read from the files without running any code that they hold."""
+    """Raise ModelError unless a network can be read from the files without running code in them."""
     for name, data in content.items():
         if _JSON.fullmatch(name):
             _check_value(json.loads(data))
         elif _PICKLED.fullmatch(name):
             _check_pickle(name, data)
-        elif not (_RAW.fullmatch(name) or _TOLD.fullmatch(name)):
+        elif not (_RAW.fullmatch(name) or _EXTRA.fullmatch(name)):
             _refuse(name)
 
 
@@ -100,16 +100,16 @@ def _check_pickle(name: str, data: bytes) -> None:
 
 
 def _check_value(value: Any, key: str = "") -> None:
-    """Raise ModelError for a string, somewhere in a JSON value, that could be more than a name."""
+    """Raise ModelError for a string anywhere in a JSON value that could be more than a name."""
     if isinstance(value, dict):
         if value.get("use_pickle"):
             _refuse("pickled weights")
-        for name, one in value.items():
+        for name, item in value.items():
             _check_value(name)
-            _check_value(one, name)
+            _check_value(item, name)
     elif isinstance(value, list):
-        for one in value:
-            _check_value(one, key)
+        for item in value:
+            _check_value(item, key)
     elif isinstance(value, str):
         if key in _TREES:
             _check_tree(json.loads(value)[1])
@@ -118,7 +118,7 @@ def _check_value(value: Any, key: str = "") -> None:
 
 
 def _check_tree(tree: Mapping[str, Any]) -> None:
-    """Raise ModelError for inputs or outputs in containers that are made by a function named in the file."""
+    """Raise ModelError for inputs or outputs in containers that a function named in the file would build."""
     if tree["type"] not in _CONTAINERS:
         _refuse(f"a {tree['type']}")
     for child in tree["children_spec"]:
@@ -126,4 +126,4 @@ def _check_tree(tree: Mapping[str, Any]) -> None:
 
 
 def _refuse(what: str) -> None:
-    raise ModelError(f"holds {what}, which no network of ours needs: it was refused, and no code in it was run.")
+    raise ModelError(f"holds {what}, which no export of dsa-reid needs: it was refused, and no code in it was run.")

@@ -1,4 +1,4 @@
-"""Reading by threads, ahead of the one who needs it."""
+"""Results computed by threads before the consumer needs them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ R = TypeVar("R")
 def read_ahead(function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> Generator[R, None, None]:
     """Yield `function(item)` for every item, in order, while threads compute the next ones.
 
-    `items` is taken in the caller's thread. An error is raised in its turn; what was not started is then given up.
+    `items` is iterated in the caller's thread. An error is raised when its item is due; items that were not started are
+    then cancelled.
 
     Args:
         workers: threads.
-        ahead: results computed or being computed beyond the one that was yielded, at least 1.
+        ahead: results that are computed beyond the one that was yielded, at least 1.
     """
     waiting = iter(items)
     pending: deque[Future[R]] = deque()

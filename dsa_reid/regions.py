@@ -1,4 +1,4 @@
-"""Distances by body region: what the eight local features say one by one."""
+"""Distances by body region, from the eight local features."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .errors import ModelError
 
 
 class Explanation(NamedTuple):
-    """How one query compares with what was found for it, by region.
+    """How K results compare with their query, by region.
 
     Attributes:
         distances: float (K, 8), Euclidean between features of length one: 0 to 2.
-        agreement: float (K, 8), -1 to 1: 1 where it is as near in this region as the nearest of other pictures, 0
-            where it is no nearer than half of them, below 0 where it is farther, linear in the distance.
+        agreement: float (K, 8), -1 to 1, linear in the distance: 1 where the result is as near in this region as the
+            nearest of other images, 0 where it is at their median distance, negative where it is farther.
     """
 
     distances: torch.Tensor
@@ -30,10 +30,10 @@ def region_distances(a: torch.Tensor, b: torch.Tensor, parts: dict[str, int]) ->
     Args:
         a: float (Q, D), as from `Model.embed`.
         b: float (G, D).
-        parts: `Model.parts`: where in a row the local features are.
+        parts: `Model.parts`, which gives the columns of the local features.
 
-    Returns float (Q, G, 8): Euclidean between local features that are each brought to length one. Raises ModelError
-    for features without local ones.
+    Returns float (Q, G, 8): Euclidean between local features, each scaled to length one. Raises ModelError for features
+    without a local part.
     """
     regions_a, regions_b = _regions(a, parts), _regions(b, parts)  # (Q, 8, L), (G, 8, L)
     cosines = torch.einsum("qrl,grl->qgr", regions_a, regions_b)
@@ -41,21 +41,22 @@ def region_distances(a: torch.Tensor, b: torch.Tensor, parts: dict[str, int]) ->
 
 
 def explain(query: torch.Tensor, found: torch.Tensor, others: torch.Tensor, parts: dict[str, int]) -> Explanation:
-    """Compare a query with what was found, region by region, measured by how `others` lie.
+    """Compare a query with its results, region by region, relative to the distances of `others`.
 
     Args:
         query: float (D,).
-        found: float (K, D).
-        others: float (S, D): the gallery, or as much of it as gives a fair sample.
+        found: float (K, D), the results.
+        others: float (S, D): the gallery, or a random sample of it.
         parts: `Model.parts`.
 
-    Raises ModelError for features without local ones.
+    Raises ModelError for features without a local part.
     """
-    near = region_distances(query[None], found, parts)[0]  # (K, 8)
-    usual = region_distances(query[None], others, parts)[0]  # (S, 8)
-    median, least = usual.median(0).values, usual.min(0).values  # (8,) each
-    agreement = ((median - near) / (median - least).clamp(min=1e-6)).clamp(-1, 1)
-    return Explanation(near, agreement.where(near > least, 1))  # also where all others are one, or as near
+    distances = region_distances(query[None], found, parts)[0]  # (K, 8)
+    of_others = region_distances(query[None], others, parts)[0]  # (S, 8)
+    median, smallest = of_others.median(0).values, of_others.min(0).values  # (8,) each
+    agreement = ((median - distances) / (median - smallest).clamp(min=1e-6)).clamp(-1, 1)
+    # 1 for every result that is as near as the nearest other, also where all others are at the same distance.
+    return Explanation(distances, agreement.where(distances > smallest, 1))
 
 
 def _regions(features: torch.Tensor, parts: dict[str, int]) -> torch.Tensor:
@@ -65,6 +66,8 @@ def _regions(features: torch.Tensor, parts: dict[str, int]) -> torch.Tensor:
             "These features have no local part. Use a model that was trained with heads 'both' or 'local'."
         )
     if features.ndim != 2 or features.shape[1] != sum(parts.values()):
-        raise ModelError(f"Features of shape {tuple(features.shape)} do not have the parts {parts}.")
+        raise ModelError(
+            f"Features of shape {tuple(features.shape)} do not have the parts {parts}. Use the parts of their model."
+        )
     local = features[:, features.shape[1] - parts["local"] :].float()  # the local part comes last
     return F.normalize(local.unflatten(1, (REGIONS, -1)), dim=2)

@@ -1,8 +1,8 @@
 """ResNet's residual blocks, also as several narrow branches side by side.
 
-With `groups` = n a block is n independent blocks of 1/n of the channels, computed as grouped convolutions:
-branch i reads and writes the i-th n-th of the channels. With one group the blocks are torchvision's, layer
-names included, so that its weights load by name.
+With `groups` = n a block is n independent blocks of 1/n of the channels, computed as grouped convolutions: branch i
+reads and writes slice i of n equal slices of the channels. With one group the blocks are torchvision's, layer names
+included, so that its weights load by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 
 
 
 class _Residual(nn.Module):
-    """The shortcut that both blocks have: 1×1 and batch norm where the shape changes."""
+    """The shortcut of both blocks: 1×1 and batch norm where the shape changes."""
 
     expansion: int
     downsample: nn.Sequential | None
@@ -55,10 +55,10 @@ class BasicBlock(_Residual):
     """ResNet-18's block: 3×3, 3×3, add (He et al. 2016, figure 5).
 
     Args:
-        inputs: channels read, over all groups.
-        width: channels within, over all groups; `width * expansion` come out.
+        inputs: input channels of all groups together.
+        width: inner channels of all groups together; there are `width * expansion` output channels.
         groups: independent branches.
-        input_groups: groups of the convolutions that read the input; 1 lets every branch read all of it.
+        input_groups: groups of the convolutions that read the input; with 1 every branch reads all channels.
         ibn: instance norm for half of the first convolution's channels.
     """
 
@@ -134,16 +134,16 @@ def stage(
     input_groups: int | None = None,
     ibn: bool = False,
 ) -> nn.Sequential:
-    """Return `depth` blocks in a row, the stride (and `input_groups`) in the first."""
+    """Return a sequence of `depth` blocks; stride and `input_groups` apply to the first."""
     first = block(inputs, width, stride, groups, input_groups, ibn)
     rest = [block(width * block.expansion, width, groups=groups, ibn=ibn) for _ in range(depth - 1)]
     return nn.Sequential(first, *rest)
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw every convolution's weights from He's normal distribution (fan-in), with torch's generator.
+    """Initialise every convolution's weights from He's normal distribution (fan-in), with torch's generator.
 
-    Fan-in, because it is the same for a branch on its own and as one group of a grouped convolution.
+    Fan-in, since it is the same for a separate branch and for one group of a grouped convolution.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,1 +1,1 @@
-"""Stage two: the warp of each picture into 24 densely semantically aligned part pictures (DSAP)."""
+"""Stage two: the warp of each image into 24 densely semantically aligned part images (DSAP)."""

@@ -1,4 +1,4 @@
-"""`dsap`: build, check, look at and export stores of part pictures."""
+"""`dsap`: build, verify, show and export stores of part images."""
 
 from __future__ import annotations
 
@@ -25,29 +25,34 @@ from .workers import BACKENDS
 
 FILE = click.Path(path_type=Path)
 NAME = click.option("--dataset", required=True, help="Name of the dataset.")
-MANIFEST = click.option("--manifest", type=FILE, help="The list of pictures. [artifacts/<dataset>/manifest.csv]")
+MANIFEST = click.option("--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv]")
 IUV = click.option("--iuv", type=FILE, help="Their I, U, V maps. [artifacts/<dataset>/iuv.h5]")
 ROOT = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
 STORE = click.option("--store", type=FILE, help="The store. [artifacts/<dataset>/dsap.h5]")
-SPLITS = click.option("--split", "splits", multiple=True, help="Only this split; may be said again. [all]")
+SPLITS = click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. [all]")
 
 
 @click.group(cls=console.Commands)
 def main() -> None:
-    """Stage two: each picture warped into its 24 part pictures, densely semantically aligned (DSAP)."""
+    """Stage two: each image warped into its 24 part images, densely semantically aligned (DSAP)."""
 
 
 @main.command()
 @console.with_settings()
 @SPLITS
 @console.jobs("Worker processes; -1 for every core.")
-@click.option("--backend", default=BACKENDS[0], show_default=True, help=f"joblib's: {', '.join(BACKENDS)}.")
+@click.option(
+    "--backend",
+    default=BACKENDS[0],
+    show_default=True,
+    help=f"Kind of workers, one of joblib's: {', '.join(BACKENDS)}.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="With --backend dask: the address of the Dask scheduler.")
 @MANIFEST
 @IUV
 @ROOT
 @click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/dsap.h5]")
-@click.option("--overwrite", is_flag=True, help="Replace a store that other settings made, or that is damaged.")
+@click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one.")
 def build(
     settings: Settings,
     splits: tuple[str, ...],
@@ -60,7 +65,7 @@ def build(
     out: Path | None,
     overwrite: bool,
 ) -> None:
-    """Warp every picture of a dataset; what is unchanged since the last time is taken over."""
+    """Warp every image of a dataset. Part images of unchanged images in an existing store are reused."""
     folder = console.artifacts(settings.dataset)
     start = time.monotonic()
     path = stage.build(
@@ -79,7 +84,7 @@ def build(
     store = DsapStore(path)
     for line in summary(store):
         click.echo(line)
-    click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} pictures a second")
+    click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} images a second")
 
 
 @main.command()
@@ -89,7 +94,7 @@ def build(
 @STORE
 @SPLITS
 def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | None, splits: tuple[str, ...]) -> None:
-    """Read a store through and say what is wrong with which picture."""
+    """Read a store completely and print every fault with the image that it concerns."""
     folder = console.artifacts(dataset)
     path = store or folder / "dsap.h5"
     records = read_manifest(manifest or folder / "manifest.csv", splits or None)
@@ -100,14 +105,14 @@ def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | 
         faults += 1
     if faults:
         console.fail(f"{path}: {faults} faults. Build it again: dsap build --dataset {dataset} --overwrite")
-    click.echo(f"{path}: {len(records)} pictures, nothing wrong")
+    click.echo(f"{path}: {len(records)} images, no fault")
 
 
 @main.command()
 @NAME
 @click.argument("key", required=False)
-@click.option("--mean", "pid", type=int, metavar="PID", help="The mean over an identity's pictures.")
-@click.option("--compare", is_flag=True, help="Fine above coarse part pictures.")
+@click.option("--mean", "pid", type=int, metavar="PID", help="The mean over an identity's images.")
+@click.option("--compare", is_flag=True, help="Fine above coarse part images.")
 @MANIFEST
 @IUV
 @ROOT
@@ -124,18 +129,18 @@ def show(
     store: Path | None,
     out: Path | None,
 ) -> None:
-    """Draw a picture, its map, and its 24 part pictures laid out as a body.
+    """Draw an image, its map, and its 24 part images laid out as a body.
 
-    KEY is the picture's path under the dataset's folder; by default one that shows the most charts.
+    KEY is the image's path under the dataset's folder; by default an image with the most visible charts.
     """
     folder = console.artifacts(dataset)
     parts = DsapStore(store or folder / "dsap.h5")
     page = Page(root or sets.dataset_root(dataset), IuvStore(iuv or folder / "iuv.h5"), parts)
     if pid is None:
-        drawn = page.picture(key or fullest(parts), compare)
+        figure = page.image(key or fullest(parts), compare)
     else:
-        drawn = page.mean(pid, read_manifest(manifest or folder / "manifest.csv"), compare)
-    click.echo(write_png(out or folder / "show.png", drawn))
+        figure = page.mean(pid, read_manifest(manifest or folder / "manifest.csv"), compare)
+    click.echo(write_png(out or folder / "show.png", figure))
 
 
 @main.command()
@@ -143,10 +148,10 @@ def show(
 @MANIFEST
 @STORE
 @SPLITS
-@click.option("--out", type=FILE, required=True, help="A name ending with .parquet, or a folder for .npy files.")
+@click.option("--out", type=FILE, required=True, help="A file ending in .parquet, or a folder for .npy files.")
 def export(dataset: str, manifest: Path | None, store: Path | None, splits: tuple[str, ...], out: Path) -> None:
-    """Write part pictures for other programs: .npy files in a folder, or one Parquet file."""
+    """Write part images for other programs: .npy files in a folder, or one Parquet file."""
     folder = console.artifacts(dataset)
     records = read_manifest(manifest or folder / "manifest.csv", splits or None)
     path = exporting.export(DsapStore(store or folder / "dsap.h5"), records, out)
-    click.echo(f"{path}: {len(records)} pictures")
+    click.echo(f"{path}: {len(records)} images")

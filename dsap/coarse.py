@@ -1,7 +1,7 @@
 """Coarsely aligned parts, the paper's CSA: each chart cropped by its bounding box, not aligned inside.
 
-The form is the warp's, so that the trainer takes either. Texels are single pixels of the picture, as in the warp:
-the one at the texel's middle, when the box is stretched over the part picture.
+Shapes and types are those of the warp, so that the trainer reads either. A texel is a single pixel of the image, as in
+the warp: the pixel at the middle of the texel when the box is stretched over the part image.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ def crop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> tuple[np.ndarray
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        iuv: uint8 (H, W, 3): chart 0..24, then U and V, which do not matter here.
+        iuv: uint8 (H, W, 3): chart 0..24; U and V are not used.
         size: S, 2 to 256.
 
     Returns:
         texels uint8 (24, S, S, 3), RGB, 0 where not valid; valid bool (24, S, S).
 
     Raises:
-        ImageError, ConfigError: as the warp does.
+        ImageError, ConfigError: as `warp`.
     """
     check(image, iuv, size)
     chart = iuv[..., 0]
@@ -35,22 +35,24 @@ def crop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> tuple[np.ndarray
     x = _middles(chart[body], body[1], width, size)
     pixel = y[:, :, None] * width + x[:, None, :]  # (24, S, S)
     valid = chart.ravel().take(pixel) == np.arange(1, CHARTS + 1)[:, None, None]
-    return image.reshape(-1, 3).take(pixel, axis=0) * valid[..., None], valid
+    texels: np.ndarray = image.reshape(-1, 3).take(pixel, axis=0) * valid[..., None]  # (24, S, S, 3)
+    return texels, valid
 
 
-def _middles(chart: np.ndarray, place: np.ndarray, length: int, size: int) -> np.ndarray:
+def _middles(chart: np.ndarray, coordinate: np.ndarray, length: int, size: int) -> np.ndarray:
     """Return the pixel at the middle of each of S equal parts of each chart's extent along one axis.
 
     Args:
-        chart, place: (n,), chart and coordinate of each pixel of the body.
-        length: of the axis, in pixels.
+        chart: (n,), of each pixel of the body.
+        coordinate: (n,), of each along the axis.
+        length: of the axis in pixels.
 
     Returns:
-        int64 (24, S), rising; 0 for a chart that is not there.
+        int64 (24, S), not descending; 0 for a chart that is not visible.
     """
     seen = np.zeros((CHARTS + 1, length), bool)
-    seen[chart, place] = True
+    seen[chart, coordinate] = True
     first = seen[1:].argmax(axis=1)[:, None]
     after = length - seen[1:, ::-1].argmax(axis=1)[:, None]
     middles = first + (after - first) * (2 * np.arange(size) + 1) // (2 * size)
-    return middles * seen[1:].any(axis=1, keepdims=True)
+    return np.asarray(middles * seen[1:].any(axis=1, keepdims=True))

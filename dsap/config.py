@@ -1,4 +1,4 @@
-"""The settings of stage two, section `warp` of params.yaml."""
+"""Settings of stage two, section `warp` of params.yaml."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pydantic import Field
 
 from dsa_app.config import config
 
-SMALLEST, LARGEST = 2, 256  # of S; U and V are bytes, so that beyond 256 texels stay empty
+SMALLEST, LARGEST = 2, 256  # of S; U and V are bytes, so that more than 256 rows could not all be filled
 Collision = Literal["last", "mean"]
 Parts = Literal["fine", "coarse"]
 
 
 @config
 class WarpConfig:
-    """How a picture becomes 24 part pictures.
+    """How an image is warped into 24 part images.
 
-    Args:
-        size: S, the side of a part picture in texels; 32 in the paper.
-        collision: what a texel keeps of several pixels: the "last" in row-major order, or their "mean".
+    Attributes:
+        size: S, the side of a part image in texels; 32 in the paper.
+        collision: which colour a texel gets from several pixels: the "last" in row-major order, or their "mean".
             Coarse parts have no collisions.
         parts: "fine", aligned inside by u and v (DSAP), or "coarse", cropped by their bounding boxes (the paper's CSA).
     """

@@ -1,4 +1,4 @@
-"""Part pictures for other programs: NumPy files in a folder, or one Parquet file."""
+"""Export of part images for other programs: NumPy files in a folder, or one Parquet file."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from dsa_data.stores.mapped import allocated
 from dsa_reid.atomic import atomic
 from dsa_reid.extras import install_command
 
-ROWS = 256  # pictures in a row group
+ROWS = 256  # images in a row group
 
 
 def export(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
-    """Write the part pictures of `records`, whole or not at all; return what was written.
+    """Write the part images of `records`, whole or not at all; return the path.
 
     Args:
-        out: a name that ends with .parquet for `to_parquet`, any other for `to_npy`.
+        out: a file that ends in .parquet for `to_parquet`; any other path is a folder for `to_npy`.
 
     Raises:
-        StoreError: if the store lacks one of the records, or is damaged. ConfigError: if pyarrow is missing.
+        StoreError: if the store lacks one of the records, or is damaged.
+        ConfigError: if pyarrow is not installed, or the folder has other files.
     """
-    lacking = [record.key for record in records if record.key not in store]
-    if lacking:
-        raise StoreError(f"{store.path} lacks {len(lacking)} pictures, first {lacking[0]}. Build it again: dsap build.")
+    missing = [record.key for record in records if record.key not in store]
+    if missing:
+        raise StoreError(f"{store.path} lacks {len(missing)} images, first {missing[0]}. Build it again: dsap build.")
     return to_parquet(store, records, out) if out.suffix == ".parquet" else to_npy(store, records, out)
 
 
-OURS = {"texels.npy", "valid.npy", "records.csv"}
+FILES = {"texels.npy", "valid.npy", "records.csv"}  # of an exported folder
 
 
 def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     """Write a folder: `texels.npy` uint8 (N, 24, S, S, 3), `valid.npy` bool (N, 24, S, S), and `records.csv`.
 
-    `np.load(..., mmap_mode="r")` reads it without loading it. A folder of an earlier export is replaced.
+    `np.load(..., mmap_mode="r")` maps the arrays without loading them. A folder of an earlier export is replaced.
     """
     part = out.with_name(out.name + ".part")
     for folder in (out, part):
-        others = {path.name for path in folder.iterdir()} - OURS if folder.is_dir() else set()
+        others = {path.name for path in folder.iterdir()} - FILES if folder.is_dir() else set()
         if others or folder.is_file():
-            raise ConfigError(f"{folder} is there and holds what is no export of ours. Name another place.")
+            raise ConfigError(f"{folder} exists and has files of another kind. Name another path: --out.")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
@@ -72,7 +73,7 @@ def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:
 
 
 def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
-    """Write a Parquet file, a row a picture.
+    """Write a Parquet file with one row an image.
 
     Columns: key, split, pid, camid, size (S), texels (the bytes of uint8 (24, S, S, 3)), valid (the bits of (24, S, S),
     packed most significant first), count (valid texels by chart).

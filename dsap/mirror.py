@@ -1,9 +1,9 @@
-"""What a horizontal flip of the picture does to its map and to its part pictures: the one place that knows.
+"""The mirror rule: how a horizontal flip of an image changes its map and its part images. No other module has it.
 
-A flipped picture shows a mirrored person: left and right charts change places, and inside some of them u or v runs
-the other way. The rule was measured on real DensePose maps (docs/design/contracts.md). Their charts follow it only
-roughly, since each side was unwrapped by itself; DensePose's own `UV_symmetry_transforms.mat` gives the exact
-correspondence, and every function here takes it as `symmetry`.
+A flipped image shows a mirrored person: left and right charts are exchanged, and in some of them u or v is reversed.
+The rule was measured on real DensePose maps (docs/design/contracts.md). Their charts follow it only approximately,
+since each side was unwrapped separately; DensePose's own `UV_symmetry_transforms.mat` gives the exact correspondence,
+and every function here accepts it as `symmetry`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ TORSO = (1, 2)
 ENDS = (3, 4, 5, 6, 23, 24)  # hands, feet, head
 
 NUMBERS = np.arange(CHARTS + 1)  # charts, with 0 for the background
-TURNS_U = np.isin(NUMBERS, ENDS)  # U becomes 255 - U: rows reversed
-TURNS_V = np.isin(NUMBERS, TORSO)  # V becomes 255 - V: columns reversed
+REVERSES_U = np.isin(NUMBERS, ENDS)  # charts on which U becomes 255 - U: rows reversed
+REVERSES_V = np.isin(NUMBERS, TORSO)  # charts on which V becomes 255 - V: columns reversed
 
 
 def mirror(
     texels: np.ndarray, valid: np.ndarray, parts: Parts = "fine", symmetry: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part pictures of the flipped picture.
+    """Return the part images of the flipped image.
 
     Args:
         texels: (..., 24, S, S, 3).
@@ -44,7 +44,7 @@ def mirror(
 
 
 def mirror_iuv(iuv: np.ndarray, symmetry: np.ndarray | None = None) -> np.ndarray:
-    """Return the map of the flipped picture.
+    """Return the map of the flipped image.
 
     Args:
         iuv: uint8 (H, W, 3), charts 0..24.
@@ -52,20 +52,20 @@ def mirror_iuv(iuv: np.ndarray, symmetry: np.ndarray | None = None) -> np.ndarra
     """
     chart, u, v = np.moveaxis(iuv[:, ::-1], 2, 0)
     if symmetry is None:
-        u, v = np.where(TURNS_U[chart], 255 - u, u), np.where(TURNS_V[chart], 255 - v, v)
+        u, v = np.where(REVERSES_U[chart], 255 - u, u), np.where(REVERSES_V[chart], 255 - v, v)
     else:
         u, v = symmetry[:, chart.astype(np.intp) - 1, v, u] * (chart > 0)
     return np.stack([PARTNER[chart].astype(np.uint8), u, v], axis=2)
 
 
 def texel_permutation(size: int, parts: Parts = "fine", symmetry: np.ndarray | None = None) -> np.ndarray:
-    """Return where each mirrored texel comes from.
+    """Return the texel that each mirrored texel is copied from.
 
     Args:
         size: S.
-        parts: "coarse" ones are pieces of the picture: they change places with their partners and are flipped as it is.
-        symmetry: of fine parts, see `read_symmetry`. With it some texels are taken twice and others not at all, where
-            one side of the body was given more room than the other.
+        parts: "coarse" parts are crops of the image: they are exchanged with their partners and flipped like the image.
+        symmetry: of fine parts, see `read_symmetry`. With it some texels are copied twice and others not at all, where
+            a chart and its partner have different scales.
 
     Returns:
         int64 (24*S*S,): with texels flattened over (24, S, S), `mirrored = flat[permutation]`, in NumPy as in torch.
@@ -77,19 +77,22 @@ def texel_permutation(size: int, parts: Parts = "fine", symmetry: np.ndarray | N
 def _measured(size: int, parts: Parts) -> np.ndarray:
     number = np.arange(CHARTS * size * size).reshape(CHARTS, size, size)
     source = number[PARTNER[1:] - 1]  # (24, S, S)
-    rows, columns = (TURNS_U[1:], TURNS_V[1:]) if parts == "fine" else (np.zeros(CHARTS, bool), np.ones(CHARTS, bool))
+    rows, columns = (
+        (REVERSES_U[1:], REVERSES_V[1:]) if parts == "fine" else (np.zeros(CHARTS, bool), np.ones(CHARTS, bool))
+    )
     source[rows] = source[rows, ::-1]
     source[columns] = source[columns, :, ::-1]
-    source.flags.writeable = False  # shared by all who ask
-    return source.ravel()
+    source.flags.writeable = False  # the cached array is shared by all callers
+    return np.asarray(source.ravel())
 
 
 def _looked_up(size: int, symmetry: np.ndarray) -> np.ndarray:
-    middle = (255 * (2 * np.arange(size) + 1) + size - 1) // (2 * size)  # byte of U or V at each texel's middle
+    # Look up the middle of each texel, as a byte of U or V; the mirrored byte gives the texel to copy.
+    middle = (255 * (2 * np.arange(size) + 1) + size - 1) // (2 * size)
     u, v = symmetry[:, :, middle[None, :], middle[:, None]].astype(np.intp)  # each (24, S, S): rows U, columns V
     row, column = np.minimum(u * size // 255, size - 1), np.minimum(v * size // 255, size - 1)
     chart = (PARTNER[1:] - 1)[:, None, None]
-    return ((chart * size + row) * size + column).ravel()
+    return np.asarray(((chart * size + row) * size + column).ravel())
 
 
 def read_symmetry(path: Path) -> np.ndarray:
@@ -100,7 +103,7 @@ def read_symmetry(path: Path) -> np.ndarray:
         v and u on c, at [:, c - 1, v, u].
 
     Raises:
-        ConfigError: if the file is missing or another one, or SciPy is not installed.
+        ConfigError: if the file is missing or is another file, or if SciPy is not installed.
     """
     try:
         from scipy.io import loadmat
@@ -113,10 +116,10 @@ def read_symmetry(path: Path) -> np.ndarray:
         cells = loadmat(path)
         tables = np.array([[np.asarray(cells[name][0, c], float) for c in range(CHARTS)] for name in _CELLS])
     except (MatReadError, zlib.error, KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"{path} is no UV_symmetry_transforms.mat ({error}). Name DensePose's own.") from None
+        raise ConfigError(f"{path} is not a UV_symmetry_transforms.mat ({error}). Name DensePose's own.") from None
     if tables.shape != (2, CHARTS, 256, 256) or not ((tables >= 0) & (tables <= 1)).all():
         raise ConfigError(f"{path}: expected {', '.join(_CELLS)}, each 24 cells of 256x256 in [0, 1].")
-    return np.rint(255 * tables).astype(np.uint8)
+    return np.asarray(np.rint(255 * tables).astype(np.uint8))
 
 
 _CELLS = ("U_transforms", "V_transforms")

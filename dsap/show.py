@@ -1,4 +1,4 @@
-"""Pages for people to look at: a picture, its map and its part pictures; an identity's mean; fine against coarse."""
+"""Figures: an image with its map and its part images; the mean of an identity; fine and coarse parts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.iuv import IuvStore
 
 from .coarse import crop
-from .layout import Turns, below, beside, body, framed, titled
+from .layout import Turns, body, framed, side_by_side, stacked, titled
 from .warp import warp
 
-HEIGHT = 448  # of a picture on the page
-STRIP = 12  # pictures of an identity that are shown beside their mean
+HEIGHT = 448  # of an image on the page
+STRIP = 12  # images of an identity that are shown with their mean
 
 
 class Page:
-    """Draws pages of one dataset.
+    """Makes figures of one dataset.
 
     Args:
         root: the dataset's folder.
-        iuv, store: its maps and its part pictures.
+        iuv: its maps.
+        store: its part images.
     """
 
     def __init__(self, root: Path, iuv: IuvStore, store: DsapStore) -> None:
@@ -38,72 +39,73 @@ class Page:
         self.fine: Turns = "synthetic" if iuv.header.configuration.get("engine") == "rendered" else "densepose"
         self.coarse = store.header.configuration["warp"]["parts"] == "coarse"
 
-    def picture(self, key: str, compare: bool = False) -> np.ndarray:
-        """Draw one picture, its map, and its part pictures; with `compare` fine and coarse ones.
+    def image(self, key: str, compare: bool = False) -> np.ndarray:
+        """Return a figure of one image, its map, and its part images; with `compare`, fine and coarse ones.
 
         Returns:
             uint8 (H, W, 3), RGB.
 
         Raises:
-            DatasetError: if the store does not hold the picture.
+            DatasetError: if the store does not hold the image.
         """
         if key not in self.store:
-            raise DatasetError(f"{self.store.path} holds no picture {key}. Name one as the manifest does.")
+            raise DatasetError(f"{self.store.path} has no image {key}. Use a key of the manifest.")
         image, iuv = self._read(key)
-        seen = below([titled("picture", _scaled(image)), titled("I, U, V", _scaled(paint_iuv(iuv)))])
-        return framed(titled(key, beside([seen, self._bodies([key], compare)])))
+        left = stacked([titled("image", _scaled(image)), titled("I, U, V", _scaled(paint_iuv(iuv)))])
+        return framed(titled(key, side_by_side([left, self._bodies([key], compare)])))
 
     def mean(self, pid: int, records: Sequence[Record], compare: bool = False) -> np.ndarray:
-        """Draw the mean of all part pictures of an identity, where alignment can be seen.
+        """Return a figure of the mean part images of an identity, which show how well they are aligned.
 
         Returns:
             uint8 (H, W, 3), RGB.
 
         Raises:
-            DatasetError: if no picture of the store shows the identity.
+            DatasetError: if no image of the store shows the identity.
         """
         keys = [record.key for record in records if record.pid == pid and record.key in self.store]
         if not keys:
-            raise DatasetError(f"{self.store.path} holds no picture of identity {pid}. Name another.")
+            raise DatasetError(f"{self.store.path} has no image of identity {pid}. Use a pid of the manifest.")
         cells = [_scaled(self._read(key)[0], HEIGHT // 2) for key in keys[:STRIP]]
-        rows = [beside(cells[start : start + 3], 4) for start in range(0, len(cells), 3)]
-        page = beside([titled("pictures", below(rows, 4)), self._bodies(keys, compare)])
-        return framed(titled(f"identity {pid}: {len(keys)} pictures", page))
+        rows = [side_by_side(cells[start : start + 3], 4) for start in range(0, len(cells), 3)]
+        page = side_by_side([titled("pictures", stacked(rows, 4)), self._bodies(keys, compare)])
+        return framed(titled(f"identity {pid}: {len(keys)} images", page))
 
     def _bodies(self, keys: Sequence[str], compare: bool) -> np.ndarray:
-        """Draw the mean part pictures of some pictures, as stored, or fine above coarse."""
-        what = "mean of the part pictures" if len(keys) > 1 else "part pictures"
+        """Return the mean part images of some images, as stored, or with `compare` fine above coarse."""
+        title = "mean of the part images" if len(keys) > 1 else "part images"
         if not compare:
             stored = [self.store.read(self.store.index(key)) for key in keys]
-            return self._body(what, stored, self.coarse)
+            return self._body(title, stored, self.coarse)
         pairs = [self._read(key) for key in keys]
         fine = [warp(image, iuv, self.store.size) for image, iuv in pairs]
         coarse = [crop(image, iuv, self.store.size) for image, iuv in pairs]
-        return below([self._body(what, fine, False), self._body(what, coarse, True)])
+        return stacked([self._body(title, fine, False), self._body(title, coarse, True)])
 
-    def _body(self, what: str, parts: Sequence[tuple[np.ndarray, np.ndarray]], coarse: bool) -> np.ndarray:
+    def _body(self, title: str, parts: Sequence[tuple[np.ndarray, np.ndarray]], coarse: bool) -> np.ndarray:
         kind = "coarse (CSA)" if coarse else "fine (DSAP)"
         page = body(*average(parts), turns="none" if coarse else self.fine)
-        return titled(f"{what}, {kind}, {self.store.size}x{self.store.size}", page)
+        return titled(f"{title}, {kind}, {self.store.size}x{self.store.size}", page)
 
     def _read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         return images.read(self.root / key), self.iuv.read(self.iuv.index(key)).iuv
 
 
 def fullest(store: DsapStore) -> str:
-    """Return the key of the picture that shows the most charts, and of those the one with the most valid texels."""
+    """Return the key of the image with the most visible charts, of several that with the most valid texels."""
     charts, texels = (store.counts > 0).sum(axis=1), store.counts.sum(axis=1)
-    return store.keys[int(np.lexsort([texels, charts])[-1])]
+    key: str = store.keys[int(np.lexsort([texels, charts])[-1])]
+    return key
 
 
 def average(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of part pictures, each texel over the pictures where it is valid.
+    """Return the mean of part images, for each texel over the images in which it is valid.
 
     Args:
-        parts: of each picture texels uint8 (24, S, S, 3) and valid bool (24, S, S).
+        parts: for each image texels uint8 (24, S, S, 3) and valid bool (24, S, S).
 
     Returns:
-        texels uint8 (24, S, S, 3), 0 where never valid; valid bool (24, S, S), where ever valid.
+        texels uint8 (24, S, S, 3), 0 where no image is valid; valid bool (24, S, S), where one is.
     """
     total = sum(texels.astype(np.int64) for texels, _ in parts)  # invalid texels are 0
     count = sum(valid.astype(np.int64) for _, valid in parts)[..., None]  # type: ignore[index]
@@ -111,7 +113,7 @@ def average(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray,
     return texels.astype(np.uint8), count[..., 0] > 0
 
 
-def _scaled(picture: np.ndarray, height: int = HEIGHT) -> np.ndarray:
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    grows = height > picture.shape[0]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST if grows else cv2.INTER_AREA)
+def _scaled(image: np.ndarray, height: int = HEIGHT) -> np.ndarray:
+    width = max(1, round(image.shape[1] * height / image.shape[0]))
+    grows = height > image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST if grows else cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Stage two: from pictures and their I, U, V maps to a store of part pictures."""
+"""Stage two: from images and their I, U, V maps to a store of part images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from pathlib import Path
 import click
 import joblib
 
-from dsa_app.config import to_dict
 from dsa_app.console import progress
-from dsa_app.errors import DatasetError, StoreError
-from dsa_data.records import Record, read_manifest
+from dsa_app.errors import StoreError
 from dsa_data.stores.dsap import Chunk, DsapStore, write_dsap
-from dsa_data.stores.header import Header
-from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
 from dsa_data.stores.reuse import reusable
 
-from . import piece
 from .config import WarpConfig
-from .piece import Share, Task, inputs_of
+from .piece import WarpJob, make_piece, read_piece
+from .plan import WarpItem, make_plan
 from .workers import workers
 
-GROUP = 128  # pictures a piece: little work is lost by a kill, and a task is long against its dispatch
+GROUP = 128  # images in a piece: few enough that an interruption loses little, many enough to outweigh the dispatch
 
 
 def build(
@@ -38,109 +34,81 @@ def build(
     scheduler: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Warp every picture into its 24 part pictures; return the file written.
+    """Warp every image into its 24 part images; return the path of the store.
 
-    What `out` holds of unchanged pictures is copied, not warped again. The bytes are those of a build from nothing,
-    whatever the number of workers and however often it was interrupted.
+    Part images of unchanged images in an existing store are copied. The bytes are those of a build from nothing, for
+    any number of workers and after any number of interruptions.
 
     Args:
-        manifest, iuv: the records, and the store of their maps.
-        root: the dataset's folder, which the keys are under.
+        manifest: the list of the images.
+        iuv: the store of their maps.
+        root: the dataset's folder, which the manifest's keys are relative to.
         splits: only these; all by default.
-        jobs, backend, scheduler: workers, joblib's name for their kind, and for "dask" the scheduler's address.
-        overwrite: replace a store, or pieces, that other settings made.
+        jobs: worker processes, negative as joblib counts.
+        backend: joblib's name of the kind of workers.
+        scheduler: for the backend "dask", the address of its scheduler.
+        overwrite: replace a store or pieces of other settings, and a damaged store.
 
     Raises:
-        DatasetError, ImageError: if manifest, maps and pictures do not belong together.
-        StoreError: for a damaged store of maps, or an `out` that other settings made.
+        DatasetError, ImageError: if manifest, maps and images do not belong together.
+        StoreError: for a damaged store of maps, or an `out` of other settings.
         BusyError: if another process is building `out`.
-        ConfigError: for a backend or a scheduler that cannot be had.
+        ConfigError: for a backend or a scheduler that cannot be used.
     """
-    listed = read_manifest(manifest)
-    with IuvStore(iuv) as maps:
-        tasks = _tasks(read_manifest(manifest, splits) if splits else listed, maps, {record.key for record in listed})
-        configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
-        header = Header(maps.header.dataset, configuration, inputs_of(tasks))
+    items, header = make_plan(manifest, iuv, config, splits)
     remedy = f"Build it again: dsap build --dataset {header.dataset} --overwrite"
     with (
-        Pieces(out.absolute(), configuration, overwrite) as pieces,
-        reusable(out, DsapStore, header, remedy, overwrite, decisive=["warp"]) as before,
+        Pieces(out.absolute(), header.configuration, overwrite) as pieces,
+        reusable(out, DsapStore, header, remedy, overwrite, decisive=["warp"]) as existing,
     ):
-        kept = {task.key for task in tasks if before and _holds(before, task)}
-        todo = [task for task in tasks if task.key not in kept]
-        if kept:
-            click.echo(f"{out}: {len(kept)} pictures are as they were, {len(todo)} to warp", err=True)
-        groups = [tuple(todo[start : start + GROUP]) for start in range(0, len(todo), GROUP)]
-        shares = [Share(root.absolute(), iuv.absolute(), config, group) for group in groups]
+        unchanged = {item.key for item in items if existing and is_unchanged(item, existing)}
+        to_warp = [item for item in items if item.key not in unchanged]
+        if unchanged:
+            click.echo(f"{out}: {len(unchanged)} images are unchanged, {len(to_warp)} to warp", err=True)
+        groups = [tuple(to_warp[start : start + GROUP]) for start in range(0, len(to_warp), GROUP)]
+        warp_jobs = [WarpJob(root.absolute(), iuv.absolute(), config, group) for group in groups]
         with workers(jobs, backend, scheduler):
-            fresh = _made(shares, pieces, len(todo))
+            warped = _warp_all(warp_jobs, pieces, len(to_warp))
 
             def write(path: Path) -> None:
-                chunks = _in_order(tasks, kept, before, fresh)
-                write_dsap(path, header, config.size, [task.key for task in tasks], chunks)
+                chunks = _in_order(items, unchanged, existing, warped)
+                write_dsap(path, header, config.size, [item.key for item in items], chunks)
 
             pieces.assemble(write)
     return out
 
 
-def _tasks(records: Sequence[Record], maps: IuvStore, known: set[str]) -> list[Task]:
-    """Pair records with their maps; `known` are the keys of all splits.
-
-    Raises DatasetError, naming the first picture, where manifest and maps do not belong together.
-    """
-    remedy = "Make the maps again, from the present manifest: densepose-extract run."
-    lacking = [record.key for record in records if record.key not in maps]
-    unknown = [key for key in maps.keys if key not in known]
-    if lacking:
-        raise DatasetError(f"{maps.path} lacks the maps of {len(lacking)} pictures, first {lacking[0]}. {remedy}")
-    if unknown:
-        raise DatasetError(
-            f"{maps.path} holds maps of {len(unknown)} pictures that the manifest does not list, first {unknown[0]}. "
-            f"{remedy}"
-        )
-    tasks = []
-    for record in records:
-        place = maps.index(record.key)
-        height, width = maps.shapes[place]
-        if maps.digests[place] != record.digest:
-            raise DatasetError(f"{maps.path}: {record.key} has changed since its map was made. {remedy}")
-        if (height, width) != (record.height, record.width):
-            raise DatasetError(
-                f"{maps.path}: {record.key} is {record.width}x{record.height}, its map {width}x{height}. {remedy}"
-            )
-        tasks.append(Task(record.key, record.digest, maps.checksums[place]))
-    return tasks
-
-
-def _holds(store: DsapStore, task: Task) -> bool:
-    """Tell whether a store holds this picture, warped from this map, undamaged."""
-    if task.key not in store:
+def is_unchanged(item: WarpItem, store: DsapStore) -> bool:
+    """Return whether a store holds the undamaged part images of this image, warped with this map."""
+    if item.key not in store:
         return False
-    place = store.index(task.key)
-    if (store.digests[place], store.maps[place]) != (task.digest, task.map):
+    index = store.index(item.key)
+    if (store.digests[index], store.maps[index]) != (item.digest, item.map_digest):
         return False
     try:
-        _, valid = store.read(place)
+        _, valid = store.read(index)
     except StoreError:
         return False
-    return (valid.sum(axis=(1, 2)) == store.counts[place]).all()
+    return bool((valid.sum(axis=(1, 2)) == store.counts[index]).all())
 
 
-def _made(shares: Sequence[Share], pieces: Pieces, total: int) -> Iterator[Chunk]:
-    """Have the workers of the present joblib backend make every piece; yield the chunks as they are ready, in order."""
-    helper = Pieces(pieces.out, pieces.configuration, lock=False)  # the lock stays here
-    work: Callable[..., Share] = joblib.delayed(piece.make)
-    parallel = joblib.Parallel(return_as="generator", batch_size=1)
-    made: Iterable[Share] = parallel(work(share, helper) for share in shares)
-    for share in progress(made, total, "warping", each=0):
-        yield from piece.read(share, pieces)
+def _warp_all(jobs: Sequence[WarpJob], pieces: Pieces, total: int) -> Iterator[Chunk]:
+    """Let the workers of joblib's current backend make all pieces; yield the chunks in order, as they are ready."""
+    unlocked = Pieces(pieces.out, pieces.configuration, lock=False)  # for the workers: this process holds the lock
+    work: Callable[..., WarpJob] = joblib.delayed(make_piece)
+    done: Iterable[WarpJob] = joblib.Parallel(return_as="generator", batch_size=1)(work(job, unlocked) for job in jobs)
+    for job in progress(done, total, "warping", each=0):
+        yield from read_piece(job, pieces)
 
 
 def _in_order(
-    tasks: Sequence[Task], kept: set[str], before: DsapStore | None, fresh: Iterator[Chunk]
+    items: Sequence[WarpItem], unchanged: set[str], existing: DsapStore | None, warped: Iterator[Chunk]
 ) -> Iterator[Chunk]:
-    """Yield a chunk for every task: that of the store before if it was kept, else the next fresh one."""
-    for task in tasks:
-        yield before.chunk(before.index(task.key)) if before and task.key in kept else next(fresh)
-    surplus = list(fresh)  # asks once more, so that the workers come to their end
-    assert not surplus, "as many fresh chunks as tasks that were not kept"
+    """Yield a chunk for every item: the existing one if it is unchanged, else the next one that is warped."""
+    for item in items:
+        if existing and item.key in unchanged:
+            yield existing.chunk(existing.index(item.key))
+        else:
+            yield next(warped)
+    surplus = list(warped)  # exhausts the generator, so that joblib ends its workers
+    assert not surplus, "as many warped chunks as items that changed"

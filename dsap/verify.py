@@ -1,4 +1,4 @@
-"""Reads a store of part pictures through and says what is wrong with which record."""
+"""A complete check of a store of part images: every fault, with the image that it concerns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.iuv import IuvStore
 
 from .config import LARGEST, SMALLEST
-from .piece import Task, inputs_of
+from .plan import WarpItem, inputs_digest
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """Something wrong: with the picture `key`, or with the whole store where that is empty."""
+    """A fault in a store.
+
+    Attributes:
+        key: of the image; empty if the fault concerns the whole store.
+        what: the fault, in words.
+    """
 
     key: str
     what: str
@@ -33,33 +38,33 @@ def verify(path: Path, records: Sequence[Record] | None = None, maps: IuvStore |
 
     Args:
         path: the store.
-        records: what it should hold, of all splits or of some.
-        maps: what it should have been warped from.
+        records: of the images that it should hold, of all splits or of some.
+        maps: the store that it should have been warped with.
 
-    A store that does not open has one fault. No picture is looked at more than once, and none is kept in memory.
+    A store that does not open has one fault. Every image is read once, and none is kept in memory.
     """
     try:
         store = DsapStore(path)
     except StoreError as error:
         yield Fault("", str(error))
         return
-    yield from _header(store)
-    if records is not None:
-        yield from _keys(store, records)
-    digests = {record.key: record.digest for record in records or ()}
-    for place in progress(range(len(store)), len(store), "verifying"):
-        yield from _picture(store, place, digests, maps)
-    store.close()
+    with store:
+        yield from _header(store)
+        if records is not None:
+            yield from _keys(store, records)
+        digests = {record.key: record.digest for record in records or ()}
+        for index in progress(range(len(store)), len(store), "verifying"):
+            yield from _image(store, index, digests, maps)
 
 
 def _header(store: DsapStore) -> Iterator[Fault]:
     size = store.header.configuration.get("warp", {}).get("size")
     if size != store.size or not SMALLEST <= store.size <= LARGEST:
-        yield Fault("", f"its attributes tell size {size}, its texels have {store.size}")
+        yield Fault("", f"has the attribute size {size}, but texels of size {store.size}")
     if store.keys != sorted(set(store.keys)):
-        yield Fault("", "its keys are not sorted, or one is there twice")
-    if inputs_of(map(Task, store.keys, store.digests, store.maps)) != store.header.inputs:
-        yield Fault("", "its pictures and maps are not those that its attributes tell")
+        yield Fault("", "has keys that are not sorted, or a key twice")
+    if inputs_digest(map(WarpItem, store.keys, store.digests, store.maps)) != store.header.inputs:
+        yield Fault("", "has other images or maps than its attribute inputs states")
 
 
 def _keys(store: DsapStore, records: Sequence[Record]) -> Iterator[Fault]:
@@ -68,19 +73,19 @@ def _keys(store: DsapStore, records: Sequence[Record]) -> Iterator[Fault]:
     yield from (Fault(key, "is not in the manifest") for key in store.keys if key not in listed)
 
 
-def _picture(store: DsapStore, place: int, digests: dict[str, str], maps: IuvStore | None) -> Iterator[Fault]:
-    key = store.keys[place]
+def _image(store: DsapStore, index: int, digests: dict[str, str], maps: IuvStore | None) -> Iterator[Fault]:
+    key = store.keys[index]
     try:
-        texels, valid = store.read(place)
+        texels, valid = store.read(index)
     except StoreError as error:
         yield Fault(key, str(error))
         return
     counts = valid.reshape(CHARTS, -1).sum(axis=1)
-    if (counts != store.counts[place]).any():
-        yield Fault(key, f"has {counts.sum()} valid texels, its counts by chart tell {store.counts[place].sum()}")
+    if (counts != store.counts[index]).any():
+        yield Fault(key, f"has {counts.sum()} valid texels, but counts by chart of {store.counts[index].sum()}")
     if texels[~valid].any():
-        yield Fault(key, "has colour in texels that are not valid")
-    if digests.get(key, store.digests[place]) != store.digests[place]:
-        yield Fault(key, "was another picture when it was warped")
-    if maps and (key not in maps or maps.checksums[maps.index(key)] != store.maps[place]):
-        yield Fault(key, "was warped from another I, U, V map")
+        yield Fault(key, "has colours in texels that are not valid")
+    if digests.get(key, store.digests[index]) != store.digests[index]:
+        yield Fault(key, "was warped from another image file")
+    if maps and (key not in maps or maps.checksums[maps.index(key)] != store.maps[index]):
+        yield Fault(key, "was warped with another I, U, V map")

@@ -1,4 +1,4 @@
-"""Who does the work: a joblib backend by name, on this machine or on a Dask cluster."""
+"""The workers: a joblib backend by name, on this machine or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from dsa_app.config import suggestion
 from dsa_app.errors import ConfigError
 from dsa_reid.extras import install_command
 
-BACKENDS = ("loky", "threading", "dask")  # joblib's that hand over results while others are under way
+BACKENDS = ("loky", "threading", "dask")  # those of joblib's that return results while others are computed
 
 
 @contextmanager
 def workers(jobs: int = 1, backend: str = "loky", scheduler: str | None = None) -> Iterator[None]:
-    """Have `joblib.Parallel` use these workers inside the context.
+    """Let `joblib.Parallel` use these workers inside the context.
 
     Args:
-        jobs: how many, negative as joblib counts; a Dask cluster has its own number.
-        backend: joblib's name for their kind.
+        jobs: their number, negative as joblib counts; a Dask cluster has its own number.
+        backend: joblib's name of their kind.
         scheduler: for "dask", the address of the scheduler.
 
     Raises:
-        ConfigError: if the backend or the scheduler cannot be had.
+        ConfigError: if the backend is unknown or the scheduler does not answer.
     """
     if jobs == 0:
-        raise ConfigError("--jobs 0: nobody would work. Say how many, or -1 for every core.")
+        raise ConfigError("--jobs must not be 0. Use the number of workers, or -1 for every core.")
     if (backend == "dask") != bool(scheduler):
-        raise ConfigError("--backend dask and --scheduler ADDRESS belong together. Say both, or neither.")
+        raise ConfigError("--backend dask and --scheduler ADDRESS need each other. Use both, or neither.")
     if backend not in BACKENDS:
-        raise ConfigError(f"No backend is called {backend!r}.{suggestion(backend, BACKENDS)}")
+        raise ConfigError(f"Unknown backend {backend!r}.{suggestion(backend, BACKENDS)}")
     with _dask(str(scheduler)) if backend == "dask" else joblib.parallel_config(backend=backend, n_jobs=jobs):
         yield
 

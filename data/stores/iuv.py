@@ -29,7 +29,8 @@ class IuvMap:
         box: of the detection, float32 (4,), x0, y0, x1, y1 in pixels; NaN if there is none.
         status: "found" if a person was detected, "fallback" if the whole image was taken as the box, else "none".
         digest: SHA-256 of the image file, hexadecimal.
-        unit: SHA-256 of all that decides the map: this image and those that were computed in one batch with it.
+        batch_digest: SHA-256 of all that decides the map: this image and those that were computed in one batch with
+            it. The dataset in the file is called "unit".
     """
 
     iuv: np.ndarray
@@ -37,7 +38,7 @@ class IuvMap:
     box: np.ndarray
     status: str
     digest: str
-    unit: str
+    batch_digest: str
 
 
 def quantise(chart: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -64,7 +65,7 @@ class IuvStore(Store):
         with self._guard():
             self.shapes = self.file["shape"][:]  # (N, 2): H, W
             self.digests = to_hex(self.file["digest"][:])
-            self.units = to_hex(self.file["unit"][:])
+            self.batch_digests = to_hex(self.file["unit"][:])
             self.checksums = to_hex(self.file["checksum"][:])
             self.scores = self.file["score"][:]
             self.boxes = self.file["box"][:]
@@ -84,7 +85,7 @@ class IuvStore(Store):
             self.boxes[index],
             self.statuses[index],
             self.digests[index],
-            self.units[index],
+            self.batch_digests[index],
         )
 
 
@@ -122,7 +123,7 @@ def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarra
             columns["score"][index], columns["box"][index] = iuv_map.score, iuv_map.box
             columns["status"][index] = STATUS.index(iuv_map.status)
             columns["digest"][index] = from_hex(iuv_map.digest)
-            columns["unit"][index] = from_hex(iuv_map.unit)
+            columns["unit"][index] = from_hex(iuv_map.batch_digest)
             columns["checksum"][index] = from_hex(map_checksum(iuv_map.iuv))
             written += 1
         assert written == count, "a map for every key"

@@ -13,15 +13,15 @@ import torch
 
 from dsa_app.errors import EngineError
 
-from ..checkpoint import Weights, fill
 from ..network import MODELS
 from ..recipe import Recipe
 from ..select import choose
+from ..weights.checkpoint import Weights, fill
 from .engine import Extracted, Status
 from .network_engine import NetworkEngine
-from .people import exactly
-from .placing import paste, whole
-from .sizing import check, resize, resized
+from .people import deterministic_inference
+from .placing import integer_box, paste
+from .sizing import check_image, resize, resized_size
 
 SOURCE = "git+https://github.com/facebookresearch/detectron2.git@02b5c4e295e990042a714712c21dc79b731e8833"
 INSTALL = f"""\
@@ -31,36 +31,36 @@ INSTALL = f"""\
 
 
 class DetectronEngine(NetworkEngine):
-    """detectron2's own network, detection and resampling; our choice of the person and our quantiser."""
+    """detectron2's own network, detection and resampling, with this project's choice of the person and its rounding."""
 
     name = "detectron2"
     precisions: ClassVar = {"fp32": torch.float32}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See `NetworkEngine`. Raises EngineError where detectron2 or its DensePose project is missing."""
+        """See `NetworkEngine`. Raises EngineError if detectron2 or its DensePose project is missing."""
         require()
         super().__init__(*args, **kwargs)
 
-    def filled(self, weights: Weights) -> Any:
+    def build_network(self, weights: Weights) -> Any:
         """Return detectron2's network with these weights."""
         network = build(weights.model, self.recipe, self.device)
         fill(network, weights.entries, weights.source)
         return network
 
-    def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:
-        """Answer for one batch of RGB pictures, each uint8 (H, W, 3)."""
-        with exactly():
-            inputs = [self._input(picture) for picture in pictures]
-            return [self._answer(*pair) for pair in zip(inputs, self.network(inputs), strict=True)]
+    def extract(self, images: Sequence[np.ndarray]) -> list[Extracted]:
+        """Return the maps of one batch of RGB images, each uint8 (H, W, 3)."""
+        with deterministic_inference():
+            inputs = [self._input(image) for image in images]
+            return [self._extracted(*pair) for pair in zip(inputs, self.network(inputs), strict=True)]
 
-    def _input(self, picture: np.ndarray) -> dict[str, Any]:
-        check(picture)
-        height, width = picture.shape[:2]
-        small = resize(picture, resized(height, width, self.recipe.min_size, self.recipe.max_size))
-        image = torch.from_numpy(small).flip(-1).permute(2, 0, 1)  # (3, h, w), BGR
-        return {"image": image, "height": height, "width": width}
+    def _input(self, image: np.ndarray) -> dict[str, Any]:
+        check_image(image)
+        height, width = image.shape[:2]
+        resized = resize(image, resized_size(height, width, self.recipe.min_size, self.recipe.max_size))
+        bgr = torch.from_numpy(resized).flip(-1).permute(2, 0, 1)  # (3, h, w)
+        return {"image": bgr, "height": height, "width": width}
 
-    def _answer(self, item: dict[str, Any], output: dict[str, Any]) -> Extracted:
+    def _extracted(self, item: dict[str, Any], output: dict[str, Any]) -> Extracted:
         from densepose.converters import ToChartResultConverter
 
         people, size = output["instances"], (item["height"], item["width"])
@@ -72,11 +72,11 @@ class DetectronEngine(NetworkEngine):
         elif self.recipe.missing == "fallback":
             index, people = 0, self._whole_crop(item)
         else:
-            return Extracted.nobody(*size)
+            return Extracted.no_person(*size)
         box = people.pred_boxes.tensor[index]
         chart = ToChartResultConverter.convert(people.pred_densepose[index], people.pred_boxes[index])
         iuv = np.zeros((*size, 3), np.uint8)
-        paste(iuv, chart.labels, chart.uv, *whole(box)[:2])
+        paste(iuv, chart.labels, chart.uv, *integer_box(box)[:2])
         return Extracted(iuv, score, box.cpu().numpy(), status)
 
     def _whole_crop(self, item: dict[str, Any]) -> Any:
@@ -90,19 +90,19 @@ class DetectronEngine(NetworkEngine):
 
 
 def require() -> None:
-    """Raise EngineError, with the commands to install it, where detectron2 or DensePose is missing."""
+    """Raise EngineError, with the commands to install it, if detectron2 or DensePose is missing."""
     try:
         import densepose  # noqa: F401
         import detectron2  # noqa: F401
     except ImportError as error:
         raise EngineError(
             f"The engine detectron2 is not installed ({error}). Use --engine native, which is the same model, "
-            f"or install it; its build needs torch at hand, hence no build isolation:\n{INSTALL}"
+            f"or install it. Its build needs the torch that is installed, hence no build isolation:\n{INSTALL}"
         ) from None
 
 
 def build(model: str, recipe: Recipe, device: torch.device) -> Any:
-    """Build detectron2's network for one of our `MODELS`, set up as the s1x models' files in its repository."""
+    """Return detectron2's network for one of `MODELS`, configured as its repository's files of the s1x models."""
     from densepose import add_densepose_config
     from detectron2.config import get_cfg
     from detectron2.modeling import build_model

@@ -1,4 +1,4 @@
-"""What every engine of stage one answers, whatever it runs on."""
+"""What every engine of stage one returns, whatever it runs on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ Status = Literal["found", "fallback", "none"]
 
 @dataclass(frozen=True)
 class Extracted:
-    """One picture's IUV map and where it comes from.
+    """The I, U, V map of one image and the detection that it comes from.
 
-    `iuv`: uint8 (H, W, 3), channels I, U, V as in docs/design/contracts.md.
-    `score`: the chosen person's, 0 where nobody was found.
-    `box`: float32 (4,), x0, y0, x1, y1 in pixels of the picture: the person's, for a fallback the whole
-    picture, NaN for none.
+    Attributes:
+        iuv: uint8 (H, W, 3), channels I, U, V as docs/design/contracts.md defines them.
+        score: of the chosen person, 0 where no person was detected.
+        box: float32 (4,), x0, y0, x1, y1 in pixels of the image: the person's, or the whole image for a fallback; NaN
+            for an empty map.
+        status: "found" for a detected person, "fallback" for the whole image taken as the box, "none" for an empty map.
     """
 
     iuv: np.ndarray
@@ -27,25 +29,25 @@ class Extracted:
     status: Status
 
     @classmethod
-    def nobody(cls, height: int, width: int) -> Extracted:
-        """Return the empty map of a picture in which nobody was found."""
+    def no_person(cls, height: int, width: int) -> Extracted:
+        """Return the empty map of an image in which no person was detected."""
         return cls(np.zeros((height, width, 3), np.uint8), 0.0, np.full(4, np.nan, np.float32), "none")
 
 
 class Engine(Protocol):
-    """A way to get IUV maps of pictures, in units that are fixed before the work is shared out."""
+    """Computes the I, U, V maps of images, in batches that are fixed before the work is shared out."""
 
     name: str
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything besides the pictures that decides the answer's bytes, as plain values."""
+        """Everything besides the images that decides the bytes of a map, as plain values."""
 
-    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
-        """Split pictures, given by (height, width), into batches of indices.
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+        """Split images, given by (height, width), into batches of indices.
 
         A pure function of the sizes and the configuration; every index occurs once.
         """
 
-    def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:
-        """Answer for the pictures of one unit, each uint8 (H, W, 3) RGB."""
+    def extract(self, images: Sequence[np.ndarray]) -> list[Extracted]:
+        """Return the maps of one batch of RGB images, each uint8 (H, W, 3)."""

@@ -1,4 +1,4 @@
-"""The errors that DensePose makes on small crops, put into true maps: what a guide has to live with on photographs."""
+"""The errors that DensePose makes on small crops, applied to true maps."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from dsa_data.charts import PARTNER
 ARMS = ((4, 15, 17, 19, 21), (3, 16, 18, 20, 22))  # charts of the left one, of the right one, hands included
 LEGS = ((5, 8, 10, 12, 14), (6, 7, 9, 11, 13))
 HEAD = (23, 24)
-TURNING = np.arange(7, 23)  # limbs, where V runs across: it turns round with the side
-CELLS = 12  # of the field that displaces outlines, down the picture
+TURNING = np.arange(7, 23)  # charts of limbs, where V runs across the limb: it is reversed when sides are swapped
+CELLS = 12  # rows of the coarse random field that displaces outlines
 
 
 @config
 class EstimatorErrors:
     """How often and how much the estimator errs; the defaults are those of hard crops (docs/design/, D-062).
 
-    Every error is multiplied by `rate`: 1 is realistic, 0 the truth, 2 twice as bad. With the same seed the parts that
-    are lost at a small rate are lost at every greater one.
+    Every error is multiplied by `rate`: 1 is realistic, 0 the truth, 2 twice as bad. With the same seed, parts that are
+    lost at one rate are lost at every higher rate.
 
     Attributes:
-        missed: share of people who are not found at all.
-        lost_limb: chance of an arm, a leg or the head to be taken for background.
-        lost_chart: the same of each of the 24 charts.
-        swapped: chance of the arms to have left and right exchanged; the same of the legs.
-        offset: deviation of u and v, in units of the map's bytes (0..255), that is smooth over a chart.
-        noise: the same, of each pixel by itself.
-        outline: deviation by which outlines of charts and body are out of place, as a share of the picture's height.
-        seed: another one gives other errors of the same kind.
+        missed: share of people who are not detected at all.
+        lost_limb: probability that an arm, a leg or the head is taken for background.
+        lost_chart: the same for each of the 24 charts.
+        swapped: probability that left and right arms are exchanged; the same for the legs.
+        offset: standard deviation of u and v, in steps of the map's bytes (0..255), that is smooth over a chart.
+        noise: the same, independent for each pixel.
+        outline: standard deviation of the displacement of outlines, as a share of the image's height.
+        seed: of the random numbers.
     """
 
     rate: float = Field(default=1.0, ge=0)
@@ -46,30 +46,30 @@ class EstimatorErrors:
 
 
 def estimated(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
-    """Return what the estimator would have said of a picture.
+    """Return the map that the estimator would have made of an image.
 
-    The same numbers are drawn whatever the rate, so that one seed's errors grow with it.
+    The same random numbers are sampled at every rate, so that the errors of one seed grow with the rate.
 
     Args:
-        iuv: the truth, uint8 (H, W, 3), charts 0..24, U = V = 0 where I = 0; is left as it is.
+        iuv: the true map, uint8 (H, W, 3), charts 0..24, U = V = 0 where I = 0; it is not modified.
 
     Returns:
-        uint8 (H, W, 3) of the same kind; all 0 if nobody was found.
+        uint8 (H, W, 3) of the same kind; all 0 if no person was detected.
     """
     lost = _lost(errors, generator)  # (25,)
-    reading, turned = _swapped(errors, generator)  # (25,) both
+    label, reversed_v = _swapped(errors, generator)  # (25,) both
     missed = generator.random() < errors.rate * errors.missed
     iuv = _displaced(iuv, errors, generator)
-    chart = reading[iuv[..., 0]]  # (H, W)
+    chart = label[iuv[..., 0]]  # (H, W)
     uv = iuv[..., 1:].astype(np.float32)  # (H, W, 2)
-    uv[..., 1] = np.where(turned[iuv[..., 0]], 255 - uv[..., 1], uv[..., 1])
+    uv[..., 1] = np.where(reversed_v[iuv[..., 0]], 255 - uv[..., 1], uv[..., 1])
     uv = _jittered(uv, chart, errors, generator)
     chart = np.where(lost[chart] | missed, 0, chart).astype(np.uint8)
     return np.dstack([chart, uv * (chart > 0)[..., None]]).astype(np.uint8)
 
 
 def _lost(errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
-    """Draw which charts are taken for background: bool (25,)."""
+    """Sample which charts are taken for background: bool (25,)."""
     lost = generator.random(len(PARTNER)) < errors.rate * errors.lost_chart
     for limb in (*ARMS, *LEGS, HEAD):
         lost[list(limb)] |= generator.random() < errors.rate * errors.lost_limb
@@ -77,35 +77,40 @@ def _lost(errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray
 
 
 def _swapped(errors: EstimatorErrors, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw what each chart is taken for, uint8 (25,), and on which V then runs the other way, bool (25,).
+    """Sample the label that each chart gets, uint8 (25,), and the charts on which V is then reversed, bool (25,).
 
-    Whoever takes a left leg for the right one still sees its left edge on the left, which of the right leg is the other
-    side: so across the limb the coordinate turns round.
+    An estimator that takes a left leg for the right one still sees the same edge on the viewer's left. On the right leg
+    that edge has the other end of V, so that V is reversed across a swapped limb.
     """
-    reading = np.arange(len(PARTNER), dtype=np.uint8)
+    label = np.arange(len(PARTNER), dtype=np.uint8)
     for limbs in (ARMS, LEGS):
         if generator.random() < errors.rate * errors.swapped:
             charts = np.ravel(limbs)
-            reading[charts] = PARTNER[charts]
-    turned = np.isin(np.arange(len(PARTNER)), TURNING) & (reading != np.arange(len(PARTNER)))
-    return reading, turned
+            label[charts] = PARTNER[charts]
+    reversed_v = np.isin(np.arange(len(PARTNER)), TURNING) & (label != np.arange(len(PARTNER)))
+    return label, reversed_v
 
 
 def _displaced(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
-    """Return the map (H, W, 3) with every pixel's answer taken from a little beside it: outlines become ragged."""
+    """Return the map (H, W, 3) with each pixel copied from a few pixels away, which makes outlines ragged."""
     height, width = iuv.shape[:2]
+    # A coarse field of normal numbers, interpolated: neighbouring pixels are displaced alike, as a blurred outline is.
     cells = generator.standard_normal((CELLS, max(1, round(CELLS * width / height)), 2), np.float32)
     field = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)  # (H, W, 2)
     step = np.rint(errors.rate * errors.outline * height * field).astype(np.intp)
     row = np.clip(np.arange(height)[:, None] + step[..., 0], 0, height - 1)
     column = np.clip(np.arange(width) + step[..., 1], 0, width - 1)
-    return iuv[row, column]
+    displaced: np.ndarray = iuv[row, column]  # (H, W, 3)
+    return displaced
 
 
 def _jittered(uv: np.ndarray, chart: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
-    """Return U and V (H, W, 2), shifted, stretched and sheared a little on each chart, and noisy: whole numbers."""
+    """Return U and V (H, W, 2) as integers, shifted, stretched and sheared on each chart, with noise on each pixel."""
+    # Shift and both stretches have variance 0.6. `within` has mean square 1/3 over a whole chart, so that the offset
+    # has variance 0.6 (1 + 1/3 + 1/3) = 1.
     shift, *stretch = generator.standard_normal((3, len(PARTNER), 2), np.float32) * np.float32(0.6**0.5)
-    within = uv / 127.5 - 1  # (H, W, 2) in -1..1, of mean square 1/3: with 0.6 the offsets' is 1 over a whole chart
+    within = uv / 127.5 - 1  # (H, W, 2) in -1..1
     offset = shift[chart] + stretch[0][chart] * within[..., :1] + stretch[1][chart] * within[..., 1:]
     grain = generator.standard_normal(uv.shape, np.float32)
-    return np.clip(np.rint(uv + errors.rate * (errors.offset * offset + errors.noise * grain)), 0, 255)
+    moved = uv + errors.rate * (errors.offset * offset + errors.noise * grain)
+    return np.asarray(np.clip(np.rint(moved), 0, 255))

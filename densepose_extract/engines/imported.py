@@ -1,8 +1,9 @@
-"""The `import` engine: IUV pictures made elsewhere, `*_IUV.png`, in either channel order.
+"""The `import` engine: IUV images made elsewhere, `*_IUV.png`, in either channel order.
 
-DensePose's own tools save I, U, V with OpenCV, so that the chart is the last channel when read as RGB; others
-save them as RGB. U is in the middle either way. The chart never exceeds 24, V nearly always does somewhere: that
-tells the two apart, picture by picture. Where one does not tell, the others of its folder do.
+DensePose's own tools save I, U, V with OpenCV, so that the chart is the last channel when the file is read as RGB;
+other tools save them as RGB. U is in the middle either way. The chart never exceeds 24, and V nearly always does
+somewhere: this decides the order of each map on its own. Where both outer channels stay within 24, the other maps of
+the folder decide.
 """
 
 from __future__ import annotations
@@ -24,13 +25,20 @@ from dsa_data.records import Record
 
 from .maps import SUFFIX, MapFile, Order, map_name
 
-GROUP = 64  # maps looked at in one go
-ORDERS: dict[Order, int] = {"rgb": 0, "bgr": 2}  # where the chart is, read as RGB
+GROUP = 64  # maps that a process inspects between two reports of progress
+CHART_CHANNEL: dict[Order, int] = {"rgb": 0, "bgr": 2}  # the channel that holds the chart in a file read as RGB
 
 
 @dataclass(frozen=True)
-class Look:
-    """What an IUV picture tells: the SHA-256 of its bytes, the orders that it allows, whether nobody is in it."""
+class InspectedMap:
+    """What the pixels of an IUV image show.
+
+    Attributes:
+        path: of the file.
+        digest: SHA-256 of its bytes.
+        orders: channel orders that its values allow.
+        empty: whether it shows no person.
+    """
 
     path: Path
     digest: str
@@ -39,10 +47,10 @@ class Look:
 
 
 class Imported:
-    """The maps in a folder, found for each record by its path, or by its name alone if that is unique.
+    """The maps in a folder. The map of a record has its path, or its file name if that is unique in the folder.
 
     Attributes:
-        missing: how many pictures have no map.
+        missing: how many images have no map.
     """
 
     name = "import"
@@ -55,112 +63,114 @@ class Imported:
         allow_missing: bool = False,
         jobs: int = 1,
     ) -> None:
-        """Find the maps of `records` below `folder`, and the order of each.
+        """Find the maps of `records` below `folder`, and the channel order of each.
 
         Args:
-            channels: the order of all of them, or auto.
-            allow_missing: answer that nobody was found in a picture without a map.
+            channels: the order of all maps, or auto.
+            allow_missing: count an image without a map as one in which no person was detected.
+            jobs: processes that read the maps.
 
-        Raises ImageError for a map that is missing, that two pictures claim, or whose order cannot be told.
+        Raises ImageError for a map that is missing, that two images claim, or whose channel order is ambiguous.
         """
         self.channels = channels
-        paths = match(folder, [record.key for record in records])
+        paths = match_files(folder, [record.key for record in records])
         missing = [record.key for record in records if record.key not in paths]
         self.missing = len(missing)
         if missing and not allow_missing:
             raise ImageError(
-                f"{folder} holds no map of {len(missing)} of {len(records)} pictures, first {missing[0]}: expected "
-                f"{map_name(missing[0])}. Add them, or say --allow-missing to count them as nobody found."
+                f"{folder} has no map for {len(missing)} of {len(records)} images, first {missing[0]}: expected "
+                f"{map_name(missing[0])}. Add the maps, or use --allow-missing to count these images as no person "
+                "detected."
             )
-        looks = survey(list(paths.values()), jobs)
-        orders = agree(looks) if channels == "auto" else [channels] * len(looks)
+        inspected = inspect_maps(list(paths.values()), jobs)
+        orders = channel_orders(inspected) if channels == "auto" else [channels] * len(inspected)
         self._files = {
-            key: MapFile(look.path, f"{look.digest} {order}", order)
-            for key, look, order in zip(paths, looks, orders, strict=True)
+            key: MapFile(each.path, f"{each.digest} {order}", order)
+            for key, each, order in zip(paths, inspected, orders, strict=True)
         }
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return the engine's name: the order of a map counts as part of its file."""
+        """Return the engine's name: the channel order of a map is part of its file's digest."""
         return {"engine": self.name}
 
     def find(self, record: Record) -> MapFile:
-        """Return the file of a record's map. Nothing in it tells a score."""
+        """Return the file of a record's map, without a score: the file holds none."""
         return self._files.get(record.key, MapFile(None, "missing"))
 
 
-def match(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
+def match_files(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
     """Return the map of each key that has one: at the same path below `folder`, else of the same name anywhere in it.
 
-    Raises ImageError if two maps fit one key, or one map two keys.
+    Raises ImageError if two maps fit one key, or one map fits two keys.
     """
     if not folder.is_dir():
-        raise ImageError(f"{folder} is no folder. Name the one that holds the *{SUFFIX} files: --from DIR.")
-    there = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
+        raise ImageError(f"{folder} is not a folder. Name the folder with the *{SUFFIX} files: --from DIR.")
+    by_path = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
     by_name: dict[str, list[Path]] = {}
-    for path in there.values():
+    for path in by_path.values():
         by_name.setdefault(path.name, []).append(path)
-    found: dict[str, Path] = {}
-    claims: dict[Path, str] = {}
+    matched: dict[str, Path] = {}
+    key_of: dict[Path, str] = {}
     for key in keys:
         name = map_name(key)
-        fitting = [there[name]] if name in there else by_name.get(Path(name).name, [])
-        if len(fitting) > 1:
-            raise ImageError(f"{fitting[0]} and {fitting[1]} both fit {key}. Put its own at {folder / name}.")
-        for path in fitting:
-            if path in claims:
-                raise ImageError(f"{path} fits {claims[path]} and {key}. Give each its own, at the same path.")
-            found[key], claims[path] = path, key
-    return found
+        candidates = [by_path[name]] if name in by_path else by_name.get(Path(name).name, [])
+        if len(candidates) > 1:
+            raise ImageError(f"{candidates[0]} and {candidates[1]} both fit {key}. Put its own map at {folder / name}.")
+        for path in candidates:
+            if path in key_of:
+                raise ImageError(f"{path} fits both {key_of[path]} and {key}. Give each its own map, at the same path.")
+            matched[key], key_of[path] = path, key
+    return matched
 
 
-def survey(paths: Sequence[Path], jobs: int = 1) -> list[Look]:
-    """Look at every map once."""
+def inspect_maps(paths: Sequence[Path], jobs: int = 1) -> list[InspectedMap]:
+    """Inspect every map once, in several processes."""
     groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
-    work: Callable[..., list[Look]] = joblib.delayed(_look_at_group)
-    done: Iterable[list[Look]] = joblib.Parallel(n_jobs=jobs, return_as="generator")(work(group) for group in groups)
-    return [look for group in progress(done, len(paths), "looking at maps", "maps", each=0) for look in group]
+    inspect: Callable[..., list[InspectedMap]] = joblib.delayed(_inspect_group)
+    done: Iterable[list[InspectedMap]] = joblib.Parallel(n_jobs=jobs, return_as="generator")(map(inspect, groups))
+    return [each for group in progress(done, len(paths), "inspecting maps", "maps", each=0) for each in group]
 
 
-def _look_at_group(paths: Sequence[Path]) -> list[Look]:
-    return [look_at(path) for path in paths]
+def _inspect_group(paths: Sequence[Path]) -> list[InspectedMap]:
+    return [inspect_map(path) for path in paths]
 
 
-def look_at(path: Path) -> Look:
-    """Tell what an IUV picture tells by itself. Raises ImageError if it does not decode."""
+def inspect_map(path: Path) -> InspectedMap:
+    """Return what an IUV image shows on its own. Raises ImageError if it does not decode, or holds 16 bits."""
     data = images.read_bytes(path)
-    picture = images.decode(data, path)
+    pixels = images.decode(data, path)
     images.check_eight_bits(data, path)
-    largest = picture.reshape(-1, 3).max(axis=0)
-    orders = frozenset(order for order, channel in ORDERS.items() if largest[channel] <= CHARTS)
-    return Look(path, hashlib.sha256(data).hexdigest(), orders, empty=not np.any(largest[[0, 2]]))
+    largest = pixels.reshape(-1, 3).max(axis=0)
+    orders = frozenset(order for order, channel in CHART_CHANNEL.items() if largest[channel] <= CHARTS)
+    return InspectedMap(path, hashlib.sha256(data).hexdigest(), orders, empty=not np.any(largest[[0, 2]]))
 
 
-def agree(looks: Sequence[Look]) -> list[Order]:
-    """Return the order of each map: its own, or where it allows both, that of the others in its folder.
+def channel_orders(inspected: Sequence[InspectedMap]) -> list[Order]:
+    """Return the channel order of each map: its own, or where its values allow both, that of the folder's other maps.
 
-    Raises ImageError for a map that allows none, and for one that allows both if the others tell nothing or differ.
+    Raises ImageError for a map that allows neither order, and for one that allows both in a folder of none or both.
     """
-    told: dict[Path, set[Order]] = {}
-    for look in looks:
-        if len(look.orders) == 1:
-            told.setdefault(look.path.parent, set()).update(look.orders)
-    return [_order(look, told.get(look.path.parent, set())) for look in looks]
+    orders_in: dict[Path, set[Order]] = {}
+    for each in inspected:
+        if len(each.orders) == 1:
+            orders_in.setdefault(each.path.parent, set()).update(each.orders)
+    return [_order(each, orders_in.get(each.path.parent, set())) for each in inspected]
 
 
-def _order(look: Look, neighbours: set[Order]) -> Order:
-    if look.empty:
-        return "rgb"  # nobody is in it either way
-    if not look.orders:
+def _order(inspected: InspectedMap, of_folder: set[Order]) -> Order:
+    if inspected.empty:
+        return "rgb"  # all background: the order makes no difference
+    if not inspected.orders:
         raise ImageError(
-            f"{look.path}: neither the first nor the last channel stays within 0..{CHARTS}, as a chart does. "
-            "It is no IUV picture; replace it, or take it away."
+            f"{inspected.path} is not an IUV image: neither the first nor the last channel stays within 0..{CHARTS}, "
+            "as a chart does. Replace it or remove it."
         )
-    possible = look.orders if len(look.orders) == 1 else neighbours
+    possible = inspected.orders if len(inspected.orders) == 1 else of_folder
     if len(possible) != 1:
         raise ImageError(
-            f"{look.path}: the first and the last channel both stay within 0..{CHARTS}, and the other maps of its "
-            f"folder {'are in both orders' if possible else 'do not tell either'}. "
-            "Say where the chart is when read as RGB: --channels rgb if first, --channels bgr if last."
+            f"{inspected.path}: the channel order is ambiguous. Both the first and the last channel stay within "
+            f"0..{CHARTS}, and the other maps of the folder {'have both orders' if possible else 'are ambiguous too'}. "
+            "Use --channels rgb if the chart is the first channel when the file is read as RGB, bgr if it is the last."
         )
     return next(iter(possible))

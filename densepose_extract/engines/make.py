@@ -1,4 +1,4 @@
-"""From settings to the engine that they name."""
+"""The engine that the settings name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ def make_engine(
     jobs: int = 1,
     group: ProcessGroup | None = None,
 ) -> Engine | Maps:
-    """Make the engine that the settings name.
+    """Return the engine that the settings name.
 
     Args:
-        root, records: the dataset's folder and pictures, where engines that read ready maps look for them.
+        root: the dataset's folder, which holds the maps of a synthetic dataset.
+        records: of the images whose maps are imported.
+        jobs: processes that inspect imported maps.
+        group: the processes that share the work; this one alone by default.
 
-    Raises EngineError, CheckpointError or ImageError for what the engine lacks, ConfigError without `maps` to import.
+    Raises EngineError, CheckpointError or ImageError for what the engine lacks, ConfigError if there are no `maps` to
+    import.
     """
     name = config.engine
     if name == "auto":
@@ -39,13 +43,13 @@ def make_engine(
         return Rendered(root, config.errors)
     if name == "import":
         if config.maps is None:
-            raise ConfigError("The import engine wants a folder of IUV pictures: densepose-extract import --from DIR.")
+            raise ConfigError(
+                "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
+            )
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
     group = group or ProcessGroup()
-    from dsa_reid.device import device_name  # imports torch, which the engines above do without
-
-    with group.main_first():  # it downloads the checkpoint
-        device = device_name(config.device, group.local_rank)
+    with group.main_first():  # the first process downloads the checkpoint, the others read it
+        device = device_of(config.device, group)
         arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)
         if name == "detectron2":
             from .detectron import DetectronEngine
@@ -54,3 +58,12 @@ def make_engine(
         from .native import NativeEngine
 
         return NativeEngine(*arguments)
+
+
+def device_of(name: str, group: ProcessGroup) -> str:
+    """Return the device of this process: auto is a GPU if there is one, and each process takes its own GPU."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{group.local_rank}" if name == "cuda" and group.size > 1 else name

@@ -1,4 +1,4 @@
-"""I, U, V maps that exist already, a picture file each: nothing is computed, only read and checked."""
+"""I, U, V maps that exist already, one image file each: nothing is computed, only read and checked."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from dsa_data.records import Record
 from .engine import Extracted
 
 SUFFIX = "_IUV.png"
-Order = Literal["rgb", "bgr"]  # of an IUV picture read as RGB: I, U, V, or V, U, I
+Order = Literal["rgb", "bgr"]  # of the channels of an IUV image read as RGB: I, U, V, or V, U, I
 
 
 @dataclass(frozen=True)
 class MapFile:
-    """The file that holds a picture's map; with none, nobody was found.
+    """The file that holds an image's map.
 
     Attributes:
-        path: of the IUV picture.
-        digest: of all that decides the map, besides the picture itself.
-        score: what a map with a body in it scores; NaN if nothing tells.
+        path: of the IUV image; None if the image has no map, which counts as no person detected.
+        digest: of all that decides the map, besides the image itself.
+        order: of the file's channels.
+        score: of a map that shows a person; NaN if unknown.
     """
 
     path: Path | None
@@ -35,13 +36,13 @@ class MapFile:
     score: float = np.nan
 
     def read(self, record: Record) -> Extracted:
-        """Return the map of `record`, U and V cleared where I is 0.
+        """Return the map of `record`, with U and V set to 0 where I is 0.
 
-        Raises ImageError if the file is missing or damaged, of another size than the picture, or no IUV picture.
+        Raises ImageError if the file is missing or damaged, of another size than the image, or not an IUV image.
         """
         iuv = None if self.path is None else self.pixels(self.path, record)
         if iuv is None or not iuv[..., 0].any():
-            return Extracted.nobody(record.height, record.width)
+            return Extracted.no_person(record.height, record.width)
         return Extracted(iuv, self.score, body_box(iuv), "found")
 
     def pixels(self, path: Path, record: Record) -> np.ndarray:
@@ -50,27 +51,27 @@ class MapFile:
         height, width = iuv.shape[:2]
         if (height, width) != (record.height, record.width):
             raise ImageError(
-                f"{path} is {width}x{height}, but its picture {record.key} is {record.width}x{record.height}. "
-                "Make the map again from this very picture."
+                f"{path} is {width}x{height}, but its image {record.key} is {record.width}x{record.height}. "
+                "Make the map again from this image."
             )
         chart = iuv[..., :1]
         if chart.max() > CHARTS:
             raise ImageError(
-                f"{path} holds chart {chart.max()} where 0 to {CHARTS} were expected. "
-                "Is it an IUV picture, and its channels in the order that was said?"
+                f"{path} has chart {chart.max()}, expected 0 to {CHARTS}. Check that it is an IUV image, and the order "
+                f"of its channels, {self.order}: densepose-extract import --channels."
             )
         return np.asarray(iuv * (chart > 0))
 
 
 @runtime_checkable
 class Maps(Protocol):
-    """An engine that finds the map of a record instead of computing it from pixels."""
+    """An engine that finds the map of a record in a file instead of computing it from pixels."""
 
     name: str
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything but the files that decides the maps' bytes, as plain values."""
+        """Everything besides the files that decides the maps' bytes, as plain values."""
 
     def find(self, record: Record) -> MapFile:
         """Return the file of a record's map. Raises ImageError if it cannot be read."""
@@ -84,5 +85,5 @@ def body_box(iuv: np.ndarray) -> np.ndarray:
 
 
 def map_name(key: str) -> str:
-    """Return the path of a picture's map, as DensePose users name them: a/b.jpg has a/b_IUV.png."""
+    """Return the path of an image's map, named as DensePose users do: a/b.jpg has a/b_IUV.png."""
     return f"{Path(key).with_suffix('')}{SUFFIX}"

@@ -1,4 +1,4 @@
-"""The `native` engine: DensePose R-CNN in torch and torchvision, batched by size, made for re-ID crops."""
+"""The `native` engine: DensePose R-CNN in torch and torchvision, batched by size, with a recipe for re-ID crops."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint import Weights
 from ..network import DensePoseRCNN, Surface
-from ..network.boxes import scaled
+from ..network.boxes import rescale
 from ..network.trunk import fold_norms
 from ..recipe import Recipe
+from ..weights.checkpoint import Weights
 from .engine import Extracted
 from .network_engine import NetworkEngine
-from .people import exactly, find, look, subject
-from .placing import place
+from .people import choose_subject, detect_people, deterministic_inference, encode
+from .placing import place_map
 from .sizing import batches
 
 
 @dataclass(frozen=True)
 class Detections:
-    """The people of one picture, best first, on the CPU, float32.
+    """The people of one image, best first, on the CPU, float32.
 
-    `boxes` (D, 4) XYXY in pixels of the picture, `scores` (D,), `coarse_segm` (D, 2, 112, 112),
-    `fine_segm`, `u`, `v` (D, 25, 112, 112): the raw heads, see `network.Surface`.
+    Attributes:
+        boxes: (D, 4) XYXY in pixels of the image.
+        scores: (D,).
+        coarse_segm: (D, 2, 112, 112), a raw head, see `network.Surface`.
+        fine_segm, u, v: (D, 25, 112, 112), raw heads.
     """
 
     boxes: Tensor
@@ -48,14 +51,14 @@ def detect(
     proposals: int = 100,
     batch: int = 16,
 ) -> list[Detections]:
-    """Find the people in pictures, and the surface of each of them.
+    """Detect the people in images, and the surface of each of them.
 
     Args:
         images: uint8 (H, W, 3) RGB, of any sizes; they are batched by size.
         min_size: see `Recipe`, as for all that follow.
 
     Returns:
-        One result a picture, in the order given.
+        One result an image, in the order given.
     """
     recipe = Recipe(
         min_size=min_size,
@@ -65,22 +68,24 @@ def detect(
         proposals=proposals,
         batch=batch,
     )
-    found: dict[int, Detections] = {}
-    for unit in batches([(i.shape[0], i.shape[1]) for i in images], min_size, max_size, batch):
-        found.update(zip(unit, _detect(network, [images[i] for i in unit], recipe), strict=True))
-    return [found[i] for i in range(len(images))]
+    results: dict[int, Detections] = {}
+    for indices in batches([(image.shape[0], image.shape[1]) for image in images], min_size, max_size, batch):
+        detected = _detect_batch(network, [images[index] for index in indices], recipe)
+        results.update(zip(indices, detected, strict=True))
+    return [results[index] for index in range(len(images))]
 
 
-def _detect(network: DensePoseRCNN, pictures: Sequence[np.ndarray], recipe: Recipe) -> list[Detections]:
-    with exactly():
-        view = look(network, pictures, recipe)
-        people = find(network, view, recipe)
-        surface = network.surface(view.maps, [each.small for each in people])
+def _detect_batch(network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: Recipe) -> list[Detections]:
+    with deterministic_inference():
+        encoded = encode(network, images, recipe)
+        detected = detect_people(network, encoded, recipe)
+        surface = network.surface(encoded.maps, [people.resized_boxes for people in detected])
+    # The heads of all boxes come one image after another: cut them apart again.
     results, start = [], 0
-    for each in people:
-        heads = surface[start : start + len(each.own)]
-        start += len(each.own)
-        tensors = (each.own, each.scores, heads.coarse_segm, heads.fine_segm, heads.u, heads.v)
+    for people in detected:
+        heads = surface[start : start + len(people.boxes)]
+        start += len(people.boxes)
+        tensors = (people.boxes, people.scores, heads.coarse_segm, heads.fine_segm, heads.u, heads.v)
         results.append(Detections(*(tensor.cpu() for tensor in tensors)))
     return results
 
@@ -92,56 +97,63 @@ def heads_in(
     min_size: int = 256,
     max_size: int = 1333,
 ) -> list[Surface]:
-    """Return the DensePose heads inside given boxes, wherever the people are.
+    """Return the DensePose heads inside given boxes, without detection.
 
     Args:
         images: uint8 (H, W, 3) RGB.
-        boxes: (D, 4) XYXY in pixels of the picture, one array a picture.
+        boxes: (D, 4) XYXY in pixels of the image, one array an image.
     """
     recipe = Recipe(min_size=min_size, max_size=max_size)
     surfaces = []
-    for image, wanted in zip(images, boxes, strict=True):
-        with exactly():
-            view = look(network, [image], recipe)
-            own = torch.as_tensor(wanted, dtype=torch.float32, device=network.device).reshape(-1, 4)
-            surfaces.append(network.surface(view.maps, [scaled(own, view.sizes[0], view.small[0])]))
+    for image, given in zip(images, boxes, strict=True):
+        with deterministic_inference():
+            encoded = encode(network, [image], recipe)
+            of_image = torch.as_tensor(given, dtype=torch.float32, device=network.device).reshape(-1, 4)
+            resized_boxes = rescale(of_image, encoded.sizes[0], encoded.resized[0])
+            surfaces.append(network.surface(encoded.maps, [resized_boxes]))
     return surfaces
 
 
 class NativeEngine(NetworkEngine):
-    """The network with a checkpoint's weights, answering with one IUV map a picture.
+    """The network with a checkpoint's weights, returning one I, U, V map an image.
 
-    Of the people found only the crop's own (`select.choose`) goes through the DensePose heads. Where nobody
-    was found and the recipe says so, they go over the whole crop as the box.
+    Of the people detected only the crop's own (`select.choose`) goes through the DensePose heads. Where no person is
+    detected and the recipe allows it, the heads see the whole crop as the box.
     """
 
     name = "native"
     precisions: ClassVar = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-    def filled(self, weights: Weights) -> DensePoseRCNN:
+    def build_network(self, weights: Weights) -> DensePoseRCNN:
         """Return the network with these weights, its norms folded, in the engine's precision."""
         network = weights.network()
         fold_norms(network)
         network.to(self.device, self.precisions[self.precision])
-        if self.precision == "bf16":  # the layout that tensor cores read; on a CPU neither better nor worse
+        if self.precision == "bf16":  # the layout that tensor cores read; on a CPU it makes no difference
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
-    def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:
-        """Answer for one batch of RGB pictures, each uint8 (H, W, 3)."""
-        with exactly():
-            view = look(self.network, pictures, self.recipe)
+    def extract(self, images: Sequence[np.ndarray]) -> list[Extracted]:
+        """Return the maps of one batch of RGB images, each uint8 (H, W, 3)."""
+        with deterministic_inference():
+            encoded = encode(self.network, images, self.recipe)
+            detected = detect_people(self.network, encoded, self.recipe)
             fallback = self.recipe.missing == "fallback"
-            everybody = zip(find(self.network, view, self.recipe), view.sizes, view.small, strict=True)
-            subjects = [subject(people, size, small, fallback) for people, size, small in everybody]
-            nothing = torch.zeros((0, 4), device=self.device)
-            heads = self.network.surface(view.maps, [nothing if s is None else s.small for s in subjects])
-            answers, k = [], 0
-            for one, size in zip(subjects, view.sizes, strict=True):
-                if one is None:
-                    answers.append(Extracted.nobody(*size))
+            subjects = [
+                choose_subject(people, size, resized, fallback)
+                for people, size, resized in zip(detected, encoded.sizes, encoded.resized, strict=True)
+            ]
+            # One box an image, or none: the heads of all subjects are computed together. `head` counts the subjects,
+            # since an image without one has no entry in `heads`.
+            no_box = torch.zeros((0, 4), device=self.device)
+            boxes = [no_box if subject is None else subject.resized_box for subject in subjects]
+            heads = self.network.surface(encoded.maps, boxes)
+            extracted, head = [], 0
+            for subject, size in zip(subjects, encoded.sizes, strict=True):
+                if subject is None:
+                    extracted.append(Extracted.no_person(*size))
                     continue
-                iuv = place(heads, k, one.own, *size)
-                answers.append(Extracted(iuv, one.score, one.own.cpu().numpy(), one.status))
-                k += 1
-        return answers
+                iuv = place_map(heads, head, subject.box, *size)
+                extracted.append(Extracted(iuv, subject.score, subject.box.cpu().numpy(), subject.status))
+                head += 1
+        return extracted

@@ -1,4 +1,4 @@
-"""What the engines that run a DensePose network share: a checkpoint, a device, a recipe, batches by size."""
+"""The part that all network engines share: a checkpoint, a device, a recipe, batches by size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dsa_app.errors import EngineError
 from dsa_reid.device import usable_device
 from dsa_reid.errors import DeviceError
 
-from .. import checkpoint as checkpoints
 from ..recipe import Recipe
+from ..weights import checkpoint as checkpoints
 from .sizing import batches
 
 
 class NetworkEngine:
-    """A checkpoint read and a device found; what runs them is up to the engine."""
+    """A network with a checkpoint's weights on a device; a subclass builds and runs it."""
 
     name: str
     precisions: ClassVar[dict[str, torch.dtype]]
@@ -33,31 +33,28 @@ class NetworkEngine:
         sha256: str | None = None,
         cache: Path | None = None,
     ) -> None:
-        """Read a checkpoint, by name or path, downloading it where need be.
+        """Read a checkpoint, given by name or path, and download it if it is not in the cache.
 
-        Raises CheckpointError (see `checkpoint.obtain` and `checkpoint.load`), and EngineError for a device
-        or a precision that is not there.
+        Raises CheckpointError (see `checkpoint.obtain` and `checkpoint.load`), and EngineError for a device or a
+        precision that the engine cannot use.
         """
         if precision not in self.precisions:
             known = ", ".join(self.precisions)
-            raise EngineError(f"Engine {self.name} has no precision {precision!r}. It has: {known}.")
-        try:
-            self.device = usable_device(device)
-        except DeviceError as error:
-            raise EngineError(str(error)) from None
+            raise EngineError(f"Engine {self.name} has no precision {precision!r}, expected one of: {known}.")
+        self.device = usable(device)
         self.precision = precision
         self.recipe = recipe or Recipe()
         weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
         self.model, self.digest = weights.model, weights.digest
-        self.network = self.filled(weights)
+        self.network = self.build_network(weights)
 
-    def filled(self, weights: checkpoints.Weights) -> Any:
-        """Return the engine's network with these weights, ready on its device."""
+    def build_network(self, weights: checkpoints.Weights) -> Any:
+        """Return the engine's network with these weights, on its device and in its precision."""
         raise NotImplementedError
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Engine, model, the checkpoint's digest, kind of device, precision and the whole recipe."""
+        """Everything besides the images that decides the maps: engine, model, checkpoint, device, precision, recipe."""
         return {
             "engine": self.name,
             "model": self.model,
@@ -67,6 +64,17 @@ class NetworkEngine:
             **to_dict(self.recipe),
         }
 
-    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
-        """Split pictures (height, width) into batches by their padded size; see `sizing.batches`."""
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+        """Split images (height, width) into batches by their padded size; see `sizing.batches`."""
         return batches(sizes, self.recipe.min_size, self.recipe.max_size, self.recipe.batch)
+
+
+def usable(device: str) -> torch.device:
+    """Return the torch device called `device`. Raises EngineError if it cannot be used."""
+    try:
+        usable = torch.device(device)
+        torch.zeros(1, device=usable)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"Device {device!r} cannot be used: {reason}. Name another: --device cpu.") from None
+    return usable

@@ -1,4 +1,4 @@
-"""From pictures to people: the network's view of a batch, the boxes found in it, and the crop's own person."""
+"""From images to people: the features of a batch, the boxes detected in it, and each crop's own person."""
 
 from __future__ import annotations
 
@@ -11,77 +11,101 @@ import torch
 from torch import Tensor
 
 from ..network import DensePoseRCNN
-from ..network.boxes import clip, holds, scaled
+from ..network.boxes import clip, has_area, rescale
 from ..recipe import Recipe
 from ..select import choose
 from .engine import Status
-from .sizing import check, pixels, resized
+from .sizing import check_image, network_input, resized_size
 
 
 @dataclass(frozen=True)
-class View:
-    """A batch of pictures as the network sees it: p2 .. p6, and the sizes (h, w) before and after resizing."""
+class Encoded:
+    """A batch of B images after the backbone.
+
+    Attributes:
+        maps: p2 .. p6, each (B, 256, h, w).
+        sizes: height and width of each image.
+        resized: height and width of each image as the network got it.
+    """
 
     maps: list[Tensor]
     sizes: list[tuple[int, int]]
-    small: list[tuple[int, int]]
+    resized: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class People:
-    """The people of one picture, best first: boxes (D, 4) XYXY in resized pixels and in its own, scores (D,)."""
+    """The D people of one image, best first.
 
-    small: Tensor
-    own: Tensor
+    Attributes:
+        boxes: (D, 4) XYXY in pixels of the image.
+        resized_boxes: the same in pixels of the resized image.
+        scores: (D,).
+    """
+
+    boxes: Tensor
+    resized_boxes: Tensor
     scores: Tensor
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The one person of a crop: the box as (1, 4) in resized pixels, as (4,) in the picture's own."""
+    """The one person of a crop.
 
-    small: Tensor
-    own: Tensor
+    Attributes:
+        box: (4,) XYXY in pixels of the image.
+        resized_box: (1, 4) in pixels of the resized image.
+        score: the detector's; 0 for a fallback.
+        status: "found", or "fallback" where the whole crop is the box.
+    """
+
+    box: Tensor
+    resized_box: Tensor
     score: float
     status: Status
 
 
-def look(network: DensePoseRCNN, pictures: Sequence[np.ndarray], recipe: Recipe) -> View:
-    """Compute the features of RGB pictures, uint8 (H, W, 3), that go into one batch."""
-    for picture in pictures:
-        check(picture)
-    sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
-    small = [resized(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
-    return View(network.features(pixels(pictures, small, network.device)), sizes, small)
+def encode(network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: Recipe) -> Encoded:
+    """Compute the features of RGB images, uint8 (H, W, 3), as one batch. Raises ImageError for another array."""
+    for image in images:
+        check_image(image)
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
+    resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
+    return Encoded(network.features(network_input(images, resized, network.device)), sizes, resized)
 
 
-def find(network: DensePoseRCNN, view: View, recipe: Recipe) -> list[People]:
-    """Find the people of each picture."""
-    proposals = network.propose(view.maps, view.small, recipe.proposals)
-    people = network.people(view.maps, proposals, view.small, recipe.score_threshold, recipe.detections)
-    found = []
-    for (boxes, scores), size, small in zip(people, view.sizes, view.small, strict=True):
-        own = clip(scaled(boxes, small, size), *size)
-        keep = holds(own)
-        found.append(People(boxes[keep], own[keep], scores[keep]))
-    return found
+def detect_people(network: DensePoseRCNN, encoded: Encoded, recipe: Recipe) -> list[People]:
+    """Detect the people of each image."""
+    proposals = network.propose(encoded.maps, encoded.resized, recipe.proposals)
+    detected = network.people(encoded.maps, proposals, encoded.resized, recipe.score_threshold, recipe.detections)
+    people = []
+    for (resized_boxes, scores), size, resized in zip(detected, encoded.sizes, encoded.resized, strict=True):
+        boxes = clip(rescale(resized_boxes, resized, size), *size)
+        keep = has_area(boxes)
+        people.append(People(boxes[keep], resized_boxes[keep], scores[keep]))
+    return people
 
 
-def subject(people: People, size: tuple[int, int], small: tuple[int, int], fallback: bool) -> Subject | None:
-    """Choose the crop's own person; where there is nobody, the whole crop if `fallback`, else None."""
-    index = choose(people.own.cpu().numpy(), people.scores.cpu().numpy(), *size)
+def choose_subject(people: People, size: tuple[int, int], resized: tuple[int, int], fallback: bool) -> Subject | None:
+    """Return the crop's own person; if none was detected, the whole crop if `fallback`, else None.
+
+    Args:
+        size: height and width of the image.
+        resized: the same after resizing.
+    """
+    index = choose(people.boxes.cpu().numpy(), people.scores.cpu().numpy(), *size)
     if index is not None:
         score = float(people.scores[index])
-        return Subject(people.small[index][None], people.own[index], score, "found")
+        return Subject(people.boxes[index], people.resized_boxes[index][None], score, "found")
     if not fallback:
         return None
-    whole = people.own.new_tensor([0, 0, size[1], size[0]])
-    return Subject(scaled(whole, size, small)[None], whole, 0.0, "fallback")
+    whole = people.boxes.new_tensor([0, 0, size[1], size[0]])
+    return Subject(whole, rescale(whole, size, resized)[None], 0.0, "fallback")
 
 
 @contextlib.contextmanager
-def exactly() -> Iterator[None]:
-    """No gradients, and on a GPU the same arithmetic in every run: no autotuning, no TF32."""
+def deterministic_inference() -> Iterator[None]:
+    """Compute without gradients, and on a GPU with the same arithmetic in every run: no autotuning, no TF32."""
     with (
         torch.no_grad(),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),

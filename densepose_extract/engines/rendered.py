@@ -1,4 +1,4 @@
-"""The `rendered` engine: the truth that the synthetic dataset keeps of every pixel, with the errors of an estimator."""
+"""The `rendered` engine: the true maps of the synthetic dataset, with the errors of an estimator."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from dsa_data.records import Record
 from .estimator_errors import EstimatorErrors, estimated
 from .maps import MapFile, map_name
 
-TRUTH = "iuv"  # the folder of a synthetic dataset where the truth lies: iuv/<folder>/<stem>_IUV.png
+TRUTH = "iuv"  # folder of a synthetic dataset with its true maps: iuv/<folder>/<stem>_IUV.png
 
 
 @dataclass(frozen=True)
 class EstimatedFile(MapFile):
-    """The file with a picture's true map, and what is to go wrong with it.
+    """The file with an image's true map, and the errors to apply to it.
 
-    The errors are drawn from the picture's digest and their seed: they are the same wherever and whenever they are
-    made.
+    The errors are sampled from the image's digest and the errors' seed, so that they do not depend on the order of
+    extraction or on the machine.
     """
 
     errors: EstimatorErrors = field(default_factory=EstimatorErrors)
 
     def pixels(self, path: Path, record: Record) -> np.ndarray:
-        """Return the map with errors. Raises ImageError as `read` does."""
+        """Return the map with errors, uint8 (H, W, 3). Raises ImageError as `read` does."""
         generator = np.random.default_rng([self.errors.seed, int(record.digest, 16)])
         return estimated(super().pixels(path, record), self.errors, generator)
 
 
 class Rendered:
-    """The renderer's maps of the dataset at `root`, with errors; whoever is found has score 1.
+    """The renderer's maps of the dataset at `root`, with errors. A person that is detected has score 1.
 
-    Raises EngineError if the dataset was not drawn.
+    Raises EngineError if the dataset has no rendered maps.
     """
 
     name = "rendered"
@@ -49,13 +49,13 @@ class Rendered:
         self.folder = root / TRUTH
         if not self.folder.is_dir():
             raise EngineError(
-                f"{self.folder} is missing: only the synthetic dataset has rendered maps (draw it: dsa-data synth). "
-                "For photographs say --engine native, or bring maps with densepose-extract import."
+                f"{self.folder} is missing: only a synthetic dataset has rendered maps. Render it: dsa-data synth. For "
+                "photographs use --engine native, or import maps: densepose-extract import."
             )
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return the engine's name and its errors: nothing else but the files decides."""
+        """Return the engine's name and its errors: with the files, they decide every map."""
         return {"engine": self.name, "errors": to_dict(self.errors)}
 
     def find(self, record: Record) -> MapFile:

@@ -1,4 +1,4 @@
-"""Pictures made ready for the network: resized, batched by size, padded."""
+"""Images prepared for the network: resized, batched by size, padded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from dsa_app.errors import ImageError
 
 from ..network.model import PIXEL_MEAN
 
-MULTIPLE = 32  # the coarsest stride that the pyramid adds up over
-CROP = 256 * 512  # padded pixels of a usual crop (1 : 2) at shortest side 256: the unit of a batch's size
+MULTIPLE = 32  # the pyramid's levels add up for sizes that are multiples of this
+CROP_PIXELS = 256 * 512  # padded pixels of a usual crop (1 : 2) at shortest side 256, by which batches are measured
 
 
-def resized(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
-    """Return height and width with the shortest side `min_size`, the longest at most `max_size`, never 0."""
+def resized_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
+    """Return height and width with the shortest side `min_size`, the longest at most `max_size`, never 0.
+
+    The rounding is detectron2's (ResizeShortestEdge).
+    """
     scale = min_size / min(height, width)
     h, w = (min_size, scale * width) if height < width else (scale * height, min_size)
     if max(h, w) > max_size:
@@ -29,56 +32,57 @@ def resized(height: int, width: int, min_size: int, max_size: int) -> tuple[int,
     return max(1, int(h + 0.5)), max(1, int(w + 0.5))
 
 
-def padded(height: int, width: int) -> tuple[int, int]:
+def padded_size(height: int, width: int) -> tuple[int, int]:
     """Return height and width rounded up to multiples of 32."""
     return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
 
 
 def batches(sizes: Sequence[tuple[int, int]], min_size: int, max_size: int, batch: int) -> list[list[int]]:
-    """Group pictures (height, width) by their padded size into batches of indices, smallest size first.
+    """Group images (height, width) by their padded size into batches of indices, smallest size first.
 
-    Pictures of one padded size get the padding that each would get alone, so that a batch changes no answer
-    but for rounding. A batch holds as many pixels as `batch` pictures of 256 × 512, and at least one picture.
+    All images of a batch get the padding that each would get alone, so that a batch changes no map except by rounding.
+    A batch holds as many pixels as `batch` images of 256 × 512, and at least one image.
     """
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    indices_by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, (height, width) in enumerate(sizes):
-        groups[padded(*resized(height, width, min_size, max_size))].append(index)
+        indices_by_size[padded_size(*resized_size(height, width, min_size, max_size))].append(index)
     result: list[list[int]] = []
-    for (height, width), members in sorted(groups.items()):
-        count = max(1, min(batch, batch * CROP // (height * width)))
-        result.extend(members[i : i + count] for i in range(0, len(members), count))
+    for (height, width), indices in sorted(indices_by_size.items()):
+        count = max(1, min(batch, batch * CROP_PIXELS // (height * width)))
+        result.extend(indices[start : start + count] for start in range(0, len(indices), count))
     return result
 
 
-def pixels(pictures: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], device: torch.device | str) -> Tensor:
-    """Resize RGB pictures, uint8 (H, W, 3), each to its (h, w), and stack them for the network.
+def network_input(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], device: torch.device | str) -> Tensor:
+    """Resize RGB images, uint8 (H, W, 3), each to its (h, w), and stack them for the network.
 
     Returns:
         float32 (B, 3, h', w') BGR less the mean, zero in the padding to the common multiples of 32.
     """
-    height, width = padded(max(h for h, _ in sizes), max(w for _, w in sizes))
-    canvas = np.zeros((len(pictures), height, width, 3), np.uint8)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # PIL lets other threads run while it resizes
-        for row, small in zip(canvas, pool.map(resize, pictures, sizes), strict=True):
-            row[: small.shape[0], : small.shape[1]] = small
+    height, width = padded_size(max(h for h, _ in sizes), max(w for _, w in sizes))
+    canvas = np.zeros((len(images), height, width, 3), np.uint8)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # PIL releases the lock while it resizes
+        for row, resized in zip(canvas, pool.map(resize, images, sizes), strict=True):
+            row[: resized.shape[0], : resized.shape[1]] = resized
     x = torch.from_numpy(canvas).to(device).flip(-1).permute(0, 3, 1, 2)  # (B, 3, h', w'), BGR
     x = x.float() - torch.tensor(PIXEL_MEAN, device=device)[:, None, None]
+    # The network was trained with padding of 0 after the mean is subtracted, not of black pixels.
     for row, (h, w) in zip(x, sizes, strict=True):
         row[:, h:] = 0
         row[:, :, w:] = 0
     return x
 
 
-def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 (H, W, 3) to `size` (h, w), bilinearly as PIL does it, which is part of the model's recipe."""
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 (H, W, 3) to `size` (h, w), bilinearly by PIL, as the public checkpoints were trained."""
     height, width = size
-    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def check(picture: np.ndarray) -> None:
-    """Raise ImageError unless `picture` is uint8 (H, W, 3) with at least one pixel."""
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+def check_image(image: np.ndarray) -> None:
+    """Raise ImageError unless `image` is uint8 (H, W, 3) with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ImageError(
-            f"Expected a picture as uint8 (H, W, 3) RGB, got {picture.dtype} {picture.shape}. "
-            "Read it with data.images, which converts grey, RGBA and 16-bit files."
+            f"Expected an image as uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}. "
+            "Read it with dsa_data.images, which converts grey, RGBA and 16-bit files."
         )

@@ -13,8 +13,8 @@ from .pyramid import CHANNELS
 
 SIZE = 7  # of a pooled region
 WIDTH = 1024
-OVERLAP = 0.5
-WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+OVERLAP = 0.5  # intersection over union above which the worse box is suppressed
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the deltas, see `boxes.decode`
 
 
 class BoxHead(nn.Module):
@@ -48,13 +48,13 @@ class BoxPredictor(nn.Module):
 def best_people(
     boxes: Tensor, scores: Tensor, size: tuple[int, int], threshold: float, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Clip one picture's boxes (N, 4), drop what scores at most `threshold`, suppress, keep the `count` best.
+    """Clip one image's boxes (N, 4), drop those that score at most `threshold`, suppress, keep the `count` best.
 
     Returns:
         Boxes (D, 4) and scores (D,), best first.
     """
     keep = boxes.isfinite().all(-1) & scores.isfinite() & (scores > threshold)
     boxes, scores = clip(boxes[keep], *size), scores[keep]
-    person = torch.zeros_like(scores, dtype=torch.long)  # the one class that there is
+    person = torch.zeros_like(scores, dtype=torch.long)  # the only class
     order = batched_nms(boxes, scores, person, OVERLAP)[:count]
     return boxes[order], scores[order]

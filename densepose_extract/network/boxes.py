@@ -1,6 +1,6 @@
 """Box arithmetic, all in float32: in bf16 a coordinate above 256 is off by 2 to 4 px.
 
-Boxes are (…, 4) XYXY in pixels of the resized picture unless said otherwise.
+Boxes are (…, 4) XYXY in pixels of the resized image unless said otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ MAX_LOG_SCALE = math.log(1000 / 16)  # before the exponential, so that no size o
 
 
 def anchors(side: float, stride: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Return the anchors of one level (height · width · 3, 4), centred on (x · stride, y · stride), unrounded."""
+    """Return the anchors of one level (height · width · 3, 4), centred on (x · stride, y · stride), unrounded.
+
+    Row by row, column by column, then by aspect: the order in which `ProposalHead` flattens its answers.
+    """
+    # An anchor of aspect a = h / w covers side² pixels: w = √(side² / a).
     halves = []
     for aspect in ASPECTS:
         w = math.sqrt(side**2 / aspect)
@@ -41,10 +45,13 @@ def level_anchors(maps: list[Tensor]) -> list[Tensor]:
 
 
 def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
-    """Move and scale `boxes` (…, 4) by `deltas` (…, 4), which were trained `weights` times too large.
+    """Return `boxes` (…, 4) moved and scaled by `deltas` (…, 4): centre and size as in R-CNN (CVPR 2014, appendix C).
 
-    Centre and size as in R-CNN (Girshick et al., CVPR 2014, appendix C).
+    Args:
+        deltas: dx, dy in widths and heights of the box, dw, dh as logarithms, each multiplied by its weight.
+        weights: the factors that the deltas were trained with.
     """
+    # In float32 from the division on: the deltas may come in bf16, the boxes never do.
     dx, dy, dw, dh = (deltas.float() / deltas.new_tensor(weights, dtype=torch.float32)).unbind(-1)
     w = boxes[..., 2] - boxes[..., 0]
     h = boxes[..., 3] - boxes[..., 1]
@@ -56,18 +63,18 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Limit `boxes` to a picture."""
+    """Return `boxes` (…, 4) cut at the edges of an image."""
     x0, y0, x1, y1 = boxes.unbind(-1)
     limited = [x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)]
     return torch.stack(limited, dim=-1)
 
 
-def holds(boxes: Tensor) -> Tensor:
-    """Tell which `boxes` (N, 4) are finite and have an area: (N,) bool."""
+def has_area(boxes: Tensor) -> Tensor:
+    """Return which `boxes` (N, 4) are finite and not empty: (N,) bool."""
     return boxes.isfinite().all(-1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
-def scaled(boxes: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
-    """Carry `boxes` from a picture of `source` (height, width) to the same picture resized to `target`."""
+def rescale(boxes: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+    """Return `boxes` (…, 4) of an image of size `source` (height, width) in the same image resized to `target`."""
     y, x = target[0] / source[0], target[1] / source[1]
     return boxes * boxes.new_tensor([x, y, x, y])

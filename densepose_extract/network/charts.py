@@ -1,4 +1,4 @@
-"""The DensePose head: for each person found, the chart and the place on it, pixel by pixel of the box."""
+"""The DensePose head: for each detected person, the chart and the coordinates u, v on it at every pixel of the box."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsa_data.charts import CHARTS
+
 from .pyramid import CHANNELS
 
 SIZE = 28  # of a pooled region
 LAYERS = 8
 WIDTH = 512
-CHARTS = 24
-HEATMAP = 112  # rows and columns of what the predictor answers
+HEATMAP = 112  # rows and columns of the predictor's output
 
 
 @dataclass(frozen=True)
 class Surface:
     """The raw heads of D boxes, float32 on the network's device.
 
-    `coarse_segm` (D, 2, 112, 112): background, body. `fine_segm`, `u`, `v` (D, 25, 112, 112): background and
-    the 24 charts. u and v are meant to lie in [0, 1] but are not clamped.
+    Attributes:
+        coarse_segm: (D, 2, 112, 112): background, body.
+        fine_segm: (D, 25, 112, 112): background and the 24 charts.
+        u, v: (D, 25, 112, 112): trained to lie in [0, 1], not clamped.
     """
 
     coarse_segm: Tensor
@@ -32,7 +35,7 @@ class Surface:
 
     @classmethod
     def empty(cls, device: torch.device) -> Surface:
-        """Return the heads of no box at all."""
+        """Return the heads of zero boxes."""
         heads = (torch.zeros((0, c, HEATMAP, HEATMAP), device=device) for c in (2, *[CHARTS + 1] * 3))
         return cls(*heads)
 
@@ -77,5 +80,5 @@ class ChartPredictor(nn.Module):
 
 
 def double(x: Tensor) -> Tensor:
-    """Double rows and columns bilinearly, in float32: the last step before labels are compared."""
+    """Double rows and columns bilinearly, in float32: labels are compared on the result."""
     return F.interpolate(x.float(), scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The decoder: p2 .. p5 made one map of stride 4 (panoptic feature pyramid, Kirillov et al., CVPR 2019)."""
+"""The decoder: p2 .. p5 joined in one map of stride 4 (panoptic feature pyramid, Kirillov et al., CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class Decoder(nn.Module):
         x = self.get_submodule("p2")(maps[0])
         for level in range(3, 6):
             x = x + self.get_submodule(f"p{level}")(maps[level - 2])
-        return self.predictor(x)
+        joined: Tensor = self.predictor(x)
+        return joined
 
 
 class ConvReLU(nn.Conv2d):
-    """A convolution that counts as one entry of the state dict's numbering with the ReLU after it."""
+    """A convolution with the ReLU after it, which together are one entry in the numbering of the state dict."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same shape, not negative."""

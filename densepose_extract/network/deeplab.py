@@ -14,11 +14,14 @@ GROUPS = 32
 
 
 class Pooled(nn.Sequential):
-    """The whole region's average, seen from every place of it."""
+    """The average over the whole region, repeated at every pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(D, 256, h, w) -> (D, 256, h, w), constant over h and w."""
-        return super().forward(x).expand(-1, -1, *x.shape[-2:])
+        average = x
+        for layer in self:
+            average = layer(average)  # (D, 256, 1, 1)
+        return average.expand(-1, -1, *x.shape[-2:])
 
 
 def normed(conv: nn.Conv2d) -> list[nn.Module]:
@@ -43,7 +46,8 @@ class DilatedPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(D, 256, 28, 28) -> (D, 256, 28, 28)."""
-        return self.project(torch.cat([conv(x) for conv in self.convs], dim=1))
+        joined: Tensor = self.project(torch.cat([conv(x) for conv in self.convs], dim=1))
+        return joined
 
 
 class GroupConv(nn.Conv2d):

@@ -27,7 +27,7 @@ PIXEL_MEAN = (103.53, 116.28, 123.675)  # B, G, R of ImageNet, 0 .. 255
 
 
 class RoiHeads(nn.Module):
-    """What looks at one region at a time, and the decoder that the DensePose head's regions are cut from."""
+    """The heads that see one region at a time, and the decoder whose map the DensePose head's regions are cut from."""
 
     def __init__(self, deeplab: bool) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class RoiHeads(nn.Module):
 class DensePoseRCNN(nn.Module):
     """The network, for inference. Its state dict has the names and shapes of detectron2's.
 
-    Its parameters' dtype is its precision. Boxes, regions of interest, scores and the answered heads are
-    float32 in any case.
+    The dtype of its parameters is its precision. Boxes, regions of interest, scores and the raw heads are float32 at
+    every precision.
     """
 
     def __init__(self, depth: int, deeplab: bool) -> None:
@@ -58,11 +58,13 @@ class DensePoseRCNN(nn.Module):
 
     def features(self, pixels: Tensor) -> list[Tensor]:
         """Return p2 .. p6 of float32 BGR `pixels` (B, 3, H, W), less `PIXEL_MEAN`, padded to multiples of 32."""
-        return self.backbone(pixels.to(self.roi_heads.decoder.predictor.weight.dtype))
+        maps: list[Tensor] = self.backbone(pixels.to(self.roi_heads.decoder.predictor.weight.dtype))
+        return maps
 
     def propose(self, maps: list[Tensor], sizes: list[tuple[int, int]], count: int) -> list[Tensor]:
-        """Return at most `count` proposed boxes a picture: B x (P, 4). `sizes` are without the padding."""
-        return self.proposal_generator(maps, sizes, count)
+        """Return at most `count` proposed boxes an image: B x (P, 4). `sizes` are without the padding."""
+        proposals: list[Tensor] = self.proposal_generator(maps, sizes, count)
+        return proposals
 
     def people(
         self,
@@ -72,7 +74,7 @@ class DensePoseRCNN(nn.Module):
         threshold: float,
         count: int,
     ) -> list[tuple[Tensor, Tensor]]:
-        """Return each picture's people, best first: boxes (D, 4) in resized pixels and scores (D,)."""
+        """Return each image's people, best first: boxes (D, 4) in pixels of the resized image and scores (D,)."""
         x = self.roi_heads.box_head(maps[:4], proposals)
         boxes, scores = self.roi_heads.box_predictor(x, torch.cat(proposals))
         lengths = [len(p) for p in proposals]
@@ -80,19 +82,20 @@ class DensePoseRCNN(nn.Module):
         return [best_people(box, score, size, threshold, count) for box, score, size in each]
 
     def surface(self, maps: list[Tensor], boxes: list[Tensor]) -> Surface:
-        """Return the DensePose heads of B x (D_b, 4) boxes in resized pixels, one picture after another."""
+        """Return the DensePose heads of B x (D_b, 4) boxes in pixels of the resized images, one image after another."""
         if not any(len(b) for b in boxes):
             return Surface.empty(self.device)
         x = self.roi_heads.decoder(maps[:4])
         x = pool(x, boxes, charts.SIZE, STRIDES[0])  # (ΣD_b, 256, 28, 28)
-        return self.roi_heads.densepose_predictor(self.roi_heads.densepose_head(x))
+        surface: Surface = self.roi_heads.densepose_predictor(self.roi_heads.densepose_head(x))
+        return surface
 
 
 def build(name: str) -> DensePoseRCNN:
-    """Build the model `name`, one of `MODELS`, in evaluation mode, its weights not yet those of a checkpoint.
+    """Return the model `name`, one of `MODELS`, in evaluation mode, with random weights.
 
     Raises EngineError for an unknown name.
     """
     if name not in MODELS:
-        raise EngineError(f"No DensePose model is called {name!r}.{suggestion(name, MODELS)}")
+        raise EngineError(f"Unknown DensePose model {name!r}.{suggestion(name, MODELS)}")
     return DensePoseRCNN(*MODELS[name]).eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Regions cut out of feature maps (ROI align), in float32 whatever the precision of the network."""
+"""Regions cut out of feature maps (ROI align), in float32 at every precision of the network."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torchvision.ops import roi_align
 
 from .pyramid import STRIDES
 
-SAMPLING = 2  # samples a bin and axis
-CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4  # a box of an ImageNet picture's size belongs to p4
+SAMPLING = 2  # samples along each axis of a bin
+CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4  # a box of the size of an ImageNet image is pooled from p4
 
 
 def pool(features: Tensor, boxes: list[Tensor], size: int, stride: int) -> Tensor:
-    """Cut each picture's boxes out of one map: (B, C, h, w), B x (N_b, 4) -> (ΣN_b, C, size, size).
+    """Cut each image's boxes out of one map: (B, C, h, w), B x (N_b, 4) -> (ΣN_b, C, size, size).
 
-    Not aligned: the half-pixel shift that these models were trained with stays. The result has the dtype of
-    `features`; sampling is in float32.
+    Without the half-pixel correction of later ROI align (`aligned=False`), as these models were trained. The result has
+    the dtype of `features`; sampling is in float32.
     """
-    regions = roi_align(features.float(), boxes, size, 1 / stride, SAMPLING, aligned=False)
+    regions: Tensor = roi_align(features.float(), boxes, size, 1 / stride, SAMPLING, aligned=False)
     return regions.to(features.dtype)
 
 
@@ -30,20 +30,21 @@ def level_of(boxes: Tensor) -> Tensor:
 
 
 def pool_levels(maps: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:
-    """Cut each picture's boxes out of the level that fits their size: -> (ΣN_b, C, size, size).
+    """Cut each image's boxes out of the level that fits their size: -> (ΣN_b, C, size, size).
 
     Args:
         maps: p2 .. p5, each (B, C, h, w).
-        boxes: one (N_b, 4) a picture.
+        boxes: one (N_b, 4) an image.
     """
     owner = torch.cat([torch.full((len(b), 1), float(i), device=b.device) for i, b in enumerate(boxes)])
     every = torch.cat(boxes)
     level = level_of(every)
-    rois = torch.cat([owner, every], dim=1)  # (ΣN_b, 5): picture, x0, y0, x1, y1
+    rois = torch.cat([owner, every], dim=1)  # (ΣN_b, 5): image, x0, y0, x1, y1
     out = maps[0].new_zeros((len(rois), maps[0].shape[1], size, size))
-    for index, (features, stride) in enumerate(zip(maps, STRIDES[:4], strict=True), start=2):
-        here = torch.nonzero(level == index).flatten()
-        if len(here):
-            regions = roi_align(features.float(), rois[here], size, 1 / stride, SAMPLING, aligned=False)
-            out[here] = regions.to(out.dtype)
+    # Each level pools its own boxes; writing by index keeps the order of the boxes.
+    for number, (features, stride) in enumerate(zip(maps, STRIDES[:4], strict=True), start=2):
+        indices = torch.nonzero(level == number).flatten()
+        if len(indices):
+            regions = roi_align(features.float(), rois[indices], size, 1 / stride, SAMPLING, aligned=False)
+            out[indices] = regions.to(out.dtype)
     return out

@@ -1,4 +1,4 @@
-"""The region proposal network: anchors scored and moved, the best of each level, then of all."""
+"""The region proposal network: anchors scored and moved, the best of each level, then the best of all levels."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from .boxes import ASPECTS, clip, decode, holds, level_anchors
+from .boxes import ASPECTS, clip, decode, has_area, level_anchors
 from .pyramid import CHANNELS
 
-BEST_OF_LEVEL = 1000  # before suppression
-OVERLAP = 0.7
-WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+BEST_OF_LEVEL = 1000  # candidates of each level before suppression
+OVERLAP = 0.7  # intersection over union above which the worse box is suppressed
+WEIGHTS = (1.0, 1.0, 1.0, 1.0)  # of the deltas, see `boxes.decode`
 
 
 class ProposalHead(nn.Module):
-    """A logit and four deltas for each of three anchors, by one head for all levels."""
+    """A logit and four deltas for each of three anchors a cell; one head for all levels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,29 +28,30 @@ class ProposalHead(nn.Module):
         """(B, 256, h, w) -> logits (B, 3hw) and deltas (B, 3hw, 4), float32, in the order of the anchors."""
         x = F.relu(self.conv(x))
         logits = self.objectness_logits(x).float().permute(0, 2, 3, 1).flatten(1)
-        deltas = self.anchor_deltas(x).float()  # (B, 12, h, w), of each anchor its four together
-        deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        deltas = self.anchor_deltas(x).float()  # (B, 12, h, w), the four deltas of an anchor side by side
+        deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)  # (B, 3hw, 4)
         return logits, deltas
 
 
 class ProposalNetwork(nn.Module):
-    """Boxes worth a closer look, out of all anchors on p2 .. p6."""
+    """Proposes boxes that may hold a person, out of all anchors on p2 .. p6."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rpn_head = ProposalHead()
 
     def forward(self, maps: list[Tensor], sizes: list[tuple[int, int]], count: int) -> list[Tensor]:
-        """Propose at most `count` boxes a picture, best first.
+        """Return at most `count` proposed boxes an image, best first.
 
         Args:
             maps: p2 .. p6, each (B, 256, h, w).
-            sizes: height and width of each resized picture, without its padding.
+            sizes: height and width of each resized image, without its padding.
 
         Returns:
-            B x (≤ count, 4) XYXY float32, clipped to the picture.
+            B x (≤ count, 4) XYXY float32, clipped to the image.
         """
         boxes, scores, levels = [], [], []
+        # Only the best of each level are decoded: at 512 × 256 all levels together have 32,736 anchors.
         for number, (x, base) in enumerate(zip(maps, level_anchors(maps), strict=True)):
             logits, deltas = self.rpn_head(x)
             best, index = logits.topk(min(BEST_OF_LEVEL, logits.shape[1]))  # (B, k)
@@ -58,14 +59,24 @@ class ProposalNetwork(nn.Module):
             boxes.append(decode(deltas, base[index], WEIGHTS))
             scores.append(best)
             levels.append(torch.full_like(index[0], number))
-        level = torch.cat(levels)  # (N,), the same for every picture
-        pairs = zip(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), sizes, strict=True)
-        return [best_proposals(box, score, level, size, count) for box, score, size in pairs]
+        level = torch.cat(levels)  # (N,), the same for every image
+        images = zip(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), sizes, strict=True)
+        return [best_proposals(box, score, level, size, count) for box, score, size in images]
 
 
 def best_proposals(boxes: Tensor, scores: Tensor, level: Tensor, size: tuple[int, int], count: int) -> Tensor:
-    """Clip one picture's candidates, suppress within each level, and keep the `count` best of all levels."""
+    """Clip one image's candidates, suppress within each level, and keep the `count` best of all levels.
+
+    Args:
+        boxes: (N, 4) XYXY.
+        scores: (N,) logits.
+        level: (N,) the pyramid level of each box.
+        size: height and width of the image.
+
+    Returns (≤ count, 4), best first.
+    """
     boxes = clip(boxes, *size)
-    keep = holds(boxes) & scores.isfinite()
+    keep = has_area(boxes) & scores.isfinite()
     boxes, scores, level = boxes[keep], scores[keep], level[keep]
+    # Boxes of two levels never suppress each other: an object may be seen well at both sizes.
     return boxes[batched_nms(boxes, scores, level, OVERLAP)[:count]]

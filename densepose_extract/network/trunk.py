@@ -26,9 +26,9 @@ class ConvNorm(nn.Conv2d):
         return x if self.norm is None else self.norm(x)
 
     def fold(self) -> None:
-        """Carry the norm into weight and bias: the same function, but for rounding, in one pass less.
+        """Multiply the norm into weight and bias: the same function except for rounding, with one pass less.
 
-        bf16 needs it: a norm kept apart would round its four statistics to 8 bits each.
+        bf16 needs it: a separate norm would round its four statistics to 8 bits each.
         """
         if self.norm is None:
             return

@@ -1,4 +1,4 @@
-"""A stand-in for a network: its answer for a picture depends on the whole batch, as a network's rounding may."""
+"""A stand-in for a network: the map of an image depends on its whole batch, as rounding may in a network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from densepose_extract.engines.engine import Extracted
 
 
 class BatchEngine:
-    """Chart = number of pictures in the batch, U and V from the pixels; batches of pictures of one size."""
+    """Chart = number of images in the batch, U and V from the pixels; batches of images of one size."""
 
     name = "batches"
 
@@ -21,20 +21,20 @@ class BatchEngine:
     def identity(self) -> dict[str, Any]:
         return {"engine": self.name, "batch": self.batch, "checkpoint": self.checkpoint}
 
-    def units(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         result = []
         for size in sorted(set(sizes)):
-            same = [place for place, one in enumerate(sizes) if one == size]
+            same = [index for index, other in enumerate(sizes) if other == size]
             result += [same[start : start + self.batch] for start in range(0, len(same), self.batch)]
         return result
 
-    def extract(self, pictures: Sequence[np.ndarray]) -> list[Extracted]:
-        self.seen += len(pictures)
-        answers = []
-        for picture in pictures:
-            iuv = picture.copy()
-            iuv[..., 0] = len(pictures)
-            iuv[..., 1] = sum(int(other.sum()) for other in pictures) % 256
-            height, width = picture.shape[:2]
-            answers.append(Extracted(iuv, 0.75, np.array([0, 0, width, height], np.float32), "found"))
-        return answers
+    def extract(self, images: Sequence[np.ndarray]) -> list[Extracted]:
+        self.seen += len(images)
+        extracted = []
+        for image in images:
+            iuv = image.copy()
+            iuv[..., 0] = len(images)
+            iuv[..., 1] = sum(int(other.sum()) for other in images) % 256
+            height, width = image.shape[:2]
+            extracted.append(Extracted(iuv, 0.75, np.array([0, 0, width, height], np.float32), "found"))
+        return extracted

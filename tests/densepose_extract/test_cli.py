@@ -15,7 +15,7 @@ from tiny import random_iuv, write_iuv_image, write_true_maps
 
 @pytest.fixture
 def synthetic(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny dataset in the place of the synthetic one; returns the folder of what is made of it."""
+    """The tiny dataset in the folder of the synthetic one; returns the folder of its artifacts."""
     write_true_maps(market)
     shutil.move(market, tmp_path / "datasets" / "synthetic")
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
@@ -39,7 +39,7 @@ def test_run_lists_extracts_and_reports(synthetic: Path) -> None:
     result = call("run", "--dataset", "synthetic", "--set", "extract.errors.missed=0")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].startswith(f"{synthetic / 'manifest.csv'}: 16 pictures of ")
+    assert lines[0].startswith(f"{synthetic / 'manifest.csv'}: 16 images of ")
     assert lines[1].startswith(f"{synthetic / 'iuv.h5'}: 16 maps, 0.0 MiB")
     assert lines[2].startswith("16 maps made in ")
     assert lines[3] == "15 found, 0 fallback, 1 none"
@@ -51,10 +51,10 @@ def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Pa
     assert call("run", "--dataset", "synthetic", "--set", "extract.errors.rate=0").exit_code == 0
     rendered = IuvStore(synthetic / "iuv.h5")
     truth = tmp_path / "datasets" / "synthetic" / "iuv"
-    turned = tmp_path / "turned"
+    reversed_ = tmp_path / "reversed"
     for path in truth.rglob("*.png"):
-        write_iuv_image(turned / path.relative_to(truth), images.read(path), "bgr")
-    for folder in (truth, turned):
+        write_iuv_image(reversed_ / path.relative_to(truth), images.read(path), "bgr")
+    for folder in (truth, reversed_):
         result = call("import", "--dataset", "synthetic", "--from", folder, "--out", tmp_path / f"{folder.name}.h5")
         assert result.exit_code == 0, result.stderr
         imported = IuvStore(tmp_path / f"{folder.name}.h5")
@@ -63,7 +63,7 @@ def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Pa
         assert imported.header.configuration == {"engine": "import"}
 
 
-def test_import_for_free_pictures(tmp_path: Path) -> None:
+def test_import_for_a_folder_of_images(tmp_path: Path) -> None:
     folder, out = tmp_path / "holiday", tmp_path / "made" / "iuv.h5"
     for name, order in (("a", "rgb"), ("sub/b", "bgr")):
         iuv = write_iuv_image(folder / f"{name}_IUV.png", random_iuv(20, 10), order)
@@ -77,7 +77,7 @@ def test_import_for_free_pictures(tmp_path: Path) -> None:
     (folder / "sub" / "b_IUV.png").unlink()
     assert "--allow-missing" in refused("import", "--from", folder, "--pictures", folder, "--out", out)
     result = call("import", "--from", folder, "--pictures", folder, "--out", out, "--allow-missing")
-    assert "1 pictures have no map" in result.stdout
+    assert "1 images have no map" in result.stdout
     assert "1 found, 0 fallback, 1 none" in result.stdout
     for command in (["show", "a.png"], ["show", "--sheet", "2"], ["stats"]):
         assert call(*command, "--pictures", folder, "--store", out).exit_code == 0
@@ -93,16 +93,16 @@ def test_show_and_stats(synthetic: Path, tmp_path: Path) -> None:
     result = call("show", "--dataset", "synthetic", "--sheet", "4", "--seed", "3")
     assert result.stdout.strip() == str(synthetic / "iuv_sheet.png")
     assert "total" in call("stats", "--dataset", "synthetic").stdout
-    assert "Say what to show" in refused("show", "--dataset", "synthetic")
+    assert "Name the images to show" in refused("show", "--dataset", "synthetic")
 
 
-def test_options_stand_before_settings_and_those_before_defaults(tmp_path: Path) -> None:
+def test_options_precede_settings_which_precede_defaults(tmp_path: Path) -> None:
     settings = Settings("synthetic", None, {"extract": {"engine": "native", "batch": 4}}, "params.yaml")
     config = extract_config(settings, {"batch": 8, "engine": None, "precision": None})
     assert (config.batch, config.engine, config.precision) == (8, "native", "fp32")
 
 
-def test_the_help_tells_the_dataclass_defaults() -> None:
+def test_the_help_shows_the_dataclass_defaults() -> None:
     text = " ".join(call("run", "--help").stdout.split())
     for default in ("[auto]", "[R_50_FPN_s1x]", "[fp32]", "[16]"):
         assert default in text
@@ -115,15 +115,18 @@ def test_the_help_tells_the_dataclass_defaults() -> None:
         (["run", "--dataset", "synthetik"], "Unknown dataset 'synthetik'. Did you mean 'synthetic'"),
         (["run", "--dataset", "market1501"], "market1501 is missing"),
         (["run", "--dataset", "synthetic", "--set", "extract.bach=2"], "Did you mean 'batch'"),
-        (["run", "--dataset", "synthetic", "--engine", "native", "--checkpoint", "R_50"], "neither a file nor a name"),
-        (["run", "--dataset", "synthetic", "--engine", "import"], "wants a folder of IUV pictures"),
-        (["run", "--pictures", "."], "Say the store"),
-        (["import", "--dataset", "synthetic", "--from", "nowhere"], "nowhere is no folder"),
+        (
+            ["run", "--dataset", "synthetic", "--engine", "native", "--checkpoint", "R_50"],
+            "neither a file nor a known name",
+        ),
+        (["run", "--dataset", "synthetic", "--engine", "import"], "needs the folder of the IUV images"),
+        (["run", "--pictures", "."], "needs the path of its store"),
+        (["import", "--dataset", "synthetic", "--from", "nowhere"], "nowhere is not a folder"),
         (["show", "x", "--dataset", "synthetic"], "iuv.h5 does not exist"),
         (["stats", "--dataset", "synthetic"], "iuv.h5 does not exist"),
     ],
 )
-def test_mistakes_are_told_in_one_line(synthetic: Path, arguments: list[str], message: str) -> None:
+def test_mistakes_are_reported_in_one_line(synthetic: Path, arguments: list[str], message: str) -> None:
     error = refused(*arguments)
     assert message in error
     assert "Traceback" not in error

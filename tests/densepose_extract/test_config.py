@@ -1,4 +1,4 @@
-"""Settings of stage one: one flat section, and the network's recipe inside it."""
+"""Settings of stage one: one flat section, with the network's recipe in it."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from dsa_app.config import build, to_dict
 from dsa_app.errors import ConfigError
 
 
-def test_recipe_is_the_part_that_networks_take() -> None:
+def test_recipe_is_the_part_for_networks() -> None:
     config = build(ExtractConfig, {"min_size": 320, "batch": 4, "missing": "none", "engine": "native"}, "test")
     assert config.recipe == Recipe(min_size=320, batch=4, missing="none")
     assert type(config.recipe) is Recipe
@@ -30,6 +30,6 @@ def test_defaults_are_made_for_crops() -> None:
         ({"precision": "fp8"}, "precision = 'fp8'"),
     ],
 )
-def test_what_does_not_hold_is_refused(values: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(ExtractConfig, values, "test")

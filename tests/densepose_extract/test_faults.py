@@ -1,4 +1,4 @@
-"""Real processes that are killed, share the work, or find no space: the same bytes in the end, never half a store."""
+"""Real processes that are killed, share the work, or fill the disk: the same bytes in the end, never half a store."""
 
 import os
 import random
@@ -26,7 +26,7 @@ QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """1,200 little pictures, which take about as long as the program takes to start."""
+    """1,200 small images, whose extraction takes about as long as the program takes to start."""
     return write_many_images(tmp_path_factory.mktemp("many") / "synthetic", 1200)
 
 
@@ -45,7 +45,7 @@ def options(root: Path, manifest: Path, out: Path) -> list[str]:
 
 
 def run_until_killed(command: list[str], seconds: float) -> bool:
-    """Run a command, kill it with all its children after a while; tell whether it came to its end before."""
+    """Run a command and kill it with all its children after some seconds; return whether it ended before."""
     process = subprocess.Popen(
         command, env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -93,7 +93,9 @@ def test_two_processes_make_the_same_bytes(root: Path, manifest: Path, expected:
 def test_an_error_in_one_process_ends_all(root: Path, manifest: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(root, broken)
-    victim = sorted((broken / "bounding_box_train").iterdir())[70]  # in the second piece, which is the second process's
+    victim = sorted((broken / "bounding_box_train").iterdir())[
+        70
+    ]  # in the second batch, which the second process makes
     victim.write_bytes(b"")
     out = tmp_path / "iuv.h5"
     done = subprocess.run(
@@ -115,7 +117,7 @@ def torchrun(*arguments: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_network_killed_and_shared(checkpoint: Path, tmp_path: Path) -> None:
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     root.mkdir()
     rng = np.random.default_rng(0)
     for n in range(8):
@@ -144,7 +146,7 @@ def test_the_network_killed_and_shared(checkpoint: Path, tmp_path: Path) -> None
 
     recipe = Recipe(min_size=64, proposals=20, batch=2)
     engine = NativeEngine(checkpoint, "cpu", recipe=recipe)
-    again = stage.extract(whole.with_name("manifest.csv"), root, tmp_path / "iuv.h5", "pictures", engine)
+    again = stage.extract(whole.with_name("manifest.csv"), root, tmp_path / "iuv.h5", "images", engine)
     assert again.path.read_bytes() == whole.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""The network: detectron2's names and answers, and its parts by hand, by slow oracles and by what must hold."""
+"""The network: detectron2's names and outputs, and its parts by hand, by slow oracles and by properties."""
 
 import copy
 
@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from densepose_extract.checkpoint import fill
 from densepose_extract.engines.native import detect
-from densepose_extract.engines.placing import resample, whole
+from densepose_extract.engines.placing import integer_box, resample
 from densepose_extract.network import MODELS, DensePoseRCNN, Surface, build
 from densepose_extract.network.box_head import best_people
-from densepose_extract.network.boxes import anchors, clip, decode, holds, scaled
+from densepose_extract.network.boxes import anchors, clip, decode, has_area, rescale
 from densepose_extract.network.deeplab import DilatedPyramid
 from densepose_extract.network.pooling import level_of, pool, pool_levels
 from densepose_extract.network.proposals import best_proposals
 from densepose_extract.network.trunk import ConvNorm, fold_norms
-from drawn import entries, golden, shapes
+from densepose_extract.weights.checkpoint import fill
+from detectron2_reference import entries, golden, shapes
 from dsa_app.errors import EngineError
 
 HEADS = ("coarse_segm", "fine_segm", "u", "v")
@@ -28,7 +28,7 @@ UNIT = (1.0, 1.0, 1.0, 1.0)
 
 
 def boxes_of(seed: int, count: int, height: int = 128, width: int = 256) -> Tensor:
-    """Draw boxes that lie partly outside a picture."""
+    """Return random boxes that lie partly outside an image."""
     rng = np.random.default_rng(seed)
     start = rng.uniform(-20, [width, height], (count, 2))
     return torch.from_numpy(np.hstack([start, start + rng.uniform(1, 100, (count, 2))]).astype(np.float32))
@@ -42,10 +42,10 @@ def test_state_dict_has_detectron2s_names_and_shapes(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["R_50_FPN_s1x", "R_101_FPN_s1x", "R_50_FPN_DL_s1x"])
-def test_answers_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
+def test_outputs_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
     if model != "R_50_FPN_s1x":
         network = build(model)
-        fill(network, entries(model), "drawn")
+        fill(network, entries(model), "random weights")
     expected = golden(model)
     for want, got in zip(expected, detect(network, [each["image"] for each in expected]), strict=True):
         torch.testing.assert_close(got.boxes, torch.from_numpy(want["boxes"]), atol=1e-2, rtol=0)
@@ -53,7 +53,7 @@ def test_answers_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
         for head in HEADS:
             raw = getattr(got, head)[: len(want[head]), :, ::8, ::8]
             torch.testing.assert_close(raw, torch.from_numpy(want[head]), atol=1e-3, rtol=0)
-        _, _, width, height = whole(got.boxes[0])
+        _, _, width, height = integer_box(got.boxes[0])
         labels, uv = resample(got, 0, height, width)
         assert labels.shape == want["labels"].shape
         same = labels.numpy() == want["labels"]
@@ -113,18 +113,18 @@ def test_bf16_deltas_move_boxes_in_float32() -> None:
     assert torch.equal(decode(torch.zeros((1, 4), dtype=torch.bfloat16), box, UNIT), box)
 
 
-def test_clip_and_holds() -> None:
+def test_clip_and_has_area() -> None:
     found = clip(torch.tensor([[-5.0, 2.0, 50.0, 9.0], [40.0, 0.0, 60.0, 5.0]]), height=8, width=30)
     assert found.tolist() == [[0, 2, 30, 8], [30, 0, 30, 5]]
-    assert holds(found).tolist() == [True, False]
-    assert not holds(torch.tensor([[0.0, 0.0, float("nan"), 1.0]]))
+    assert has_area(found).tolist() == [True, False]
+    assert not has_area(torch.tensor([[0.0, 0.0, float("nan"), 1.0]]))
 
 
-def test_scaled_goes_there_and_back() -> None:
+def test_rescale_and_back() -> None:
     box = torch.tensor([[4.0, 8.0, 16.0, 32.0]])
-    small = scaled(box, (64, 32), (256, 64))
-    assert small.tolist() == [[8, 32, 32, 128]]
-    assert torch.equal(scaled(small, (256, 64), (64, 32)), box)
+    resized = rescale(box, (64, 32), (256, 64))
+    assert resized.tolist() == [[8, 32, 32, 128]]
+    assert torch.equal(rescale(resized, (256, 64), (64, 32)), box)
 
 
 def test_levels_by_hand() -> None:
@@ -139,14 +139,14 @@ def test_pooled_levels_are_each_box_pooled_from_its_own() -> None:
     boxes = [clip(boxes_of(1, 9), 128, 256), torch.tensor([[0.0, 0.0, 256.0, 128.0]])]
     found = pool_levels(maps, boxes, 7)
     slow = []
-    for picture, regions in enumerate(boxes):
+    for image, regions in enumerate(boxes):
         for box in regions:
             level = int(level_of(box[None])) - 2
-            slow.append(pool(maps[level][picture : picture + 1], [box[None]], 7, 4 << level))
+            slow.append(pool(maps[level][image : image + 1], [box[None]], 7, 4 << level))
     torch.testing.assert_close(found, torch.cat(slow))
 
 
-def test_bf16_features_are_sampled_at_float32_places() -> None:
+def test_bf16_features_are_sampled_at_float32_coordinates() -> None:
     torch.manual_seed(0)
     features = torch.randn(1, 2, 8, 400).bfloat16()
     box = torch.tensor([[1001.3, 3.0, 1011.7, 20.0]])  # a step of bf16 is 4 here

@@ -1,4 +1,4 @@
-"""Maps of a piece: what goes in comes out, each by itself."""
+"""The maps of a piece: each is read back as it was packed."""
 
 import numpy as np
 import pytest
@@ -31,10 +31,14 @@ def test_round_trip_through_a_file(tmp_path_factory: pytest.TempPathFactory, siz
         pieces.write("one", **pack(maps, reasons))
         packed = Packed(pieces.read("one"))
     assert packed.reasons == reasons
-    assert packed.units == [one.unit for one in maps]
-    for place in reversed(range(len(maps))):
-        found, expected = packed.read(place), maps[place]
-        assert (found.iuv == expected.iuv).all()
-        assert found.score == expected.score or np.isnan([found.score, expected.score]).all()
-        assert (found.status, found.digest, found.unit) == (expected.status, expected.digest, expected.unit)
-        assert found.box.tolist() == expected.box.tolist()
+    assert packed.batch_digests == [iuv_map.batch_digest for iuv_map in maps]
+    for index in reversed(range(len(maps))):
+        unpacked, expected = packed.read(index), maps[index]
+        assert (unpacked.iuv == expected.iuv).all()
+        assert unpacked.score == expected.score or np.isnan([unpacked.score, expected.score]).all()
+        assert (unpacked.status, unpacked.digest, unpacked.batch_digest) == (
+            expected.status,
+            expected.digest,
+            expected.batch_digest,
+        )
+        assert unpacked.box.tolist() == expected.box.tolist()

@@ -1,4 +1,4 @@
-"""The person of a crop: score × area × centrality, by hand and against what must hold."""
+"""The person of a crop: score × area × centrality, by hand and by properties."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from densepose_extract.select import area, centrality, choose
 
-CENTRE = [16.0, 8.0, 48.0, 120.0]  # in a picture of 128 × 64
+CENTRE = [16.0, 8.0, 48.0, 120.0]  # in an image of 128 × 64
 EDGE = [40.0, 0.0, 64.0, 128.0]
 
 
-def test_nobody_is_none() -> None:
+def test_no_box_is_none() -> None:
     assert choose(np.zeros((0, 4)), np.zeros(0), 128, 64) is None
 
 
@@ -19,7 +19,7 @@ def test_bystander_at_the_edge_scores_higher_and_is_not_chosen() -> None:
     assert choose(np.array([EDGE, CENTRE]), np.array([0.99, 0.7]), 128, 64) == 1
 
 
-def test_of_like_boxes_the_better_score_is_chosen() -> None:
+def test_of_equal_boxes_the_better_score_is_chosen() -> None:
     assert choose(np.array([CENTRE, CENTRE, CENTRE]), np.array([0.6, 0.8, 0.8]), 128, 64) == 1
 
 
@@ -41,10 +41,10 @@ def test_choice_is_the_greatest_product_and_survives_a_mirror(seed: int, count: 
     boxes = corners.reshape(count, 4)  # x0, y0, x1, y1
     scores = rng.uniform(0.1, 1, count)
     index = choose(boxes, scores, 128, 64)
-    worth = []
+    values = []
     for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True):
         share = (x1 - x0) * (y1 - y0) / (64 * 128)
-        worth.append(score * share * (1 - abs((x0 + x1) / 2 - 32) / 32) * (1 - abs((y0 + y1) / 2 - 64) / 64))
-    assert index == int(np.argmax(worth))
+        values.append(score * share * (1 - abs((x0 + x1) / 2 - 32) / 32) * (1 - abs((y0 + y1) / 2 - 64) / 64))
+    assert index == int(np.argmax(values))
     mirrored = boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [64, 0, 64, 0]
     assert choose(mirrored, scores, 128, 64) == index

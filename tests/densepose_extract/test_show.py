@@ -1,4 +1,4 @@
-"""Pages to look at: colours that tell charts apart, every picture in its place, what does not fit named."""
+"""Figures: colours of charts, panels of every image, errors that name what does not fit."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from densepose_extract import palette, show, stage
+from densepose_extract import overlay, show, stage
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
@@ -22,18 +22,19 @@ def store(market: Path, tmp_path: Path) -> IuvStore:
     return IuvStore(stage.extract(manifest, market, tmp_path / "iuv.h5", "tiny", Rendered(market)).path)
 
 
-def test_panels_touch_the_body_alone() -> None:
-    iuv, picture = random_iuv(12, 9), np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+def test_overlays_change_body_pixels_only() -> None:
+    iuv, image = random_iuv(12, 9), np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
     body = iuv[..., 0] > 0
-    for panel in (palette.charts(picture, iuv), palette.values(picture, iuv, 1), palette.values(picture, iuv, 2)):
-        assert (panel[~body] == palette.grey(picture)[~body]).all()
-    assert (palette.charts(picture, iuv)[body] == chart_colours()[iuv[body][:, 0]]).all()
+    charts, *values = overlay.chart_overlay(image, iuv), *(overlay.value_overlay(image, iuv, n) for n in (1, 2))
+    for panel in (charts, *values):
+        assert (panel[~body] == overlay.pale_grey(image)[~body]).all()
+    assert (charts[body] == chart_colours()[iuv[body][:, 0]]).all()
 
 
 def test_values_run_from_dark_to_light() -> None:
     iuv = np.zeros((1, 256, 3), np.uint8)
     iuv[..., 0], iuv[..., 1] = 1, np.arange(256)
-    light = cv2.cvtColor(palette.values(np.zeros_like(iuv), iuv, 1), cv2.COLOR_RGB2GRAY)[0].astype(int)
+    light = cv2.cvtColor(overlay.value_overlay(np.zeros_like(iuv), iuv, 1), cv2.COLOR_RGB2GRAY)[0].astype(int)
     assert light[255] - light[0] > 100
     assert (np.diff(light) >= -2).all()
 
@@ -42,21 +43,21 @@ def test_enlarging_keeps_charts_apart_and_values_between_neighbours() -> None:
     iuv = np.zeros((4, 4, 3), np.uint8)
     iuv[:, :2] = (3, 10, 20)
     iuv[:, 2:] = (7, 200, 210)
-    large = palette.enlarged(iuv, 32, 32)
+    large = overlay.enlarge_map(iuv, 32, 32)
     assert (large[:, :16] == (3, 10, 20)).all()
     assert (large[:, 16:] == (7, 200, 210)).all()
     ramp = np.ones((2, 8, 3), np.uint8)
     ramp[..., 1] = np.arange(0, 256, 32)
-    row = palette.enlarged(ramp, 16, 64)[8, :, 1]
+    row = overlay.enlarge_map(ramp, 16, 64)[8, :, 1]
     assert (np.diff(row) >= 0).all()
     assert len(np.unique(row)) > 40
 
 
-def test_level_lines_stand_where_levels_change() -> None:
+def test_level_lines_are_where_levels_change() -> None:
     iuv = np.ones((6, 64, 3), np.float32)
     iuv[..., 1], iuv[..., 2] = np.arange(64) * 4, 0
-    page = palette.contours(np.zeros((6, 64, 3), np.uint8), iuv)
-    lines = np.flatnonzero((page[2] == palette.U_LINE).all(axis=-1))
+    image = overlay.level_lines(np.zeros((6, 64, 3), np.uint8), iuv)
+    lines = np.flatnonzero((image[2] == overlay.U_LINE).all(axis=-1))
     assert lines.tolist() == [7, 15, 23, 31, 39, 47, 55]
 
 
@@ -70,22 +71,22 @@ def test_level_lines_stand_where_levels_change() -> None:
     ],
 )
 def test_captions(status: str, score: float, expected: str) -> None:
-    one = IuvMap(random_iuv(4, 4), score, np.zeros(4), status, "", "")
-    assert show.caption(one) == expected
+    iuv_map = IuvMap(random_iuv(4, 4), score, np.zeros(4), status, "", "")
+    assert show.caption(iuv_map) == expected
 
 
-def test_the_box_is_framed_in_the_colour_of_its_status() -> None:
-    picture = np.zeros((20, 10, 3), np.uint8)
-    one = IuvMap(random_iuv(20, 10), 1.0, np.array([2, 4, 8, 16], np.float32), "found", "", "")
-    framed = show.boxed(picture, one, 1.0)
+def test_the_box_has_the_colour_of_its_status() -> None:
+    image = np.zeros((20, 10, 3), np.uint8)
+    person = IuvMap(random_iuv(20, 10), 1.0, np.array([2, 4, 8, 16], np.float32), "found", "", "")
+    framed = show.boxed(image, person, 1.0)
     assert tuple(framed[4, 5]) == show.FRAMES["found"]
     assert not framed[10, 5].any()
-    nobody = IuvMap(random_iuv(20, 10), 0.0, np.full(4, np.nan), "none", "", "")
-    assert tuple(show.boxed(picture, nobody, 1.0)[0, 0]) == show.FRAMES["none"]
-    assert not picture.any()
+    empty = IuvMap(random_iuv(20, 10), 0.0, np.full(4, np.nan), "none", "", "")
+    assert tuple(show.boxed(image, empty, 1.0)[0, 0]) == show.FRAMES["none"]
+    assert not image.any()
 
 
-def test_a_page_of_pictures_of_several_shapes(store: IuvStore, market: Path) -> None:
+def test_a_page_of_images_of_several_shapes(store: IuvStore, market: Path) -> None:
     one = show.page(store, market, store.keys[:1])
     three = show.page(store, market, store.keys[:3])
     row = show.SIDE + 2 * show.LINE
@@ -93,7 +94,7 @@ def test_a_page_of_pictures_of_several_shapes(store: IuvStore, market: Path) -> 
     assert three.dtype == np.uint8
 
 
-def test_a_sheet_is_drawn_by_its_seed(store: IuvStore, market: Path) -> None:
+def test_a_sheet_is_sampled_by_its_seed(store: IuvStore, market: Path) -> None:
     first, same, other = (show.contact_sheet(store, market, 5, seed) for seed in (0, 0, 1))
     assert (first == same).all()
     assert first.shape != other.shape or (first != other).any()
@@ -102,7 +103,7 @@ def test_a_sheet_is_drawn_by_its_seed(store: IuvStore, market: Path) -> None:
 
 
 def test_what_does_not_fit_is_named(store: IuvStore, market: Path) -> None:
-    with pytest.raises(StoreError, match=r"iuv\.h5 holds no query/none\.jpg; its first is"):
+    with pytest.raises(StoreError, match=r"iuv\.h5 has no map of query/none\.jpg; its first key is"):
         show.page(store, market, ["query/none.jpg"])
     (market / store.keys[1]).write_bytes(images.encode_jpeg(np.zeros((8, 8, 3), np.uint8)))
     with pytest.raises(ImageError, match=r"is 8x8, its map 12x24.*--root"):

@@ -1,4 +1,4 @@
-"""The stage: the same bytes however they come about, nothing done twice, nothing replaced unasked."""
+"""The stage: the same bytes on every path to them, nothing made twice, nothing replaced without --overwrite."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 
 @pytest.fixture
 def root(market: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny dataset with its truth; pieces of four."""
+    """A tiny dataset with its true maps; batches of four."""
     monkeypatch.setattr(plans, "MAPS", 4)
     write_true_maps(market)
     return market
@@ -32,22 +32,22 @@ def manifest(root: Path, tmp_path: Path) -> Path:
     return list_images(root, tmp_path / "manifest.csv")
 
 
-def truth(root: Path, key: str) -> Path:
+def true_map(root: Path, key: str) -> Path:
     return root / "iuv" / f"{Path(key).with_suffix('')}_IUV.png"
 
 
-def test_every_map_is_the_truth(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_every_map_is_the_true_one(root: Path, manifest: Path, tmp_path: Path) -> None:
     engine = Rendered(root, EstimatorErrors(rate=0))
     outcome = stage.extract(manifest, root, tmp_path / "iuv.h5", "tiny", engine)
     store = IuvStore(outcome.path)
     records = read_manifest(manifest)
     assert store.keys == [record.key for record in records]
     assert (store.header.dataset, store.header.configuration) == ("tiny", engine.identity)
-    for place, record in enumerate(records):
-        one = store.read(place)
-        assert (one.iuv == images.read(truth(root, record.key))).all()
-        assert (one.status, one.score) == (("found", 1.0) if place else ("none", 0.0))
-        assert one.digest == record.digest
+    for index, record in enumerate(records):
+        iuv_map = store.read(index)
+        assert (iuv_map.iuv == images.read(true_map(root, record.key))).all()
+        assert (iuv_map.status, iuv_map.score) == (("found", 1.0) if index else ("none", 0.0))
+        assert iuv_map.digest == record.digest
     assert (outcome.made, outcome.changed, outcome.skipped) == (len(records), True, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iuv.h5", "manifest.csv", "market1501"]
 
@@ -73,13 +73,13 @@ def test_up_to_date_is_left_alone(root: Path, manifest: Path, tmp_path: Path) ->
 def test_only_what_changed_is_made_again(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     stage.extract(manifest, root, out, "tiny", Rendered(root))
-    write_iuv_image(truth(root, read_manifest(manifest)[5].key), random_iuv(24, 12, 500))
+    write_iuv_image(true_map(root, read_manifest(manifest)[5].key), random_iuv(24, 12, 500))
     assert stage.extract(manifest, root, out, "tiny", Rendered(root)).made == 4  # one piece
     stage.extract(manifest, root, tmp_path / "fresh.h5", "tiny", Rendered(root))
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
 
 
-def test_pictures_come_and_go(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_images_are_added_and_removed(root: Path, manifest: Path, tmp_path: Path) -> None:
     out, records = tmp_path / "iuv.h5", read_manifest(manifest)
     write_manifest(records[:-3], manifest)
     stage.extract(manifest, root, out, "tiny", Rendered(root))
@@ -103,7 +103,7 @@ def test_a_batch_is_made_again_as_a_whole(root: Path, manifest: Path, tmp_path: 
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
 
 
-def test_swapped_pictures_do_not_keep_each_others_maps(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_swapped_images_do_not_keep_each_others_maps(root: Path, manifest: Path, tmp_path: Path) -> None:
     out, records = tmp_path / "iuv.h5", read_manifest(manifest)
     stage.extract(manifest, root, out, "tiny", BatchEngine(3))
     one, other = root / records[0].key, root / records[1].key
@@ -142,7 +142,7 @@ def test_other_errors_are_other_settings(root: Path, manifest: Path, tmp_path: P
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
 
 
-def test_a_damaged_store_is_mended_where_asked(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_a_damaged_store_is_replaced_with_overwrite(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     stage.extract(manifest, root, out, "tiny", Rendered(root))
     whole = out.read_bytes()
@@ -153,7 +153,7 @@ def test_a_damaged_store_is_mended_where_asked(root: Path, manifest: Path, tmp_p
     assert out.read_bytes() == whole
 
 
-def test_a_damaged_map_is_mended_where_asked(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_a_damaged_map_is_replaced_with_overwrite(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     stage.extract(manifest, root, out, "tiny", Rendered(root))
     whole = out.read_bytes()
@@ -164,12 +164,12 @@ def test_a_damaged_map_is_mended_where_asked(root: Path, manifest: Path, tmp_pat
     assert out.read_bytes() == whole
 
 
-def test_a_run_goes_on_where_it_stopped(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_where_it_stopped(root: Path, manifest: Path, tmp_path: Path) -> None:
     out, records = tmp_path / "iuv.h5", read_manifest(manifest)
-    broken = truth(root, records[9].key)
+    broken = true_map(root, records[9].key)
     kept = broken.read_bytes()
     engine = Rendered(root)
-    broken.write_bytes(b"no picture")  # its digest is part of the plan: the pieces before it are the same
+    broken.write_bytes(b"no image")  # its digest is part of the plan: the batches before it are the same
     with pytest.raises(ImageError, match=rf"{broken.name} does not decode"):
         stage.extract(manifest, root, out, "tiny", engine)
     assert not out.exists()
@@ -182,11 +182,11 @@ def test_a_run_goes_on_where_it_stopped(root: Path, manifest: Path, tmp_path: Pa
 def test_pieces_of_other_settings(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     missing = root / read_manifest(manifest)[-1].key
-    kept = missing.read_bytes()
+    content = missing.read_bytes()
     missing.unlink()
     with pytest.raises(ImageError):
         stage.extract(manifest, root, out, "tiny", BatchEngine(3))
-    missing.write_bytes(kept)
+    missing.write_bytes(content)
     with pytest.raises(StoreError, match="batch was 3, this run wants 4"):
         stage.extract(manifest, root, out, "tiny", BatchEngine(4))
     stage.extract(manifest, root, out, "tiny", BatchEngine(4), overwrite=True)
@@ -194,7 +194,7 @@ def test_pieces_of_other_settings(root: Path, manifest: Path, tmp_path: Path) ->
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
 
 
-def test_killed_before_its_pieces_were_gone(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_killed_before_its_pieces_were_deleted(root: Path, manifest: Path, tmp_path: Path) -> None:
     out, engine = tmp_path / "iuv.h5", BatchEngine(3)
     with Pieces(out, engine.identity) as left:
         left.write("one", values=np.arange(3))
@@ -207,7 +207,7 @@ def test_killed_before_its_pieces_were_gone(root: Path, manifest: Path, tmp_path
     assert out.read_bytes() == whole
 
 
-def test_pieces_of_another_run_are_left_to_it(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_pieces_of_a_run_with_other_settings_are_kept(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     stage.extract(manifest, root, out, "tiny", BatchEngine(3))
     with Pieces(out, BatchEngine(4).identity) as left:
@@ -216,19 +216,19 @@ def test_pieces_of_another_run_are_left_to_it(root: Path, manifest: Path, tmp_pa
     assert (left.folder / "one.npz").exists()
 
 
-def test_two_at_once(root: Path, manifest: Path, tmp_path: Path) -> None:
+def test_two_runs_at_once(root: Path, manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "iuv.h5"
     with Pieces(out, Rendered(root).identity), pytest.raises(BusyError, match=r"Another process is writing .*iuv\.h5"):
         stage.extract(manifest, root, out, "tiny", Rendered(root))
 
 
 @pytest.mark.parametrize("engine", ["rendered", "network"])
-def test_broken_pictures_are_skipped_noted_and_tried_again(
+def test_broken_images_are_skipped_recorded_and_tried_again(
     root: Path, manifest: Path, tmp_path: Path, engine: str
 ) -> None:
     out, records = tmp_path / "iuv.h5", read_manifest(manifest)
     maker = Rendered(root, EstimatorErrors(rate=0)) if engine == "rendered" else BatchEngine(4)
-    broken = [root / records[place].key for place in (2, 9)]
+    broken = [root / records[index].key for index in (2, 9)]
     kept = [path.read_bytes() for path in broken]
     broken[0].write_bytes(b"")
     broken[1].unlink()
@@ -238,8 +238,8 @@ def test_broken_pictures_are_skipped_noted_and_tried_again(
     assert set(outcome.skipped) == {records[2].key, records[9].key}
     assert f"{broken[1]} is missing" in outcome.skipped[records[9].key]
     assert IuvStore(out).statuses.count("none") == (3 if engine == "rendered" else 2)
-    note = tmp_path / "iuv.skipped.csv"
-    assert records[2].key in note.read_text()
+    listed = tmp_path / "iuv.skipped.csv"
+    assert records[2].key in listed.read_text()
 
     with pytest.raises(ImageError, match=broken[0].name):
         stage.extract(manifest, root, out, "tiny", maker)
@@ -249,12 +249,12 @@ def test_broken_pictures_are_skipped_noted_and_tried_again(
     for path, data in zip(broken, kept, strict=True):
         path.write_bytes(data)
     assert not stage.extract(manifest, root, out, "tiny", maker).skipped
-    assert not note.exists()
+    assert not listed.exists()
     stage.extract(manifest, root, tmp_path / "fresh.h5", "tiny", maker)
     assert out.read_bytes() == (tmp_path / "fresh.h5").read_bytes()
 
 
-def test_no_space_left(root: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(root: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, engine = tmp_path / "iuv.h5", Rendered(root)
     written: list[str] = []
     write = Pieces.write
@@ -275,20 +275,20 @@ def test_no_space_left(root: Path, manifest: Path, tmp_path: Path, monkeypatch: 
 
 def test_an_empty_manifest(root: Path, manifest: Path, tmp_path: Path) -> None:
     write_manifest([], manifest)
-    with pytest.raises(DatasetError, match=r"manifest\.csv lists no picture"):
+    with pytest.raises(DatasetError, match=r"manifest\.csv lists no image"):
         stage.extract(manifest, root, tmp_path / "iuv.h5", "tiny", Rendered(root))
 
 
-def test_work_is_shared_by_a_rule_fixed_beforehand(root: Path, manifest: Path, tmp_path: Path) -> None:
-    """Two ranks, one after the other: the second finds what the first made, and no picture is made twice."""
+def test_the_share_of_a_process_is_fixed_in_advance(root: Path, manifest: Path, tmp_path: Path) -> None:
+    """Two ranks, one after the other: the second uses the pieces of the first, and no map is made twice."""
 
     class Waiting(stage.ProcessGroup):
         def wait(self) -> None:
-            """Nobody else is there to wait for."""
+            """The other rank runs in the same process, before or after this one."""
 
     out, engine = tmp_path / "iuv.h5", BatchEngine(3)
     with Pieces(out, engine.identity):
-        pass  # what the leader does before anybody begins
+        pass  # as the main process does before the others begin
     second = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(1, 2))
     assert not out.exists()
     first = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(0, 2))

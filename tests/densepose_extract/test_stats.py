@@ -1,4 +1,4 @@
-"""Numbers of a store, counted by hand."""
+"""Statistics of a store, counted by hand."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ STATUSES = ["found", "none", "fallback", "found"]
 
 
 def records() -> list[Record]:
-    places = [("query", 1), ("train", 1), ("train", 2), ("train", 2)]
-    return [Record(f"{n}.jpg", split, 1, camid, 4, 2, "00" * 32) for n, (split, camid) in enumerate(places)]
+    cameras = [("query", 1), ("train", 1), ("train", 2), ("train", 2)]
+    return [Record(f"{n}.jpg", split, 1, camid, 4, 2, "00" * 32) for n, (split, camid) in enumerate(cameras)]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> IuvStore:
-    """Four pictures of 4 × 2 pixels; picture n shows n pixels of chart 2, and picture 3 one of chart 24 besides."""
+    """Four images of 4 × 2 pixels; image n shows n pixels of chart 2, and image 3 also one of chart 24."""
     maps = []
     for n, status in enumerate(STATUSES):
         iuv = np.zeros((2, 4, 3), np.uint8)
@@ -45,7 +45,7 @@ def test_pixels_by_chart(store: IuvStore) -> None:
 def test_by_camera() -> None:
     lines = [line.split() for line in stats.by_camera(STATUSES, records())]
     assert lines == [
-        ["split", "camera", "pictures", "found", "fallback", "none"],
+        ["split", "camera", "images", "found", "fallback", "none"],
         ["query", "1", "1", "1", "100.0%", "0", "0.0%", "0", "0.0%"],
         ["query", "all", "1", "1", "100.0%", "0", "0.0%", "0", "0.0%"],
         ["train", "1", "1", "0", "0.0%", "0", "0.0%", "1", "100.0%"],
@@ -55,8 +55,8 @@ def test_by_camera() -> None:
     ]
 
 
-def test_charts_seen(store: IuvStore) -> None:
-    lines = stats.charts_seen(stats.count_pixels(store))
+def test_visible_charts(store: IuvStore) -> None:
+    lines = stats.visible_charts(stats.count_pixels(store))
     assert len(lines) == 25
     assert lines[2].split()[:6] == ["2", "torso", "front", "75.0%", "85.7%", "#" * 30]
     assert lines[24].split()[:6] == ["24", "left", "head", "25.0%", "14.3%", "#" * 10]
@@ -74,8 +74,8 @@ def test_histogram() -> None:
 
 def test_report(store: IuvStore) -> None:
     text = "\n".join(stats.report(store, records()))
-    assert "share of the picture that is body" in text
-    assert "score, where somebody was found" in text
+    assert "share of the image that is body" in text
+    assert "score, where a person was detected" in text
     with pytest.raises(DatasetError, match=r"iuv\.h5 was made from another manifest"):
         stats.report(store, records()[:-1])
 
@@ -87,7 +87,7 @@ def test_summary(store: IuvStore) -> None:
         "3 maps made in 1.5 s, 2.0 a second",
         "2 found, 1 fallback, 1 none",
         f"checkpoint SHA-256 {'ab' * 32}",
-        "1 pictures could not be read and count as none:",
+        "1 images could not be read and have an empty map:",
         "  1.jpg is missing.",
     ]
     assert "up to date" in stats.summary(store, Outcome(store.path, changed=False))[1]

@@ -9,7 +9,7 @@ import pytest
 from dsa_reid.atomic import acquire, atomic, write_atomic
 
 
-def test_takes_the_place_at_the_end(tmp_path: Path) -> None:
+def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "a.txt"
     with atomic(path) as part:
         part.write_text("new")
@@ -33,7 +33,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk_says_of_which_file(tmp_path: Path) -> None:
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space") as raised:
         failing(tmp_path / "a.txt", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert raised.value.filename == str(tmp_path / "a.txt")
@@ -65,7 +65,7 @@ def test_two_writers_have_a_temporary_file_each(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_what_a_killed_writer_left_is_used_again(tmp_path: Path) -> None:
+def test_the_temporary_file_of_a_killed_writer_is_used_again(tmp_path: Path) -> None:
     (tmp_path / "a.txt.part").write_text("half of something longer")
     write_atomic(tmp_path / "a.txt", b"new")
     assert (tmp_path / "a.txt").read_bytes() == b"new"
@@ -82,7 +82,7 @@ def test_file_and_folder_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert flushed == [(tmp_path / "a.txt").stat().st_ino, tmp_path.stat().st_ino]
 
 
-def test_a_lock_is_of_the_file_that_is_there_now(tmp_path: Path) -> None:
+def test_a_lock_is_of_the_present_file(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     held = acquire(path, wait=False)
     assert held is not None

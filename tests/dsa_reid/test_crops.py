@@ -14,7 +14,7 @@ from dsa_reid.errors import ModelError
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 10, 3), dtype=np.uint8)
 
 
-def test_every_form_is_the_same_picture(tmp_path: Path) -> None:
+def test_every_kind_of_crop_is_the_same_image(tmp_path: Path) -> None:
     file = tmp_path / "crop.png"
     Image.fromarray(PICTURE).save(file)
     bgr = np.ascontiguousarray(PICTURE[..., ::-1])
@@ -33,7 +33,7 @@ def test_files_are_read_as_in_training(tmp_path: Path, quality: int) -> None:
     assert np.array_equal(as_rgb(path).numpy(), images.read(path))
 
 
-def test_grey_pictures_become_rgb(tmp_path: Path) -> None:
+def test_grey_images_become_rgb(tmp_path: Path) -> None:
     grey = Image.fromarray(PICTURE[..., 0])
     grey.save(tmp_path / "grey.png")
     expected = np.repeat(PICTURE[..., :1], 3, axis=2)
@@ -41,7 +41,7 @@ def test_grey_pictures_become_rgb(tmp_path: Path) -> None:
     assert np.array_equal(as_rgb(grey).numpy(), expected)
 
 
-def test_a_read_only_array_is_left_alone() -> None:
+def test_a_read_only_array_is_not_changed() -> None:
     frame = PICTURE.copy()
     frame.setflags(write=False)
     crop = as_rgb(frame[2:8, 1:5])
@@ -66,18 +66,18 @@ def test_another_shape_or_type_is_refused(wrong: object) -> None:
         as_rgb(wrong)
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nowhere\.jpg.*does not exist"):
         as_rgb(tmp_path / "nowhere.jpg")
-    (tmp_path / "text.jpg").write_text("not a picture")
-    with pytest.raises(ModelError, match=r"text\.jpg cannot be read as a picture"):
+    (tmp_path / "text.jpg").write_text("not an image")
+    with pytest.raises(ModelError, match=r"text\.jpg cannot be read as an image"):
         as_rgb(tmp_path / "text.jpg")
     (tmp_path / "empty.jpg").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"empty\.jpg cannot be read as a picture"):
+    with pytest.raises(ModelError, match=r"empty\.jpg cannot be read as an image"):
         as_rgb(tmp_path / "empty.jpg")
     Image.fromarray(np.tile(PICTURE, (8, 8, 1))).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:2000])
-    with pytest.raises(ModelError, match=r"cut\.jpg cannot be read as a picture"):
+    with pytest.raises(ModelError, match=r"cut\.jpg cannot be read as an image"):
         as_rgb(tmp_path / "cut.jpg")
-    with pytest.raises(ModelError, match="type int is not understood"):
+    with pytest.raises(ModelError, match="type int cannot be used"):
         as_rgb(5)

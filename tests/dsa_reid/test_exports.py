@@ -1,4 +1,4 @@
-"""Exported networks give PyTorch's features for any batch, say how they are fed, and are told apart."""
+"""Exported networks give PyTorch's features for any batch, state their input, and are identified by their model."""
 
 import importlib
 import warnings
@@ -46,28 +46,28 @@ def crops(count: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", ["inside.onnx", "outside.onnx", "inside.pt2", "outside.pt2"])
 def test_the_features_are_pytorchs(folder: Path, model: Model, name: str) -> None:
-    found = dsa_reid.check(model, folder / name, crops(11), batch=5)
-    assert found.pictures == 1 + 3 + 5 + 11
-    assert found.passed
-    assert found.difference < 1e-5
+    checked = dsa_reid.check(model, folder / name, crops(11), batch=5)
+    assert checked.images == checked.pictures == 1 + 3 + 5 + 11  # the latter is the deprecated name
+    assert checked.passed
+    assert checked.difference < 1e-5
 
 
 @pytest.mark.parametrize("batch", [1, 2, 9])
-def test_onnxruntime_alone_needs_nothing_but_what_the_file_states(folder: Path, model: Model, batch: int) -> None:
+def test_onnxruntime_alone_needs_only_the_file(folder: Path, model: Model, batch: int) -> None:
     """As a user without torch would: resize by the stated size, feed bytes, read features."""
     session = onnxruntime.InferenceSession(str(folder / "inside.onnx"))
-    pictures = np.random.default_rng(1).integers(0, 256, (batch, 32, 16, 3), dtype=np.uint8)
-    (features,) = session.run(["features"], {"images": pictures})
-    np.testing.assert_allclose(features, model.embed(list(pictures)).numpy(), atol=1e-5)
+    images = np.random.default_rng(1).integers(0, 256, (batch, 32, 16, 3), dtype=np.uint8)
+    (features,) = session.run(["features"], {"images": images})
+    np.testing.assert_allclose(features, model.embed(list(images)).numpy(), atol=1e-5)
 
 
 def test_normalising_outside_is_stated_with_its_numbers(folder: Path, model: Model) -> None:
     about = dsa_reid.load_exported(folder / "outside.onnx").about
-    pictures = np.stack(crops(2))[:, :32, :16]
-    normalised = (pictures / 255 - np.array(about["mean"])) / np.array(about["std"])
+    images = np.stack(crops(2))[:, :32, :16]
+    normalised = (images / 255 - np.array(about["mean"])) / np.array(about["std"])
     session = onnxruntime.InferenceSession(str(folder / "outside.onnx"))
     (features,) = session.run(None, {"images": normalised.transpose(0, 3, 1, 2).astype(np.float32)})
-    np.testing.assert_allclose(features, model.embed(list(pictures)).numpy(), atol=1e-5)
+    np.testing.assert_allclose(features, model.embed(list(images)).numpy(), atol=1e-5)
     assert (about["normalise"], about["model"]) == ("outside", model.digest)
     assert about["input"] == "float32 RGB (B, 3, 32, 16)"
     assert about["parts"] == {"global": 64, "local": 64}
@@ -90,8 +90,8 @@ def test_torch_loads_the_program(folder: Path, model: Model) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = torch.export.load(folder / "inside.pt2").module()
-    pictures = torch.from_numpy(np.stack(crops(3))[:, :32, :16])
-    torch.testing.assert_close(network(pictures), model.features(pictures))
+    images = torch.from_numpy(np.stack(crops(3))[:, :32, :16])
+    torch.testing.assert_close(network(images), model.features(images))
 
 
 @pytest.mark.timeout(900)  # tracing is slow, and slower on a busy machine
@@ -113,11 +113,13 @@ def test_other_networks(settings: dict, tmp_path: Path) -> None:
     stream = MainStream(MainStreamConfig(**settings))
     model = dsa_reid.load(dsa_reid.save(stream, tmp_path / "model.pt", Preprocessing(64, 32)))
     for ending in ("onnx", "pt2"):
-        found = dsa_reid.check(model, dsa_reid.export(model, tmp_path / f"model.{ending}"), crops(4))
-        assert found.difference < 1e-5
+        checked = dsa_reid.check(model, dsa_reid.export(model, tmp_path / f"model.{ending}"), crops(4))
+        assert checked.difference < 1e-5
 
 
-def test_what_cannot_be_exported_is_told(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trunk_that_cannot_be_exported_is_named(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def by_content(images: torch.Tensor) -> torch.Tensor:
         return images if images.sum().item() > 0 else -images
 
@@ -146,12 +148,12 @@ def test_a_wrong_network_does_not_pass(folder: Path, tmp_path: Path) -> None:
     other = dsa_reid.load(model_file(tmp_path / "other.pt", seed=1))
     model = dsa_reid.load(folder / "model.pt")
     other.digest = model.digest
-    found = dsa_reid.check(model, dsa_reid.export(other, tmp_path / "other.pt2"))
-    assert not found.passed
+    checked = dsa_reid.check(model, dsa_reid.export(other, tmp_path / "other.pt2"))
+    assert not checked.passed
 
 
-def test_no_such_form(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"expected a name in \.onnx"):
+def test_an_unknown_format(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"expected a name that ends in \.onnx"):
         dsa_reid.export(model, tmp_path / "model.engine")
 
 

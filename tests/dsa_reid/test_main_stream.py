@@ -116,7 +116,7 @@ def test_same_seed_same_weights() -> None:
     assert torch.equal(drawn(), drawn())
 
 
-def test_pictures_of_a_batch_do_not_meet_at_inference() -> None:
+def test_images_of_a_batch_are_independent_at_inference() -> None:
     torch.manual_seed(2)
     main = MainStream(MainStreamConfig(trunk="resnet18", width=0.125)).double().eval()
     images = torch.randn(5, 3, 64, 32, dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_pictures_of_a_batch_do_not_meet_at_inference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"width": 0.1}, "multiple of 0.125"),
         ({"width": 0.0}, "multiple of 0.125"),
@@ -136,8 +136,8 @@ def test_pictures_of_a_batch_do_not_meet_at_inference() -> None:
         ({"heads": "none"}, "'both' or 'global' or 'local'"),
     ],
 )
-def test_settings_that_do_not_hold_are_refused(wrong: dict, told: str) -> None:
-    with pytest.raises(ModelError, match=told):
+def test_invalid_settings_are_refused(wrong: dict, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         MainStreamConfig(**wrong)
 
 

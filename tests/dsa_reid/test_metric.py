@@ -31,7 +31,7 @@ def test_against_a_loop(q: int, g: int, d: int, seed: int) -> None:
     torch.testing.assert_close(pieces, euclidean, atol=1e-7, rtol=0)
 
 
-def test_arguments_are_left_as_they_were() -> None:
+def test_arguments_are_not_modified() -> None:
     a, b = torch.randn(3, 4), torch.randn(5, 4)
     before = a.clone(), b.clone()
     distances(a, b)
@@ -39,10 +39,10 @@ def test_arguments_are_left_as_they_were() -> None:
     assert torch.equal(b, before[1])
 
 
-def test_misfits_are_refused() -> None:
+def test_features_of_other_dimensions_are_refused() -> None:
     with pytest.raises(ModelError, match=r"\(2, 3\) and \(2, 4\)"):
         distances(torch.zeros(2, 3), torch.zeros(2, 4))
-    with pytest.raises(ModelError, match="'manhattan' is not known"):
+    with pytest.raises(ModelError, match="'manhattan' is invalid"):
         distances(torch.zeros(2, 3), torch.zeros(2, 3), "manhattan")  # type: ignore[arg-type]
 
 

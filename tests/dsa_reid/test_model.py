@@ -1,4 +1,4 @@
-"""The model file: what goes in comes out, to the bit; what is wrong with it is told."""
+"""The model file: saved and loaded to the bit; everything wrong with a file is reported."""
 
 import dataclasses
 import os
@@ -49,14 +49,14 @@ def test_saved_and_loaded_to_the_bit(path: Path) -> None:
 
 
 def test_embedding_is_preprocessing_then_network_then_lengths_of_one(path: Path) -> None:
-    model, pictures = dsa_reid.load(path), crops(5)
-    features = model.embed(pictures)
+    model, images = dsa_reid.load(path), crops(5)
+    features = model.embed(images)
     assert features.shape == (5, model.dimensions) == (5, 128)
     assert features.dtype == torch.float32
     halves = features.unflatten(1, (2, 64))
     torch.testing.assert_close(halves.norm(dim=2), torch.ones(5, 2))
 
-    resized = torch.stack([PREPROCESSING.resize(torch.from_numpy(picture)) for picture in pictures])
+    resized = torch.stack([PREPROCESSING.resize(torch.from_numpy(image)) for image in images])
     f_global, f_local = stream()(PREPROCESSING.normalise(resized))
     torch.testing.assert_close(halves[:, 0], f_global / f_global.norm(dim=1, keepdim=True))
     whole = f_local.flatten(1)
@@ -64,10 +64,10 @@ def test_embedding_is_preprocessing_then_network_then_lengths_of_one(path: Path)
 
 
 def test_batches_do_not_matter(path: Path) -> None:
-    model, pictures = dsa_reid.load(path), crops(7)
-    together = model.embed(pictures)
+    model, images = dsa_reid.load(path), crops(7)
+    together = model.embed(images)
     for size in (1, 3):
-        torch.testing.assert_close(model.embed(iter(pictures), batch_size=size), together)
+        torch.testing.assert_close(model.embed(iter(images), batch_size=size), together)
     assert model.embed([]).shape == (0, 128)
 
 
@@ -85,7 +85,7 @@ def test_the_same_weights_give_the_same_bytes(path: Path, tmp_path: Path) -> Non
     assert sorted(os.listdir(tmp_path / "other")) == ["name.pt"]
 
 
-def test_loading_draws_no_random_numbers(path: Path) -> None:
+def test_loading_samples_no_random_numbers(path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
@@ -115,9 +115,9 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 100, 5000, -30])
-def test_a_file_cut_short(path: Path, keep: int) -> None:
+def test_a_truncated_file(path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ModelError, match="cut short, damaged or no model"):
+    with pytest.raises(ModelError, match="truncated, damaged or not a model"):
         dsa_reid.load(path)
 
 
@@ -125,7 +125,7 @@ def test_a_flipped_bit(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ModelError, match="cut short, damaged or no model"):
+    with pytest.raises(ModelError, match="truncated, damaged or not a model"):
         dsa_reid.load(path)
 
 
@@ -153,7 +153,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 
 
 def test_a_newer_version(path: Path) -> None:
-    with pytest.raises(ModelError, match="of version 2, this dsa_reid reads version 1"):
+    with pytest.raises(ModelError, match="has version 2, this dsa_reid reads version 1"):
         dsa_reid.load(rewritten(path, version=2))
 
 
@@ -173,12 +173,12 @@ def test_another_kind_of_file(path: Path, tmp_path: Path) -> None:
         {"preprocessing": {"size": 4}},
     ],
 )
-def test_a_file_that_contradicts_itself(path: Path, change: dict) -> None:
-    with pytest.raises(ModelError, match="contradicts itself"):
+def test_weights_that_do_not_fit_the_configuration(path: Path, change: dict) -> None:
+    with pytest.raises(ModelError, match="has weights that do not fit its configuration"):
         dsa_reid.load(rewritten(path, **change))
 
 
-def test_a_device_that_is_not_there(path: Path) -> None:
+def test_an_unusable_device(path: Path) -> None:
     absent = "cuda:7" if torch.cuda.is_available() else "cuda"
     with pytest.raises(ModelError, match=f"Device '{absent}' cannot be used"):
         dsa_reid.load(path, device=absent)
@@ -186,7 +186,7 @@ def test_a_device_that_is_not_there(path: Path) -> None:
         dsa_reid.load(path, device="abacus")
 
 
-def test_batches_of_nothing_are_refused(path: Path) -> None:
+def test_empty_batches_are_refused(path: Path) -> None:
     with pytest.raises(ModelError, match="batch_size = 0"):
         dsa_reid.load(path).embed(crops(1), batch_size=0)
 

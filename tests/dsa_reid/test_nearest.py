@@ -20,42 +20,42 @@ def features(count: int, seed: int, D: int = 16) -> np.ndarray:
 
 
 def by_hand(query: np.ndarray, gallery: np.ndarray, top: int) -> list[list[int]]:
-    """Sort the whole gallery for each query, ties by place."""
-    found = []
+    """Sort the whole gallery for each query, ties by index."""
+    rankings = []
     for one in query.astype(np.float64):
         far = [float(np.linalg.norm(one - row)) for row in gallery.astype(np.float64)]
-        found.append(sorted(range(len(gallery)), key=lambda n: (far[n], n))[:top])
-    return found
+        rankings.append(sorted(range(len(gallery)), key=lambda n: (far[n], n))[:top])
+    return rankings
 
 
 def test_by_hand() -> None:
     gallery = np.array([[3.0, 0.0], [0.0, 0.0], [0.0, 4.0]], np.float32)
-    found = dsa_reid.search(np.array([[0.0, 1.0]], np.float32), gallery, top=2)
-    assert found.places.tolist() == [[1, 2]]
-    assert found.distances.tolist() == [[1.0, 3.0]]
+    ranking = dsa_reid.search(np.array([[0.0, 1.0]], np.float32), gallery, top=2)
+    assert ranking.indices.tolist() == [[1, 2]]
+    assert ranking.distances.tolist() == [[1.0, 3.0]]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 17), st.integers(0, 1000))
-def test_blocks_find_what_sorting_finds(count: int, top: int, block: int, seed: int) -> None:
+def test_blocks_give_the_same_as_sorting(count: int, top: int, block: int, seed: int) -> None:
     query, gallery = features(3, seed), features(count, seed + 1)
-    found = dsa_reid.search(query, gallery, top, block)
-    assert found.places.tolist() == by_hand(query, gallery, top)
-    expected = np.linalg.norm(query[:, None] - gallery[found.places], axis=2)
-    np.testing.assert_allclose(found.distances, expected, atol=1e-3)
-    assert (np.diff(found.distances) >= 0).all()
+    ranking = dsa_reid.search(query, gallery, top, block)
+    assert ranking.indices.tolist() == by_hand(query, gallery, top)
+    expected = np.linalg.norm(query[:, None] - gallery[ranking.indices], axis=2)
+    np.testing.assert_allclose(ranking.distances, expected, atol=1e-3)
+    assert (np.diff(ranking.distances) >= 0).all()
 
 
-def test_equal_rows_come_in_the_order_of_the_gallery() -> None:
+def test_equal_rows_keep_the_order_of_the_gallery() -> None:
     gallery = np.repeat(features(1, 0), 9, axis=0)
-    assert dsa_reid.search(gallery[:1], gallery, 9, block=4).places.tolist() == [list(range(9))]
+    assert dsa_reid.search(gallery[:1], gallery, 9, block=4).indices.tolist() == [list(range(9))]
 
 
-def test_of_more_equal_rows_than_are_wanted_the_first_are_found() -> None:
+def test_of_too_many_equal_rows_the_first_are_returned() -> None:
     near, far = np.eye(2, 16, dtype=np.float32)[:, None]  # whole numbers, which are not rounded
     gallery = np.concatenate([np.repeat(rows, count, axis=0) for rows, count in ((far, 30), (near, 100), (far, 30))])
     for block in (4096, 50):
-        assert dsa_reid.search(near, gallery, 5, block).places.tolist() == [[30, 31, 32, 33, 34]]
+        assert dsa_reid.search(near, gallery, 5, block).indices.tolist() == [[30, 31, 32, 33, 34]]
 
 
 def test_more_queries_than_are_searched_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,48 +63,48 @@ def test_more_queries_than_are_searched_together(monkeypatch: pytest.MonkeyPatch
     whole = dsa_reid.search(query, gallery, 3, block=16)
     monkeypatch.setattr(sys.modules["dsa_reid.nearest"], "QUERIES", 4)  # the package gives the name to the function
     pieces = dsa_reid.search(query, gallery, 3, block=16)
-    np.testing.assert_array_equal(pieces.places, whole.places)
+    np.testing.assert_array_equal(pieces.indices, whole.indices)
     np.testing.assert_allclose(pieces.distances, whole.distances, atol=1e-3)
-    assert dsa_reid.search(query[:0], gallery, 3).places.shape == (0, 3)
+    assert dsa_reid.search(query[:0], gallery, 3).indices.shape == (0, 3)
 
 
 def test_from_disk_and_in_half_precision(tmp_path: Path) -> None:
     query, gallery = features(4, 0), features(50, 1)
     np.save(tmp_path / "gallery.npy", gallery.astype(np.float16))
     mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
-    found = dsa_reid.search(query, mapped, 5, block=7)
-    assert found.places.tolist() == by_hand(query, gallery.astype(np.float16), 5)
+    ranking = dsa_reid.search(query, mapped, 5, block=7)
+    assert ranking.indices.tolist() == by_hand(query, gallery.astype(np.float16), 5)
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
-def test_faiss_finds_what_numpy_finds(kind: str, tmp_path: Path) -> None:
+def test_faiss_gives_the_same_as_numpy(kind: str, tmp_path: Path) -> None:
     query, gallery = features(20, 0), features(1000, 1)
     exact = dsa_reid.search(query, gallery, 5)
     index = dsa_reid.build_index(gallery, kind, block=300)
-    faiss.write_index(index, str(tmp_path / "gallery.faiss"))  # a file that whoever reads FAISS can read
-    found = dsa_reid.search_index(faiss.read_index(str(tmp_path / "gallery.faiss")), query, 5)
-    shared = [len({*a} & {*b}) / 5 for a, b in zip(exact.places.tolist(), found.places.tolist(), strict=True)]
+    faiss.write_index(index, str(tmp_path / "gallery.faiss"))  # a file for any program that uses FAISS
+    ranking = dsa_reid.search_index(faiss.read_index(str(tmp_path / "gallery.faiss")), query, 5)
+    shared = [len({*a} & {*b}) / 5 for a, b in zip(exact.indices.tolist(), ranking.indices.tolist(), strict=True)]
     assert np.mean(shared) == 1 if kind == "flat" else np.mean(shared) > 0.8
-    same = exact.places == found.places
-    np.testing.assert_allclose(found.distances[same], exact.distances[same], atol=1e-3)
+    same = exact.indices == ranking.indices
+    np.testing.assert_allclose(ranking.distances[same], exact.distances[same], atol=1e-3)
 
 
-def test_a_gallery_smaller_than_asked_for() -> None:
+def test_a_gallery_smaller_than_top() -> None:
     query, gallery = features(2, 0), features(3, 1)
     index = dsa_reid.build_index(gallery, "ivf")
-    for found in (dsa_reid.search(query, gallery, 10), dsa_reid.search_index(index, query, 10)):
-        assert found.places.shape == (2, 3)
+    for ranking in (dsa_reid.search(query, gallery, 10), dsa_reid.search_index(index, query, 10)):
+        assert ranking.indices.shape == (2, 3)
 
 
 @pytest.mark.parametrize("query", [features(2, 0, D=15), features(2, 0)[0]])
-def test_features_that_do_not_fit(query: np.ndarray) -> None:
+def test_features_of_other_dimensions(query: np.ndarray) -> None:
     with pytest.raises(ModelError, match="Embed both with the same model"):
         dsa_reid.search(query, features(3, 1))
     with pytest.raises(ModelError, match="of 16 dimensions"):
         dsa_reid.search_index(dsa_reid.build_index(features(3, 1)), query)
 
 
-def test_nothing_asked_for() -> None:
+def test_top_0_is_refused() -> None:
     with pytest.raises(ModelError, match="top = 0"):
         dsa_reid.search(features(2, 0), features(3, 1), top=0)
 
@@ -120,3 +120,8 @@ def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ModelError, match=r"pip install .*\[search\]"):
         dsa_reid.build_index(features(3, 1))
+
+
+def test_the_deprecated_name_of_the_indices() -> None:
+    ranking = dsa_reid.search(np.zeros((1, 2), np.float32), np.ones((3, 2), np.float32), top=2)
+    assert ranking.places is ranking.indices

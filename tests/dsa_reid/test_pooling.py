@@ -18,12 +18,12 @@ def test_the_definition(p: float) -> None:
 
 def test_between_average_and_maximum() -> None:
     maps = torch.rand(2, 3, 4, 5)
-    found = GeneralisedMean()(maps)
-    assert (found > average(maps)).all()
-    assert (found < maps.amax((2, 3))).all()
+    pooled = GeneralisedMean()(maps)
+    assert (pooled > average(maps)).all()
+    assert (pooled < maps.amax((2, 3))).all()
     assert GeneralisedMean()(maps.bfloat16()).dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(GeneralisedMean()(maps), found, rtol=0, atol=0)
+        torch.testing.assert_close(GeneralisedMean()(maps), pooled, rtol=0, atol=0)
 
 
 def test_gradients_are_finite_where_maps_are_zero() -> None:
@@ -34,7 +34,7 @@ def test_gradients_are_finite_where_maps_are_zero() -> None:
     assert gem.p.grad.isfinite()
 
 
-def test_a_stream_pools_so_and_its_neck_normalises_what_is_compared() -> None:
+def test_the_main_stream_pools_by_gem_and_its_neck_normalises() -> None:
     torch.manual_seed(0)
     config = MainStreamConfig(trunk="resnet18", width=0.125, pooling="gem", neck="bn")
     network = MainStream(config).train()

@@ -63,7 +63,7 @@ def nodes(graph: Any) -> Any:
     return graph["graph_module"]["graph"]["nodes"]
 
 
-def test_what_is_changed_here_can_be_read_unchanged(exported: dict[str, bytes], tmp_path: Path) -> None:
+def test_an_unchanged_file_can_be_read(exported: dict[str, bytes], tmp_path: Path) -> None:
     assert dsa_reid.load_exported(write(tmp_path / "x.pt2", exported)).about["normalise"] == "inside"
 
 
@@ -123,7 +123,7 @@ def in_a_container(content: dict[str, bytes], mark: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hide", "told"),
+    ("hide", "named"),
     [
         (in_inputs, "more than tensors in data/sample_inputs/model.pt"),
         (in_weights, "pickled weights"),
@@ -138,13 +138,13 @@ def in_a_container(content: dict[str, bytes], mark: Path) -> None:
     ],
 )
 def test_code_is_refused_and_not_run(
-    exported: dict[str, bytes], tmp_path: Path, hide: Callable[[dict[str, bytes], Path], None], told: str
+    exported: dict[str, bytes], tmp_path: Path, hide: Callable[[dict[str, bytes], Path], None], named: str
 ) -> None:
     content, mark = dict(exported), tmp_path / "mark"
     hide(content, mark)
     with pytest.raises(ModelError, match="it was refused, and no code in it was run") as error:
         dsa_reid.load_exported(write(tmp_path / "x.pt2", content))
-    assert told in str(error.value)
+    assert named in str(error.value)
     assert not mark.exists()
 
 

@@ -10,7 +10,7 @@ from dsa_reid.read_ahead import read_ahead
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("ahead", [1, 2, 5])
-def test_keeps_the_order_and_its_distance(workers: int, ahead: int) -> None:
+def test_keeps_the_order_and_the_number_ahead(workers: int, ahead: int) -> None:
     started: list[int] = []
     lock = threading.Lock()
 
@@ -20,23 +20,23 @@ def test_keeps_the_order_and_its_distance(workers: int, ahead: int) -> None:
         time.sleep(0.002 * (item % 3))
         return item * item
 
-    for place, result in enumerate(read_ahead(work, range(20), workers, ahead)):
-        assert result == place * place
-        assert len(started) <= place + ahead + 1
+    for item, result in enumerate(read_ahead(work, range(20), workers, ahead)):
+        assert result == item * item
+        assert len(started) <= item + ahead + 1
 
 
-def test_passes_errors_on_in_their_turn() -> None:
+def test_an_error_is_raised_when_its_item_is_due() -> None:
     results = read_ahead(lambda item: 1 // item, [1, 0, 1], workers=1, ahead=2)
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_nothing_to_read() -> None:
+def test_no_items() -> None:
     assert list(read_ahead(lambda item: item, [], workers=1, ahead=2)) == []
 
 
-def test_closed_early_it_starts_no_more() -> None:
+def test_closing_cancels_the_remaining_items() -> None:
     started = []
     results = read_ahead(started.append, range(1000), workers=1, ahead=2)
     next(results)

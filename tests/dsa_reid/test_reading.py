@@ -18,13 +18,13 @@ def crop(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("workers", [1, 3, None])
-def test_in_order_whoever_reads(workers: int | None) -> None:
-    found = list(batches(map(crop, range(11)), PREPROCESSING, 4, workers))
-    assert [len(batch) for batch in found] == [4, 4, 3]
-    assert torch.cat(found)[:, 0, 0, 0].tolist() == list(range(11))
+def test_the_order_is_kept_for_any_number_of_workers(workers: int | None) -> None:
+    read = list(batches(map(crop, range(11)), PREPROCESSING, 4, workers))
+    assert [len(batch) for batch in read] == [4, 4, 3]
+    assert torch.cat(read)[:, 0, 0, 0].tolist() == list(range(11))
 
 
-def test_only_so_many_are_taken_ahead() -> None:
+def test_the_number_of_crops_read_ahead_is_limited() -> None:
     taken = []
 
     def endless() -> Iterator[np.ndarray]:
@@ -38,7 +38,7 @@ def test_only_so_many_are_taken_ahead() -> None:
     stream.close()
 
 
-def test_what_comes_before_a_broken_crop_is_given_first(tmp_path: Path) -> None:
+def test_crops_before_a_broken_one_are_returned_first(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no")
     stream = batches([crop(0), crop(1), tmp_path / "broken.jpg", crop(3)], PREPROCESSING, 2, 2)
     assert len(next(stream)) == 2

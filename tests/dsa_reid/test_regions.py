@@ -25,25 +25,25 @@ def test_by_hand() -> None:
     one = torch.tensor([[1.0, 0.0]] * 8)
     other = one.clone()
     other[2] = torch.tensor([0.0, 3.0])  # lengths do not count
-    found = dsa_reid.region_distances(one.reshape(1, 16), other.reshape(1, 16), {"local": 16})
+    distances = dsa_reid.region_distances(one.reshape(1, 16), other.reshape(1, 16), {"local": 16})
     expected = torch.zeros(8)
     expected[dsa_reid.REGION_NAMES.index("feet")] = 2**0.5
-    torch.testing.assert_close(found[0, 0], expected)
+    torch.testing.assert_close(distances[0, 0], expected)
 
 
 def test_against_a_loop() -> None:
     a, b = rows(3, 0), rows(4, 1)
-    found = dsa_reid.region_distances(a, b, PARTS)
-    assert found.shape == (3, 4, 8)
+    distances = dsa_reid.region_distances(a, b, PARTS)
+    assert distances.shape == (3, 4, 8)
     for q in range(3):
         for g in range(4):
             for region in range(8):
-                place = slice(5 + 3 * region, 8 + 3 * region)
-                expected = (F.normalize(a[q, place], dim=0) - F.normalize(b[g, place], dim=0)).norm()
-                torch.testing.assert_close(found[q, g, region], expected, atol=1e-3, rtol=0)
+                columns = slice(5 + 3 * region, 8 + 3 * region)
+                expected = (F.normalize(a[q, columns], dim=0) - F.normalize(b[g, columns], dim=0)).norm()
+                torch.testing.assert_close(distances[q, g, region], expected, atol=1e-3, rtol=0)
 
 
-def test_agreement_runs_from_the_nearest_over_half_of_the_others_downwards() -> None:
+def test_agreement_is_1_at_the_nearest_and_0_at_the_median_of_the_others() -> None:
     query, others = rows(1, 0)[0], rows(31, 2)
     usual = dsa_reid.region_distances(query[None], others, PARTS)[0]  # (31, 8)
     explained = dsa_reid.explain(query, others, others, PARTS)
@@ -58,7 +58,7 @@ def test_agreement_runs_from_the_nearest_over_half_of_the_others_downwards() -> 
     assert (itself.agreement == 1).all()
 
 
-def test_the_only_other_picture_agrees() -> None:
+def test_the_only_other_image_agrees() -> None:
     query, other = rows(2, 0)
     assert (dsa_reid.explain(query, other[None], other[None], PARTS).agreement == 1).all()
 

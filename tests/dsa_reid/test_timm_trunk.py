@@ -36,12 +36,12 @@ def test_map_heads_and_model_file(name: str, channels: int, width: int, tmp_path
     f_global, f_local = network(images)
     assert (f_global.shape, f_local.shape) == ((2, width), (2, 8, width // 8))
     for feature in (f_global, f_local):
-        assert feature.std(0).max() > 0, "pictures are told apart"
+        assert feature.std(0).max() > 0, "features differ between images"
     restored = load(save(network, tmp_path / "model.pt", Preprocessing(*SIZE))).main_stream
     assert all(torch.equal(a, b) for a, b in zip(restored(images), (f_global, f_local), strict=True))
 
 
-def test_places_of_a_map_are_places_of_the_picture() -> None:
+def test_the_map_is_aligned_with_the_image() -> None:
     """A change in the upper left corner moves that corner of ConvNeXt's map the most: no axes are mixed up."""
     network = stream("convnext_atto", heads="global")
     images = torch.zeros(1, 3, *SIZE)
@@ -51,18 +51,18 @@ def test_places_of_a_map_are_places_of_the_picture() -> None:
     assert moved.argmax().item() == 1, "row 0, column 1 of 4×2"
 
 
-def test_a_transformer_is_taken_whole() -> None:
+def test_a_transformer_keeps_all_its_blocks() -> None:
     trunk = TimmTrunk("vit_tiny_patch16_224", SIZE)
     blocks = {name.split(".")[3] for name in trunk.state_dict() if ".blocks." in name}
     assert len(blocks) == 12
 
 
-def test_what_does_not_fit_is_named() -> None:
-    with pytest.raises(ModelError, match=r"208 channels at stride 16.*must divide by 32"):
+def test_a_trunk_that_does_not_fit_is_named() -> None:
+    with pytest.raises(ModelError, match=r"208 channels at stride 16.*must be divisible by 32"):
         stream("regnety_004")
     with pytest.raises(ModelError, match=r"at strides \[14, 14, 14\], none at 16"):
         TimmTrunk("vit_small_patch14_dinov2", (56, 28))
-    with pytest.raises(ModelError, match="knows no model 'resnet51'"):
+    with pytest.raises(ModelError, match="has no model 'resnet51'"):
         stream("resnet51")
     with pytest.raises(ModelError, match=r"width = 0\.5 is invalid"):
         stream("convnext_atto", width=0.5)
@@ -80,14 +80,14 @@ def test_weights_are_never_silently_random(monkeypatch: pytest.MonkeyPatch) -> N
         return create(*arguments, pretrained=False, **options)
 
     monkeypatch.setattr(timm_trunk, "create", offline)
-    with pytest.raises(ModelError, match=r"could not be had \(no route to the hub\).*weights=none"):
+    with pytest.raises(ModelError, match=r"could not be downloaded \(no route to the hub\).*weights=none"):
         trunk.load_pretrained()
     with pytest.raises(ModelError, match="publishes no weights of 'coatnet_0_224'"):
         colours("coatnet_0_224")
     assert colours("vit_tiny_patch16_224") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def test_without_timm_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_timm_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(stream("convnext_atto"), tmp_path / "model.pt", Preprocessing(*SIZE))
     monkeypatch.setitem(sys.modules, "timm", None)
     for needing in (lambda: stream("convnext_atto"), lambda: load(path)):

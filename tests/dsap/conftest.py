@@ -9,7 +9,7 @@ from dsap_cases import Case
 
 @pytest.fixture
 def case(market: Path, tmp_path: Path) -> Case:
-    """The tiny dataset, listed, with a map for every picture."""
+    """The tiny dataset with its manifest and a map for every image."""
     case = Case(tmp_path, market)
     case.list_images()
     case.make_maps()

@@ -22,24 +22,24 @@ class Run:
         self.case = case
 
     def __call__(self, command: str, *arguments: object, store: str = "--store") -> Result:
-        places = {"build": ["manifest", "iuv", "root"], "show": ["manifest", "iuv", "root"], "export": ["manifest"]}
+        paths = {"build": ["manifest", "iuv", "root"], "show": ["manifest", "iuv", "root"], "export": ["manifest"]}
         options = [
             option
-            for name in places.get(command, ["manifest", "iuv"])
+            for name in paths.get(command, ["manifest", "iuv"])
             for option in (f"--{name}", str(getattr(self.case, name)))
         ]
         options += ["--out" if command == "build" else "--store", str(self.case.out), "--dataset", "market1501"]
         return CliRunner().invoke(main, [command, *options, *map(str, arguments)])
 
 
-def test_build_tells_what_it_made(run: Run, case: Case) -> None:
+def test_build_reports_the_store(run: Run, case: Case) -> None:
     result = run("build", "--set", "warp.size=8")
     assert result.exit_code == 0, result.output
     store = DsapStore(case.out)
-    assert f"{case.out}: {len(store)} pictures, 24 parts of 8x8 texels" in result.output
-    assert f"{(store.counts.sum(axis=1) == 0).sum()} pictures without a person" in result.output
+    assert f"{case.out}: {len(store)} images, 24 parts of 8x8 texels" in result.output
+    assert f"{(store.counts.sum(axis=1) == 0).sum()} images without a person" in result.output
     assert "23 right head" in result.output
-    assert "pictures a second" in result.output
+    assert "images a second" in result.output
 
 
 def test_build_one_split(run: Run, case: Case) -> None:
@@ -53,7 +53,7 @@ def test_build_one_split(run: Run, case: Case) -> None:
         (["--set", "warp.sise=8"], "Did you mean 'size'?"),
         (["--set", "warp.size=1"], "warp: size = 1 is invalid"),
         (["--set", "warp.collision=first"], "warp: collision = 'first' is invalid"),
-        (["--backend", "dask"], "belong together"),
+        (["--backend", "dask"], "need each other"),
         (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--iuv", "nowhere.h5"], "nowhere.h5 does not exist. Make it again: densepose-extract run"),
         (["--split", "val"], "the split 'val' is empty"),
@@ -68,7 +68,7 @@ def test_a_mistake_is_one_line(run: Run, arguments: list[str], words: str) -> No
 
 def test_verify_show_and_export(run: Run, case: Case, tmp_path: Path) -> None:
     run("build", "--set", "warp.size=8")
-    assert "nothing wrong" in run("verify").output
+    assert "no fault" in run("verify").output
     for arguments in ([], ["--compare"], ["--mean", "7"], ["query/0001_c1s1_000001_00.jpg"]):
         page = tmp_path / "page.png"
         result = run("show", *arguments, "--out", page)
@@ -76,7 +76,7 @@ def test_verify_show_and_export(run: Run, case: Case, tmp_path: Path) -> None:
         assert page.stat().st_size > 1000
         page.unlink()
     result = run("export", "--split", "query", "--out", tmp_path / "parts")
-    assert result.output == f"{tmp_path / 'parts'}: 3 pictures\n"
+    assert result.output == f"{tmp_path / 'parts'}: 3 images\n"
 
 
 def test_verify_fails_on_a_fault(run: Run, case: Case) -> None:

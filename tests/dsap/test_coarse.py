@@ -1,4 +1,4 @@
-"""Coarse parts: an example by hand, a slow loop, and what must hold for any map."""
+"""Coarse parts: an example by hand, a slow loop, and properties of all maps."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from dsap_cases import pairs
 
 
 def slow_crop(image: np.ndarray, iuv: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut each chart's bounding box, stretch it over S×S, and leave out what is not the chart."""
+    """Crop each chart's bounding box, stretch it over S×S, and drop pixels of other charts."""
     texels, valid = np.zeros((24, size, size, 3), np.uint8), np.zeros((24, size, size), bool)
     for chart in range(1, 25):
         ys, xs = np.where(iuv[..., 0] == chart)

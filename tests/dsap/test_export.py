@@ -1,4 +1,4 @@
-"""Export: what is written is what is stored, and only that."""
+"""Export: exactly the stored part images of the records."""
 
 from pathlib import Path
 
@@ -55,15 +55,15 @@ def test_without_pyarrow(case: Case, store: DsapStore, tmp_path: Path, monkeypat
         export(store, read_manifest(case.manifest), tmp_path / "parts.parquet")
 
 
-def test_a_store_that_lacks_a_picture(case: Case, tmp_path: Path) -> None:
+def test_a_store_that_lacks_an_image(case: Case, tmp_path: Path) -> None:
     path = build(case.manifest, case.iuv, case.out, WarpConfig(size=6), case.root, splits=["train"])
-    with pytest.raises(StoreError, match="lacks 10 pictures, first bounding_box_test"):
+    with pytest.raises(StoreError, match="lacks 10 images, first bounding_box_test"):
         export(DsapStore(path), read_manifest(case.manifest), tmp_path / "parts")
 
 
-def test_a_folder_of_somebody_else_is_left_alone(case: Case, store: DsapStore, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(case: Case, store: DsapStore, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(ConfigError, match="is no export of ours"):
+    with pytest.raises(ConfigError, match="has files of another kind"):
         export(store, read_manifest(case.manifest), tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"

@@ -1,4 +1,4 @@
-"""The mirror: the table of docs/design/contracts.md, involution, flipped pictures, and gradients of real maps."""
+"""The mirror: the table of the contracts, involution, agreement with flipped images, gradients of real maps."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ PARTNERS = {chart: chart + 1 if chart % 2 else chart - 1 for chart in range(3, 2
 
 
 def slow_mirror(parts: np.ndarray) -> np.ndarray:
-    """The table of docs/design/contracts.md, read aloud. parts (24, S, S, ...)."""
+    """The table of docs/design/contracts.md as a loop. parts (24, S, S, ...)."""
     mirrored = np.empty_like(parts)
     for chart in range(1, 25):
         source = parts[PARTNERS[chart] - 1]
@@ -38,7 +38,7 @@ def slow_mirror(parts: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=30, deadline=None)
 @given(size=st.integers(2, 33), seed=st.integers(0, 1000))
-def test_equals_the_table_and_twice_is_once_never(size: int, seed: int) -> None:
+def test_equals_the_table_and_is_an_involution(size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     texels = rng.integers(0, 256, (24, size, size, 3), dtype=np.uint8)
     valid = rng.random((24, size, size)) < 0.5
@@ -59,7 +59,7 @@ def test_many_at_once() -> None:
     assert (reached[1, 2] == slow_mirror(valid[1, 2])).all()
 
 
-def test_the_permutation_serves_torch_too() -> None:
+def test_the_permutation_indexes_torch_tensors() -> None:
     texels = np.random.default_rng(0).integers(0, 256, (2, 24, 8, 8, 3), dtype=np.uint8)
     mirrored = torch.from_numpy(texels).flatten(1, 3)[:, torch.tensor(texel_permutation(8))]  # (B, 24*S*S, 3)
     expected = np.stack([slow_mirror(parts) for parts in texels])
@@ -68,7 +68,7 @@ def test_the_permutation_serves_torch_too() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(pair=pairs())
-def test_the_flipped_picture_s_coarse_parts_are_the_mirrored_ones(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_coarse_parts_of_the_flipped_image_are_the_mirrored_ones(pair: tuple[np.ndarray, np.ndarray]) -> None:
     """At S = 16 no texel's middle lies between two pixels of a box of 12 or less."""
     image, iuv = pair
     texels, valid = crop(image[:, ::-1], mirror_iuv(iuv), 16)
@@ -87,8 +87,8 @@ def test_a_map_mirrored_twice_is_itself(pair: tuple[np.ndarray, np.ndarray]) -> 
 
 @settings(max_examples=80, deadline=None)
 @given(pair=pairs(), size=st.integers(2, 80).filter(lambda size: math.gcd(size, 255) == 1))
-def test_the_flipped_picture_s_parts_are_the_mirrored_parts(pair: tuple[np.ndarray, np.ndarray], size: int) -> None:
-    """Exact where no byte lies on the border of two texels, and where the order of colliding pixels does not count."""
+def test_parts_of_the_flipped_image_are_the_mirrored_ones(pair: tuple[np.ndarray, np.ndarray], size: int) -> None:
+    """Exact if no byte lies on the border of two texels, and if the order of colliding pixels does not matter."""
     image, iuv = pair
     texels, valid = warp(image[:, ::-1], mirror_iuv(iuv), size, "mean")
     mirrored, reached = mirror(*warp(image, iuv, size, "mean"))
@@ -97,29 +97,29 @@ def test_the_flipped_picture_s_parts_are_the_mirrored_parts(pair: tuple[np.ndarr
 
 
 @pytest.mark.parametrize("size", [15, 30, 34, 51])
-def test_on_a_border_of_texels_the_mirror_is_one_off(size: int) -> None:
+def test_on_a_border_of_texels_the_mirror_is_off_by_one(size: int) -> None:
     byte = np.arange(256)
-    place = np.minimum(byte * size // 255, size - 1)
-    turned = np.minimum((255 - byte) * size // 255, size - 1)
-    off = turned != size - 1 - place
+    texel = np.minimum(byte * size // 255, size - 1)
+    reverse = np.minimum((255 - byte) * size // 255, size - 1)
+    off = reverse != size - 1 - texel
     inner = (byte > 0) & (byte < 255)
     assert (off == ((byte * size % 255 == 0) & inner)).all()
-    assert (np.abs(turned - (size - 1 - place)) <= 1).all()
+    assert (np.abs(reverse - (size - 1 - texel)) <= 1).all()
 
 
-def test_real_maps_mirrored_run_as_real_maps_do(shared: Path) -> None:
+def test_mirrored_real_maps_have_the_gradients_of_real_maps(shared: Path) -> None:
     maps = real_maps(shared)
     gradient, turn = fields(maps)
-    turned, mirrored_turn = fields([mirror_iuv(iuv) for iuv in maps])
+    mirrored, mirrored_turn = fields([mirror_iuv(iuv) for iuv in maps])
     assert (np.sign(turn) == np.sign(mirrored_turn)).all()
-    lengths = np.linalg.norm(gradient, axis=1) * np.linalg.norm(turned, axis=1)
-    likeness = (gradient * turned).sum(axis=1) / lengths
+    lengths = np.linalg.norm(gradient, axis=1) * np.linalg.norm(mirrored, axis=1)
+    likeness = (gradient * mirrored).sum(axis=1) / lengths
     posed_freely = np.isin(np.arange(1, 25), [3, 4, 5, 6])  # hands and feet point anywhere
     assert (likeness[~posed_freely] > 0.95).all()
     assert (likeness[posed_freely] > 0.3).all()
 
 
-def test_real_maps_refute_a_mirror_without_turns(shared: Path) -> None:
+def test_real_maps_refute_a_mirror_without_reversals(shared: Path) -> None:
     maps = real_maps(shared)
     _, turn = fields(maps)
     swap = np.array([0, *(PARTNERS[chart] for chart in range(1, 25))], np.uint8)
@@ -138,14 +138,14 @@ def test_real_photograph_flipped(shared: Path) -> None:
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    """Twenty people of the synthetic dataset, each in one picture."""
-    drawn = SynthConfig(train_identities=20, test_identities=1)
-    return [scene_of(drawn, shots[0]) for shots in plan(drawn)[:20]]
+    """Twenty people of the synthetic dataset, each in one image."""
+    config = SynthConfig(train_identities=20, test_identities=1)
+    return [scene_of(config, shots[0]) for shots in plan(config)[:20]]
 
 
 @pytest.mark.parametrize(("size", "equal"), [(16, 0.9), (32, 0.98), (64, 0.99)])
-def test_the_mirrored_person_s_parts_are_the_mirrored_parts(scenes: list[Scene], size: int, equal: float) -> None:
-    """Where pixels collide, "last" keeps another one in the mirror; that apart, the parts are the same."""
+def test_parts_of_the_mirrored_person_are_the_mirrored_parts(scenes: list[Scene], size: int, equal: float) -> None:
+    """Where pixels collide, "last" keeps another one in the mirror; all other texels are the same."""
     both = same = 0
     for scene in scenes:
         (image, iuv), (mirror_image, mirror_map) = render(scene), render(mirror_scene(scene))
@@ -160,7 +160,7 @@ def test_the_mirrored_person_s_parts_are_the_mirrored_parts(scenes: list[Scene],
 
 
 def symmetry_file(path: Path) -> Path:
-    """A table like DensePose's that holds the measured rule."""
+    """Write a table like DensePose's with the measured rule."""
     byte = np.arange(256) / 255
     cells = np.empty((2, 1, 24), object)
     for chart in range(1, 25):
@@ -181,7 +181,7 @@ def test_a_symmetry_table_of_the_rule_is_the_rule(tmp_path: Path) -> None:
         assert (texel_permutation(size, symmetry=symmetry) == texel_permutation(size)).all()
 
 
-def test_a_symmetry_table_moves_points_where_it_says(tmp_path: Path) -> None:
+def test_a_symmetry_table_moves_points_as_it_states(tmp_path: Path) -> None:
     path = symmetry_file(tmp_path / "UV_symmetry_transforms.mat")
     symmetry = read_symmetry(path).copy()
     symmetry[:, 7 - 1, 8, 24] = 100, 200  # of upper leg 7: v = 8, u = 24, the middle of texel (1, 0) at S = 16
@@ -194,12 +194,12 @@ def test_a_symmetry_table_moves_points_where_it_says(tmp_path: Path) -> None:
     assert mirrored[7 - 1, 24 * 16 // 255, 8 * 16 // 255].tolist() == [9, 9, 9]
 
 
-def test_a_symmetry_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_another_file_than_a_symmetry_table_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.mat"
     with pytest.raises(ConfigError, match=r"other\.mat does not exist"):
         read_symmetry(path)
     path.write_bytes(b"no MATLAB file")
-    with pytest.raises(ConfigError, match=r"other\.mat is no UV_symmetry_transforms\.mat"):
+    with pytest.raises(ConfigError, match=r"other\.mat is not a UV_symmetry_transforms\.mat"):
         read_symmetry(path)
     savemat(path, {"U_transforms": np.zeros(3)})
     with pytest.raises(ConfigError, match=r"other\.mat"):

@@ -1,4 +1,4 @@
-"""Pages to look at: the mean by hand, and that every page holds what it should."""
+"""Figures: the mean by hand, and the contents of every figure."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def page(case: Case) -> Page:
     return Page(case.root, IuvStore(case.iuv), DsapStore(case.out))
 
 
-def holds(page: np.ndarray, figures: np.ndarray) -> bool:
-    """Tell whether `figures` are on `page` where they belong: below two titles, at the right margin."""
+def shows(page: np.ndarray, figures: np.ndarray) -> bool:
+    """Return whether `figures` are on `page` below two titles, at the right margin."""
     height, width = figures.shape[:2]
     y, x = MARGIN + 2 * CAPTION, page.shape[1] - MARGIN - width
     return bool((page[y : y + height, x : x + width] == figures).all())
@@ -41,33 +41,33 @@ def test_average_by_hand() -> None:
     assert mean.sum() == 3 * (16 + 255)
 
 
-def test_a_picture_s_page_holds_its_parts(page: Page, case: Case) -> None:
+def test_the_page_of_an_image_shows_its_parts(page: Page, case: Case) -> None:
     key = fullest(page.store)
     texels, valid = page.store.read(page.store.index(key))
-    assert holds(page.picture(key), body(texels, valid, "synthetic"))
-    compared = page.picture(key, compare=True)
+    assert shows(page.image(key), body(texels, valid, "synthetic"))
+    compared = page.image(key, compare=True)
     fine = warp(images.read(case.root / key), page.iuv.read(page.iuv.index(key)).iuv, 8)
-    assert holds(compared, body(*fine, "synthetic"))
-    assert compared.shape[0] > page.picture(key).shape[0]
+    assert shows(compared, body(*fine, "synthetic"))
+    assert compared.shape[0] > page.image(key).shape[0]
 
 
-def test_an_identity_s_page_holds_the_mean(page: Page, case: Case) -> None:
+def test_the_page_of_an_identity_shows_the_mean(page: Page, case: Case) -> None:
     records = read_manifest(case.manifest)
     keys = [record.key for record in records if record.pid == 7]
     assert len(keys) == 2
     parts = [page.store.read(page.store.index(key)) for key in keys]
-    assert holds(page.mean(7, records), body(*average(parts), "synthetic"))
+    assert shows(page.mean(7, records), body(*average(parts), "synthetic"))
 
 
-def test_coarse_parts_lie_as_in_the_picture(case: Case) -> None:
+def test_coarse_parts_are_oriented_as_in_the_image(case: Case) -> None:
     build(case.manifest, case.iuv, case.out, WarpConfig(size=8, parts="coarse"), case.root)
     page = Page(case.root, IuvStore(case.iuv), DsapStore(case.out))
     key = fullest(page.store)
-    assert holds(page.picture(key), body(*page.store.read(page.store.index(key)), "none"))
+    assert shows(page.image(key), body(*page.store.read(page.store.index(key)), "none"))
 
 
-def test_who_is_not_there(page: Page, case: Case) -> None:
-    with pytest.raises(DatasetError, match="no picture of identity 4711"):
+def test_an_unknown_image_or_identity(page: Page, case: Case) -> None:
+    with pytest.raises(DatasetError, match="no image of identity 4711"):
         page.mean(4711, read_manifest(case.manifest))
-    with pytest.raises(DatasetError, match=r"no picture query/none\.jpg"):
-        page.picture("query/none.jpg")
+    with pytest.raises(DatasetError, match=r"no image query/none\.jpg"):
+        page.image("query/none.jpg")

@@ -1,4 +1,4 @@
-"""The stage: what it stores, the same bytes however it came about, and every fault named."""
+"""The stage: what it stores, the same bytes on every path to them, and every fault named."""
 
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from dsa_data.stores.iuv import IuvStore
 from dsap import piece, stage
 from dsap.coarse import crop
 from dsap.config import WarpConfig
+from dsap.plan import WarpItem
 from dsap.stage import build
 from dsap.warp import warp
 from dsap_cases import Case
@@ -36,7 +37,7 @@ def make(case: Case, config: WarpConfig = SMALL, **options: object) -> bytes:
 
 
 def from_nothing(case: Case, config: WarpConfig = SMALL) -> bytes:
-    """Build into another file that is not there yet, and return its bytes."""
+    """Build into a new file, and return its bytes."""
     other = case.folder / "fresh" / "dsap.h5"
     other.unlink(missing_ok=True)
     return build(case.manifest, case.iuv, other, config, case.root).read_bytes()
@@ -44,15 +45,15 @@ def from_nothing(case: Case, config: WarpConfig = SMALL) -> bytes:
 
 @pytest.fixture
 def warped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of the pictures that were warped, as they come."""
+    """The keys of the images that are warped, in order."""
     keys: list[str] = []
-    real = piece._chunk
+    real = piece.warp_item
 
-    def counted(root: Path, maps: IuvStore, task: piece.Task, config: WarpConfig) -> object:
-        keys.append(task.key)
-        return real(root, maps, task, config)
+    def counted(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) -> object:
+        keys.append(item.key)
+        return real(item, root, maps, config)
 
-    monkeypatch.setattr(piece, "_chunk", counted)
+    monkeypatch.setattr(piece, "warp_item", counted)
     return keys
 
 
@@ -67,15 +68,15 @@ def test_stores_what_the_warp_gives(case: Case, config: WarpConfig) -> None:
     assert store.header.dataset == "tiny"
     assert store.header.configuration["warp"]["size"] == config.size
     assert store.header.configuration["maps"] == {"engine": "rendered"}
-    for place, record in enumerate(records):
-        image, iuv = images.read(case.root / record.key), maps.read(place).iuv
+    for index, record in enumerate(records):
+        image, iuv = images.read(case.root / record.key), maps.read(index).iuv
         expected = crop(image, iuv, 5) if config.parts == "coarse" else warp(image, iuv, 8, config.collision)
-        texels, valid = store.read(place)
+        texels, valid = store.read(index)
         assert (texels == expected[0]).all()
         assert (valid == expected[1]).all()
-        assert (store.counts[place] == valid.sum(axis=(1, 2))).all()
+        assert (store.counts[index] == valid.sum(axis=(1, 2))).all()
     assert not (case.folder / "dsap.h5.pieces").exists()
-    assert 0 < (store.counts.sum(axis=1) == 0).sum() < len(store)  # nobody found: no texel, and there all the same
+    assert 0 < (store.counts.sum(axis=1) == 0).sum() < len(store)  # images without a person are stored too
 
 
 @pytest.mark.parametrize("jobs", [2, 4])
@@ -110,10 +111,10 @@ def test_a_rebuild_without_a_change_warps_nothing(case: Case, warped: list[str])
 def test_a_rebuild_warps_what_changed(case: Case, warped: list[str]) -> None:
     make(case)
     rng = np.random.default_rng(5)
-    pictures = sorted((case.root / "query").iterdir())
-    pictures[0].write_bytes(images.encode_jpeg(rng.integers(0, 256, (20, 10, 3), dtype=np.uint8)))  # another picture
-    pictures[1].unlink()
-    pictures[2].with_name("0005_c3s1_000005_00.jpg").write_bytes(
+    paths = sorted((case.root / "query").iterdir())
+    paths[0].write_bytes(images.encode_jpeg(rng.integers(0, 256, (20, 10, 3), dtype=np.uint8)))  # another image
+    paths[1].unlink()
+    paths[2].with_name("0005_c3s1_000005_00.jpg").write_bytes(
         images.encode_jpeg(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
     )
     case.list_images()
@@ -147,8 +148,8 @@ def test_a_damaged_chunk_is_warped_again(case: Case, warped: list[str]) -> None:
     store = DsapStore(case.out)
     texels = store.chunk(3).texels
     store.close()
-    place = whole.index(texels) + len(texels) // 2
-    case.out.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    middle = whole.index(texels) + len(texels) // 2
+    case.out.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
     warped.clear()
     assert make(case) == whole
     assert warped == [read_manifest(case.manifest)[3].key]
@@ -175,12 +176,12 @@ def test_another_size_is_refused_unless_overwritten(case: Case) -> None:
 
 
 def interrupted(case: Case, pieces: int) -> None:
-    """Build in another process, and kill it when so many pieces are there."""
+    """Build in another process, and kill it when it has written so many pieces."""
     script = (
         "import sys, time\nfrom pathlib import Path\n"
         "from dsap import piece, stage\nfrom dsap.config import WarpConfig\n"
-        "stage.GROUP, real = 3, piece._chunk\n"
-        "piece._chunk = lambda *given: time.sleep(0.02) or real(*given)\n"
+        "stage.GROUP, real = 3, piece.warp_item\n"
+        "piece.warp_item = lambda *given: time.sleep(0.02) or real(*given)\n"
         "stage.build(*map(Path, sys.argv[1:4]), WarpConfig(size=8), Path(sys.argv[4]))\n"
     )
     paths = [case.manifest, case.iuv, case.out, case.root]
@@ -209,7 +210,7 @@ def test_resumed_with_other_settings_is_refused(case: Case) -> None:
     assert make(case, WarpConfig(size=16), overwrite=True) == from_nothing(case, WarpConfig(size=16))
 
 
-def test_resumed_after_a_picture_changed(case: Case) -> None:
+def test_resumed_after_an_image_changed(case: Case) -> None:
     interrupted(case, pieces=1)
     first = case.root / read_manifest(case.manifest)[0].key
     first.write_bytes(images.encode_jpeg(np.full((20, 10, 3), 77, np.uint8)))
@@ -227,7 +228,7 @@ def test_two_builds_at_once(case: Case) -> None:
 
 
 def refused(case: Case, error: type[DsaError], *words: str) -> None:
-    """Check that building fails with these words, that nothing is left in the output's place, and leave it so."""
+    """Check that building fails with these words, and that no output is written."""
     with pytest.raises(error) as caught:
         make(case)
     for word in words:
@@ -247,21 +248,21 @@ def test_a_chart_above_24(case: Case) -> None:
     refused(case, ImageError, key, "chart 25 at row 0, column 0")
 
 
-def test_a_picture_without_a_map(case: Case) -> None:
+def test_an_image_without_a_map(case: Case) -> None:
     new = case.root / "query" / "0005_c3s1_000005_00.jpg"
     new.write_bytes(images.encode_jpeg(np.zeros((4, 4, 3), np.uint8)))
     case.list_images()
-    refused(case, DatasetError, "lacks the maps of 1 pictures, first query/0005_c3s1_000005_00.jpg")
+    refused(case, DatasetError, "lacks the maps of 1 images, first query/0005_c3s1_000005_00.jpg")
 
 
-def test_a_map_without_a_picture(case: Case) -> None:
+def test_a_map_without_an_image(case: Case) -> None:
     gone = sorted((case.root / "query").iterdir())[0]
     gone.unlink()
     case.list_images()
-    refused(case, DatasetError, f"maps of 1 pictures that the manifest does not list, first query/{gone.name}")
+    refused(case, DatasetError, f"maps of 1 images that the manifest does not list, first query/{gone.name}")
 
 
-def test_a_picture_changed_since_its_map_was_made(case: Case) -> None:
+def test_an_image_changed_since_its_map_was_made(case: Case) -> None:
     changed = sorted((case.root / "query").iterdir())[0]
     changed.write_bytes(images.encode_jpeg(np.zeros((24, 12, 3), np.uint8)))
     refused(case, ImageError, f"query/{changed.name} has changed since it was listed")
@@ -269,13 +270,13 @@ def test_a_picture_changed_since_its_map_was_made(case: Case) -> None:
     refused(case, DatasetError, f"query/{changed.name} has changed since its map was made")
 
 
-def test_a_picture_that_is_gone(case: Case) -> None:
+def test_an_image_that_was_deleted(case: Case) -> None:
     gone = sorted((case.root / "query").iterdir())[0]
     gone.unlink()
     refused(case, ImageError, f"{gone} is missing")
 
 
-def test_what_was_done_before_a_fault_is_kept(case: Case, warped: list[str]) -> None:
+def test_pieces_made_before_a_fault_are_kept(case: Case, warped: list[str]) -> None:
     last = case.root / read_manifest(case.manifest)[-1].key
     data = last.read_bytes()
     last.write_bytes(b"")
@@ -288,7 +289,7 @@ def test_what_was_done_before_a_fault_is_kept(case: Case, warped: list[str]) -> 
 
 
 @pytest.mark.parametrize("keep", [0, 100, 2000])
-def test_a_cut_store_is_replaced_only_if_told(case: Case, keep: int) -> None:
+def test_a_truncated_store_is_replaced_only_with_overwrite(case: Case, keep: int) -> None:
     whole = make(case)
     case.out.write_bytes(whole[:keep])
     with pytest.raises(StoreError, match="--overwrite"):
@@ -303,7 +304,7 @@ def test_a_damaged_map(case: Case) -> None:
     refused(case, StoreError, "iuv.h5", "densepose-extract run --overwrite")
 
 
-def test_errors_come_home_from_workers(case: Case) -> None:
+def test_errors_of_workers_are_raised(case: Case) -> None:
     case.replace_maps({2: np.full((24, 12, 3), 25, np.uint8)})
     with pytest.raises(ImageError, match="chart 25"):
         make(case, jobs=2)
@@ -313,13 +314,13 @@ def test_errors_come_home_from_workers(case: Case) -> None:
     ("options", "words"),
     [
         ({"backend": "looky"}, "Did you mean 'loky'?"),
-        ({"backend": "multiprocessing"}, "No backend is called 'multiprocessing'"),
-        ({"backend": "dask"}, "belong together"),
-        ({"scheduler": "tcp://127.0.0.1:1"}, "belong together"),
-        ({"jobs": 0}, "nobody would work"),
+        ({"backend": "multiprocessing"}, "Unknown backend 'multiprocessing'"),
+        ({"backend": "dask"}, "need each other"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "need each other"),
+        ({"jobs": 0}, "--jobs must not be 0"),
     ],
 )
-def test_workers_that_cannot_be_had(case: Case, options: dict[str, object], words: str) -> None:
+def test_unusable_workers_are_refused(case: Case, options: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make(case, **options)
 

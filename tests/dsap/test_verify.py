@@ -1,4 +1,4 @@
-"""Verifying a store: sound ones pass, every kind of damage is named, and none crashes or passes as texels."""
+"""Verifying a store: an intact one has no fault, every kind of damage is named, and none is read as texels."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ def faults(case: Case, records: list[Record] | None = None) -> list[str]:
     return [str(fault) for fault in verify(case.out, records or read_manifest(case.manifest), IuvStore(case.iuv))]
 
 
-def test_a_sound_store(built: Case) -> None:
+def test_an_intact_store(built: Case) -> None:
     assert faults(built) == []
     assert list(verify(built.out)) == []
 
@@ -37,43 +37,43 @@ def test_a_sound_store(built: Case) -> None:
 def test_keys_against_the_manifest(built: Case) -> None:
     records = read_manifest(built.manifest)
     new = dataclasses.replace(records[0], key="query/9999_c1s1_000001_00.jpg")
-    found = faults(built, [*records[1:], new])
-    assert found == [f"{new.key}: is not in the store", f"{records[0].key}: is not in the manifest"]
+    result = faults(built, [*records[1:], new])
+    assert result == [f"{new.key}: is not in the store", f"{records[0].key}: is not in the manifest"]
 
 
-def test_a_picture_or_a_map_that_changed(built: Case) -> None:
+def test_an_image_or_a_map_that_changed(built: Case) -> None:
     first = read_manifest(built.manifest)[0].key
     (built.root / first).write_bytes(images.encode_jpeg(np.full((24, 12, 3), 9, np.uint8)))
     built.list_images()
-    assert faults(built) == [f"{first}: was another picture when it was warped"]
+    assert faults(built) == [f"{first}: was warped from another image file"]
     built.make_maps()
-    assert f"{first}: was warped from another I, U, V map" in faults(built)
+    assert f"{first}: was warped with another I, U, V map" in faults(built)
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value", "words"),
+    ("name", "index", "value", "words"),
     [
-        ("count", (3, 0), 7777, "valid texels, its counts by chart tell"),
+        ("count", (3, 0), 7777, "valid texels, but counts by chart of"),
         ("checksum", 3, 1, "texels of"),
-        ("digest", (3, 0), None, "was another picture when it was warped"),
-        ("map", (3, 0), None, "was warped from another I, U, V map"),
+        ("digest", (3, 0), None, "was warped from another image file"),
+        ("map", (3, 0), None, "was warped with another I, U, V map"),
     ],
 )
-def test_a_damaged_column(built: Case, name: str, place: tuple[int, ...], value: int | None, words: str) -> None:
+def test_a_damaged_column(built: Case, name: str, index: tuple[int, ...], value: int | None, words: str) -> None:
     with h5py.File(built.out, "r+") as file:
-        file[name][place] = file[name][place] ^ 255 if value is None else value
-    found = faults(built)
+        file[name][index] = file[name][index] ^ 255 if value is None else value
+    result = faults(built)
     key = read_manifest(built.manifest)[3].key
-    assert any(fault.startswith(key) and words in fault for fault in found)
-    assert len(found) <= 2  # the header's digest of all inputs may tell too
+    assert any(fault.startswith(key) and words in fault for fault in result)
+    assert len(result) <= 2  # the header's digest of all inputs may differ too
 
 
-def test_colour_where_nothing_landed(built: Case) -> None:
+def test_a_colour_in_an_invalid_texel(built: Case) -> None:
     with h5py.File(built.out, "r+") as file:
         count = file["count"][:].sum(axis=1)
-        place = int(count.argmin())
-        assert count[place] == 0
-        file["texels"][place, 0, 0, 0] = 1
+        index = int(count.argmin())
+        assert count[index] == 0
+        file["texels"][index, 0, 0, 0] = 1
     assert len(faults(built)) == 1  # the checksum
 
 
@@ -82,28 +82,28 @@ def test_attributes_that_do_not_fit(built: Case) -> None:
         file.attrs["configuration"] = file.attrs["configuration"].replace('"size": 8', '"size": 9')
         file.attrs["inputs"] = "00" * 32
     assert faults(built) == [
-        "the store: its attributes tell size 9, its texels have 8",
-        "the store: its pictures and maps are not those that its attributes tell",
+        "the store: has the attribute size 9, but texels of size 8",
+        "the store: has other images or maps than its attribute inputs states",
     ]
 
 
-def test_what_is_no_store(built: Case) -> None:
+def test_another_file_than_a_store(built: Case) -> None:
     built.out.write_bytes(b"no HDF5 file")
-    (found,) = faults(built)
-    assert "dsap build --overwrite" in found
+    (fault,) = faults(built)
+    assert "dsap build --overwrite" in fault
 
 
-def truths(case: Case) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def stored_parts(case: Case) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     store = DsapStore(case.out)
-    parts = {key: store.read(place) for place, key in enumerate(store.keys)}
+    parts = {key: store.read(index) for index, key in enumerate(store.keys)}
     store.close()
     return parts
 
 
-def survives(case: Case, truth: dict[str, tuple[np.ndarray, np.ndarray]]) -> int:
-    """Read all that a damaged store gives; check that it is the truth; return how many pictures it gave."""
+def readable(case: Case, truth: dict[str, tuple[np.ndarray, np.ndarray]]) -> int:
+    """Read all that is readable in a damaged store, check it, and return the number of images."""
     assert isinstance(faults(case), list)
-    given = 0
+    count = 0
     try:
         store = DsapStore(case.out)
     except StoreError:
@@ -115,34 +115,33 @@ def survives(case: Case, truth: dict[str, tuple[np.ndarray, np.ndarray]]) -> int
             continue
         assert (texels == truth[key][0]).all()
         assert (valid == truth[key][1]).all()
-        given += 1
+        count += 1
     store.close()
-    return given
+    return count
 
 
 def test_cut_short_anywhere(built: Case) -> None:
-    truth, whole = truths(built), built.out.read_bytes()
+    truth, whole = stored_parts(built), built.out.read_bytes()
     rng = np.random.default_rng(0)
     for keep in rng.integers(0, len(whole), 200):
         built.out.write_bytes(whole[:keep])
-        assert survives(built, truth) == 0  # HDF5 knows how long the file should be
+        assert readable(built, truth) == 0  # HDF5 knows how long the file should be
         assert faults(built) != []
 
 
 def test_zeros_from_anywhere_to_the_end(built: Case) -> None:
-    """What a file system may leave of a file after a power cut: its length, but not its content."""
-    truth, whole = truths(built), built.out.read_bytes()
+    """A file after a power cut may have its length without its content."""
+    truth, whole = stored_parts(built), built.out.read_bytes()
     rng = np.random.default_rng(1)
     for keep in rng.integers(0, len(whole), 60):
         built.out.write_bytes(whole[:keep] + bytes(len(whole) - keep))
-        survives(built, truth)
+        readable(built, truth)
         assert faults(built) != [] or not any(whole[keep:])
 
 
-def test_a_byte_that_turned(built: Case) -> None:
-    truth, whole = truths(built), built.out.read_bytes()
+def test_a_flipped_byte(built: Case) -> None:
+    truth, whole = stored_parts(built), built.out.read_bytes()
     rng = np.random.default_rng(2)
-    for place, turned in zip(rng.integers(0, len(whole), 60), rng.integers(1, 256, 60), strict=True):
-        built.out.write_bytes(whole[:place] + bytes([whole[place] ^ turned]) + whole[place + 1 :])
-        given = survives(built, truth)
-        assert given == len(truth) or faults(built) != []
+    for index, bits in zip(rng.integers(0, len(whole), 60), rng.integers(1, 256, 60), strict=True):
+        built.out.write_bytes(whole[:index] + bytes([whole[index] ^ bits]) + whole[index + 1 :])
+        assert readable(built, truth) == len(truth) or faults(built) != []

@@ -1,4 +1,4 @@
-"""The warp: an example by hand, the paper's sentence as a slow loop, and what must hold for any map."""
+"""The warp: an example by hand, the paper's sentence as a slow loop, and properties of all maps."""
 
 import numpy as np
 import pytest
@@ -32,11 +32,11 @@ def slow_mean(image: np.ndarray, iuv: np.ndarray, size: int) -> np.ndarray:
         for x in range(image.shape[1]):
             chart, u, v = (int(value) for value in iuv[y, x])
             if chart > 0:
-                place = chart - 1, min(u * size // 255, size - 1), min(v * size // 255, size - 1)
-                landed.setdefault(place, []).append(image[y, x].astype(float))
+                texel = chart - 1, min(u * size // 255, size - 1), min(v * size // 255, size - 1)
+                landed.setdefault(texel, []).append(image[y, x].astype(float))
     texels = np.zeros((24, size, size, 3), np.uint8)
-    for place, colours in landed.items():
-        texels[place] = np.floor(np.mean(colours, axis=0) + 0.5)
+    for texel, colours in landed.items():
+        texels[texel] = np.floor(np.mean(colours, axis=0) + 0.5)
     return texels
 
 
@@ -87,7 +87,7 @@ def test_mean_equals_the_loop(pair: tuple[np.ndarray, np.ndarray], size: int) ->
     assert (valid == warp(image, iuv, size)[1]).all()
 
 
-def test_a_whole_picture_at_the_paper_s_size() -> None:
+def test_an_image_of_market1501s_size() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (128, 64, 3), dtype=np.uint8)
     iuv = rng.integers(0, 256, (128, 64, 3), dtype=np.uint8)
@@ -109,39 +109,39 @@ def test_the_background_does_not_matter(pair: tuple[np.ndarray, np.ndarray], siz
 
 @settings(max_examples=50, deadline=None)
 @given(pair=pairs(), size=SIZES)
-def test_with_a_pixel_a_texel_both_rules_agree(pair: tuple[np.ndarray, np.ndarray], size: int) -> None:
+def test_with_one_pixel_a_texel_both_rules_agree(pair: tuple[np.ndarray, np.ndarray], size: int) -> None:
     image, iuv = pair
     alone = np.zeros_like(iuv)
     seen = set()
     for y, x in np.ndindex(*iuv.shape[:2]):
         chart, u, v = (int(value) for value in iuv[y, x])
-        place = chart, u * size // 255, v * size // 255
-        if chart and place not in seen:
+        texel = chart, u * size // 255, v * size // 255
+        if chart and texel not in seen:
             alone[y, x] = iuv[y, x]
-            seen.add(place)
+            seen.add(texel)
     alone[(alone[..., 1] == 255) | (alone[..., 2] == 255)] = 0  # the last texel has one byte value more
     assert (warp(image, alone, size, "mean")[0] == warp(image, alone, size, "last")[0]).all()
 
 
-def test_views_and_nobody() -> None:
+def test_views_and_empty_maps() -> None:
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
     iuv = rng.integers(0, 25, (9, 7, 3), dtype=np.uint8)
-    turned, expected = warp(image[::-1, ::2], iuv[::-1, ::2], 4), slow_warp(image[::-1, ::2], iuv[::-1, ::2], 4)
-    assert (turned[0] == expected[0]).all()
+    view, expected = warp(image[::-1, ::2], iuv[::-1, ::2], 4), slow_warp(image[::-1, ::2], iuv[::-1, ::2], 4)
+    assert (view[0] == expected[0]).all()
     for collision in ("last", "mean"):
         texels, valid = warp(image, np.zeros_like(iuv), 4, collision)
         assert not texels.any()
         assert not valid.any()
 
 
-def test_refuses_what_does_not_belong_together() -> None:
+def test_refuses_an_image_and_a_map_that_do_not_fit() -> None:
     image, iuv = np.zeros((4, 3, 3), np.uint8), np.zeros((4, 3, 3), np.uint8)
-    with pytest.raises(ImageError, match="picture is 3x4 pixels, its I, U, V map 4x3"):
+    with pytest.raises(ImageError, match="image is 3x4 pixels, its I, U, V map 4x3"):
         warp(image, iuv.transpose(1, 0, 2))
-    with pytest.raises(ImageError, match=r"map must be uint8 \(H, W, 3\), found float64"):
+    with pytest.raises(ImageError, match=r"map is float64 \(4, 3, 3\), expected uint8 \(H, W, 3\)"):
         warp(image, iuv.astype(float))
-    with pytest.raises(ImageError, match=r"picture must be uint8 \(H, W, 3\), found uint8 \(4, 3\)"):
+    with pytest.raises(ImageError, match=r"image is uint8 \(4, 3\), expected uint8 \(H, W, 3\)"):
         warp(image[..., 0], iuv)
     iuv[2, 1, 0] = 25
     with pytest.raises(ImageError, match="chart 25 at row 2, column 1"):
@@ -149,11 +149,11 @@ def test_refuses_what_does_not_belong_together() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, 0, 1, 257])
-def test_refuses_a_size_that_there_is_not(size: int) -> None:
+def test_refuses_a_size_out_of_range(size: int) -> None:
     with pytest.raises(ConfigError, match="expected 2 to 256"):
         warp(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), size)
 
 
-def test_refuses_a_collision_rule_that_there_is_not() -> None:
+def test_refuses_an_unknown_collision_rule() -> None:
     with pytest.raises(ConfigError, match="'first'"):
         warp(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), 4, "first")  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     for index, expected in enumerate(iuv_maps()):
         read = store.read(index)
         assert (read.iuv == expected.iuv).all()
-        assert (read.score, read.status, read.digest, read.unit) == (0.5, expected.status, "0f" * 32, "f0" * 32)
+        assert (read.score, read.status, read.digest, read.batch_digest) == (0.5, expected.status, "0f" * 32, "f0" * 32)
         assert read.box.tolist() == [0, 1, 2, 3]
 
 

@@ -1,4 +1,4 @@
-"""The two engines against each other where detectron2 is there; a clear word where it is not."""
+"""The two engines against each other where detectron2 is installed; a clear message where it is not."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,14 @@ import pytest
 from densepose_extract.engines.detectron import DetectronEngine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.recipe import Recipe
-from drawn import golden
+from detectron2_reference import golden
 from dsa_app.errors import EngineError
 
 
 @pytest.mark.parametrize("missing", ["detectron2", "densepose"])
-def test_missing_is_told_with_the_commands_to_install_it(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_a_missing_package_is_named_with_the_commands_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(EngineError, match=r"not installed.*--engine native") as caught:
         DetectronEngine("R_50_FPN_s1x")
@@ -23,7 +25,7 @@ def test_missing_is_told_with_the_commands_to_install_it(monkeypatch: pytest.Mon
     assert all(line.strip().startswith("pip install --no-build-isolation") for line in commands)
 
 
-def pictures() -> list[np.ndarray]:
+def sample_images() -> list[np.ndarray]:
     """Photographs, noise, and odd shapes."""
     rng = np.random.default_rng(0)
     shapes = [(128, 64), (90, 200), (1, 1), (3, 300)]
@@ -46,10 +48,11 @@ def test_engines_agree(checkpoint: Path, recipe: Recipe) -> None:
     pytest.importorskip("densepose")
     ours, theirs = NativeEngine(checkpoint, recipe=recipe), DetectronEngine(checkpoint, recipe=recipe)
     assert ours.identity | {"engine": "detectron2"} == theirs.identity
-    sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures()]
-    assert ours.units(sizes) == theirs.units(sizes)
-    for unit in ours.units(sizes):
-        batch = [pictures()[index] for index in unit]
+    images = sample_images()
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
+    assert ours.batches(sizes) == theirs.batches(sizes)
+    for indices in ours.batches(sizes):
+        batch = [images[index] for index in indices]
         for mine, reference in zip(ours.extract(batch), theirs.extract(batch), strict=True):
             assert mine.status == reference.status
             assert mine.score == pytest.approx(reference.score, abs=1e-4)

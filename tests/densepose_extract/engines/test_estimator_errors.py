@@ -1,4 +1,4 @@
-"""The estimator's errors: none at rate 0, as many as they say, growing with the rate, and maps all the same."""
+"""The estimator's errors: none at rate 0, of the configured size, growing with the rate, and always a valid map."""
 
 import dataclasses
 
@@ -39,7 +39,7 @@ def stripes() -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(rate=st.floats(0, 5), height=st.integers(3, 40), width=st.integers(5, 30), seed=st.integers(0, 2**32))
-def test_whatever_comes_out_is_a_map(rate: float, height: int, width: int, seed: int) -> None:
+def test_the_result_is_always_a_valid_map(rate: float, height: int, width: int, seed: int) -> None:
     truth = random_iuv(height, width, seed)
     before = truth.copy()
     found = with_errors(truth, EstimatorErrors(rate=rate), seed)
@@ -50,7 +50,7 @@ def test_whatever_comes_out_is_a_map(rate: float, height: int, width: int, seed:
     assert (with_errors(truth, EstimatorErrors(rate=rate), seed) == found).all()
 
 
-def test_rate_0_is_the_truth() -> None:
+def test_rate_0_is_the_true_map() -> None:
     worst = EstimatorErrors(0, missed=1, lost_limb=1, lost_chart=1, swapped=1, offset=255, noise=255, outline=1)
     for seed in range(20):
         truth = random_iuv(24, 12, seed)
@@ -59,13 +59,13 @@ def test_rate_0_is_the_truth() -> None:
 
 
 @pytest.mark.parametrize(("rate", "share"), [(0.5, 0.075), (1, 0.15), (2, 0.3), (7, 1.0)])
-def test_as_many_are_missed_as_the_rate_says(rate: float, share: float) -> None:
+def test_the_share_of_missed_people_follows_the_rate(rate: float, share: float) -> None:
     truth = stripes()
     missed = [not with_errors(truth, only(missed=0.15, rate=rate), seed).any() for seed in range(1000)]
     assert abs(np.mean(missed) - share) <= 4 * np.sqrt(share * (1 - share) / 1000)
 
 
-def test_lost_parts_are_whole_as_many_as_said_and_lost_at_every_greater_rate() -> None:
+def test_lost_parts_are_whole_follow_the_rate_and_stay_lost_at_higher_rates() -> None:
     truth = stripes()
     lost = {
         rate: np.array(
@@ -108,14 +108,14 @@ def test_swapped_limbs_by_hand() -> None:
     assert not found[:, :5].any()
 
 
-def test_arms_and_legs_are_swapped_each_by_themselves_as_often_as_said() -> None:
+def test_arms_and_legs_are_swapped_independently_at_the_rate() -> None:
     truth = stripes()
     swapped = np.array([with_errors(truth, only(swapped=0.3), seed)[[10, 20], 10, 0] != (3, 5) for seed in range(1000)])
     assert np.abs(swapped.mean(axis=0) - 0.3).max() < 0.06  # hands, feet
     assert abs(swapped.all(axis=1).mean() - 0.09) < 0.04
 
 
-def test_offsets_are_smooth_over_a_chart_and_as_large_as_said() -> None:
+def test_offsets_are_smooth_over_a_chart_and_of_the_configured_size() -> None:
     ramp = np.zeros((200, 200, 3), np.uint8)
     ramp[..., 0] = 2
     ramp[..., 1], ramp[..., 2] = np.mgrid[28:228, 28:228]  # far from 0 and 255, where values are cut
@@ -124,7 +124,7 @@ def test_offsets_are_smooth_over_a_chart_and_as_large_as_said() -> None:
     assert np.abs(np.diff(moved, axis=1)).max() <= 1  # of neighbours, after rounding
     assert 6 < moved.std() < 9  # 8 over all of the chart, of which this is the middle
     assert abs(moved.mean()) < 1
-    assert np.abs(moved).mean(axis=(1, 2)).std() > 1  # another picture, another offset
+    assert np.abs(moved).mean(axis=(1, 2)).std() > 1  # another image, another offset
 
 
 def test_noise_is_each_pixels_own() -> None:
@@ -134,7 +134,7 @@ def test_noise_is_each_pixels_own() -> None:
     assert abs(np.corrcoef(moved[:, :-1].ravel(), moved[:, 1:].ravel())[0, 1]) < 0.05
 
 
-def test_outlines_are_out_of_place_and_nothing_else() -> None:
+def test_outlines_are_displaced_and_nothing_else() -> None:
     truth = np.zeros((128, 64, 3), np.uint8)
     truth[20:110, 16:48] = 2, 100, 60
     found = np.array([with_errors(truth, only(outline=0.01), seed) for seed in range(30)])
@@ -147,8 +147,8 @@ def test_outlines_are_out_of_place_and_nothing_else() -> None:
     assert (found[body] == (2, 100, 60)).all()
 
 
-def test_on_drawn_people_as_much_is_wrong_as_the_docs_say() -> None:
-    """Of those who are found: body pixels lost, on a wrong chart, and how many centimetres the others are off."""
+def test_on_rendered_people_errors_are_as_documented() -> None:
+    """Of detected people: body pixels lost, on a wrong chart, and the error of the others in centimetres."""
     settings = SynthConfig(train_identities=100, train_pictures=2)
     lost, wrong, missed, way = 0, 0, 0, []
     for number in range(100):

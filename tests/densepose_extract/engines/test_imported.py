@@ -1,4 +1,4 @@
-"""IUV pictures made elsewhere: found by path or name, their channels told apart or asked for."""
+"""IUV images made elsewhere: matched by path or name, their channel order detected or required."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densepose_extract.engines.imported import Imported, agree, look_at, match
-from densepose_extract.target import free_entries
+from densepose_extract.engines.imported import Imported, channel_orders, inspect_map, match_files
+from densepose_extract.target import folder_entries
 from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.records import Record, index
@@ -20,7 +20,7 @@ def record(key: str) -> Record:
     return Record(key, "all", 0, 0, 8, 6, "00" * 32)
 
 
-def unclear(seed: int = 0) -> np.ndarray:
+def ambiguous(seed: int = 0) -> np.ndarray:
     """A map whose V never exceeds 24, so that it may be in either order."""
     iuv = random_iuv(6, 8, seed)
     iuv[..., 2] %= 25
@@ -31,7 +31,7 @@ def read(engine: Imported, key: str) -> np.ndarray:
     return engine.find(record(key)).read(record(key)).iuv
 
 
-def test_each_picture_tells_its_own_order(tmp_path: Path) -> None:
+def test_the_order_of_each_map_is_detected(tmp_path: Path) -> None:
     for name, order in (("a", "rgb"), ("b", "bgr")):
         write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8, ord(name)), order)
     engine = Imported(tmp_path, [record("a.jpg"), record("b.png")])
@@ -41,42 +41,42 @@ def test_each_picture_tells_its_own_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_the_rest_of_the_folder_tells_an_unclear_one(tmp_path: Path, order: str) -> None:
+def test_an_ambiguous_map_has_the_order_of_its_folder(tmp_path: Path, order: str) -> None:
     write_iuv_image(tmp_path / "x" / "a_IUV.png", random_iuv(6, 8), order)
-    write_iuv_image(tmp_path / "x" / "b_IUV.png", unclear(), order)
+    write_iuv_image(tmp_path / "x" / "b_IUV.png", ambiguous(), order)
     write_iuv_image(tmp_path / "y" / "c_IUV.png", random_iuv(6, 8), "bgr" if order == "rgb" else "rgb")
     engine = Imported(tmp_path, [record("x/a.jpg"), record("x/b.jpg"), record("y/c.jpg")])
-    assert (read(engine, "x/b.jpg") == unclear()).all()
+    assert (read(engine, "x/b.jpg") == ambiguous()).all()
 
 
-def test_an_unclear_one_is_asked_for(tmp_path: Path) -> None:
-    write_iuv_image(tmp_path / "b_IUV.png", unclear(), "bgr")
+def test_an_ambiguous_order_must_be_given(tmp_path: Path) -> None:
+    write_iuv_image(tmp_path / "b_IUV.png", ambiguous(), "bgr")
     records = [record("b.jpg")]
-    with pytest.raises(ImageError, match=r"b_IUV\.png.*do not tell either.*--channels rgb.*--channels bgr"):
+    with pytest.raises(ImageError, match=r"b_IUV\.png.*order is ambiguous.*are ambiguous too.*--channels rgb.*bgr"):
         Imported(tmp_path, records)
-    assert (read(Imported(tmp_path, records, channels="bgr"), "b.jpg") == unclear()).all()
+    assert (read(Imported(tmp_path, records, channels="bgr"), "b.jpg") == ambiguous()).all()
     for name, order in (("a", "rgb"), ("c", "bgr")):
         write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8), order)
-    with pytest.raises(ImageError, match="are in both orders"):
+    with pytest.raises(ImageError, match="have both orders"):
         Imported(tmp_path, [*records, record("a.jpg"), record("c.jpg")])
 
 
-def test_a_map_of_nobody_needs_no_order(tmp_path: Path) -> None:
-    nobody = np.zeros((6, 8, 3), np.uint8)
-    nobody[0, 0, 1] = 200
-    write_iuv_image(tmp_path / "a_IUV.png", nobody)
+def test_an_empty_map_needs_no_order(tmp_path: Path) -> None:
+    empty = np.zeros((6, 8, 3), np.uint8)
+    empty[0, 0, 1] = 200
+    write_iuv_image(tmp_path / "a_IUV.png", empty)
     engine = Imported(tmp_path, [record("a.jpg")])
     assert not read(engine, "a.jpg").any()
 
 
-def test_what_is_no_iuv_picture(tmp_path: Path) -> None:
+def test_another_image_is_refused(tmp_path: Path) -> None:
     write_iuv_image(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
-    with pytest.raises(ImageError, match=r"a_IUV\.png: neither the first nor the last channel"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png is not an IUV image: neither the first nor the last channel"):
         Imported(tmp_path, [record("a.jpg")])
 
 
 def test_the_order_is_part_of_the_digest(tmp_path: Path) -> None:
-    write_iuv_image(tmp_path / "a_IUV.png", unclear())
+    write_iuv_image(tmp_path / "a_IUV.png", ambiguous())
     as_rgb, as_bgr = (Imported(tmp_path, [record("a.jpg")], order) for order in ("rgb", "bgr"))
     assert as_rgb.find(record("a.jpg")).digest != as_bgr.find(record("a.jpg")).digest
     assert as_rgb.identity == as_bgr.identity
@@ -85,30 +85,30 @@ def test_the_order_is_part_of_the_digest(tmp_path: Path) -> None:
 def test_missing_maps(tmp_path: Path) -> None:
     write_iuv_image(tmp_path / "a_IUV.png", random_iuv(6, 8))
     records = [record("a.jpg"), record("q/b.jpg"), record("q/c.jpg")]
-    with pytest.raises(ImageError, match=r"no map of 2 of 3 pictures, first q/b\.jpg: expected q/b_IUV\.png"):
+    with pytest.raises(ImageError, match=r"no map for 2 of 3 images, first q/b\.jpg: expected q/b_IUV\.png"):
         Imported(tmp_path, records)
     engine = Imported(tmp_path, records, allow_missing=True)
     assert engine.missing == 2
     assert engine.find(records[1]).read(records[1]).status == "none"
-    with pytest.raises(ImageError, match="is no folder"):
+    with pytest.raises(ImageError, match="is not a folder"):
         Imported(tmp_path / "none", records)
 
 
 def test_matched_by_path_then_by_name(tmp_path: Path) -> None:
     for name in ("q/a", "t/a", "deep/er/b"):
         write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8))
-    found = match(tmp_path, ["q/a.jpg", "t/a.jpg", "q/b.jpg"])
+    found = match_files(tmp_path, ["q/a.jpg", "t/a.jpg", "q/b.jpg"])
     assert [path.relative_to(tmp_path).as_posix() for path in found.values()] == [
         "q/a_IUV.png",
         "t/a_IUV.png",
         "deep/er/b_IUV.png",
     ]
-    with pytest.raises(ImageError, match=r"both fit z/a\.jpg. Put its own at .*z/a_IUV\.png"):
-        match(tmp_path, ["z/a.jpg"])
-    with pytest.raises(ImageError, match=r"b_IUV\.png fits q/b\.jpg and t/b\.jpg"):
-        match(tmp_path, ["q/b.jpg", "t/b.jpg"])
-    with pytest.raises(ImageError, match=r"a_IUV\.png fits q/a\.jpg and q/a\.png"):
-        match(tmp_path, ["q/a.jpg", "q/a.png"])
+    with pytest.raises(ImageError, match=r"both fit z/a\.jpg. Put its own map at .*z/a_IUV\.png"):
+        match_files(tmp_path, ["z/a.jpg"])
+    with pytest.raises(ImageError, match=r"b_IUV\.png fits both q/b\.jpg and t/b\.jpg"):
+        match_files(tmp_path, ["q/b.jpg", "t/b.jpg"])
+    with pytest.raises(ImageError, match=r"a_IUV\.png fits both q/a\.jpg and q/a\.png"):
+        match_files(tmp_path, ["q/a.jpg", "q/a.png"])
 
 
 @settings(max_examples=25, deadline=None)
@@ -116,17 +116,17 @@ def test_matched_by_path_then_by_name(tmp_path: Path) -> None:
     seed=st.integers(0, 10_000),
     orders=st.lists(st.sampled_from(["rgb", "bgr"]), min_size=1, max_size=4),
 )
-def test_any_folder_of_clear_maps_is_told_apart(
+def test_orders_of_unambiguous_maps_are_detected(
     tmp_path_factory: pytest.TempPathFactory, seed: int, orders: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("maps")
     paths = [
         write_iuv_image(folder / f"{n}_IUV.png", random_iuv(12, 12, seed + n), order) for n, order in enumerate(orders)
     ]
-    assert agree([look_at(path) for path in paths]) == orders
+    assert channel_orders([inspect_map(path) for path in paths]) == orders
 
 
-def test_several_processes_see_the_same(tmp_path: Path) -> None:
+def test_several_processes_inspect_alike(tmp_path: Path) -> None:
     records = [record(f"{n:03}.jpg") for n in range(70)]
     for n, one in enumerate(records):
         write_iuv_image(tmp_path / one.key.replace(".jpg", "_IUV.png"), random_iuv(6, 8, n), ("rgb", "bgr")[n % 2])
@@ -137,7 +137,7 @@ def test_several_processes_see_the_same(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_real_maps_of_both_orders_in_one_folder(shared: Path) -> None:
     root = shared / "real"
-    records = index(root, free_entries(root))
+    records = index(root, folder_entries(root))
     assert [one.key for one in records] == ["back.png", "front1.png", "front2.png", "group.jpg"]
     engine = Imported(root, records)
     assert [engine.find(one).order for one in records] == ["rgb", "rgb", "rgb", "bgr"]
@@ -154,8 +154,8 @@ def test_real_maps_of_both_orders_in_one_folder(shared: Path) -> None:
 
 
 def test_a_map_of_16_bits_is_refused(tmp_path: Path) -> None:
-    """Cut to 8 bits its charts would all be 0: a map without a person."""
+    """Cut to 8 bits all its charts would be 0: an empty map."""
     iuv = np.full((8, 4, 3), 2, np.uint16)
     (tmp_path / "a_IUV.png").write_bytes(cv2.imencode(".png", iuv)[1].tobytes())
     with pytest.raises(ImageError, match=r"a_IUV\.png has values of type uint16, expected 8 bits"):
-        look_at(tmp_path / "a_IUV.png")
+        inspect_map(tmp_path / "a_IUV.png")

@@ -1,4 +1,4 @@
-"""From settings to engines; who runs where."""
+"""From settings to engines and devices."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from dsa_app.process_group import ProcessGroup
 from tiny import random_iuv, write_iuv_image, write_true_maps
 
 
-def test_auto_is_the_truth_where_there_is_one_else_the_network(market: Path, tmp_path: Path) -> None:
+def test_auto_is_rendered_for_the_synthetic_dataset_else_native(market: Path, tmp_path: Path) -> None:
     write_true_maps(market)
     assert isinstance(make_engine(ExtractConfig(), "synthetic", market, []), Rendered)
-    with pytest.raises(CheckpointError, match="neither a file nor a name"):
+    with pytest.raises(CheckpointError, match="neither a file nor a known name"):
         make_engine(ExtractConfig(checkpoint=str(tmp_path / "none.pkl")), "market1501", market, [])
     with pytest.raises(EngineError, match="--engine native"):
         make_engine(ExtractConfig(engine="rendered"), "market1501", tmp_path, [])
@@ -34,7 +34,7 @@ def test_the_recipe_reaches_the_network(checkpoint: Path) -> None:
     assert (engine.identity["engine"], engine.identity["device"], engine.identity["batch"]) == ("native", "cpu", 2)
 
 
-def test_import_wants_a_folder(tmp_path: Path) -> None:
+def test_import_needs_a_folder(tmp_path: Path) -> None:
     write_iuv_image(tmp_path / "a_IUV.png", random_iuv(4, 4))
     engine = make_engine(ExtractConfig(engine="import", maps=str(tmp_path)), "market1501", tmp_path, [])
     assert isinstance(engine, Imported)

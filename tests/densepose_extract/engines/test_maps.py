@@ -1,4 +1,4 @@
-"""Ready maps: read as they are, cleared where there is no body, refused where they do not fit."""
+"""Maps in files: read as they are, cleared where there is no body, refused where they do not fit their image."""
 
 from pathlib import Path
 
@@ -44,20 +44,20 @@ def test_u_and_v_are_cleared_where_there_is_no_body(tmp_path: Path) -> None:
     assert (answer.iuv == iuv).all()
 
 
-def test_nobody(tmp_path: Path) -> None:
+def test_no_person(tmp_path: Path) -> None:
     iuv = np.zeros((6, 8, 3), np.uint8)
-    iuv[2, 2, 1] = 9  # no chart: no body
+    iuv[2, 2, 1] = 9  # U without a chart is no body
     for file in (MapFile(write_iuv_image(tmp_path / "a_IUV.png", iuv), "", score=1.0), MapFile(None, "")):
         answer = file.read(record())
         assert (answer.status, answer.score, answer.iuv.any()) == ("none", 0.0, False)
         assert np.isnan(answer.box).all()
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_a_map_that_does_not_fit_is_named(tmp_path: Path) -> None:
     path = write_iuv_image(tmp_path / "a_IUV.png", random_iuv(6, 8))
-    with pytest.raises(ImageError, match=r"a_IUV\.png is 8x6, but its picture query/0001.*jpg is 8x12"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png is 8x6, but its image query/0001.*jpg is 8x12"):
         MapFile(path, "").read(record(12, 8))
-    with pytest.raises(ImageError, match=r"a_IUV\.png holds chart 2\d\d where 0 to 24"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png has chart 2\d\d, expected 0 to 24"):
         MapFile(path, "", "bgr").read(record())
     with pytest.raises(ImageError, match=r"b_IUV\.png is missing"):
         MapFile(tmp_path / "b_IUV.png", "").read(record())
@@ -81,7 +81,7 @@ def test_box_holds_every_body_pixel_and_touches_the_outermost(pixels: list[tuple
     assert body_box(iuv).tolist() == [min(xs), min(ys), max(xs) + 1, max(ys) + 1]
 
 
-def test_engines_of_ready_maps_are_told_from_networks(tmp_path: Path) -> None:
+def test_engines_that_read_maps_are_distinguished_from_networks(tmp_path: Path) -> None:
     (tmp_path / "iuv").mkdir()
     assert isinstance(Rendered(tmp_path), Maps)
     assert not isinstance(object(), Maps)

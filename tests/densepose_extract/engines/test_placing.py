@@ -1,4 +1,4 @@
-"""Heads into the picture: the slow way through torch's own interpolation, rounding, clipping, strips."""
+"""Heads placed in the image: against torch's own interpolation of every channel, rounding, clipping, strips."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from densepose_extract.engines import placing
-from densepose_extract.engines.placing import iuv_map, paste, place, resample, whole
+from densepose_extract.engines.placing import integer_box, iuv_map, paste, place_map, resample
 
 
 @dataclass
 class Heads:
-    """Raw heads with boxes, as an engine answers them."""
+    """Raw heads with boxes, as an engine returns them."""
 
     coarse_segm: Tensor
     fine_segm: Tensor
@@ -25,8 +25,8 @@ class Heads:
     boxes: Tensor
 
 
-def drawn(seed: int = 0, side: int = 112, count: int = 2) -> Heads:
-    """Draw smooth heads, u and v partly outside [0, 1]."""
+def random_heads(seed: int = 0, side: int = 112, count: int = 2) -> Heads:
+    """Return smooth random heads, u and v partly outside [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
 
     def smooth(channels: int) -> Tensor:
@@ -37,7 +37,7 @@ def drawn(seed: int = 0, side: int = 112, count: int = 2) -> Heads:
 
 
 def flat(chart: int, u: float, v: float, box: list[float]) -> Heads:
-    """Return the heads of one box that is all one chart, at one place of it."""
+    """Return the heads of one box that is all one chart, with the same u and v everywhere."""
     fine = torch.zeros((1, 25, 4, 4))
     fine[:, chart] = 1
     coarse = torch.tensor([0.0, 1.0])[None, :, None, None].expand(1, 2, 4, 4)
@@ -59,7 +59,7 @@ def slow_resample(heads: Heads, k: int, height: int, width: int) -> tuple[Tensor
 @given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_resampling_is_torchs_interpolation_of_every_channel(height: int, width: int, seed: int) -> None:
-    heads = drawn(seed)
+    heads = random_heads(seed)
     labels, uv = resample(heads, 1, height, width)
     want, want_uv = slow_resample(heads, 1, height, width)
     same = labels == want
@@ -68,7 +68,7 @@ def test_resampling_is_torchs_interpolation_of_every_channel(height: int, width:
 
 
 def test_rows_computed_alone_are_rows_of_the_whole() -> None:
-    heads = drawn()
+    heads = random_heads()
     labels, uv = resample(heads, 0, 50, 30)
     some, some_uv = resample(heads, 0, 50, 30, 17, 23)
     assert torch.equal(some, labels[17:23])
@@ -76,8 +76,8 @@ def test_rows_computed_alone_are_rows_of_the_whole() -> None:
 
 
 def test_a_large_box_is_resampled_in_strips_of_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    heads, box = drawn(), torch.tensor([3.0, 5.0, 90.0, 170.0])
-    want = place(heads, 0, box, 180, 100)
+    heads, box = random_heads(), torch.tensor([3.0, 5.0, 90.0, 170.0])
+    want = place_map(heads, 0, box, 180, 100)
     seen = []
 
     def watched(*args: int) -> tuple[Tensor, Tensor]:
@@ -87,7 +87,7 @@ def test_a_large_box_is_resampled_in_strips_of_the_same_bytes(monkeypatch: pytes
 
     monkeypatch.setattr(placing, "STRIP", 1000)
     monkeypatch.setattr(placing, "resample", watched)
-    assert np.array_equal(place(heads, 0, box, 180, 100), want)
+    assert np.array_equal(place_map(heads, 0, box, 180, 100), want)
     assert len(seen) > 10
     assert max(seen) <= 1000
 
@@ -110,18 +110,18 @@ def test_background_has_no_u_and_v() -> None:
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
-        ([1.9, 2.9, 4.8, 4.9], (1, 2, 2, 2)),  # 4.8 - 1.9 = 2.9: width is cut, not the right edge
+        ([1.9, 2.9, 4.8, 4.9], (1, 2, 2, 2)),  # 4.8 - 1.9 = 2.9: the width is truncated, not the right edge
         ([3.0, 3.0, 3.4, 9.0], (3, 3, 1, 6)),
         ([-1.5, 0.0, 2.0, 1.0], (-1, 0, 3, 1)),
     ],
 )
-def test_boxes_are_cut_as_detectron2_cuts_them(box: list[float], expected: tuple[int, ...]) -> None:
-    assert whole(torch.tensor(box)) == expected
+def test_boxes_are_truncated_as_in_detectron2(box: list[float], expected: tuple[int, ...]) -> None:
+    assert integer_box(torch.tensor(box)) == expected
 
 
 @given(x=st.integers(-9, 9), y=st.integers(-9, 9), w=st.integers(1, 9), h=st.integers(1, 9), seed=st.integers(0, 99))
 @settings(deadline=None)
-def test_paste_leaves_away_what_lies_outside(x: int, y: int, w: int, h: int, seed: int) -> None:
+def test_paste_drops_pixels_outside_the_image(x: int, y: int, w: int, h: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels, uv = torch.from_numpy(rng.integers(1, 25, (h, w))), torch.from_numpy(rng.random((2, h, w)))
     iuv = np.zeros((6, 5, 3), np.uint8)

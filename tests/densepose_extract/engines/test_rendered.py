@@ -1,4 +1,4 @@
-"""The renderer's truth as an engine, and what an estimator makes of it."""
+"""The renderer's true maps as an engine, with the errors of an estimator."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
 TRUTH = EstimatorErrors(rate=0)
 
 
-def test_the_truth_of_every_record(market: Path, tmp_path: Path) -> None:
+def test_rate_0_gives_the_true_map_of_every_record(market: Path, tmp_path: Path) -> None:
     write_true_maps(market)
     records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     engine = Rendered(market, TRUTH)
@@ -25,7 +25,7 @@ def test_the_truth_of_every_record(market: Path, tmp_path: Path) -> None:
         assert (answer.status, answer.score) == (("found", 1.0) if number else ("none", 0.0))
 
 
-def test_errors_are_there_unless_turned_off_and_are_the_pictures_own(market: Path, tmp_path: Path) -> None:
+def test_errors_are_applied_and_depend_on_the_image(market: Path, tmp_path: Path) -> None:
     write_true_maps(market)
     records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
     errors = EstimatorErrors(missed=0.5)
@@ -58,6 +58,6 @@ def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
         engine.find(record)
 
 
-def test_a_dataset_of_photographs_has_no_truth(market: Path) -> None:
+def test_a_dataset_of_photographs_has_no_true_maps(market: Path) -> None:
     with pytest.raises(EngineError, match=r"market1501/iuv is missing.*--engine native"):
         Rendered(market)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from densepose_extract.engines.sizing import CROP, batches, check, padded, pixels, resized
+from densepose_extract.engines.sizing import CROP_PIXELS, batches, check_image, network_input, padded_size, resized_size
 from dsa_app.errors import ImageError
 
 SIDES = st.integers(1, 10_000)
@@ -26,47 +26,47 @@ SIDES = st.integers(1, 10_000)
     ],
 )
 def test_resized_by_hand(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert resized(*size, 256, 1333) == expected
+    assert resized_size(*size, 256, 1333) == expected
 
 
 @given(height=SIDES, width=SIDES, min_size=st.integers(32, 900), max_size=st.integers(32, 1400))
 def test_resized_stays_within_its_limits(height: int, width: int, min_size: int, max_size: int) -> None:
-    h, w = resized(height, width, min_size, max_size)
+    h, w = resized_size(height, width, min_size, max_size)
     assert 1 <= min(h, w) <= min_size
     assert max(h, w) <= max(min_size, max_size)
     assert (h - w) * (height - width) >= 0
 
 
 @given(sizes=st.lists(st.tuples(SIDES, SIDES), max_size=40), batch=st.integers(1, 9))
-def test_batches_hold_every_picture_once_with_its_own_padding(sizes: list[tuple[int, int]], batch: int) -> None:
-    units = batches(sizes, 256, 1333, batch)
-    assert sorted(index for unit in units for index in unit) == list(range(len(sizes)))
-    for unit in units:
-        paddings = {padded(*resized(*sizes[index], 256, 1333)) for index in unit}
+def test_batches_hold_every_image_once_with_its_own_padding(sizes: list[tuple[int, int]], batch: int) -> None:
+    result = batches(sizes, 256, 1333, batch)
+    assert sorted(index for indices in result for index in indices) == list(range(len(sizes)))
+    for indices in result:
+        paddings = {padded_size(*resized_size(*sizes[index], 256, 1333)) for index in indices}
         assert len(paddings) == 1
         height, width = paddings.pop()
-        assert len(unit) <= batch
-        assert len(unit) == 1 or len(unit) * height * width <= batch * CROP
-    assert units == batches(list(sizes), 256, 1333, batch)
+        assert len(indices) <= batch
+        assert len(indices) == 1 or len(indices) * height * width <= batch * CROP_PIXELS
+    assert result == batches(list(sizes), 256, 1333, batch)
 
 
-def test_pixels_are_bgr_less_the_mean_and_zero_in_the_padding() -> None:
+def test_network_input_is_bgr_less_the_mean_and_zero_in_the_padding() -> None:
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (20, 10, 3), dtype=np.uint8), rng.integers(0, 256, (7, 40, 3), dtype=np.uint8)]
+    images = [rng.integers(0, 256, (20, 10, 3), dtype=np.uint8), rng.integers(0, 256, (7, 40, 3), dtype=np.uint8)]
     sizes = [(64, 33), (30, 50)]
-    found = pixels(pictures, sizes, "cpu")
-    assert found.shape == (2, 3, 64, 64)
-    assert found.dtype == torch.float32
-    for row, picture, (h, w) in zip(found, pictures, sizes, strict=True):
-        small = np.asarray(Image.fromarray(picture).resize((w, h), Image.Resampling.BILINEAR), np.float32)
-        want = small[:, :, ::-1] - np.array([103.53, 116.28, 123.675], np.float32)
+    x = network_input(images, sizes, "cpu")
+    assert x.shape == (2, 3, 64, 64)
+    assert x.dtype == torch.float32
+    for row, image, (h, w) in zip(x, images, sizes, strict=True):
+        resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR), np.float32)
+        want = resized[:, :, ::-1] - np.array([103.53, 116.28, 123.675], np.float32)
         np.testing.assert_allclose(row[:, :h, :w].permute(1, 2, 0), want, atol=1e-4)
         assert not row[:, h:].any()
         assert not row[:, :, w:].any()
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((4, 4), np.uint8),
         np.zeros((4, 4, 4), np.uint8),
@@ -74,6 +74,6 @@ def test_pixels_are_bgr_less_the_mean_and_zero_in_the_padding() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_other_arrays_are_refused(picture: np.ndarray) -> None:
+def test_other_arrays_are_refused(image: np.ndarray) -> None:
     with pytest.raises(ImageError, match=r"uint8 \(H, W, 3\) RGB, got"):
-        check(picture)
+        check_image(image)

@@ -1,4 +1,4 @@
-"""Checkpoints: by name from a mirror on loopback, by path, pinned, and fitted to the letter."""
+"""Checkpoints: by name from a mirror on loopback, by path, pinned, and matched with the network."""
 
 import hashlib
 import pickle
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from densepose_extract import checkpoint as checkpoints
-from densepose_extract.checkpoint import PUBLISHED, fill, load, model_of, obtain
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.network import MODELS
+from densepose_extract.weights import checkpoint as checkpoints
+from densepose_extract.weights.checkpoint import PUBLISHED, fill, load, model_of, obtain
 from dsa_app.errors import CheckpointError
 from loopback import Mirror, serving
 
@@ -59,7 +59,7 @@ def test_mirror_and_cache_come_from_the_environment(
     assert obtain(NAME).is_relative_to(tmp_path / "cache")
 
 
-def test_what_lies_in_the_cache_must_have_the_pinned_digest(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_cached_file_must_have_the_pinned_digest(mirror: Mirror, tmp_path: Path) -> None:
     path = obtain(NAME, tmp_path, mirror.base)
     path.write_bytes(CONTENT + b"rot")
     with pytest.raises(CheckpointError, match=f"has SHA-256 .*, expected {SHA}"):
@@ -74,12 +74,14 @@ def test_a_path_is_taken_as_it_is_and_may_be_pinned(tmp_path: Path) -> None:
         obtain(path, sha256="00")
 
 
-def test_neither_name_nor_file_is_told_with_the_nearest_name() -> None:
-    with pytest.raises(CheckpointError, match=r"R_50_FPN is neither a file nor a name\. Did you mean 'R_50_FPN_s1x'"):
+def test_an_unknown_name_is_named_with_the_nearest() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"R_50_FPN is neither a file nor a known name\. Did you mean 'R_50_FPN_s1x'"
+    ):
         obtain("R_50_FPN")
 
 
-def test_loading_leaves_out_constants_and_tells_model_and_digest(tmp_path: Path) -> None:
+def test_loading_leaves_out_constants_and_gives_model_and_digest(tmp_path: Path) -> None:
     entries = {
         "pixel_mean": np.ones(3, np.float32),
         "pixel_std": np.ones(3, np.float32),
@@ -143,7 +145,7 @@ def test_a_named_checkpoint_goes_from_the_server_into_the_engine(
     content = checkpoint.read_bytes()
     with serving({f"/{PUBLISHED[NAME]}": content}) as mirror:
         mirror.cuts = [len(content) // 2]
-        monkeypatch.setattr("densepose_extract.download.PAUSE", 0.0)
+        monkeypatch.setattr("densepose_extract.weights.download.PAUSE", 0.0)
         monkeypatch.setenv("DSA_CHECKPOINTS_URL", mirror.base)
         engine = NativeEngine(NAME, cache=tmp_path)
         assert len(mirror.asked) == 2

@@ -1,4 +1,4 @@
-"""Checkpoints: obtained by name or path, read without trusting them, and fitted to the network to the letter.
+"""Checkpoints: obtained by name or path, read without running code in them, matched with the network by entry.
 
 The named ones are detectron2's public DensePose models, trained by Facebook AI Research (models CC BY-SA
 3.0, code Apache-2.0).
@@ -17,24 +17,31 @@ import torch
 from dsa_app.config import suggestion
 from dsa_app.errors import CheckpointError
 
+from ..network import DensePoseRCNN, build
 from .download import digest, download
-from .network import DensePoseRCNN, build
 from .pickled import read_arrays
 
 BASE = "https://dl.fbaipublicfiles.com/densepose"
-PUBLISHED = {  # name -> address below BASE. No SHA-256 of these is published: pin yours in params.yaml
+PUBLISHED = {  # name -> address below BASE. Their SHA-256 are not published: pin yours in params.yaml
     "R_50_FPN_s1x": "densepose_rcnn_R_50_FPN_s1x/165712039/model_final_162be9.pkl",
     "R_101_FPN_s1x": "densepose_rcnn_R_101_FPN_s1x/165712084/model_final_c6ab63.pkl",
     "R_50_FPN_DL_s1x": "densepose_rcnn_R_50_FPN_DL_s1x/165712097/model_final_0ed407.pkl",
     "R_101_FPN_DL_s1x": "densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl",
 }
-NOT_WEIGHTS = ("pixel_", "proposal_generator.anchor_generator.")  # constants which old files keep
-NAMED = 3  # entries of a kind that an error names before it only counts
+NOT_WEIGHTS = ("pixel_", "proposal_generator.anchor_generator.")  # constants that old files hold
+NAMED = 3  # entries of a kind that an error names; the rest are counted
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint in memory: the model it is of, the SHA-256 of its file, its entries by name."""
+    """A checkpoint in memory.
+
+    Attributes:
+        model: its name in `network.MODELS`.
+        digest: SHA-256 of the file.
+        entries: arrays by their names in the state dict.
+        source: path of the file, for messages.
+    """
 
     model: str
     digest: str
@@ -42,7 +49,7 @@ class Weights:
     source: str
 
     def network(self) -> DensePoseRCNN:
-        """Return the model with these weights. Raises CheckpointError where they do not fit."""
+        """Return the model with these weights. Raises CheckpointError if they do not fit."""
         network = build(self.model)
         fill(network, self.entries, self.source, self.model)
         return network
@@ -51,7 +58,7 @@ class Weights:
 def obtain(
     checkpoint: str | Path, cache: Path | None = None, base: str | None = None, sha256: str | None = None
 ) -> Path:
-    """Return the file of a checkpoint: a path as it is, a name from the cache, downloaded on first use.
+    """Return the file of a checkpoint: a path unchanged, a name as its file in the cache, downloaded on first use.
 
     Args:
         checkpoint: a name of `PUBLISHED`, or a path.
@@ -59,13 +66,13 @@ def obtain(
         base: address above `PUBLISHED`'s; by default $DSA_CHECKPOINTS_URL (a mirror), or `BASE`.
         sha256: digest that the file must have.
 
-    Raises CheckpointError for an unknown name, a failed download, or another digest than `sha256`.
+    Raises CheckpointError for an unknown name, a failed download, or a digest other than `sha256`.
     """
     name = str(checkpoint)
     if name not in PUBLISHED:
         path = Path(checkpoint).expanduser()
         if not path.is_file():
-            raise CheckpointError(f"Checkpoint {name} is neither a file nor a name.{suggestion(name, PUBLISHED)}")
+            raise CheckpointError(f"Checkpoint {name} is neither a file nor a known name.{suggestion(name, PUBLISHED)}")
         if sha256 is not None:
             compare(path, sha256)
         return path
@@ -82,10 +89,10 @@ def obtain(
 
 def compare(path: Path, sha256: str) -> None:
     """Raise CheckpointError unless `path` has the digest `sha256`."""
-    found = digest(path)
-    if found != sha256.lower():
+    actual = digest(path)
+    if actual != sha256.lower():
         raise CheckpointError(
-            f"{path} has SHA-256 {found}, expected {sha256}. "
+            f"{path} has SHA-256 {actual}, expected {sha256}. "
             "Delete it to download it again, or correct the pinned digest if you trust the file."
         )
 
@@ -97,16 +104,16 @@ def load(path: Path) -> Weights:
 
 
 def model_of(entries: Mapping[str, np.ndarray]) -> str:
-    """Tell by the names of its entries which of our models a checkpoint is of."""
+    """Return the name of the model that a checkpoint is of, by the names of its entries."""
     deep = any(name.startswith("backbone.bottom_up.res4.6.") for name in entries)
     deeplab = any(name.startswith("roi_heads.densepose_head.ASPP.") for name in entries)
     return f"R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}s1x"
 
 
 def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: str, model: str = "the model") -> None:
-    """Give `network` the weights `entries`, strictly: every one, no other, each of its shape.
+    """Load `entries` into `network`: exactly its entries, each with its shape.
 
-    Raises CheckpointError naming the entries that are missing, unknown, misshaped or no floating-point numbers.
+    Raises CheckpointError that names entries which are missing, unknown, of another shape or not floating point.
     """
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     missing = [f"{name} is missing" for name in sorted(expected.keys() - entries.keys())]

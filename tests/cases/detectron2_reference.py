@@ -1,4 +1,4 @@
-"""Weights that anyone can redraw, and detectron2's answers for them (see fixtures/README.md)."""
+"""Reproducible random weights, and detectron2's outputs for them (see fixtures/README.md)."""
 
 import importlib.util
 import json
@@ -27,13 +27,13 @@ def _recipe() -> object:
 
 
 def entries(model: str) -> dict[str, np.ndarray]:
-    """Draw every entry of a model."""
+    """Return the random value of every entry of a model."""
     draw = _recipe()
     return {name: draw(name, shape) for name, shape in shapes(model).items()}
 
 
 def golden(model: str) -> list[dict[str, np.ndarray]]:
-    """Return detectron2's answers, one dictionary a picture, the picture's number left off the names."""
+    """Return detectron2's outputs, one dictionary an image, without the image's number in the names."""
     with np.load(FIXTURES / f"golden_{model}.npz") as file:
         values = {name: file[name] for name in file.files}
     count = sum(name.startswith("image") for name in values)

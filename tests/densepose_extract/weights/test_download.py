@@ -1,4 +1,4 @@
-"""Downloads from a server on loopback: whole, cut off, resumed, of another version, refused, side by side."""
+"""Downloads from a server on loopback: complete, interrupted, resumed, of another version, refused, concurrent."""
 
 import hashlib
 import threading
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from densepose_extract import download as downloads
-from densepose_extract.download import digest, download
+from densepose_extract.weights import download as downloads
+from densepose_extract.weights.download import digest, download
 from dsa_app.errors import CheckpointError
 from loopback import Mirror, serving
 
@@ -23,7 +23,9 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
         yield made
 
 
-def test_arrives_whole_and_tells_its_digest(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_downloads_the_file_and_prints_its_digest(
+    mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "deep" / "model.pkl"
     download(f"{mirror.base}/model.pkl", target, SHA.upper())
     assert target.read_bytes() == CONTENT
@@ -31,16 +33,16 @@ def test_arrives_whole_and_tells_its_digest(mirror: Mirror, tmp_path: Path, caps
     assert not target.with_name("model.pkl.part").exists()
 
 
-def test_goes_on_where_the_connection_was_cut(mirror: Mirror, tmp_path: Path) -> None:
+def test_resumes_where_the_connection_was_cut(mirror: Mirror, tmp_path: Path) -> None:
     mirror.cuts = [1_500_000, 2_000_000]
     download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
     assert mirror.asked == [None, "bytes=1500000-", "bytes=3500000-"]
     assert digest(tmp_path / "model.pkl") == SHA
 
 
-def test_gives_up_when_nothing_comes_and_a_later_call_goes_on(mirror: Mirror, tmp_path: Path) -> None:
+def test_fails_after_tries_without_a_byte_and_a_later_call_resumes(mirror: Mirror, tmp_path: Path) -> None:
     mirror.cuts = [1_000_000, 0, 0, 0]
-    with pytest.raises(CheckpointError, match=r"the connection was cut.*after the 1,000,000 bytes"):
+    with pytest.raises(CheckpointError, match=r"the connection was cut.*resume after 1,000,000 bytes"):
         download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl")
     assert not (tmp_path / "model.pkl").exists()
     download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
@@ -66,8 +68,8 @@ def test_another_digest_is_refused_and_leaves_nothing(mirror: Mirror, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
-def test_refusals_are_told_at_once(mirror: Mirror, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"HTTP 404.*by hand and give its path"):
+def test_refusals_fail_at_once(mirror: Mirror, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"HTTP 404.*--checkpoint FILE"):
         download(f"{mirror.base}/other.pkl", tmp_path / "model.pkl")
     assert len(mirror.asked) == 1
     mirror.status = 503
@@ -81,13 +83,13 @@ def test_a_server_that_is_not_there(mirror: Mirror, tmp_path: Path) -> None:
         download("http://127.0.0.1:9/model.pkl", tmp_path / "model.pkl")
 
 
-def test_a_server_that_tells_no_length(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_server_without_content_length(mirror: Mirror, tmp_path: Path) -> None:
     mirror.length = False
-    with pytest.raises(CheckpointError, match="does not say how long"):
+    with pytest.raises(CheckpointError, match="sends no Content-Length"):
         download(f"{mirror.base}/model.pkl", tmp_path / "model.pkl")
 
 
-def test_those_who_come_meanwhile_wait_and_fetch_nothing(mirror: Mirror, tmp_path: Path) -> None:
+def test_concurrent_calls_wait_and_download_nothing(mirror: Mirror, tmp_path: Path) -> None:
     args = (f"{mirror.base}/model.pkl", tmp_path / "model.pkl", SHA)
     crowd = [threading.Thread(target=download, args=args) for _ in range(4)]
     for one in crowd:

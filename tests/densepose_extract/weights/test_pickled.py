@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from densepose_extract.pickled import read_arrays
+from densepose_extract.weights.pickled import read_arrays
 from dsa_app.errors import CheckpointError
 
 ARRAYS = {
@@ -94,7 +94,7 @@ def test_hostile_pickles_are_refused_and_do_nothing(
 ) -> None:
     path = written(tmp_path / "evil.pkl", {"model": {"w": HOSTILE[name]}}, protocol)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"evil.pkl is not a checkpoint that can be trusted"):
+    with pytest.raises(CheckpointError, match=r"evil.pkl is refused as a checkpoint, and no code in it was run"):
         read_arrays(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["evil.pkl"]
 
@@ -115,8 +115,8 @@ def test_the_ordinary_reader_would_have_been_owned(tmp_path: Path, monkeypatch: 
         (b"cnumpy.core.multiarray\n_reconstruct\n}S'a'\nI1\nsb.", "tries to change a function"),
         (b"cnumpy\ndtype\nN}S'__call__'\nI1\ns\x86b.", "tries to change a function"),
         (b"cnumpy\nndarray\n)R.", "calls numpy.ndarray"),
-        (b"cnumpy\ndtype\n(S'O'\ntR.", "holds no plain numbers"),
-        (b"cnumpy\ndtype\n(S'f4,O'\ntR.", "holds no plain numbers"),
+        (b"cnumpy\ndtype\n(S'O'\ntR.", "is not of plain numbers"),
+        (b"cnumpy\ndtype\n(S'f4,O'\ntR.", "is not of plain numbers"),
         (b"c_codecs\nencode\n(Va\nS'rot13'\ntR.", "encoding 'rot13'"),
         (b"Pid\n.", "persistent"),
         (b"\x82\x01.", "unregistered extension"),
@@ -133,7 +133,7 @@ def test_an_array_must_have_the_bytes_of_its_shape(tmp_path: Path) -> None:
     shape = b"K\x02K\x03\x86"
     assert content.count(shape) == 1
     (tmp_path / "a.pkl").write_bytes(content.replace(shape, b"K\x02K\xff\x86"))
-    with pytest.raises(CheckpointError, match=r"shape \(2, 255\) comes with 24 bytes"):
+    with pytest.raises(CheckpointError, match=r"shape \(2, 255\) has 24 bytes"):
         read_arrays(tmp_path / "a.pkl")
 
 
@@ -144,8 +144,8 @@ def test_an_array_must_have_the_bytes_of_its_shape(tmp_path: Path) -> None:
         ({"weights": {}}, "expected a pickled {'model'"),
         ({"model": {"w": [1.0]}}, "entry 'w' is list, expected an array"),
         ({"model": {3: np.zeros(1)}}, "entry '3'"),
-        ({"model": {"w": np.array(["a"], object)}}, "holds no plain numbers"),
-        ({"model": {"w": np.array([1j])}}, "holds no plain numbers"),
+        ({"model": {"w": np.array(["a"], object)}}, "is not of plain numbers"),
+        ({"model": {"w": np.array([1j])}}, "is not of plain numbers"),
     ],
 )
 def test_other_contents_are_named(tmp_path: Path, content: object, reason: str) -> None:
@@ -157,10 +157,10 @@ def test_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:
     whole = written(tmp_path / "a.pkl", {"model": ARRAYS}).read_bytes()
     for cut in (0, 1, 10, len(whole) // 2, len(whole) - 1):
         (tmp_path / "a.pkl").write_bytes(whole[:cut])
-        with pytest.raises(CheckpointError, match=r"a.pkl is not a checkpoint"):
+        with pytest.raises(CheckpointError, match=r"a.pkl is refused as a checkpoint"):
             read_arrays(tmp_path / "a.pkl")
     (tmp_path / "a.pkl").write_bytes(b"<html>404</html>")
-    with pytest.raises(CheckpointError, match=r"a.pkl is not a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"a.pkl is refused as a checkpoint"):
         read_arrays(tmp_path / "a.pkl")
     with pytest.raises(CheckpointError, match="does not exist"):
         read_arrays(tmp_path / "b.pkl")

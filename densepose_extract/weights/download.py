@@ -1,4 +1,4 @@
-"""One large file over HTTP: with progress, resumed where it was cut off, verified, put in place at once."""
+"""Download of one large file: with progress, resumed after an interruption, verified, renamed when complete."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from dsa_app.console import progress
 from dsa_app.errors import CheckpointError
 from dsa_app.lock import locked
 
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
-TRIES = 3  # in a row that bring nothing, before it is given up
+TRIES = 3  # in a row without a byte before the download fails
 PAUSE = 2.0  # seconds between two tries
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> None:
-    """Fetch `url` into the file `target`, and print its SHA-256.
+    """Download `url` to the file `target`, and print its SHA-256.
 
-    What has arrived stays beside the target as `.part`, and the next try or call goes on from there.
-    Processes that want the same file wait for the one that fetches it.
+    The bytes received so far are in `<target>.part`, from where the next try or call resumes. Other processes that need
+    the same file wait for the one that downloads it.
 
-    Raises CheckpointError where the server does not give the file, or another than `sha256` says.
+    Raises CheckpointError if the download fails, or if the file has another digest than `sha256`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     with locked(target, busy=None):
-        if target.exists():  # another process brought it meanwhile
+        if target.exists():  # another process has downloaded it in the meantime
             return
         receive_all(url, part)
-        found = digest(part)
-        if sha256 is not None and found != sha256.lower():
+        actual = digest(part)
+        if sha256 is not None and actual != sha256.lower():
             part.unlink()
             raise CheckpointError(
-                f"{url} has SHA-256 {found}, expected {sha256}; what was downloaded is deleted. "
+                f"{url} has SHA-256 {actual}, expected {sha256}. The download was deleted. "
                 "Try again, or correct the pinned digest if you trust the server."
             )
         os.replace(part, target)
-        click.echo(f"{target}: SHA-256 {found}", err=True)
+        click.echo(f"{target}: SHA-256 {actual}", err=True)
 
 
 def receive_all(url: str, part: Path) -> None:
-    """Append to `part` until it is the whole of `url`, over as many connections as it takes.
+    """Append to `part` until it is all of `url`, over as many connections as needed.
 
-    Raises CheckpointError after `TRIES` in a row that brought nothing, or at once where the server refuses.
+    Raises CheckpointError after `TRIES` in a row without a byte, or at once if the server refuses (HTTP 4xx).
     """
     idle = 0
     while True:
@@ -64,7 +64,7 @@ def receive_all(url: str, part: Path) -> None:
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                part.unlink()  # longer than the file: of another version
+                part.unlink()  # as long as the file or longer: of another version
             elif error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise _failure(url, reason, part) from None
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
@@ -76,15 +76,17 @@ def receive_all(url: str, part: Path) -> None:
 
 
 def receive(url: str, part: Path) -> bool:
-    """Append to `part` what one connection brings of `url`; tell whether it is whole now."""
+    """Append the bytes that one connection delivers of `url` to `part`; return whether it is complete."""
     start = size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            start = 0  # this server only gives whole files
+            start = 0  # the server ignored the range and sends the whole file
         length = int(response.headers.get("Content-Length", -1))
         if length < 0:
-            raise CheckpointError(f"{url}: the server does not say how long the file is. Use another mirror.")
+            raise CheckpointError(
+                f"{url}: the server sends no Content-Length. Use another mirror: $DSA_CHECKPOINTS_URL."
+            )
         with part.open("ab" if start else "wb") as file:
             for chunk in progress(chunks(response), length, f"downloading {part.stem}", "bytes", each=0):
                 file.write(chunk)
@@ -92,13 +94,13 @@ def receive(url: str, part: Path) -> bool:
 
 
 def chunks(response: IO[bytes]) -> Iterator[bytes]:
-    """Yield a response in pieces."""
+    """Yield a response in chunks of at most `CHUNK` bytes."""
     while chunk := response.read(CHUNK):
         yield chunk
 
 
 def size(path: Path) -> int:
-    """Return the size of a file in bytes, 0 where there is none."""
+    """Return the size of a file in bytes, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
@@ -113,6 +115,6 @@ def digest(path: Path) -> str:
 
 def _failure(url: str, reason: str, part: Path) -> CheckpointError:
     return CheckpointError(
-        f"{url} could not be downloaded: {reason}. Run again to go on after the {size(part):,} bytes that are "
-        "here, name a mirror in $DSA_CHECKPOINTS_URL, or fetch the file by hand and give its path."
+        f"{url} could not be downloaded: {reason}. Run again to resume after {size(part):,} bytes, set a mirror in "
+        "$DSA_CHECKPOINTS_URL, or download the file yourself and give its path: --checkpoint FILE."
     )

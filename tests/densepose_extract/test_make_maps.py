@@ -1,0 +1,59 @@
+"""Making maps: in order and ahead of time; an image that cannot be read is named or skipped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batches import BatchEngine
+from densepose_extract.make_maps import ImageReader, make_maps, out_of_memory_explained
+from densepose_extract.packed import Packed
+from densepose_extract.plan import make_plan
+from dsa_app.errors import EngineError, ImageError
+from dsa_data import images
+from dsa_data.records import read_manifest
+from tiny import list_images
+
+
+def test_an_image_that_changed_is_named(market: Path, tmp_path: Path) -> None:
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
+    victim = market / records[2].key
+    victim.write_bytes(images.encode_jpeg(np.zeros((24, 12, 3), np.uint8)))
+    engine = BatchEngine(4)
+    with pytest.raises(ImageError, match=rf"{victim.name} has changed since it was listed.*dsa-data prepare"):
+        list(make_maps(make_plan(records, "tiny", engine).batches, ImageReader(market), engine))
+
+
+def test_a_batch_is_made_without_a_broken_image(market: Path, tmp_path: Path) -> None:
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
+    (market / records[2].key).unlink()
+    engine = BatchEngine(4)
+    batches = make_plan(records, "tiny", engine).batches
+    packed = [Packed(arrays) for _, arrays in make_maps(batches, ImageReader(market, skip_broken=True), engine)]
+    first, planned = packed[0], batches[0].batch_digests
+    assert [bool(reason) for reason in first.reasons] == [False, False, True, False]
+    assert "is missing" in first.reasons[2]
+    assert [first.read(index).status for index in range(4)] == ["found", "found", "none", "found"]
+    assert first.read(0).iuv[..., 0].max() == 3  # the network saw three
+    assert first.batch_digests[0] == first.batch_digests[3] != planned[0]
+    assert first.batch_digests[2] not in {first.batch_digests[0], planned[2]}
+    assert packed[1].batch_digests == list(batches[1].batch_digests)
+
+
+def test_a_batch_of_broken_images_only(market: Path, tmp_path: Path) -> None:
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))[:2]
+    for record in records:
+        (market / record.key).write_bytes(b"")
+    engine = BatchEngine(4)
+    batches = make_plan(records, "tiny", engine).batches
+    ((_, arrays),) = make_maps(batches, ImageReader(market, skip_broken=True), engine)
+    assert all(Packed(arrays).reasons)
+    assert engine.seen == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory. Tried to allocate"), MemoryError()])
+def test_out_of_memory_has_a_remedy(error: Exception) -> None:
+    with pytest.raises(EngineError, match=r"begins with a\.jpg.*--batch"), out_of_memory_explained("a.jpg"):
+        raise error
+    with pytest.raises(RuntimeError, match="other"), out_of_memory_explained("a.jpg"):
+        raise RuntimeError("other")

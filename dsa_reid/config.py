@@ -1,4 +1,4 @@
-"""The main stream's settings; importing them does not import torch."""
+"""The main stream's settings. Importing them does not import torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import ModelError
 REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
 RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
-TIMM = "timm/"  # what the name of a trunk from timm begins with
+TIMM = "timm/"  # prefix of the name of a trunk from timm
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class MainStreamConfig:
 
     Attributes:
         trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), or "timm/" and the
-            name of a timm model that gives a map at stride 16.
+            name of a timm model that has a map at stride 16.
         width: multiplies every channel count; a multiple of 1/8.
-        local_input: what a local head sees of F: its own eighth of the channels, or all of them.
-        heads: which of the heads there are.
-        pooling: "average", or "gem", the generalised mean with a learnt power.
-        neck: "bn" puts a batch norm without bias between a feature and what compares or classifies it (BNNeck, Luo et
-            al. 2019); triplets and fusion see the feature before it.
+        local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
+        heads: the heads of the network: the global one, the local ones, or both.
+        pooling: "average", or "gem", the generalised mean with a trained power.
+        neck: "bn" is a batch norm without bias after each feature, before comparison and classification (BNNeck, Luo et
+            al. 2019); triplet losses and fusion use the feature before it.
         size: height and width of the images that a timm trunk with position embeddings (ViT, Swin) is built for.
 
     Raises ModelError for an invalid value.
@@ -41,7 +41,7 @@ class MainStreamConfig:
     size: tuple[int, int] = (256, 128)
 
     def __post_init__(self) -> None:
-        """Check the values: they may come from a file."""
+        """Check the values, which may come from a file."""
         if self.trunk.startswith(TIMM):
             _one_of("width", self.width, (1.0,))
         else:
@@ -52,7 +52,7 @@ class MainStreamConfig:
         _one_of("neck", self.neck, ("none", "bn"))
         if not (self.width > 0 and (STEM * self.width) % REGIONS == 0):
             raise ModelError(
-                f"width = {self.width!r} is invalid: conv1's {STEM} × width channels must divide by "
+                f"width = {self.width!r} is invalid: the {STEM} × width channels of conv1 must be divisible by "
                 f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
             )
 

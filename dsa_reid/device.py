@@ -1,4 +1,4 @@
-"""Which device to compute on: one check and one message, for `dsa_reid.load` and for every command."""
+"""The device to compute on: one check and one message, for `dsa_reid.load` and for every command."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ def device_name(name: str, local: int = 0) -> str:
     """Return the device that `name` means to this process: "auto" is a GPU if there is one, else the CPU.
 
     Args:
-        local: number of this process on its machine (torchrun's LOCAL_RANK); where the GPU has no number, it takes the
-            one of this number.
+        local: number of this process on its machine (torchrun's LOCAL_RANK), used for a GPU that is named without one.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -7,3 +7,7 @@ class ModelError(Exception):
 
 class NotInstalledError(ModelError):
     """A package that some models or functions need is not installed; the file itself may be intact."""
+
+
+class DeviceError(ModelError):
+    """A device that does not exist here or is not supported."""

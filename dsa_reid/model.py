@@ -96,6 +96,9 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Model:
     """Read a model file.
 
+    Args:
+        device: as torch names it, "cpu", "cuda:1" or a `torch.device`; "auto" is a GPU if there is one, else the CPU.
+
     Raises ModelError if the file is missing, damaged, of another version, not a model, or holds anything but weights
     (code in it is never run), if the device cannot be used, or if the trunk needs a package that is not installed.
     """
@@ -120,7 +123,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
         raise ModelError(
             f"{path} has weights that do not fit its configuration ({reason}). Train again: dsa-train run."
         ) from None
-    return Model(main_stream, preprocessing, _device(device), digest_of(path))
+    return Model(main_stream, preprocessing, usable_device(device), digest_of(path))
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
@@ -146,13 +149,3 @@ def _read(path: Path) -> Any:
     except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is truncated, damaged or not a model ({reason}). Copy it again.") from None
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {str(name)!r} cannot be used here: {reason}. Use 'cpu'.") from None
-    return device

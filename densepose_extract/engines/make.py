@@ -47,9 +47,11 @@ def make_engine(
                 "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
             )
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
+    from dsa_reid.device import device_name  # imports torch, which the engines above do without
+
     group = group or ProcessGroup()
     with group.main_first():  # the first process downloads the checkpoint, the others read it
-        device = device_of(config.device, group)
+        device = device_name(config.device, group.local_rank)
         arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)
         if name == "detectron2":
             from .detectron import DetectronEngine
@@ -58,12 +60,3 @@ def make_engine(
         from .native import NativeEngine
 
         return NativeEngine(*arguments)
-
-
-def device_of(name: str, group: ProcessGroup) -> str:
-    """Return the device of this process: auto is a GPU if there is one, and each process takes its own GPU."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return f"cuda:{group.local_rank}" if name == "cuda" and group.size > 1 else name

@@ -41,7 +41,10 @@ class NetworkEngine:
         if precision not in self.precisions:
             known = ", ".join(self.precisions)
             raise EngineError(f"Engine {self.name} has no precision {precision!r}, expected one of: {known}.")
-        self.device = usable(device)
+        try:
+            self.device = usable_device(device)
+        except DeviceError as error:
+            raise EngineError(str(error)) from None
         self.precision = precision
         self.recipe = recipe or Recipe()
         weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
@@ -67,14 +70,3 @@ class NetworkEngine:
     def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         """Split images (height, width) into batches by their padded size; see `sizing.batches`."""
         return batches(sizes, self.recipe.min_size, self.recipe.max_size, self.recipe.batch)
-
-
-def usable(device: str) -> torch.device:
-    """Return the torch device called `device`. Raises EngineError if it cannot be used."""
-    try:
-        usable = torch.device(device)
-        torch.zeros(1, device=usable)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise EngineError(f"Device {device!r} cannot be used: {reason}. Name another: --device cpu.") from None
-    return usable

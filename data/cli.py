@@ -1,4 +1,7 @@
-"""`dsa-data`: list and check datasets, render the synthetic one, look at images."""
+"""`dsa-data`: list and check datasets, render the synthetic one, look at images.
+
+A command imports what takes long inside its function, so that `--help` and refusals answer at once.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,7 @@ from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import DatasetError
 
-from . import check as checks
-from . import sets
-from .images import write_png
-from .listing import PROTOCOLS, list_dataset
-from .sheet import identity_sheet
 from .synthetic.config import SynthConfig
-from .synthetic.dataset import synthesise
 
 
 @click.group(cls=console.Commands)
@@ -27,6 +24,8 @@ def main() -> None:
 @main.command("list")
 def list_() -> None:
     """Print all datasets, the folder of each, and whether it is there."""
+    from . import sets
+
     for name, dataset in sets.SETS.items():
         folder = sets.parent() / dataset.folder
         state = "there" if folder.is_dir() else f"missing. {dataset.source}"
@@ -45,7 +44,14 @@ def prepare(
     jobs: int,
     overwrite: bool,
 ) -> None:
-    """Write the manifest of a dataset: a line for each image. The synthetic dataset is rendered first."""
+    """Write the manifest of a dataset: a line for each image.
+
+    The synthetic dataset is rendered first.
+    """
+    from . import check as checks
+    from . import sets
+    from .listing import PROTOCOLS, list_dataset
+
     if sets.is_synthetic(settings.dataset):
         render(settings, jobs, overwrite)
     path = out or console.artifacts(settings.dataset) / "manifest.csv"
@@ -72,18 +78,26 @@ def synth(
     jobs: int,
     overwrite: bool,
 ) -> None:
-    """Render the synthetic dataset: people with the true I, U, V of every pixel, in Market-1501's layout."""
+    """Render the synthetic dataset, in Market-1501's layout.
+
+    It shows people, with the true I, U, V of every pixel.
+    """
     render(settings, jobs, overwrite)
 
 
 def render(settings: Settings, jobs: int, overwrite: bool) -> None:
     """Render the synthetic dataset with the settings' section "synth"."""
+    config = settings.section("synth", SynthConfig)
+
+    from . import sets
+    from .synthetic.dataset import synthesise
+
     if not sets.is_synthetic(settings.dataset):
         raise DatasetError(
             f"{settings.dataset} is not a synthetic dataset. Name synthetic, or a name that begins with synthetic-."
         )
     root = sets.dataset_root(settings.dataset)
-    synthesise(settings.section("synth", SynthConfig), root, jobs=jobs, overwrite=overwrite)
+    synthesise(config, root, jobs=jobs, overwrite=overwrite)
     click.echo(f"{root}: the dataset {settings.dataset}")
 
 
@@ -96,6 +110,10 @@ def render(settings: Settings, jobs: int, overwrite: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The PNG. [artifacts/<dataset>/sheet.png]")
 def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
     """Show images of some identities on one page."""
+    from . import sets
+    from .images import write_png
+    from .sheet import identity_sheet
+
     path = out or console.artifacts(dataset) / "sheet.png"
     entries = sets.scan(dataset)
     write_png(path, identity_sheet(sets.dataset_root(dataset), entries, identities, seed))
@@ -105,7 +123,10 @@ def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
 @main.command()
 @click.option("--dataset", required=True, help="Name of the dataset.")
 def stats(dataset: str) -> None:
-    """Print the number of images, identities and cameras of each split."""
+    """Print the number of images, identities and cameras by split."""
+    from . import check as checks
+    from . import sets
+
     for line in checks.table(sets.scan(dataset)):
         click.echo(line)
 
@@ -113,7 +134,13 @@ def stats(dataset: str) -> None:
 @main.command()
 @click.option("--dataset", required=True, help="Name of the dataset.")
 def check(dataset: str) -> None:
-    """Compare a dataset with its published counts; print what is missing and how to get it."""
+    """Compare a dataset with its published counts.
+
+    Prints what is missing, and how to get it.
+    """
+    from . import check as checks
+    from . import sets
+
     definition, root = sets.dataset(dataset), sets.dataset_root(dataset)
     entries = sets.scan(dataset)
     for line in checks.table(entries, definition):

@@ -81,7 +81,7 @@ def test_a_file_that_is_no_image_is_named_or_skipped(run, tmp_path, model, image
     out = tmp_path / f"features.{ending}"
     stopped = run("embed", image_folder, "--model", model, "--out", out)
     assert stopped.exit_code == 2
-    assert "a/03.jpg does not decode as a picture" in stopped.stderr
+    assert "a/03.jpg does not decode as an image" in stopped.stderr
     assert not out.exists()
     for _ in range(2):  # done, then done already
         done = run("embed", image_folder, "--model", model, "--out", out, "--skip-broken")

@@ -48,8 +48,8 @@ class Processes:
         return self.group.size
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes, logs and evaluates."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes, logs and evaluates."""
         return self.group.is_main
 
     def check_identities(self, identities: int) -> None:

@@ -225,7 +225,7 @@ def _rest_of_epoch(
 def train(
     run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path, retrieval: Retrieval | None = None
 ) -> None:
-    """Train `run` until its last epoch is done; the first process logs and saves under `out`.
+    """Train `run` until its last epoch is done; the main process logs and saves under `out`.
 
     Args:
         configuration: written into the checkpoint, and compared when it is resumed.
@@ -238,9 +238,9 @@ def train(
     config, processes = run.config, run.processes
     path = out / "checkpoint.pt"
     steps, B = epoch_order(data, config, run.epoch).shape  # the same for every epoch
-    progress = Progress(run.epoch * steps + run.step, config.epochs * steps, B, quiet=not processes.leads)
+    progress = Progress(run.epoch * steps + run.step, config.epochs * steps, B, quiet=not processes.is_main)
     memory = memory_explained(f"batches of {B} images of {config.height}x{config.width}", OUT_OF_MEMORY)
-    log = Log(out / "live", run.history, config.tensorboard) if processes.leads else None
+    log = Log(out / "live", run.history, config.tensorboard) if processes.is_main else None
     if processes.size > 1:
         _save(run, configuration, path)  # so that there is a checkpoint to resume whenever a process is lost
 
@@ -248,7 +248,7 @@ def train(
         while run.epoch < config.epochs:
             row = train_epoch(run, data, progress, interrupts)
             if row is not None:
-                if retrieval and processes.leads and _due(run.epoch, config.evaluate_every, config.epochs):
+                if retrieval and processes.is_main and _due(run.epoch, config.evaluate_every, config.epochs):
                     row |= _evaluate(run, retrieval)
                 run.history.append(row)
                 if log:
@@ -269,7 +269,7 @@ def _evaluate(run: Run, retrieval: Retrieval) -> dict[str, float]:
 
 
 def _save(run: Run, configuration: dict[str, Any], path: Path) -> None:
-    """Save a checkpoint; the first process writes it, but all must call this."""
+    """Save a checkpoint; the main process writes it, but all must call this."""
     state = run.state(configuration)  # averages losses that were not yet checked over all processes
     for name, value in state["network"].items():
         if value.is_floating_point() and not value.isfinite().all():
@@ -278,7 +278,7 @@ def _save(run: Run, configuration: dict[str, Any], path: Path) -> None:
                 f"saved; the last good checkpoint, if there was one, is {path}. Lower train.schedule.lr, or use a "
                 "longer warm-up (train.schedule.warmup)."
             )
-    if run.processes.leads:
+    if run.processes.is_main:
         checkpoint.save(path, state)
 
 

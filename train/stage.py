@@ -48,7 +48,7 @@ def run(
 ) -> Path:
     """Train a network, resuming an interrupted run in `out`; return the model file.
 
-    Started by torchrun, the processes share every batch, and the first of them writes.
+    Started by torchrun, the processes share every batch, and the main process writes.
 
     Args:
         manifest: lists the images.
@@ -75,7 +75,7 @@ def run(
         records = read_manifest(manifest, ["train"])
         store = open_store(dsap, warp) if config.network.guide else None
         configuration = run_configuration(config, records, store)
-        with _locked_by_first(out, processes):
+        with _locked_by_main(out, processes):
             path, model = out / "checkpoint.pt", out / "model.pt"
             state = _checkpoint_to_resume(path, configuration, config.epochs, overwrite)
             finished = state is not None and state["epoch"] == config.epochs and _is_readable(model)
@@ -91,10 +91,10 @@ def run(
             if state:
                 _print(processes, f"{path}: resuming after {training.epoch} epochs and {training.step} steps.")
             _load_images(data.images, config, device)
-            if processes.leads:
+            if processes.is_main:
                 model.unlink(missing_ok=True)  # of the same run with fewer epochs
             loop.train(training, data, configuration, out, retrieval)
-            if processes.leads:
+            if processes.is_main:
                 with training.final_weights():
                     save(training.network.main, model, data.images.preprocessing)
             processes.wait()
@@ -130,10 +130,10 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
     return Preprocessing(config.height, config.width)
 
 
-def _locked_by_first(out: Path, processes: Processes) -> AbstractContextManager[None]:
-    """Return a context in which the first process holds the lock of the folder `out`. Raises BusyError."""
+def _locked_by_main(out: Path, processes: Processes) -> AbstractContextManager[None]:
+    """Return a context in which the main process holds the lock of the folder `out`. Raises BusyError."""
     busy = f"Another process is training in {out} now. Wait until it has finished, or choose another folder with --out."
-    return locked(out, busy) if processes.leads else nullcontext()
+    return locked(out, busy) if processes.is_main else nullcontext()
 
 
 def _checkpoint_to_resume(
@@ -180,7 +180,7 @@ def _start_or_resume(
 ) -> Run:
     """Return a run with pretrained weights, or in the state of a checkpoint."""
     network = TwoStream(config.network, identities)
-    if state is None and processes.leads:  # the others receive the weights of the first
+    if state is None and processes.is_main:  # the others receive the weights of the main process
         load_pretrained(network, config.network)
     training = Run(network.to(device), config, processes)
     if state:
@@ -201,6 +201,6 @@ def _load_images(images: Images, config: TrainConfig, device: torch.device) -> N
 
 
 def _print(processes: Processes, message: str) -> None:
-    """Print a message once, by the first process."""
-    if processes.leads:
+    """Print a message once, by the main process."""
+    if processes.is_main:
         click.echo(message, err=True)

@@ -23,6 +23,7 @@ from .errors import ConfigError
 
 T = TypeVar("T")
 OWN_EXPERIMENTS = Path("experiments")  # the user's, in the working directory
+PARAMS = Path("params.yaml")  # of the pipeline, in the working directory
 OWN_VALUES = "demo"  # this experiment has no file: its values are the sections of params.yaml
 
 
@@ -159,6 +160,7 @@ def read_settings(
     dataset: str | None = None,
     experiment: str | None = None,
     assignments: Iterable[str] = (),
+    needs_dataset: bool = True,
 ) -> Settings:
     """Return the settings of a params file, an experiment file and assignments.
 
@@ -171,6 +173,8 @@ def read_settings(
     extra = values.pop("set", None) or []
     if not isinstance(extra, list) or not all(isinstance(item, str) for item in extra):
         raise ConfigError(f"{source}: set = {extra!r} is invalid: expected a list such as [train.epochs=2].")
+    if dataset == "":
+        raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
     dataset = dataset or values.pop("dataset", None)
     experiment = experiment or values.pop("experiment", None)
     values = {key: item for key, item in values.items() if key not in ("dataset", "experiment")}
@@ -181,9 +185,9 @@ def read_settings(
         _check_sections(values, set(SECTIONS), source)
     values = override(values, [*extra, *assignments])
     _check_sections(values, set(SECTIONS), "--set")
-    if not dataset:
+    if not dataset and needs_dataset:
         raise ConfigError("No dataset is given. Use --dataset market1501, or the key dataset in params.yaml.")
-    return Settings(str(dataset), experiment, values, source)
+    return Settings(str(dataset or ""), experiment, values, source)
 
 
 def experiment_file(name: str) -> Path:

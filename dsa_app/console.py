@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import click
 from tqdm import tqdm
 
-from .config import read_settings
+from . import remedies
+from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
 
 T = TypeVar("T")
@@ -48,19 +49,22 @@ class Commands(click.Group):
 
 def fail(message: str) -> None:
     """Print the error and leave with exit code 2."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {remedies.complete(message)}", err=True)
     sys.stdout.flush()
     raise SystemExit(2)
 
 
 def with_settings(
-    default: str | Callable[[dict[str, Any]], str | None] | None = None,
+    implied: Callable[[dict[str, Any]], str | None] | None = None, needs_dataset: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command --dataset, --params, --experiment and --set; it receives their values as `settings`.
 
+    Without --dataset and --params, a params.yaml in the working directory is used, as the pipeline's stage would use
+    it, and a line says so. With --dataset alone the values are the paper's.
+
     Args:
-        default: the dataset where neither the option nor a params file names one, or a function that returns it
-            from the command's other options.
+        implied: a function that returns the name of a dataset which follows from the command's other options.
+        needs_dataset: whether a command without any dataset is refused.
     """
     options = [
         click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
@@ -74,15 +78,41 @@ def with_settings(
         def joined(
             dataset: str | None, params: Path | None, experiment: str | None, assignments: Iterable[str], **others: Any
         ) -> Any:
-            implied = default(others) if callable(default) else default
-            named = dataset or (None if params else implied)
-            return command(settings=read_settings(params, named, experiment, assignments), **others)
+            named = implied(others) if implied and dataset is None and params is None else dataset
+            settings = _settings(named, params, experiment, assignments, needs_dataset)
+            given = [("--dataset", dataset), ("--params", params and str(params)), ("--experiment", experiment)]
+            remedies.remember([*given, *(("--set", text) for text in assignments)])
+            return command(settings=settings, **others)
 
         for option in reversed(options):
             joined = option(joined)
         return joined
 
     return decorate
+
+
+def _settings(
+    dataset: str | None, params: Path | None, experiment: str | None, assignments: Iterable[str], needs_dataset: bool
+) -> Settings:
+    if dataset is None and params is None and PARAMS.is_file():
+        settings = read_settings(PARAMS, None, experiment, assignments, needs_dataset)
+        click.echo(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}", err=True)
+        return settings
+    return read_settings(params, dataset, experiment, assignments, needs_dataset)
+
+
+def dataset_option(help: str = "Name of the dataset, as in `dsa-data list`.") -> Callable[..., Any]:
+    """Return the option --dataset of a command without settings; by default that of ./params.yaml, if there is one."""
+    return click.option("--dataset", callback=_named_dataset, help=f"{help} [that of params.yaml]")
+
+
+def _named_dataset(context: click.Context, option: click.Parameter, name: str | None) -> str:
+    if name is None:
+        name = _settings(None, None, None, (), True).dataset
+    elif not name:
+        raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
+    remedies.remember([("--dataset", name)])
+    return name
 
 
 def jobs(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -123,5 +153,15 @@ def progress(items: Iterable[T], total: int, label: str, unit: str = "images", e
 
 
 def artifacts(dataset: str) -> Path:
-    """Return the folder of a dataset's outputs: artifacts/<dataset>, or <dataset> in $DSA_ARTIFACTS if that is set."""
-    return Path(os.environ.get("DSA_ARTIFACTS", "artifacts")) / dataset
+    """Return the folder of a dataset's outputs: artifacts/<dataset>, or <dataset> in $DSA_ARTIFACTS if that is set.
+
+    Raises ConfigError in a stage that DVC runs if $DSA_ARTIFACTS is not the artifacts/ that dvc.yaml names.
+    """
+    folder = Path(os.environ.get("DSA_ARTIFACTS") or "artifacts")
+    if "DVC_STAGE" in os.environ and folder.resolve() != Path("artifacts").resolve():
+        raise ConfigError(
+            f"$DSA_ARTIFACTS is {folder}, but dvc.yaml names artifacts/ in this folder, where DVC would miss the output. "
+            "Unset it (unset DSA_ARTIFACTS). To work on another disk, clone the project there, or run the commands "
+            "without DVC."
+        )
+    return folder / dataset

@@ -34,7 +34,7 @@ def list_() -> None:
 
 
 @main.command()
-@console.with_settings(default="synthetic")
+@console.with_settings()
 @click.option("--out", type=click.Path(path_type=Path), help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Render the synthetic dataset again if its settings changed.")
@@ -70,7 +70,7 @@ def prepare(
 
 
 @main.command()
-@console.with_settings(default="synthetic")
+@console.with_settings()
 @console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was rendered with other settings.")
 def synth(
@@ -102,7 +102,7 @@ def render(settings: Settings, jobs: int, overwrite: bool) -> None:
 
 
 @main.command()
-@click.option("--dataset", default="synthetic", show_default=True, help="Name of the dataset.")
+@console.dataset_option()
 @click.option(
     "--identities", type=click.IntRange(min=1), default=8, show_default=True, help="Number of identities, a row each."
 )
@@ -121,7 +121,7 @@ def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
 
 
 @main.command()
-@click.option("--dataset", required=True, help="Name of the dataset.")
+@console.dataset_option()
 def stats(dataset: str) -> None:
     """Print the number of images, identities and cameras by split."""
     from . import check as checks
@@ -132,7 +132,7 @@ def stats(dataset: str) -> None:
 
 
 @main.command()
-@click.option("--dataset", required=True, help="Name of the dataset.")
+@console.dataset_option()
 def check(dataset: str) -> None:
     """Compare a dataset with its published counts.
 

@@ -82,7 +82,7 @@ def main() -> None:
 
 
 @main.command()
-@console.with_settings(default=folder_name)
+@console.with_settings(implied=folder_name)
 @setting("--engine", "engine", "The source of the maps; auto is rendered for a synthetic dataset, else native.")
 @setting("--checkpoint", "checkpoint", "A checkpoint's name, or its file.")
 @setting("--device", "device", "cpu, cuda, cuda:1, ...; auto is the GPU if there is one.")
@@ -99,7 +99,7 @@ def run(**given: Any) -> None:
 
 
 @main.command("import")
-@console.with_settings(default=folder_name)
+@console.with_settings(implied=folder_name)
 @setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names.")
 @setting("--channels", "channels", "Channel of the chart when read as RGB: first (rgb) or last (bgr).")
 @setting("--allow-missing", "allow_missing", "Count an image without a map as no person detected.")

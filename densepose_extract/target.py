@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dsa_app.console import artifacts
+from dsa_app.console import artifacts, default_dataset
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data import records, sets
 from dsa_data.images import is_image
@@ -57,8 +57,7 @@ class Target:
                 )
             name = dataset or pictures.resolve().name
             return cls(name, pictures, manifest or store.with_name("manifest.csv"), store, unlabelled=True)
-        if dataset is None:
-            raise ConfigError("No dataset was named. Add --dataset market1501, or --pictures DIR.")
+        dataset = dataset or default_dataset()
         folder = artifacts(dataset)
         root = root or sets.dataset_root(dataset)
         return cls(dataset, root, manifest or folder / "manifest.csv", store or folder / "iuv.h5")

@@ -80,8 +80,9 @@ def with_settings(
         ) -> Any:
             named = implied(others) if implied and dataset is None and params is None else dataset
             settings = _settings(named, params, experiment, assignments, needs_dataset)
-            given = [("--dataset", dataset), ("--params", params and str(params)), ("--experiment", experiment)]
-            remedies.remember([*given, *(("--set", text) for text in assignments)])
+            given: list[tuple[str, str | None]] = [("--dataset", dataset), ("--experiment", experiment)]
+            given += [("--params", str(params) if params else None), *(("--set", text) for text in assignments)]
+            remedies.remember(given)
             return command(settings=settings, **others)
 
         for option in reversed(options):
@@ -101,18 +102,26 @@ def _settings(
     return read_settings(params, dataset, experiment, assignments, needs_dataset)
 
 
-def dataset_option(help: str = "Name of the dataset, as in `dsa-data list`.") -> Callable[..., Any]:
-    """Return the option --dataset of a command without settings; by default that of ./params.yaml, if there is one."""
-    return click.option("--dataset", callback=_named_dataset, help=f"{help} [that of params.yaml]")
+def dataset_option(
+    help: str = "Name of the dataset, as in `dsa-data list`.", needed: bool = True
+) -> Callable[..., Any]:
+    """Return the option --dataset of a command without settings; by default that of ./params.yaml, if there is one.
+
+    Args:
+        needed: whether the command is refused where neither names a dataset; else it receives "".
+    """
+
+    def named(context: click.Context, option: click.Parameter, name: str | None) -> str:
+        dataset = _settings(name, None, None, (), needed).dataset
+        remedies.remember([("--dataset", name)])
+        return dataset
+
+    return click.option("--dataset", callback=named, help=f"{help} [that of params.yaml]")
 
 
-def _named_dataset(context: click.Context, option: click.Parameter, name: str | None) -> str:
-    if name is None:
-        name = _settings(None, None, None, (), True).dataset
-    elif not name:
-        raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
-    remedies.remember([("--dataset", name)])
-    return name
+def default_dataset() -> str:
+    """Return the dataset of ./params.yaml. Raises ConfigError if there is none."""
+    return _settings(None, None, None, (), True).dataset
 
 
 def jobs(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -160,7 +169,7 @@ def artifacts(dataset: str) -> Path:
     folder = Path(os.environ.get("DSA_ARTIFACTS") or "artifacts")
     if "DVC_STAGE" in os.environ and folder.resolve() != Path("artifacts").resolve():
         raise ConfigError(
-            f"$DSA_ARTIFACTS is {folder}, but dvc.yaml names artifacts/ in this folder, where DVC would miss the output. "
+            f"$DSA_ARTIFACTS is {folder}, but dvc.yaml names artifacts/ in this folder: DVC would miss the output. "
             "Unset it (unset DSA_ARTIFACTS). To work on another disk, clone the project there, or run the commands "
             "without DVC."
         )

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 # The commands that take --dataset, --params, --experiment and --set, and those that take --dataset alone.
 WITH_SETTINGS = {
     "dsa-data prepare", "dsa-data synth", "densepose-extract run", "densepose-extract import", "dsap build",
-    "dsa-train run", "dsa-train evaluate", "dsa-train rank", "dsa-train report", "dsa-train ceiling", "dsa-train summary",
-    "dsa-train show-batch", "dsa-train explain", "dsa-train ablation",
+    "dsa-train run", "dsa-train evaluate", "dsa-train rank", "dsa-train report", "dsa-train ceiling",
+    "dsa-train summary", "dsa-train show-batch", "dsa-train explain", "dsa-train ablation",
 }  # fmt: skip
 WITH_DATASET = {
     "dsa-data check", "dsa-data stats", "dsa-data sheet", "densepose-extract show", "densepose-extract stats",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dsa_app import console
 from dsa_app.config import Settings
+from dsa_app.errors import ConfigError
 from dsa_data import sets
 from dsa_data.images import write_png
 from dsa_data.records import read_manifest
@@ -24,7 +26,7 @@ from .verify import verify as faults_of
 from .workers import BACKENDS
 
 FILE = click.Path(path_type=Path)
-NAME = click.option("--dataset", required=True, help="Name of the dataset.")
+NAME = console.dataset_option()
 MANIFEST = click.option("--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv]")
 IUV = click.option("--iuv", type=FILE, help="Their I, U, V maps. [artifacts/<dataset>/iuv.h5]")
 ROOT = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
@@ -37,8 +39,15 @@ def main() -> None:
     """Stage two: each image warped into its 24 part images, densely semantically aligned (DSAP)."""
 
 
+def implied_dataset(given: dict[str, Any]) -> str | None:
+    """Return a name for a store of which all paths are given: that of the folder of images."""
+    images = given["pictures"] or (given["root"] if given["manifest"] and given["iuv"] and given["out"] else None)
+    return images.resolve().name if images else None
+
+
 @main.command()
-@console.with_settings()
+@console.with_settings(implied=implied_dataset)
+@click.option("--pictures", type=FILE, help="A folder of images, instead of a dataset; needs --iuv and --out.")
 @SPLITS
 @console.jobs("Worker processes; -1 for every core.")
 @click.option(
@@ -55,6 +64,7 @@ def main() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one.")
 def build(
     settings: Settings,
+    pictures: Path | None,
     splits: tuple[str, ...],
     jobs: int,
     backend: str,
@@ -66,6 +76,10 @@ def build(
     overwrite: bool,
 ) -> None:
     """Warp every image of a dataset. Part images of unchanged images in an existing store are reused."""
+    if pictures:
+        if iuv is None or out is None:
+            raise ConfigError(f"--pictures {pictures} needs --iuv DIR/iuv.h5 and --out DIR/dsap.h5.")
+        root, manifest = root or pictures, manifest or iuv.with_name("manifest.csv")
     folder = console.artifacts(settings.dataset)
     start = time.monotonic()
     path = stage.build(

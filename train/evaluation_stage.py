@@ -13,7 +13,7 @@ import torch
 
 from dsa_app.config import build
 from dsa_app.errors import TrainingError
-from dsa_data.records import Record, read_manifest
+from dsa_data.records import read_manifest
 from dsa_data.synthetic.dataset import read_views
 from dsa_reid.atomic import write_atomic
 from dsa_reid.main_stream import MainStream
@@ -31,13 +31,13 @@ from .evaluation.config import EvaluateConfig
 from .evaluation.distmat import Rows
 from .evaluation.features import check_match, extract
 from .evaluation.kept_features import kept_features
+from .evaluation.multiquery import read_multiquery
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
 from .stage import preprocessing_of
 
 RANKS = (1, 5, 10)
-MULTIQUERY = "multiquery.csv"  # in the folder `protocols` beside the manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,7 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
     if config.threads:
         torch.set_num_threads(config.threads)
     records = read_manifest(task.manifest, ["query", "gallery"])
-    more = _multiquery(task.manifest, config)
+    more = read_multiquery(task.manifest, config)
     network: MainStream | TwoStream
     if config.match == "main":
         _check_finished(task.source)
@@ -151,6 +151,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     _check_finished(run)
     path = run / "checkpoint.pt"
     state = checkpoint.load(path)
+    _check_same_training(run, state["network"])
     made_with = state["configuration"]
     config = build(TrainConfig, made_with["train"], str(path))
     network = TwoStream(config.network, made_with["identities"])
@@ -193,25 +194,17 @@ def _views(task: Task) -> tuple[np.ndarray, np.ndarray]:
     return query, gallery
 
 
-def _multiquery(manifest: Path, config: EvaluateConfig) -> list[Record]:
-    """Return the further images of the queries, for multi-query; none for single query."""
-    if config.multiquery == "off":
-        return []
-    if config.match != "main":
-        raise TrainingError(
-            f"Multi-query is for --match main only: --match {config.match} needs part images, and the further images "
-            "of the queries have none."
-        )
-    path = manifest.parent / "protocols" / MULTIQUERY
-    if not path.exists():
-        raise TrainingError(
-            f"{path} is missing: multi-query needs further images of the queries, those of Market-1501's gt_bbox. Put "
-            "that folder into the dataset and run dsa-data prepare again, or set evaluate.multiquery=off."
-        )
-    return read_manifest(path)
-
-
 def _check_finished(run: Path) -> None:
     """Raise TrainingError for a run that has a checkpoint but no model, since it is not finished."""
     if (run / "checkpoint.pt").exists() and not (run / "model.pt").exists():
         raise TrainingError(f"The run {run} is not finished. Run the same dsa-train run command again to resume it.")
+
+
+def _check_same_training(run: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise TrainingError if a run's checkpoint and model are of two trainings, as after `dvc checkout`."""
+    model = load(run / "model.pt").main_stream.state_dict()
+    if not all(torch.equal(value, weights[f"main.{key}"]) for key, value in model.items() if f"main.{key}" in weights):
+        raise TrainingError(
+            f"{run}: checkpoint.pt and model.pt are of different trainings, and this match needs both. Run again: "
+            "dsa-train run --overwrite, which moves the run of the present settings into place, or trains it."
+        )

@@ -223,13 +223,19 @@ def _rest_of_epoch(
 
 
 def train(
-    run: Run, data: TrainingSet, configuration: dict[str, Any], out: Path, retrieval: Retrieval | None = None
+    run: Run,
+    data: TrainingSet,
+    configuration: dict[str, Any],
+    out: Path,
+    retrieval: Retrieval | None = None,
+    evaluation: EvaluateConfig | None = None,
 ) -> None:
     """Train `run` until its last epoch is done; the main process logs and saves under `out`.
 
     Args:
         configuration: written into the checkpoint, and compared when it is resumed.
         retrieval: query and gallery to evaluate on every `evaluate_every` epochs, for the log alone; None for never.
+        evaluation: how they are evaluated; by default as the paper evaluates.
 
     Raises:
         StoppedError: after SIGTERM or SIGINT to any process, when everything is saved.
@@ -248,9 +254,11 @@ def train(
         while run.epoch < config.epochs:
             row = train_epoch(run, data, progress, interrupts)
             if row is not None:
-                if retrieval and processes.is_main and _due(run.epoch, config.evaluate_every, config.epochs):
-                    row |= _evaluate(run, retrieval)
                 run.history.append(row)
+                if retrieval and _due(run.epoch, config.evaluate_every, config.epochs):
+                    _save(run, configuration, path)  # so that an evaluation that fails or is killed loses nothing
+                    if processes.is_main:
+                        row |= _evaluate(run, retrieval, evaluation or EvaluateConfig())
                 if log:
                     log.write(row)
                 progress.report(f"epoch {run.epoch}/{config.epochs} done", f"mean loss {row['train/loss']:.3f}")
@@ -261,10 +269,10 @@ def train(
                 raise _stopped(run, path, number)
 
 
-def _evaluate(run: Run, retrieval: Retrieval) -> dict[str, float]:
+def _evaluate(run: Run, retrieval: Retrieval, evaluation: EvaluateConfig) -> dict[str, float]:
     """Return Rank-1 and mAP of the main stream, as it would be deployed now."""
     with run.final_weights():
-        result, _ = measure(run.network, retrieval, EvaluateConfig(), run.config.workers)
+        result, _ = measure(run.network, retrieval, evaluation, run.config.workers)
     return {"rank1": result.rank(1), "mAP": result.mAP}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -31,7 +32,10 @@ from .batches.feed import TrainingSet, epoch_order
 from .config import FREE, TrainConfig, check_trunk_size
 from .device import choose_device, prepare_torch
 from .distributed import Processes, processes_on_this_machine
-from .evaluation.retrieval import Retrieval, read_retrieval
+from .evaluation.config import EvaluateConfig
+from .evaluation.multiquery import read_multiquery
+from .evaluation.retrieval import Retrieval, check_matches, read_retrieval
+from .kept_runs import bring_in
 from .loop import Run
 from .network.two_stream import TwoStream
 from .pretrained import load_pretrained
@@ -45,6 +49,7 @@ def run(
     config: TrainConfig,
     warp: WarpConfig | None = None,
     overwrite: bool = False,
+    evaluation: EvaluateConfig | None = None,
 ) -> Path:
     """Train a network, resuming an interrupted run in `out`; return the model file.
 
@@ -57,7 +62,9 @@ def run(
         out: folder of checkpoint.pt (both streams, and the state of the training), model.pt (the main stream alone)
             and live/ (DVCLive's logs).
         warp: what the DSAP should have been built with; None for any settings.
-        overwrite: start again if the checkpoint in `out` is damaged, or of another configuration or other data.
+        overwrite: start again if the checkpoint in `out` is damaged; if it is of another configuration or other data,
+            the run is kept beside `out` (`kept_runs`).
+        evaluation: how query and gallery are evaluated every `evaluate_every` epochs; None for the paper's way.
 
     Raises:
         CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
@@ -77,11 +84,15 @@ def run(
         configuration = run_configuration(config, records, store)
         with _locked_by_main(out, processes):
             path, model = out / "checkpoint.pt", out / "model.pt"
+            if overwrite and processes.is_main and (moved := bring_in(out, configuration, config.epochs)):
+                click.echo(f"{moved}. Delete what is not needed.", err=True)
+            processes.wait()
             state = _checkpoint_to_resume(path, configuration, config.epochs, overwrite)
-            finished = state is not None and state["epoch"] == config.epochs and _is_readable(model)
+            finished = state is not None and state["epoch"] == config.epochs and _is_of(model, state)
             data = open_training_set(root, records, store, config)
             epoch_order(data, config, epoch=0)  # refuses batches that cannot be sampled, before any image is read
-            retrieval = None if finished else _open_retrieval(manifest, root, config)
+            evaluation = dataclasses.replace(evaluation or EvaluateConfig(), match="main")
+            retrieval = None if finished else _open_retrieval(manifest, root, config, evaluation)
             processes.wait()  # all have read the checkpoint; from here on files change
             if finished:
                 _print(processes, f"{out}: all {config.epochs} epochs are trained already.")
@@ -93,7 +104,7 @@ def run(
             _load_images(data.images, config, device)
             if processes.is_main:
                 model.unlink(missing_ok=True)  # of the same run with fewer epochs
-            loop.train(training, data, configuration, out, retrieval)
+            loop.train(training, data, configuration, out, retrieval, evaluation)
             if processes.is_main:
                 with training.final_weights():
                     save(training.network.main, model, data.images.preprocessing)
@@ -158,21 +169,31 @@ def _checkpoint_to_resume(
     return state
 
 
-def _is_readable(model: Path) -> bool:
-    """Return whether a model file exists and can be read; a damaged one is written again."""
+def _is_of(model: Path, state: dict[str, Any]) -> bool:
+    """Return whether a model file can be read and has the weights of a checkpoint; another one is written again.
+
+    DVC may have put the model of another commit there.
+    """
     try:
-        load(model)
+        weights = load(model).main_stream.state_dict()
     except (ModelError, OSError):
         return False
-    return True
+    trained = state["network"]
+    return all(torch.equal(value, trained[f"main.{key}"]) for key, value in weights.items() if f"main.{key}" in trained)
 
 
-def _open_retrieval(manifest: Path, root: Path, config: TrainConfig) -> Retrieval | None:
-    """Return query and gallery if the run is to be evaluated on them every few epochs."""
+def _open_retrieval(manifest: Path, root: Path, config: TrainConfig, evaluation: EvaluateConfig) -> Retrieval | None:
+    """Return query and gallery if the run is to be evaluated on them every few epochs.
+
+    Raises TrainingError if no query has a match in the gallery: training would end at the first evaluation.
+    """
     if not config.evaluate_every:
         return None
     records = read_manifest(manifest, ["query", "gallery"])
-    return read_retrieval(root, records, preprocessing_of(config))
+    more = read_multiquery(manifest, evaluation)
+    retrieval = read_retrieval(root, records, preprocessing_of(config), multiquery=more)
+    check_matches(retrieval, evaluation)
+    return retrieval
 
 
 def _start_or_resume(

@@ -14,7 +14,7 @@ from . import options
 
 
 @click.command()
-@console.with_settings(default="synthetic")
+@console.with_settings()
 @click.option("--manifest", type=options.FILE, help="[artifacts/<dataset>/manifest.csv]")
 @click.option("--out", type=options.FILE, help="[artifacts/<dataset>/ceiling.json]")
 @options.json_alone

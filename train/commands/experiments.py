@@ -10,7 +10,7 @@ from ..ablation import rows
 
 
 @click.command()
-@click.option("--dataset", default="market1501", show_default=True, help="The dataset of the measured results.")
+@console.dataset_option("The dataset of the measured results.", needed=False)
 def experiments(dataset: str) -> None:
     """List the rows of the paper's Tables 3 to 5, with results."""
-    click.echo(rows.table(console.artifacts(dataset)))
+    click.echo(rows.table(console.artifacts(dataset or "market1501")))

@@ -25,6 +25,7 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
     The same command resumes a run that was interrupted or killed, at its last checkpoint.
     """
     train, warp = settings.section("train", TrainConfig), settings.section("warp", WarpConfig)
+    evaluation = options.evaluate_config(settings, None)
     manifest = options.existing_manifest(settings, manifest)
 
     from dsa_data.sets import dataset_root
@@ -40,5 +41,6 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
             train,
             warp,
             overwrite,
+            evaluation,
         )
     click.echo(f"{model}: the main stream, all that deployment needs")

@@ -12,7 +12,7 @@ from ..config import TrainConfig
 
 
 @click.command()
-@console.with_settings(default="market1501")
+@console.with_settings(needs_dataset=False)
 def summary(settings: Settings) -> None:
     """Print layers, shapes, parameters and GFLOP of the network.
 

@@ -12,6 +12,12 @@ from dsa_app.errors import TrainingError
 from .matches import Labels, Matches, find_matches
 
 REPEATS = 100  # random rankings that `chance` averages
+NO_MATCH = (
+    "No query has an image of its person in the gallery from another camera, so Rank-k and mAP, which count "
+    "matches across cameras, are undefined. Check the split and the camera numbers. If all images are of one "
+    "camera, or the camera is unknown, count matches within a camera too (a match may then be the next frame "
+    "of the query): --set evaluate.cameras=ignore."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +80,7 @@ def measure(matches: Matches, max_rank: int = 50, trapezoid: bool = False) -> Re
     counted = matches.counts > 0
     counts, starts, ranks = matches.counts[counted], matches.starts, matches.ranks
     if not len(counts):
-        raise TrainingError(
-            "No query has an image of its person in the gallery from another camera, so Rank-k and mAP, which count "
-            "matches across cameras, are undefined. Check the split and the camera numbers. If all images are of one "
-            "camera, or the camera is unknown, count matches within a camera too (a match may then be the next frame "
-            "of the query): --set evaluate.cameras=ignore."
-        )
+        raise TrainingError(NO_MATCH)
     nth = np.arange(len(ranks)) - np.repeat(starts, counts) + 1  # 1, 2, ... within each query
     ap = np.full(len(counted), np.nan)
     ap[counted] = np.add.reduceat(_precision(nth, ranks, trapezoid), starts) / counts

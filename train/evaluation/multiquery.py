@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from dsa_app.errors import TrainingError
+from dsa_data.records import Record, read_manifest
 
+from .config import EvaluateConfig
+
+MULTIQUERY = "multiquery.csv"  # in the folder `protocols` beside the manifest
 Shown = tuple[int, int]  # who is shown by which camera: (pid, camid)
 
 
@@ -49,3 +54,21 @@ def pooled(
             pool = group.mean(axis=0) if how == "average" else group.max(axis=0)
             result[index] = pool * (np.linalg.norm(query[index]) / (np.linalg.norm(pool) or 1.0))
     return result
+
+
+def read_multiquery(manifest: Path, config: EvaluateConfig) -> list[Record]:
+    """Return the further images of the queries, for multi-query; none for single query."""
+    if config.multiquery == "off":
+        return []
+    if config.match != "main":
+        raise TrainingError(
+            f"Multi-query is for --match main only: --match {config.match} needs part images, and the further images "
+            "of the queries have none."
+        )
+    path = manifest.parent / "protocols" / MULTIQUERY
+    if not path.exists():
+        raise TrainingError(
+            f"{path} is missing: multi-query needs further images of the queries, those of Market-1501's gt_bbox. Put "
+            "that folder into the dataset and run dsa-data prepare again, or set evaluate.multiquery=off."
+        )
+    return read_manifest(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dsa_app.errors import TrainingError
 from dsa_data.records import Record
 from dsa_data.stores.dsap import DsapStore
 from dsa_reid.main_stream import MainStream
@@ -23,6 +24,7 @@ from .distmat import Block, Rows, blocks
 from .expansion import expanded
 from .features import extract
 from .matches import Labels, find_matches, joined
+from .metrics import NO_MATCH
 from .multiquery import pooled
 from .rerank import reranked
 from .single_shot import find_sampled_matches, measure_sampled, sample_orders
@@ -89,6 +91,17 @@ def read_retrieval(
         for split in ("query", "gallery")
     )
     return Retrieval(query, gallery, Images(root, multiquery, preprocessing, store) if multiquery else None)
+
+
+def check_matches(retrieval: Retrieval, config: EvaluateConfig) -> None:
+    """Raise TrainingError if no query has an image of its person in the gallery that counts, before any feature."""
+    query, gallery = retrieval.query.records, retrieval.gallery.records
+    cameras: dict[int, set[int]] = {}
+    for record, camid in zip(gallery, camera_numbers(gallery, config), strict=True):
+        cameras.setdefault(record.pid, set()).add(int(camid))
+    shown = zip(query, camera_numbers(query, config), strict=True)
+    if not any(cameras.get(record.pid, set()) - {int(camid)} for record, camid in shown):
+        raise TrainingError(NO_MATCH)
 
 
 def measure(

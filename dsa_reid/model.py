@@ -17,6 +17,7 @@ import torch
 from .atomic import write_atomic
 from .config import MainStreamConfig
 from .crops import Crop
+from .device import usable_device
 from .errors import ModelError, NotInstalledError
 from .main_stream import MainStream
 from .metric import join

@@ -9,12 +9,26 @@ import hypothesis
 import numpy as np
 import pytest
 
+from dsa_app import console
 from dsa_data import images
+from pasted import check
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # another process may hold the core
 hypothesis.settings.load_profile("shared machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _remedies_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the commands in every error that a test makes a command print."""
+    fail = console.fail
+
+    def checked(message: str) -> None:
+        check(message)
+        fail(message)
+
+    monkeypatch.setattr(console, "fail", checked)
 
 
 @pytest.fixture

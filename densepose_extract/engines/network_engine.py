@@ -10,6 +10,8 @@ import torch
 
 from dsa_app.config import to_dict
 from dsa_app.errors import EngineError
+from dsa_reid.device import usable_device
+from dsa_reid.errors import DeviceError
 
 from ..recipe import Recipe
 from ..weights import checkpoint as checkpoints

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from dsa_app.errors import BusyError, CheckpointError, ConfigError, DatasetError, StoreError, TrainingError
+from dsa_data.records import read_manifest, write_manifest
 from dsa_reid.model import load
 from dsa_train import checkpoint, loop, stage
+from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.interrupt import StoppedError
 from dsap.config import WarpConfig
 from processes import fresh
@@ -335,3 +338,57 @@ def test_a_damaged_model_of_a_finished_run_is_written_again(train, tmp_path):
     model.write_bytes(good[: len(good) // 2])
     train(tmp_path / "run", epochs=1)
     assert model.read_bytes() == good
+
+
+def test_a_run_of_other_settings_is_kept_and_comes_back(train, tmp_path, capsys):
+    out = tmp_path / "run"
+    first = train(out, epochs=2).read_bytes()
+    other = train(out, epochs=1, seed=1, overwrite=True).read_bytes()
+    assert other != first
+    assert "is kept as" in capsys.readouterr().err
+    trained = loop.train
+    loop.train = None  # it would fail: nothing is trained again
+    try:
+        assert train(out, epochs=2, overwrite=True).read_bytes() == first
+        assert train(out, epochs=1, seed=1, overwrite=True).read_bytes() == other
+    finally:
+        loop.train = trained
+
+
+def test_a_run_of_fewer_epochs_is_kept_too(train, tmp_path):
+    out = tmp_path / "run"
+    full = train(out, epochs=2).read_bytes()
+    train(out, epochs=1, overwrite=True)
+    assert train(out, epochs=2, overwrite=True).read_bytes() == full
+    assert len(list((tmp_path / "run.kept").iterdir())) == 1
+
+
+def test_a_model_of_another_training_is_written_again(train, tmp_path):
+    """As after `dvc checkout`, which brings model.pt back and not the checkpoint."""
+    model = train(tmp_path / "a", epochs=1)
+    right = model.read_bytes()
+    model.write_bytes(train(tmp_path / "b", epochs=1, seed=1).read_bytes())
+    assert train(tmp_path / "a", epochs=1).read_bytes() == right
+
+
+def test_evaluations_during_training_obey_their_settings(tiny, small, tmp_path):
+    """Every image of one camera: no match counts, unless cameras are ignored; that is refused before the first step."""
+    records = [dataclasses.replace(record, camid=1) for record in read_manifest(tiny.manifest)]
+    manifest = write_manifest(records, tmp_path / "manifest.csv")
+    config = small(epochs=1, evaluate_every=1)
+    with pytest.raises(TrainingError, match=r"evaluate\.cameras=ignore"):
+        stage.run(manifest, tiny.root, tiny.dsap, tmp_path / "run", config)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    ignoring = EvaluateConfig(cameras="ignore")
+    stage.run(manifest, tiny.root, tiny.dsap, tmp_path / "run", config, evaluation=ignoring)
+    assert 0 < checkpoint.load(tmp_path / "run" / "checkpoint.pt")["history"][-1]["mAP"] <= 1
+
+
+def test_an_evaluation_that_fails_loses_no_epoch(tiny, small, tmp_path, monkeypatch):
+    def fails(*_):
+        raise TrainingError("no")
+
+    monkeypatch.setattr(loop, "measure", fails)
+    with pytest.raises(TrainingError, match="no"):
+        stage.run(tiny.manifest, tiny.root, tiny.dsap, tmp_path, small(epochs=2, evaluate_every=1, save_every=2))
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1

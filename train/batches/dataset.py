@@ -128,11 +128,7 @@ def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
     store = DsapStore(dsap)
     different = setting_changes(store.header.configuration["warp"], to_dict(warp)) if warp else ""
     if different:
-        raise StoreError(
-            f"{dsap} was built with other settings: {different}.\n"
-            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite, with the same --experiment, "
-            "--params and --set."
-        )
+        raise StoreError(f"{dsap} was built with other settings: {different}.\nBuild it again: dsap build --overwrite.")
     return store
 
 

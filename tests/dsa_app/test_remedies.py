@@ -1,0 +1,116 @@
+"""Remedies have the options that the user gave, and can be pasted."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import dsap.cli
+from dsa_app import remedies
+from dsa_train.cli import main as dsa_train
+from pasted import check, options_of
+
+GIVEN = [("--dataset", "market1501"), ("--params", "my params.yaml"), ("--experiment", None), ("--set", "warp.size=16")]
+
+
+@pytest.fixture
+def given():
+    """The options of a command that was called with GIVEN."""
+    remedies.remember(GIVEN)
+    yield
+    remedies.remember([])
+
+
+@pytest.mark.parametrize(
+    ("message", "completed"),
+    [
+        (
+            "Build it again: dsap build --overwrite.",
+            "Build it again: dsap build --dataset market1501 --params 'my params.yaml' --set warp.size=16 --overwrite.",
+        ),
+        ("Check: dsa-data check.", "Check: dsa-data check --dataset market1501."),
+        (
+            "Run dsa-train run --dataset duke; then look.",
+            "Run dsa-train run --params 'my params.yaml' --set warp.size=16 --dataset duke; then look.",
+        ),
+        ("dsa-train embed DIR --out FILE", "dsa-train embed DIR --out FILE"),
+        ("See dsap show\nand more", "See dsap show --dataset market1501\nand more"),
+        ("Nothing of ours: pip install x", "Nothing of ours: pip install x"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("given")
+def test_commands_get_the_options_that_were_given(message: str, completed: str) -> None:
+    assert remedies.complete(message) == completed
+
+
+def test_without_options_a_message_stays_as_it_is() -> None:
+    assert remedies.complete("Build it again: dsap build --overwrite.") == "Build it again: dsap build --overwrite."
+
+
+@pytest.mark.parametrize("command", sorted(remedies.WITH_SETTINGS))
+def test_commands_with_settings_take_them(command: str) -> None:
+    assert {"--dataset", "--params", "--experiment", "--set"} <= options_of(command)
+
+
+@pytest.mark.parametrize("command", sorted(remedies.WITH_DATASET))
+def test_commands_with_a_dataset_take_it(command: str) -> None:
+    assert "--dataset" in options_of(command)
+
+
+def test_a_message_with_an_option_that_does_not_exist_is_found() -> None:
+    with pytest.raises(AssertionError, match="--overwite"):
+        check("Build it again: dsap build --overwite.")
+    with pytest.raises(AssertionError, match="does not exist"):
+        check("Build it again: dsap biuld.")
+
+
+def test_a_pasted_remedy_keeps_the_size(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remedy without the user's --set would build the store at another size."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSA_DATASETS", str(market.parent))
+    (tmp_path / "mine.yaml").write_text("dataset: market1501\nwarp: {size: 8}\ntrain: {network: {weights: none}}\n")
+    result = CliRunner().invoke(dsa_train, ["run", "--params", "mine.yaml", "--set", "train.epochs=1"])
+    assert result.exit_code == 2
+    line = result.stderr.strip()
+    command = shlex.split(line[line.index("dsa-data prepare") :].rstrip("."))
+    assert {"--params", "mine.yaml", "--set", "train.epochs=1"} <= set(command)
+
+
+def test_a_command_in_a_folder_with_params_uses_them_and_says_so(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSA_DATASETS", str(market.parent))
+    (tmp_path / "params.yaml").write_text("dataset: market1501\nexperiment: demo\nwarp: {size: 8}\n")
+    result = CliRunner().invoke(dsap.cli.main, ["build"])
+    assert result.stderr.startswith("params.yaml: dataset market1501, experiment demo\nerror: ")
+    assert CliRunner().invoke(dsap.cli.main, ["build", "--dataset", "market1501"]).stderr.startswith("error: ")
+    (tmp_path / "params.yaml").unlink()
+    result = CliRunner().invoke(dsap.cli.main, ["build"])
+    assert (result.exit_code, result.stderr.startswith("error: No dataset is given")) == (2, True)
+
+
+@pytest.mark.parametrize("command", sorted(remedies.WITH_SETTINGS - {"dsa-train summary"}))
+def test_the_rule_is_the_same_for_every_command(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program, name = command.split()
+    import densepose_extract.cli
+    import dsa_data.cli
+
+    groups = {"dsa-data": dsa_data.cli.main, "densepose-extract": densepose_extract.cli.main, "dsap": dsap.cli.main}
+    group = groups.get(program, dsa_train)
+    for arguments, words in (([], "No dataset is given"), (["--dataset", ""], "--dataset is empty")):
+        result = CliRunner().invoke(group, [name, *arguments])
+        assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+def test_dvc_and_another_folder_for_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("DVC_STAGE", "warp")
+    result = CliRunner().invoke(dsap.cli.main, ["build", "--dataset", "market1501"])
+    assert result.exit_code == 2
+    assert "unset DSA_ARTIFACTS" in result.stderr
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
+    assert "unset DSA_ARTIFACTS" not in CliRunner().invoke(dsap.cli.main, ["build", "--dataset", "market1501"]).stderr

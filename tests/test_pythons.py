@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from modules import FLOORS, MODULES, loaded
 from repository import ROOT
 
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 VERSIONS = re.findall(r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.MULTILINE)
-PACKAGES = ["data", "densepose_extract", "dsa_app", "dsa_reid", "dsap", "train"]
-ALONE = [
-    "dsa_app.entry",
-    "dsa_app.errors",
-    "dsa_app.process_group",
-    "dsa_reid.atomic",
-    "dsa_reid.errors",
-    "dsa_reid.extras",
+ALONE = [  # modules that need nothing but the standard library
+    name
+    for name in MODULES
+    if all(one in MODULES or one.split(".")[0] in sys.stdlib_module_names for one in loaded(name))
 ]
 
 
@@ -54,7 +51,7 @@ def test_metadata_names_the_pythons_that_are_tested() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_module_compiles(version: str, tmp_path: Path) -> None:
     python = interpreter(version)
-    folders = [ROOT / name for name in [*PACKAGES, "benchmarks", "examples", "tests"]]
+    folders = [ROOT / name for name in [*FLOORS.values(), "benchmarks", "examples", "tests"]]
     cache = f"pycache_prefix={tmp_path}"
     done = run(python, "-X", cache, "-W", "error::SyntaxWarning", "-m", "compileall", "-q", "-f", *folders)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,7 +62,7 @@ def test_every_module_compiles(version: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_needs_the_standard_library_alone_is_imported(version: str) -> None:
     python = interpreter(version)
-    code = f"import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(ROOT)!r})\n"
+    code = f"import sys; sys.dont_write_bytecode = True; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'src')!r}]\n"
     done = run(python, "-W", "error", "-c", code + "\n".join(f"import {name}" for name in ALONE))
     assert done.returncode == 0, done.stderr
     done = run(python, "-c", f"{code}import dsa_app.entry as entry; entry.dsap()")

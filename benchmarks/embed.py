@@ -1,4 +1,4 @@
-"""How fast are pictures made features, and features searched?
+"""Speed of embedding images and of searching features.
 
     OMP_NUM_THREADS=1 python benchmarks/embed.py embedding [--device cpu]
     OMP_NUM_THREADS=1 python benchmarks/embed.py search [--gallery 500000 --dimensions 512]
@@ -6,11 +6,11 @@
 
 Compared in the same run: `Model.embed` from JPEG files with torchvision's own ResNet-50 on tensors in memory, times the
 ratio of their arithmetic (multiplications of convolutions, as counted here); ONNX on tensors in memory; search by
-NumPy, from memory and from disk, with FAISS, and what the latter's approximate indexes find of the exact ten nearest.
-Weights are drawn: they do not change the speed. Features are drawn around people as those of pictures lie.
+NumPy from memory and from disk with that by FAISS, and the recall of its approximate indexes at the ten nearest.
+Weights are random, since speed does not depend on them. Features are sampled in clusters, as those of people are.
 
-On a CPU all is processor time, since a busy machine would blur the clock: of embedding that of the threads that decode
-too, of search not the wait for a disk. The fastest round counts.
+On a CPU all times are processor time, as other programs would disturb the clock: of embedding with the threads that
+decode, of search without the wait for a disk. The fastest round counts.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ RESULTS = Path(__file__).parent / "results"
 CPU = torch.device("cpu")
 QUERIES = (1, 100, 3368)
 TOP = 10
-EACH, ALIKE = 25, 100  # pictures of a person, and people who are dressed alike, in the gallery
-SPREAD = {"alike": 1.0, "person": 0.7, "picture": 0.9}  # of features: cosines of 0.65 within, 0.43 among those alike
-BLOCK = 8192  # features written or read at a time; of so many the time to build an index is guessed
+EACH, ALIKE = 25, 100  # images of a person, and people dressed alike, in the gallery
+SPREAD = {"alike": 1.0, "person": 0.7, "image": 0.9}  # of features: cosines of 0.65 within, 0.43 among those alike
+BLOCK = 8192  # features written or read at a time, and used to estimate the time to build an index
 
 
 def multiplications(network: nn.Module, images: torch.Tensor) -> int:
-    """Count the multiplications of all convolutions for one picture (1, 3, H, W)."""
+    """Count the multiplications of all convolutions for one image (1, 3, H, W)."""
     count = 0
 
     def add(layer: nn.Conv2d, _: Any, output: torch.Tensor) -> None:
@@ -65,26 +65,26 @@ def multiplications(network: nn.Module, images: torch.Tensor) -> int:
     return count
 
 
-def draw_pictures(folder: Path, count: int) -> list[Path]:
-    """Draw people as JPEG files of Market-1501's size, 128 x 64."""
+def render_images(folder: Path, count: int) -> list[Path]:
+    """Render people as JPEG files of Market-1501's size, 128 x 64."""
     config = SynthConfig()
     paths = []
     for n, shots in enumerate(plan(config)[:count]):
-        picture, _ = render(scene_of(config, shots[0]))
+        image, _ = render(scene_of(config, shots[0]))
         paths.append(folder / f"{n:04}.jpg")
-        paths[-1].write_bytes(encode_jpeg(picture))
+        paths[-1].write_bytes(encode_jpeg(image))
     return paths
 
 
 def embedding(folder: Path, batch: int, count: int, turns: Turns) -> dict[str, Any]:
-    """Time files to features against forwards of tensors in memory."""
+    """Time embedding from files against forward passes of tensors in memory."""
     torch.manual_seed(0)
     device = turns.device
     model = dsa_reid.load(dsa_reid.save(dsa_reid.MainStream(), folder / "model.pt", dsa_reid.Preprocessing()), device)
     resnet = torchvision.models.resnet50().eval().to(device)
     images = torch.randn(batch, 3, 256, 128, device=device)
     ratio = multiplications(resnet, images[:1]) / multiplications(model.main_stream, images[:1])
-    paths = draw_pictures(folder, count)
+    paths = render_images(folder, count)
 
     def forward(network: nn.Module) -> Callable[[], None]:
         @torch.inference_mode()
@@ -109,12 +109,12 @@ def embedding(folder: Path, batch: int, count: int, turns: Turns) -> dict[str, A
         "pictures_a_second": {name: round(rate, 1) for name, rate in rates.items()},
         "arithmetic_of_resnet50_over_ours": round(ratio, 3),
         "embed_over_resnet50_times_ratio": round(reached, 3),
-        "wanted": 0.8,
+        "wanted": 0.8,  # the target: decoding and resizing take at most a fifth of the time
     }
 
 
-def draw_features(path: Path, count: int, D: int, queries: int) -> np.ndarray:
-    """Write `count` features of length one to a .npy of float16, a few of each person; return queries of the same."""
+def sample_features(path: Path, count: int, D: int, queries: int) -> np.ndarray:
+    """Write `count` features of length one, `EACH` of a person, to a float16 .npy; return queries of these people."""
     generator = np.random.default_rng(0)
 
     def spread(number: int, what: str) -> np.ndarray:
@@ -124,8 +124,8 @@ def draw_features(path: Path, count: int, D: int, queries: int) -> np.ndarray:
     people += np.repeat(spread(math.ceil(len(people) / ALIKE), "alike"), ALIKE, axis=0)[: len(people)]
 
     def around(number: int) -> np.ndarray:
-        drawn = people[generator.integers(len(people), size=number)] + spread(number, "picture")
-        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+        features = people[generator.integers(len(people), size=number)] + spread(number, "image")
+        return features / np.linalg.norm(features, axis=1, keepdims=True)
 
     stored = np.lib.format.open_memmap(path, "w+", np.float16, (count, D))
     for start in range(0, count, BLOCK):
@@ -135,18 +135,18 @@ def draw_features(path: Path, count: int, D: int, queries: int) -> np.ndarray:
 
 
 def flat_from_disk(query: np.ndarray, disk: np.ndarray) -> np.ndarray:
-    """Search by FAISS what is too large for memory, a block at a time; return places (Q, 10)."""
+    """Search a gallery on disk by FAISS, a block at a time; return indices (Q, 10)."""
     best = faiss.ResultHeap(len(query), TOP)
     for start in range(0, len(disk), BLOCK):
         rows = disk[start : start + BLOCK].astype(np.float32)
-        squared, places = faiss.knn(query, rows, min(TOP, len(rows)))
-        best.add_result(squared, places + start)
+        squared, indices = faiss.knn(query, rows, min(TOP, len(rows)))
+        best.add_result(squared, indices + start)
     best.finalize()
     return best.I
 
 
 def affordable(rows: np.ndarray, kind: str, limit: float) -> int:
-    """Return how many of the rows an index can be built of in `limit` seconds of one core, by halves of them."""
+    """Return how many of the rows an index can be built of in `limit` seconds of one core, halving their number."""
     start = time.process_time()
     dsa_reid.build_index(rows[:BLOCK], kind)
     taken, count = time.process_time() - start, len(rows)
@@ -156,40 +156,40 @@ def affordable(rows: np.ndarray, kind: str, limit: float) -> int:
 
 
 def searching(folder: Path, count: int, D: int, from_disk: bool, limit: float, turns: Turns) -> dict[str, Any]:
-    """Time searches of `count` features of `D` dimensions, by each way on its own so that one gallery is in memory."""
-    query = draw_features(folder / "gallery.npy", count, D, max(QUERIES))
+    """Time searches of `count` features of `D` dimensions, one method after another, with one gallery in memory."""
+    query = sample_features(folder / "gallery.npy", count, D, max(QUERIES))
     disk = np.load(folder / "gallery.npy", mmap_mode="r")
     result: dict[str, Any] = {"features": count, "dimensions": D, "ways": {}}
 
     def measure(name: str, way: Callable[[np.ndarray], np.ndarray], **more: Any) -> np.ndarray:
-        found: dict[int, np.ndarray] = {}
+        results: dict[int, np.ndarray] = {}
 
         def job(number: int) -> None:
-            found[number] = way(query[:number])
+            results[number] = way(query[:number])
 
         jobs = {number: functools.partial(job, number) for number in QUERIES}
-        taken = {str(number): round(one, 4) for number, one in turns.seconds(jobs).items()}
+        taken = {str(number): round(seconds, 4) for number, seconds in turns.seconds(jobs).items()}
         result["ways"][name] = {"seconds_by_queries": taken, **more}
         click.echo(f"{name}: {result['ways'][name]}")
-        return found[max(QUERIES)]
+        return results[max(QUERIES)]
 
-    measure("numpy, float16 on disk", lambda q: dsa_reid.search(q, disk, TOP).places)
+    measure("numpy, float16 on disk", lambda q: dsa_reid.search(q, disk, TOP).indices)
     if from_disk:
         measure("faiss flat, float16 on disk, a block at a time", lambda q: flat_from_disk(q, disk))
         return {**result, "peak_mib": peak(CPU)}
     memory = disk[:].astype(np.float32)
-    exact = measure("numpy, float32 in memory", lambda q: dsa_reid.search(q, memory, TOP).places)
+    exact = measure("numpy, float32 in memory", lambda q: dsa_reid.search(q, memory, TOP).indices)
     for kind in ("flat", "ivf", "hnsw"):
         held = affordable(memory, kind, limit)
         start = time.process_time()
         index = dsa_reid.build_index(memory[:held], kind)
         more = {"of": held, "built_in": round(time.process_time() - start, 1)}
-        truth = exact if held == count else dsa_reid.search(query, memory[:held], TOP).places
-        near = dsa_reid.search_index(index, query, TOP).places
+        truth = exact if held == count else dsa_reid.search(query, memory[:held], TOP).indices
+        near = dsa_reid.search_index(index, query, TOP).indices
         more["recall_at_10"] = round(
             statistics.mean(len({*a} & {*b}) / TOP for a, b in zip(near, truth, strict=True)), 4
         )
-        measure(f"faiss {kind}", lambda q, index=index: dsa_reid.search_index(index, q, TOP).places, **more)
+        measure(f"faiss {kind}", lambda q, index=index: dsa_reid.search_index(index, q, TOP).indices, **more)
         del index
     return {**result, "peak_mib": peak(CPU)}
 
@@ -202,8 +202,13 @@ def searching(folder: Path, count: int, D: int, from_disk: bool, limit: float, t
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--gallery", default=16_000, show_default=True, help="Features to search.")
 @click.option("--dimensions", default=4096, show_default=True, help="Of a feature: 4096 the paper's, 256 the demo's.")
-@click.option("--from-disk", is_flag=True, help="Only what needs no gallery in memory; 500000 take 4 GB of disk.")
-@click.option("--limit", default=600.0, show_default=True, help="Seconds to build an index in; else of fewer features.")
+@click.option("--from-disk", is_flag=True, help="Only methods without the gallery in memory; 500000 take 4 GB of disk.")
+@click.option(
+    "--limit",
+    default=600.0,
+    show_default=True,
+    help="Seconds to build an index; if it would take longer, of fewer features.",
+)
 def main(
     what: str,
     device: str,
@@ -215,19 +220,19 @@ def main(
     from_disk: bool,
     limit: float,
 ) -> None:
-    """Measure, print and keep the results."""
+    """Measure, print and write the results."""
     with tempfile.TemporaryDirectory() as folder:
         if what != "search":
-            found = embedding(Path(folder), batch, count, Turns(torch.device(device), rounds, warm=1))
-            keep(f"embed_{device.split(':')[0]}", {**origin(torch.device(device)), **found})
+            measured = embedding(Path(folder), batch, count, Turns(torch.device(device), rounds, warm=1))
+            keep(f"embed_{device.split(':')[0]}", {**origin(torch.device(device)), **measured})
         if what != "embedding":
-            found = searching(Path(folder), gallery, dimensions, from_disk, limit, Turns(CPU, rounds, warm=0))
-            keep(f"search_{gallery // 1000}k_{dimensions}", {**origin(CPU), **found})
+            measured = searching(Path(folder), gallery, dimensions, from_disk, limit, Turns(CPU, rounds, warm=0))
+            keep(f"search_{gallery // 1000}k_{dimensions}", {**origin(CPU), **measured})
 
 
-def keep(name: str, found: dict[str, Any]) -> None:
-    """Print what was found, and write it under `results`."""
-    text = json.dumps(found, indent=1)
+def keep(name: str, measured: dict[str, Any]) -> None:
+    """Print the measurements, and write them under `results`."""
+    text = json.dumps(measured, indent=1)
     click.echo(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")

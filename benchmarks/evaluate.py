@@ -1,10 +1,10 @@
-"""How fast and small are the metrics and re-ranking, against what others do; and evaluation at scale?
+"""Time and memory of the metrics and of re-ranking against other implementations; evaluation at scale.
 
     OMP_NUM_THREADS=1 python benchmarks/evaluate.py [--torchreid DIR] [--only PART] [--share S] [--queries Q]
 
-At Market-1501's size, each way in a process of its own, one after another in the same run. DIR is a clone of
+At Market-1501's size, each method in a process of its own, one after another in the same run. DIR is a clone of
 https://github.com/KaiyangZhou/deep-person-reid, whose evaluator and re-ranking are loaded file by file; its Cython
-one too, if built: cythonize -i DIR/torchreid/metrics/rank_cylib/rank_cy.pyx
+evaluator too, if it is built: cythonize -i DIR/torchreid/metrics/rank_cylib/rank_cy.pyx
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CPU = torch.device("cpu")
 
 
 class Peak:
-    """Watches the memory that this process holds beside mapped files; use as a context."""
+    """Measures the memory of this process without mapped files; a context manager."""
 
     def __enter__(self) -> Peak:
         self.before = self.most = held()
@@ -63,7 +63,7 @@ class Peak:
 
     @property
     def megabytes(self) -> int:
-        """The most that was held beyond what was held before."""
+        """The peak above the memory before the context."""
         return round((self.most - self.before) / 1e6)
 
     def _watch(self) -> None:
@@ -72,7 +72,7 @@ class Peak:
 
 
 def held() -> int:
-    """Return the bytes of this process that are no file's."""
+    """Return the bytes of this process that are not mapped files."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
@@ -80,7 +80,7 @@ def held() -> int:
 
 
 def labels(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw identities and cameras; a sixth of a gallery are distractors."""
+    """Sample identities and cameras; a sixth of a gallery are distractors."""
     generator = np.random.default_rng(seed)
     pids = generator.integers(1, IDENTITIES + 1, count)
     if seed:
@@ -89,7 +89,7 @@ def labels(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def features(share: float, width: int = 512) -> tuple[np.ndarray, np.ndarray]:
-    """Draw features of clustered people, of a share of Market-1501's size."""
+    """Sample features in clusters, of a share of Market-1501's size."""
     generator = np.random.default_rng(0)
     counts, kinds = [int(n * share) for n in (Q, G)], max(1, int(IDENTITIES * share))
     centres = generator.normal(size=(kinds, width))
@@ -101,21 +101,21 @@ def features(share: float, width: int = 512) -> tuple[np.ndarray, np.ndarray]:
 def argsorted(
     distmat: np.ndarray, q_pids: np.ndarray, g_pids: np.ndarray, q_camids: np.ndarray, g_camids: np.ndarray, _: int
 ) -> tuple[np.ndarray, float]:
-    """Measure as one would at once: argsort the matrix, then walk each row with array operations."""
+    """Evaluate in the straightforward way: argsort the matrix, then each row with array operations."""
     order = np.argsort(distmat, axis=1)
     curves, aps = [], []
     for query, row in enumerate(order):
         kept = row[(g_pids[row] != q_pids[query]) | (g_camids[row] != q_camids[query])]
         right = g_pids[kept] == q_pids[query]
         if right.any():
-            found = right.cumsum()
-            curves.append(found[:50] > 0)
-            aps.append((found[right] / (np.flatnonzero(right) + 1)).mean())
+            hits = right.cumsum()
+            curves.append(hits[:50] > 0)
+            aps.append((hits[right] / (np.flatnonzero(right) + 1)).mean())
     return np.mean(curves, axis=0), float(np.mean(aps))
 
 
 def loaded(path: Path) -> Any:
-    """Import one file on its own."""
+    """Import one file as a module."""
     spec = importlib.util.spec_from_file_location(path.name.split(".")[0], path)
     assert spec is not None, path
     assert spec.loader is not None, path
@@ -127,24 +127,24 @@ def loaded(path: Path) -> Any:
 
 
 def compiled(folder: Path) -> list[Path]:
-    """Return torchreid's Cython evaluator, where it was built."""
+    """Return torchreid's Cython evaluator, if it was built."""
     return sorted((folder / "torchreid/metrics/rank_cylib").glob("rank_cy*.so"))
 
 
 def evaluator(name: str, folder: Path | None) -> Callable[..., Any]:
-    """Return a way to measure a distance matrix, by name."""
+    """Return a function that evaluates a distance matrix, by name."""
     if name == "ours":
         return evaluate
     if name == "argsort":
         return argsorted
-    assert folder is not None, "torchreid's ways need its folder"
+    assert folder is not None, "torchreid's functions need its folder"
     if name == "torchreid, Cython":
         return lambda *arguments: loaded(compiled(folder)[0]).evaluate_cy(*arguments, 50, False)
     return lambda *arguments: loaded(folder / "torchreid/metrics/rank.py").eval_market1501(*arguments, 50)
 
 
 def time_metrics(name: str, folder: Path | None) -> dict[str, Any]:
-    """Time one way at Market-1501's size."""
+    """Time one evaluator at Market-1501's size."""
     (q_pids, q_camids), (g_pids, g_camids) = labels(Q, 0), labels(G, 1)
     distmat = np.random.default_rng(2).random((Q, G), dtype=np.float32)
     way = evaluator(name, folder)
@@ -154,14 +154,14 @@ def time_metrics(name: str, folder: Path | None) -> dict[str, Any]:
     with Peak() as peak:
         for _ in range(1 if name == "torchreid, Python" else 3):
             start = time.process_time()
-            found = way(*arguments, *extra)
+            result = way(*arguments, *extra)
             seconds.append(time.process_time() - start)
-    mean_ap = found.mAP if name == "ours" else float(found[1])
+    mean_ap = result.mAP if name == "ours" else float(result[1])
     return {"seconds": round(statistics.median(seconds), 3), "megabytes beyond": peak.megabytes, "mAP": mean_ap}
 
 
 def time_rerank(name: str, folder: Path | None, share: float) -> dict[str, Any]:
-    """Time one way to re-rank, from features to distances."""
+    """Time one implementation of re-ranking, from features to distances."""
     query, gallery = features(share)
     start = time.process_time()
     with Peak() as peak:
@@ -169,7 +169,7 @@ def time_rerank(name: str, folder: Path | None, share: float) -> dict[str, Any]:
             parts = list(reranked(query, gallery, RerankConfig(on=True), "euclidean", CPU, memory=0.25))
             result = np.concatenate([distmat for _, distmat in parts])
         else:
-            assert folder is not None, "torchreid's way needs its folder"
+            assert folder is not None, "torchreid's function needs its folder"
             sides = ((query, gallery), (query, query), (gallery, gallery))
             q_g, q_q, g_g = (next(blocks(a, b, "euclidean", CPU, memory=8))[1] for a, b in sides)
             result = loaded(folder / "torchreid/utils/rerank.py").re_ranking(q_g, q_q, g_g)
@@ -183,10 +183,10 @@ def time_rerank(name: str, folder: Path | None, share: float) -> dict[str, Any]:
 
 
 def time_scale(queries: int, gallery: int) -> dict[str, Any]:
-    """Measure queries against Market-1501's gallery and its distractors, with features on the disk."""
+    """Evaluate queries against Market-1501's gallery and its distractors, with features on disk."""
     (q_pids, q_camids), (g_pids, g_camids) = labels(queries, 0), labels(gallery, 1)
     g_pids[G:] = 0
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         generator = np.random.default_rng(0)
 
         def rows() -> Iterator[np.ndarray]:
@@ -196,15 +196,15 @@ def time_scale(queries: int, gallery: int) -> dict[str, Any]:
         header = Header("bench", {"origin": {"model": "", "preprocessing": {}, "parts": {"all": D}}}, "")
         names = [str(n) for n in range(gallery)]
         path = write_features(
-            Path(place) / "gallery.h5", header, names, ["00" * 32] * gallery, (gallery, D), "float32", rows()
+            Path(folder) / "gallery.h5", header, names, ["00" * 32] * gallery, (gallery, D), "float32", rows()
         )
         query = generator.standard_normal((queries, D), np.float32) / np.float32(D**0.5)
         config = EvaluateConfig(memory=1)
         wall, start = time.perf_counter(), time.process_time()
         with Peak() as peak:
-            asked = Side(query, records("query", q_pids, q_camids), q_camids)
-            answers = Side(FeatureStore(path), records("gallery", g_pids, g_camids), g_camids)
-            result = compare(asked, answers, config, CPU).result
+            queries_ = Side(query, records("query", q_pids, q_camids), q_camids)
+            gallery_ = Side(FeatureStore(path), records("gallery", g_pids, g_camids), g_camids)
+            result = compare(queries_, gallery_, config, CPU).result
         return {
             "queries": queries,
             "gallery": gallery,
@@ -220,13 +220,13 @@ def time_scale(queries: int, gallery: int) -> dict[str, Any]:
 
 
 def records(split: str, pids: np.ndarray, camids: np.ndarray) -> list[Record]:
-    """Make up the records of pictures."""
-    whose = enumerate(zip(pids.tolist(), camids.tolist(), strict=True))
-    return [Record(f"{split}/{n:06}.jpg", split, pid, camid, 64, 128, f"{n:064x}") for n, (pid, camid) in whose]
+    """Return records of images that do not exist."""
+    labelled = enumerate(zip(pids.tolist(), camids.tolist(), strict=True))
+    return [Record(f"{split}/{n:06}.jpg", split, pid, camid, 64, 128, f"{n:064x}") for n, (pid, camid) in labelled]
 
 
 def apart(part: str, name: str, arguments: list[str]) -> dict[str, Any]:
-    """Run one way in a process of its own."""
+    """Run one method in a process of its own."""
     command = [sys.executable, __file__, "--way", f"{part}:{name}", *arguments]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
@@ -243,12 +243,12 @@ def main(folder: Path | None, only: str | None, share: float, queries: int, gall
     if way:
         part, _, name = way.partition(":")
         if part == "metrics":
-            found = time_metrics(name, folder)
+            measured = time_metrics(name, folder)
         elif part == "rerank":
-            found = time_rerank(name, folder, share)
+            measured = time_rerank(name, folder, share)
         else:
-            found = time_scale(queries, gallery)
-        click.echo(json.dumps(found))
+            measured = time_scale(queries, gallery)
+        click.echo(json.dumps(measured))
         return
     report = json.loads(OUT.read_text()) if OUT.exists() else {}
     report["machine"] = (

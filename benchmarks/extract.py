@@ -1,10 +1,10 @@
-"""How fast is the native engine, against one picture at a time at detectron2's default test size?
+"""Speed of the native engine against one image at a time at detectron2's default test size.
 
     OMP_NUM_THREADS=1 python benchmarks/extract.py
 
-The default recipe is 800 pixels on the shortest side and 1,000 proposals, run by detectron2 itself where it
-is installed. Both sides answer for one person a crop, which favours the default: it would send all it finds,
-up to 100, through the DensePose heads. Weights are drawn, for speed does not depend on them.
+The default recipe is 800 pixels on the shortest side and 1,000 proposals, run by detectron2 itself if it is installed.
+Both compute the heads of one person a crop, which favours the default recipe: it would compute those of all people
+detected, up to 100. Weights are random, since speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from densepose_extract.engines.detectron import DetectronEngine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.network_engine import NetworkEngine
-from densepose_extract.engines.people import exactly
-from densepose_extract.engines.placing import place
-from densepose_extract.engines.sizing import pixels, resized
+from densepose_extract.engines.people import deterministic_inference
+from densepose_extract.engines.placing import place_map
+from densepose_extract.engines.sizing import network_input, resized_size
 from densepose_extract.network import build
 from densepose_extract.recipe import Recipe
 from dsa_app.errors import EngineError
@@ -45,8 +45,8 @@ DEFAULT = Recipe(min_size=800, proposals=1000, detections=1, batch=1)
 @click.command()
 @click.option("--model", default="R_50_FPN_s1x", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--batch", default=8, show_default=True, help="Pictures in a batch of the native engine.")
-@click.option("--rounds", default=2, show_default=True, help="In which all take turns; the fastest counts.")
+@click.option("--batch", default=8, show_default=True, help="Images in a batch of the native engine.")
+@click.option("--rounds", default=2, show_default=True, help="In each, all jobs run once; the fastest counts.")
 def main(model: str, device: str, batch: int, rounds: int) -> None:
     """Measure and write benchmarks/results/extract_<device>.json."""
     rng = np.random.default_rng(0)
@@ -85,17 +85,17 @@ def main(model: str, device: str, batch: int, rounds: int) -> None:
 
 @contextmanager
 def checkpoint(model: str) -> Iterator[Path]:
-    """Write drawn weights as a checkpoint, for as long as the context lasts."""
+    """Write random weights as a checkpoint, which is deleted at the end of the context."""
     torch.manual_seed(0)
     entries = {name: value.numpy() for name, value in build(model).state_dict().items()}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "drawn.pkl"
+        path = Path(folder) / "random.pkl"
         path.write_bytes(pickle.dumps({"model": entries}))
         yield path
 
 
 def references(path: Path, device: str) -> Iterator[tuple[str, NetworkEngine]]:
-    """Yield what a user would do instead: the default recipe in detectron2, and in our network."""
+    """Yield the alternatives: the default recipe in detectron2, and in the native engine."""
     try:
         yield "default_recipe_detectron2", DetectronEngine(path, device, recipe=DEFAULT)
     except EngineError:
@@ -116,7 +116,7 @@ def timed(jobs: dict[str, Callable[[], object]], rounds: int, device: torch.devi
 
 
 def clock(device: torch.device) -> float:
-    """Return the time once the device has done all that was asked of it."""
+    """Return the time after the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -125,28 +125,28 @@ def clock(device: torch.device) -> float:
 def shares(engine: NativeEngine, crops: list[np.ndarray]) -> dict[str, float]:
     """Return each step's share of the time of one batch, the whole crop taken as the person's box."""
     network, recipe = engine.network, engine.recipe
-    small = [resized(HEIGHT, WIDTH, recipe.min_size, recipe.max_size)] * len(crops)
-    boxes = [torch.tensor([[0.0, 0.0, size[1], size[0]]], device=engine.device) for size in small]
+    resized = [resized_size(HEIGHT, WIDTH, recipe.min_size, recipe.max_size)] * len(crops)
+    boxes = [torch.tensor([[0.0, 0.0, size[1], size[0]]], device=engine.device) for size in resized]
     whole = torch.tensor([0.0, 0.0, WIDTH, HEIGHT])
     steps = {}
-    with exactly():
-        x, steps["resizing"] = step(engine, lambda: pixels(crops, small, engine.device))
+    with deterministic_inference():
+        x, steps["resizing"] = step(engine, lambda: network_input(crops, resized, engine.device))
         maps, steps["backbone"] = step(engine, lambda: network.features(x))
-        proposals, steps["rpn"] = step(engine, lambda: network.propose(maps, small, recipe.proposals))
-        people = lambda: network.people(maps, proposals, small, recipe.score_threshold, recipe.detections)  # noqa: E731
+        proposals, steps["rpn"] = step(engine, lambda: network.propose(maps, resized, recipe.proposals))
+        people = lambda: network.people(maps, proposals, resized, recipe.score_threshold, recipe.detections)  # noqa: E731
         _, steps["box head"] = step(engine, people)
         heads, steps["densepose heads"] = step(engine, lambda: network.surface(maps, boxes))
-        placed = lambda: [place(heads, k, whole, HEIGHT, WIDTH) for k in range(len(crops))]  # noqa: E731
+        placed = lambda: [place_map(heads, n, whole, HEIGHT, WIDTH) for n in range(len(crops))]  # noqa: E731
         _, steps["resampling"] = step(engine, placed)
     total = sum(steps.values())
     return {name: round(seconds / total, 4) for name, seconds in steps.items()}
 
 
 def step(engine: NativeEngine, work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what `work` answers and its seconds."""
+    """Return the result of `work` and its seconds."""
     start = clock(engine.device)
-    answer = work()
-    return answer, clock(engine.device) - start
+    result = work()
+    return result, clock(engine.device) - start
 
 
 def operations(engine: NativeEngine, crops: list[np.ndarray]) -> int:
@@ -166,7 +166,7 @@ def utilisation(engine: NativeEngine, crops: list[np.ndarray]) -> int:
 
 @functools.cache
 def side(engine: NativeEngine) -> Tensor:
-    """Return a square matrix large enough that its product with itself shows what the device can do."""
+    """Return a square matrix that is large enough for its product with itself to reach the device's limit."""
     size = 1024 if engine.device.type == "cpu" else 8192
     return torch.randn((size, size), device=engine.device).to(engine.precisions[engine.precision])
 
@@ -177,14 +177,14 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Return what the numbers depend on."""
+    """Return the processor and the device, on which the numbers depend."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    found: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    found |= {"torch": torch.__version__, "device": device}
+    description: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    description |= {"torch": torch.__version__, "device": device}
     if torch.device(device).type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
+        description["gpu"] = torch.cuda.get_device_name(device)
+    return description
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How are the parts of a step best laid out in memory, and the guide's 24 branches best computed?
+"""The fastest memory layout of each part of a step, and the fastest way to compute the guide's 24 branches.
 
     OMP_NUM_THREADS=1 python benchmarks/layouts.py [--case paper] [--device cuda --precision bfloat16]
 
-Each part by itself, forward and backward, in each way, all taking turns in one run: what `train.speed` and
-`network.branches` switch, at the demo's width, at ResNet-18's own and at the paper's. On a CPU in processor time.
+Each part separately, forward and backward, in all variants, which take turns in one run: those that `train.speed` and
+`network.branches` select, at the demo's width, ResNet-18's own and the paper's. On a CPU in processor time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 class Split(nn.Module):
-    """A grouped convolution as a loop over its groups, inside the layer."""
+    """A grouped convolution, computed as a loop over its groups."""
 
     def __init__(self, grouped: nn.Conv2d) -> None:
         super().__init__()
@@ -49,12 +49,12 @@ class Split(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve (B, C, h, w)."""
         layer = self.grouped
-        pieces = zip(x.chunk(layer.groups, 1), layer.weight.chunk(layer.groups), strict=True)
-        return torch.cat([F.conv2d(one, w, None, layer.stride, layer.padding) for one, w in pieces], 1)
+        groups = zip(x.chunk(layer.groups, 1), layer.weight.chunk(layer.groups), strict=True)
+        return torch.cat([F.conv2d(x, w, None, layer.stride, layer.padding) for x, w in groups], 1)
 
 
 def split(module: nn.Module) -> nn.Module:
-    """Put a `Split` in place of every grouped convolution."""
+    """Replace every grouped convolution by a `Split`."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d) and child.groups > 1:
             setattr(module, name, Split(child))
@@ -63,8 +63,8 @@ def split(module: nn.Module) -> nn.Module:
     return module
 
 
-def ways(case: str, device: torch.device, precision: str) -> dict[str, dict[str, Callable[[], object]]]:
-    """Return for each part the jobs that do the same in several ways; the first is the one in use."""
+def variants_of(case: str, device: torch.device, precision: str) -> dict[str, dict[str, Callable[[], object]]]:
+    """Return for each part the jobs of its variants; the first is the default of the trainer."""
     main, B, H, W, S = CASES[case]
     torch.manual_seed(0)
     network = TwoStream(build(NetworkConfig, {"main": main, "weights": "none"}, "benchmark"), 100).train().to(device)
@@ -81,7 +81,7 @@ def ways(case: str, device: torch.device, precision: str) -> dict[str, dict[str,
         return part(lambda: branches(parts))
 
     width = stream.channels // 8
-    found: dict[str, dict[str, Callable[[], object]]] = {
+    jobs: dict[str, dict[str, Callable[[], object]]] = {
         "branches": {
             f"{name}, {form}": laid_out(make().train().to(device), form)
             for name, make in (
@@ -100,22 +100,22 @@ def ways(case: str, device: torch.device, precision: str) -> dict[str, dict[str,
     ):
         run = functools.partial(lambda layers, x: [layer(x) for layer in layers], layers)
         inputs = {form: x.contiguous(memory_format=FORMATS[form]) for form in forms}
-        found[name] = {
+        jobs[name] = {
             form: part(functools.partial(run, x)) if name == "trunk" else part(run, x) for form, x in inputs.items()
         }
-    found["Adam"] = {
+    jobs["Adam"] = {
         name: optimiser(copy.deepcopy(network), fused).step for name, fused in (("fused", True), ("not fused", False))
     }
     pixels = torch.randint(0, 256, (64, H, W, 3), dtype=torch.uint8, device=device)
-    found["normalisation of 64 pictures"] = {
+    jobs["normalisation of 64 pictures"] = {
         "ours": functools.partial(Preprocessing().normalise, pixels),
         "textbook": functools.partial(textbook, pixels),
     }
-    return found
+    return jobs
 
 
 def optimiser(network: nn.Module, fused: bool) -> torch.optim.Adam:
-    """Return Adam with gradients to step by."""
+    """Return Adam over parameters that have gradients."""
     for weight in network.parameters():
         weight.grad = torch.randn_like(weight)
     return torch.optim.Adam(network.parameters(), 1e-5, weight_decay=5e-4, fused=fused)
@@ -130,18 +130,18 @@ def textbook(pixels: torch.Tensor) -> torch.Tensor:
 @click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), help="[all]")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option("--rounds", default=5, show_default=True, help="In which all take turns; the fastest counts.")
-@click.option("--warm", default=1, show_default=True, help="Rounds before them.")
+@click.option("--rounds", default=5, show_default=True, help="In each, all variants run once; the fastest counts.")
+@click.option("--warm", default=1, show_default=True, help="Rounds before these, to warm up.")
 def main(cases: tuple[str, ...], device: str, precision: str, rounds: int, warm: int) -> None:
     """Measure and write benchmarks/results/layouts_<device>.json."""
     turns = Turns(torch.device(device), rounds, warm)
     result: dict[str, Any] = {**origin(turns.device), "precision": precision, "ms": {}}
     for case in cases or CASES:
         result["ms"][case] = {}
-        for name, jobs in ways(case, turns.device, precision).items():
-            taken = {way: round(1e3 * one, 1) for way, one in turns.seconds(jobs).items()}
+        for name, variants in variants_of(case, turns.device, precision).items():
+            taken = {variant: round(1e3 * seconds, 1) for variant, seconds in turns.seconds(variants).items()}
             result["ms"][case][name] = taken
-            click.echo(f"{case:9} {name:30} " + ", ".join(f"{way} {one}" for way, one in taken.items()))
+            click.echo(f"{case:9} {name:30} " + ", ".join(f"{variant} {ms}" for variant, ms in taken.items()))
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"layouts_{turns.device.type}.json"
     target.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,6 +1,6 @@
-"""How many synthetic pictures a second one core draws, and where the time goes.
+"""Synthetic images that one core renders a second, and the time of each step.
 
-Compared in the same run with casting every solid over the whole picture, which is the plain way.
+Compared in the same run with casting every solid over the whole image, as a simple ray caster does.
 
     python benchmarks/render.py
 """
@@ -32,10 +32,10 @@ from dsa_data.synthetic.shots import person_of, plan, scene_of
 ROUNDS = 7
 
 
-def rates(jobs: dict[str, Callable[[], object]], pictures: int) -> dict[str, dict[str, float]]:
-    """Return pictures a second of each job, the median over rounds in which all take turns.
+def rates(jobs: dict[str, Callable[[], object]], images: int) -> dict[str, dict[str, float]]:
+    """Return images a second of each job, the median over rounds in which all jobs take turns.
 
-    Counted by the processor's time, which other programs on a shared machine disturb less, and by the clock.
+    Both in processor time, which other programs on the machine disturb less, and in wall-clock time.
     """
     clocks = {"processor": time.process_time, "clock": time.perf_counter}
     seconds: dict[str, dict[str, list[float]]] = {name: {clock: [] for clock in clocks} for name in jobs}
@@ -46,29 +46,29 @@ def rates(jobs: dict[str, Callable[[], object]], pictures: int) -> dict[str, dic
             for clock, now in clocks.items():
                 seconds[name][clock].append(now() - start[clock])
     return {
-        name: {clock: round(pictures / statistics.median(times), 1) for clock, times in both.items()}
+        name: {clock: round(images / statistics.median(times), 1) for clock, times in both.items()}
         for name, both in seconds.items()
     }
 
 
 def everywhere(solids: object, frames: object, window: raycast.Window) -> np.ndarray:
-    """Stand in for the solids' rectangles: each is cast over the whole picture."""
+    """Return the whole image as the rectangle of every solid."""
     count = len(solids.part)  # type: ignore[attr-defined]
     return np.tile([0, 0, window.height, window.width], (count, 1))
 
 
 def measure(settings: SynthConfig, identities: int, folder: Path) -> dict[str, dict[str, float]]:
-    """Return pictures a second of the whole and of its steps, each alone."""
+    """Return images a second of the whole and of each step alone."""
     cv2.setNumThreads(1)
     groups = plan(settings)[:identities]
     shots = [shot for group in groups for shot in group]
     people = {shot.number: person_of(settings, shot.group, shot.number) for shot in shots}
     scenes = [scene_of(settings, shot, people[shot.number]) for shot in shots]
-    drawn = [render(scene) for scene in scenes]
+    rendered = [render(scene) for scene in scenes]
 
     def write(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        for number, (picture, iuv) in enumerate(pairs):
-            (folder / f"{number}.jpg").write_bytes(encode_jpeg(picture, settings.quality))
+        for number, (image, iuv) in enumerate(pairs):
+            (folder / f"{number}.jpg").write_bytes(encode_jpeg(image, settings.quality))
             (folder / f"{number}.png").write_bytes(encode_png(iuv, level=1))
 
     def whole() -> None:
@@ -85,7 +85,7 @@ def measure(settings: SynthConfig, identities: int, folder: Path) -> dict[str, d
         "whole, with files": whole,
         "compose": lambda: [scene_of(settings, shot, people[shot.number]) for shot in shots],
         "render": lambda: [render(scene) for scene in scenes],
-        "encode and write": lambda: write(drawn),
+        "encode and write": lambda: write(rendered),
         "cast": lambda: [raycast.cast(scene.body.solids, scene.frames, scene.window) for scene in scenes],
         "cast every solid over the whole picture": cast_everywhere,
     }
@@ -107,9 +107,9 @@ def main(identities: int, out: Path) -> None:
     }
     for height, width in ((128, 64), (256, 128)):
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(SynthConfig(height=height, width=width), identities, Path(folder))
-        result[f"{height}x{width}"] = found
-        for name, rate in found.items():
+            measured = measure(SynthConfig(height=height, width=width), identities, Path(folder))
+        result[f"{height}x{width}"] = measured
+        for name, rate in measured.items():
             click.echo(f"{height}x{width}  {name:42}{rate['processor']:8.1f} ({rate['clock']:.1f} by the clock)")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

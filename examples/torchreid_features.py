@@ -1,7 +1,7 @@
-"""Features as torchreid users keep them, ranked by `dsa_reid`, and written for FAISS.
+"""Features that torchreid users have saved, ranked by `dsa_reid` and written for FAISS.
 
-torchreid's FeatureExtractor and engines give a matrix of features with lists of pids and camids; people save them by
-torch.save or numpy.savez under such names. Both are read here, without running code that may be in the file.
+torchreid's FeatureExtractor and engines return a matrix of features with lists of pids and camids, which users save by
+torch.save or numpy.savez under names like those below. Both formats are read without running code in the file.
 """
 
 from __future__ import annotations
@@ -33,34 +33,35 @@ class Saved(NamedTuple):
 def read(path: Path) -> Saved:
     """Read features from .npz, or from a .pt that holds a dict of tensors and lists."""
     content = torch.load(path, weights_only=True) if path.suffix in (".pt", ".pth") else dict(np.load(path))
-    found = []
-    for what, names in NAMES.items():
+    arrays = []
+    for kind, names in NAMES.items():
         name = next((name for name in names if name in content), None)
         if name is None:
-            raise SystemExit(f"{path} holds {', '.join(content)}; {what} were looked for as {', '.join(names)}.")
-        found.append(np.asarray(content[name]))
-    features, pids, camids = found
+            raise SystemExit(f"{path} has {', '.join(content)}; expected {kind} under one of {', '.join(names)}.")
+        arrays.append(np.asarray(content[name]))
+    features, pids, camids = arrays
     features = features.astype(np.float32)
     return Saved(features / np.linalg.norm(features, axis=1, keepdims=True), pids, camids)
 
 
 def rank1(query: Saved, gallery: Saved) -> float:
-    """Return the share of queries whose nearest picture from another camera shows the same person.
+    """Return the share of queries whose nearest image from another camera shows the same person.
 
-    As in torchreid, pictures of the query's person by its own camera do not count, nor queries without any other.
+    As in torchreid, gallery images of the query's person by the query's camera are ignored, and so are queries without
+    any other image of their person.
     """
     ranking = dsa_reid.search(query.features, gallery.features, top=len(gallery.pids))
-    right = []
-    for n, places in enumerate(ranking.places):
-        same = gallery.pids[places] == query.pids[n]
-        counted = ~same | (gallery.camids[places] != query.camids[n])
+    correct = []
+    for n, indices in enumerate(ranking.indices):
+        same = gallery.pids[indices] == query.pids[n]
+        counted = ~same | (gallery.camids[indices] != query.camids[n])
         if (same & counted).any():
-            right.append(same[counted][0])
-    return float(np.mean(right)) if right else 0.0
+            correct.append(same[counted][0])
+    return float(np.mean(correct)) if correct else 0.0
 
 
 def write_index(gallery: Saved, path: Path) -> None:
-    """Write a FAISS index that any program with FAISS reads; row n is picture n."""
+    """Write a FAISS index for any program that uses FAISS; row n is image n."""
     import faiss
 
     faiss.write_index(dsa_reid.build_index(gallery.features, "flat"), str(path))

@@ -1,4 +1,4 @@
-"""A tracker's appearance model: boxes of a frame in, features out, and whom a box may belong to.
+"""A tracker's appearance model: features of the boxes of a frame, and their distances to the tracks.
 
 appearance = Appearance("model.pt", device="cuda")
 for frame, boxes in video:                       # BGR as OpenCV reads it, and a detector's x0, y0, x1, y1
@@ -15,7 +15,7 @@ import torch
 
 import dsa_reid
 
-KEEP = 0.9  # of a track's feature, when a new one is mixed in: as in DeepSORT's successors
+MOMENTUM = 0.9  # of a track's feature in its moving average, as in DeepSORT's successors
 
 
 class Appearance:
@@ -32,20 +32,20 @@ class Appearance:
     def __call__(self, frame: np.ndarray, boxes: Sequence[Sequence[float]]) -> torch.Tensor:
         """Return features float32 (N, D) of N boxes in a frame uint8 (H, W, 3), BGR.
 
-        A box is cut at the frame's edge; one that is empty then, or off the frame, gets the feature 0, as far from
-        one person as from another.
+        A box is clipped to the frame. A box that is then empty gets the feature 0, which is at the same distance from
+        every person.
         """
         height, width = frame.shape[:2]
         limits = (width, height, width, height)
-        crops, places = [], []
-        for place, box in enumerate(boxes):
+        crops, indices = [], []
+        for index, box in enumerate(boxes):
             x0, y0, x1, y1 = (round(min(max(value, 0), limit)) for value, limit in zip(box, limits, strict=True))
             if x1 > x0 and y1 > y0:
                 crops.append(frame[y0:y1, x0:x1, ::-1])  # BGR to RGB
-                places.append(place)
+                indices.append(index)
         features = torch.zeros(len(boxes), self.model.dimensions)
         if crops:
-            features[places] = self.model.embed(crops)
+            features[indices] = self.model.embed(crops)
         return features
 
     def cost(self, tracks: torch.Tensor, features: torch.Tensor) -> np.ndarray:
@@ -53,5 +53,5 @@ class Appearance:
         return dsa_reid.distances(tracks, features, "cosine").numpy()
 
     def update(self, track: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
-        """Return a track's feature (D,) with a new one mixed in; an empty box changes nothing."""
-        return KEEP * track + (1 - KEEP) * feature if feature.any() else track
+        """Return a track's moving average (D,) after a new feature; that of an empty box changes nothing."""
+        return MOMENTUM * track + (1 - MOMENTUM) * feature if feature.any() else track

@@ -14,7 +14,7 @@ from dsa_train.network.two_stream import TwoStream
 
 
 class LoopHeads(nn.Module):
-    """One head over all of the map and eight over a slice each, pooled."""
+    """One head over the whole map and eight over a slice each, pooled."""
 
     def __init__(self, block: Block, channels: int, width: int, depth: int) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class LoopMain(MainStream):
         initialise(self.heads)
 
     def features(self, images: torch.Tensor) -> Features:
-        """Map pictures (B, 3, H, W) to features."""
+        """Map images (B, 3, H, W) to features."""
         return self.heads(self.trunk(images))
 
 
 class LoopGuide(nn.Module):
-    """Twenty-four branches one after another, and the heads; as `dsa_train.network.guide_stream.GuideStream`."""
+    """Twenty-four branches one after another, and the heads, as `dsa_train.network.guide_stream.GuideStream`."""
 
     def __init__(self, channels: int, feature_width: int) -> None:
         super().__init__()
@@ -53,12 +53,12 @@ class LoopGuide(nn.Module):
         initialise(self)
 
     def forward(self, parts: torch.Tensor) -> Features:
-        """Map part pictures (B, 24, 3, S, S) to features."""
+        """Map part images (B, 24, 3, S, S) to features."""
         return self.heads(self.branches(parts))
 
 
 def naive_network(config: NetworkConfig, identities: int) -> TwoStream:
-    """Return the network of `config` with loops for everything that has several branches."""
+    """Return the network of `config` with a Python loop wherever there are several branches."""
     network = TwoStream(config, identities)
     channels, width = network.main.channels, network.main.feature_width
     network.main = LoopMain(config.main)

@@ -1,4 +1,4 @@
-"""A part of a network by itself, forward and backward."""
+"""Forward and backward pass of one part of a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def both_ways(
     """Return a job that computes `work` and all gradients.
 
     Args:
-        work: gives tensors, alone or nested. Pictures, which need no gradient, are bound in it.
+        work: returns tensors, alone or nested. Images, which need no gradient, are bound in it.
         inputs: maps, whose gradients are computed too.
         precision: "float32" or "bfloat16", as the trainer's.
     """
@@ -24,8 +24,8 @@ def both_ways(
     def job() -> None:
         leaves = [x.detach().requires_grad_() for x in inputs]
         with autocast(device, precision):
-            found = work(*leaves)
-        tensors = [x for x in torch.utils._pytree.tree_leaves(found) if isinstance(x, torch.Tensor)]
+            outputs = work(*leaves)
+        tensors = [x for x in torch.utils._pytree.tree_leaves(outputs) if isinstance(x, torch.Tensor)]
         torch.autograd.backward(tensors, [torch.ones_like(x) for x in tensors])
 
     return job

@@ -1,4 +1,4 @@
-"""What a measured number depends on: command, commit, machine; and how much memory was taken."""
+"""The origin of a measurement: command, commit, machine; and the memory that was used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def origin(device: torch.device) -> dict[str, Any]:
-    """Return what is kept with every result."""
+    """Return the command, commit and machine, which are stored with every result."""
     return {"command": " ".join(["python", *sys.argv]), "commit": commit(), "machine": machine(device)}
 
 
@@ -26,16 +26,16 @@ def machine(device: torch.device) -> dict[str, Any]:
     """Return the processor, its load, and the device."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    found: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    found |= {"load": round(os.getloadavg()[0], 1), "torch": torch.__version__, "device": str(device)}
+    description: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    description |= {"load": round(os.getloadavg()[0], 1), "torch": torch.__version__, "device": str(device)}
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
+        description["gpu"] = torch.cuda.get_device_name(device)
+    return description
 
 
 def peak(device: torch.device) -> int:
-    """Return the greatest memory so far in MiB, of the process or, where there is one, of the GPU."""
+    """Return the peak memory so far in MiB, of the GPU if the device is one, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    status = Path("/proc/self/status").read_text()  # getrusage would count what the parent took before exec
+    status = Path("/proc/self/status").read_text()  # getrusage would count the parent's memory before exec
     return int(status.split("VmHWM:")[1].split()[0]) // 2**10

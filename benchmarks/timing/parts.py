@@ -1,4 +1,4 @@
-"""Where a step's time goes, and how much of what the device can do that is."""
+"""The time of each part of a step, and its arithmetic as a share of the device's limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .turns import Turns
 
 
 def shares(side: Side, data: TrainingSet, batch: Batch, turns: Turns) -> dict[str, float]:
-    """Return each part's share of a step, forward and backward, each timed by itself."""
+    """Return each part's share of a step, forward and backward, each timed separately."""
     images, parts, labels = batch
     network, config, device = side.network, side.config, side.device
     images = images.contiguous(memory_format=network.memory_format)
@@ -31,29 +31,29 @@ def shares(side: Side, data: TrainingSet, batch: Batch, turns: Turns) -> dict[st
     order = epoch_order(data, config, 0)[0].tolist()
     part = functools.partial(both_ways, device=device, precision=config.precision)
 
-    def reading() -> None:
+    def read_batch() -> None:
         feed(data.images.read(order).to(device), data, config, 0, 0)
 
-    def losing() -> None:
+    def compute_losses() -> None:
         leaves = outputs._asdict() | {
             name: getattr(outputs, name).detach().requires_grad_() for name in ("z_global", "z_local")
         }
         leaves["logits"] = {name: x.detach().requires_grad_() for name, x in outputs.logits.items()}
         total_loss(loss_terms(Outputs(**leaves), labels, config.losses)).backward()
 
-    def classifying(*features: torch.Tensor) -> list[torch.Tensor]:
+    def classify(*features: torch.Tensor) -> list[torch.Tensor]:
         return [layers(x) for layers, x in zip(network.classifiers.values(), features, strict=True)]
 
     inputs = (outputs.f_global, *outputs.f_local.unbind(1), outputs.z_global, outputs.z_local.flatten(1))
     jobs: dict[str, Callable[[], object]] = {
-        "data": reading,
+        "data": read_batch,
         "trunk": part(lambda: main.trunk(images)),
         "branches": part(lambda: guide.branches(parts)),
         "heads (conv5 of both streams)": part(
             lambda f, d: (main.global_head(f), main.local_head(f), guide.global_head(d), guide.local_head(d)), F, D
         ),
-        "classifiers": part(classifying, *inputs),
-        "losses": losing,
+        "classifiers": part(classify, *inputs),
+        "losses": compute_losses,
         "optimiser": side.optimiser.step,
     }
     seconds = turns.seconds(jobs)
@@ -62,7 +62,7 @@ def shares(side: Side, data: TrainingSet, batch: Batch, turns: Turns) -> dict[st
 
 
 def utilisation(side: Side, batch: Batch, seconds: float) -> dict[str, float]:
-    """Return the arithmetic of a step a second beside that of a matrix product of the same precision."""
+    """Return the operations a second of a step and of a matrix product of the same precision."""
     images, parts, _ = batch
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         side.network(images, parts)

@@ -1,4 +1,4 @@
-"""One way to train, step by step."""
+"""One implementation of training, step by step."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dsa_train.loop import Run
 from dsa_train.losses.terms import loss_terms, total_loss
 from dsa_train.network.two_stream import Outputs, TwoStream
 
-Batch = tuple[torch.Tensor, ...]  # pictures, parts, labels
+Batch = tuple[torch.Tensor, ...]  # images, parts, labels
 
 
 class Side:
-    """One way to train, step by step.
+    """One implementation of training, step by step.
 
     Args:
         network: on its device.
-        batches: of pictures, parts and labels, endless.
-        ours: with the trainer's switches and optimiser.
+        batches: of images, parts and labels, without end.
+        ours: use the trainer's switches and optimiser.
     """
 
     def __init__(self, network: TwoStream, config: TrainConfig, batches: Iterator[Batch], ours: bool) -> None:
@@ -31,7 +31,7 @@ class Side:
         self.optimiser = Run(network, config).optimiser if ours else torch.optim.Adam(network.parameters(), lr=1e-5)
 
     def step(self, batch: Batch | None = None) -> None:
-        """Take one step with a batch, or, data included, with the next."""
+        """Take one step with a batch, or with the next one, which is then read."""
         images, parts, labels = batch or next(self.batches)
         outputs = self.forward(images, parts)
         self.optimiser.zero_grad()
@@ -39,11 +39,11 @@ class Side:
         self.optimiser.step()
 
     def repeat(self, batch: Batch) -> Callable[[], None]:
-        """Return a job that takes a step with a batch that is ready; no more are read."""
+        """Return a job that takes a step with the same batch each time; no more batches are read."""
         self.batches = iter(())
         return functools.partial(self.step, batch)
 
     def forward(self, images: torch.Tensor, parts: torch.Tensor) -> Outputs:
-        """Compute the network's outputs in the precision asked for."""
+        """Compute the network's outputs in the configured precision."""
         with autocast(self.device, self.config.precision):
             return self.network(images, parts)

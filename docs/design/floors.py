@@ -31,6 +31,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
         "stage one: I, U, V maps",
         [
             ("network", ["DensePose R-CNN", "in torch"]),
+            ("weights", ["public checkpoints,", "read safely"]),
             ("engines", ["native, detectron2,", "rendered, import"]),
         ],
     ),

@@ -1,4 +1,4 @@
-"""Pictures and DSAP of noise, as the trainer reads them and as the naive side does: the same on both."""
+"""Images and DSAP of noise, the same for the trainer and for the naive side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .loader import Files
 PICTURES = 4  # of each identity
 
 
-def draw(folder: Path, identities: int, size: int, config: TrainConfig) -> tuple[TrainingSet, Files]:
+def write_random_images(folder: Path, identities: int, size: int, config: TrainConfig) -> tuple[TrainingSet, Files]:
     """Write JPEG files and a DSAP store under `folder`, and the same texels as .npz files for the naive side.
 
     Args:

@@ -146,7 +146,7 @@ class Store:
         try:
             yield
         except (OSError, KeyError, RuntimeError, ValueError, zstandard.ZstdError) as error:
-            # The operating system's errors (too many open files, a disk that cannot be read) are not damage to the file.
+            # The operating system's errors (too many open files, an unreadable disk) are not damage.
             if isinstance(error, OSError) and error.errno:
                 raise OSError(error.errno, os.strerror(error.errno), str(self.path)) from None
             reason = " ".join(str(error).split())

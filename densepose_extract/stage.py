@@ -68,7 +68,7 @@ def extract(
     Raises:
         ImageError: for an image or a map that cannot be read.
         StoreError: if `out` is damaged, or was made with other settings.
-        BusyError: if another process is writing `out`.
+        BusyError: if another process is writing `out`, or was killed while it had it open for writing.
     """
     group = group or ProcessGroup()
     out = out.absolute()
@@ -77,7 +77,7 @@ def extract(
         raise DatasetError(f"{manifest} lists no image. Make it again: dsa-data prepare.")
     plan = make_plan(records, dataset, engine)
     remedy = "Replace it with --overwrite, or keep both: --out OTHER.h5"
-    with reusable(out, IuvStore, plan.header, remedy, overwrite) as existing:
+    with reusable(out, IuvStore, plan.header, remedy, overwrite, report=group.is_main) as existing:
         reused, to_make = reuse.split(plan.batches, existing, verify=overwrite)
         if existing and not to_make and existing.header.inputs == plan.header.inputs:
             if group.is_main:

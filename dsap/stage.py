@@ -52,7 +52,7 @@ def build(
     Raises:
         DatasetError, ImageError: if manifest, maps and images do not belong together.
         StoreError: for a damaged store of maps, or an `out` of other settings.
-        BusyError: if another process is building `out`.
+        BusyError: if another process is building `out`, or a program has it open for writing.
         ConfigError: for a backend or a scheduler that cannot be used.
     """
     items, header = make_plan(manifest, iuv, config, splits)

@@ -21,8 +21,11 @@ import h5py
 import numpy as np
 import zstandard
 
-from dsa_app.errors import StoreError
+from dsa_app.errors import BusyError, StoreError
 
+from .in_use import check_not_in_use
+
+OPEN_ELSEWHERE = ("already open for", "file locking flag")  # HDF5's errors for a file that this process has open
 VERSION = 1
 COMPRESSION = 1  # zstd; level 3 takes a quarter more time and saves nothing, 9 takes six times as long for 4%
 
@@ -48,6 +51,10 @@ def digest_of(lines: Iterable[str]) -> str:
     for line in lines:
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
+
+
+class OtherFormatError(StoreError):
+    """An undamaged HDF5 file that is not a store of the expected kind."""
 
 
 class Store:
@@ -96,6 +103,7 @@ class Store:
             if not self.path.is_file():
                 fault = "is not a file" if self.path.exists() else "does not exist"
                 raise StoreError(f"{self.path} {fault}. {self.remedy}")
+            check_not_in_use(self.path)
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}
             self._owner = os.getpid()
@@ -125,19 +133,25 @@ class Store:
     def _check_form(self, attributes: dict[str, Any]) -> None:
         form, version = attributes.get("format"), attributes.get("version")
         if form != self.form:
-            raise StoreError(f"{self.path} is not a {self.form} store. Check the path. {self.remedy}")
+            found = f"it is a {form} store" if form else "it is another program's"
+            raise OtherFormatError(
+                f"{self.path} is not a {self.form} store: {found}. Check the path; --overwrite does not replace it."
+            )
         if version != VERSION:
             raise StoreError(f"{self.path} has version {version}, this program reads {VERSION}. {self.remedy}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Turn the errors of HDF5 and zstd for a damaged file into a StoreError."""
+        """Turn the errors of HDF5 and zstd for a damaged file into a StoreError; the system's errors stay OSError."""
         try:
             yield
         except (OSError, KeyError, RuntimeError, ValueError, zstandard.ZstdError) as error:
-            if isinstance(error, PermissionError):
-                raise
+            # The operating system's errors (too many open files, an unreadable disk) are not damage.
+            if isinstance(error, OSError) and error.errno:
+                raise OSError(error.errno, os.strerror(error.errno), str(self.path)) from None
             reason = " ".join(str(error).split())
+            if any(words in reason for words in OPEN_ELSEWHERE):
+                raise BusyError(f"{self.path} is open in another way in this process ({reason}). Close it.") from None
             raise StoreError(f"{self.path} is damaged or cut short ({reason}). {self.remedy}") from None
 
 

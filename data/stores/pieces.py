@@ -41,11 +41,13 @@ class Pieces:
         self.overwrite = overwrite
         self.lock = lock
         self._locks = ExitStack()
+        self._locked = False
 
     def __enter__(self) -> Pieces:
         if self.lock:
             busy = f"Another process is writing {self.out}. Wait for it, or stop it."
             self._locks.enter_context(locked(self.out, busy))
+            self._locked = True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.lock:
@@ -61,7 +63,10 @@ class Pieces:
         self.close()
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock; first delete the folder, if this run was refused or stopped before it had made a piece."""
+        if self._locked and self.folder.is_dir() and not any(self.folder.glob("*.npz*")):
+            shutil.rmtree(self.folder)
+        self._locked = False
         self._locks.close()
 
     def has(self, name: str) -> bool:

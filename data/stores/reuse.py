@@ -2,7 +2,9 @@
 
 - It does not exist: it is made.
 - It was made with the wanted settings: its records of unchanged images are reused.
-- It was made with other settings, or it is damaged: it is refused; with --overwrite it is replaced.
+- It was made with other settings, or it is damaged: it is refused; with --overwrite it is replaced, which is reported
+  before the work begins.
+- It is open for writing in another program, or its writer was killed: it is refused, also with --overwrite.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import click
+
 from dsa_app.config import setting_changes
 from dsa_app.errors import StoreError
 
-from .header import Header, Store
+from .header import Header, OtherFormatError, Store
 
 S = TypeVar("S", bound=Store)
 
@@ -28,12 +32,13 @@ def reusable(
     remedy: str,
     overwrite: bool = False,
     decisive: Sequence[str] | None = None,
+    report: bool = True,
 ) -> Iterator[S | None]:
     """Open the store at `out` if its records may be reused, and close it at the end; None if a new one is to be made.
 
     The arguments and the errors are those of `open_reusable`.
     """
-    store = open_reusable(out, opener, wanted, remedy, overwrite, decisive)
+    store = open_reusable(out, opener, wanted, remedy, overwrite, decisive, report)
     if store is None:
         yield None
         return
@@ -48,6 +53,7 @@ def open_reusable(
     remedy: str,
     overwrite: bool = False,
     decisive: Sequence[str] | None = None,
+    report: bool = True,
 ) -> S | None:
     """Return the store at `out`, open, if its records may be reused; None if a new one is to be made.
 
@@ -59,28 +65,43 @@ def open_reusable(
         overwrite: replace a store that is damaged or was made with other settings.
         decisive: the configuration's keys that decide the bytes of a single record. With `overwrite`, the records of a
             store that agrees in these may be reused, though its other settings differ. All of them by default.
+        report: print, with `overwrite`, that a store is replaced, and why; False where another process prints it.
 
     Raises:
-        StoreError: without `overwrite`, for a store that is damaged or was made with other settings.
+        StoreError: without `overwrite`, for a store that is damaged or was made with other settings; also with it, for an
+            HDF5 file that is no store of this kind.
+        BusyError: for a store that is open for writing elsewhere, or whose writer was killed.
     """
     if not out.exists():
         return None
     try:
         store = opener(out)
-    except StoreError:
-        if overwrite:
-            return None
-        raise
+    except OtherFormatError:
+        raise  # not ours to replace
+    except StoreError as error:
+        if not overwrite:
+            raise
+        if report:
+            fault = str(error).removesuffix(str(getattr(opener, "remedy", ""))).rstrip(" .")
+            click.echo(f"note: {fault}. All of it is made again (--overwrite).", err=True)
+        return None
     made_with = store.header
     changed = setting_changes(_settings(made_with), _settings(wanted))
     if not changed:
         return store
-    if overwrite and decisive and all(made_with.configuration.get(k) == wanted.configuration.get(k) for k in decisive):
+    if not overwrite:
+        store.close()
+        raise StoreError(f"{out} was made with other settings: {changed}.\n{remedy}")
+    reuse = decisive and all(made_with.configuration.get(key) == wanted.configuration.get(key) for key in decisive)
+    if report:
+        consequence = "Only what that changes" if reuse else "All of it"
+        click.echo(
+            f"note: {out} was made with other settings: {changed}. {consequence} is made again (--overwrite).", err=True
+        )
+    if reuse:
         return store
     store.close()
-    if overwrite:
-        return None
-    raise StoreError(f"{out} was made with other settings: {changed}.\n{remedy}")
+    return None
 
 
 def _settings(header: Header) -> dict[str, object]:

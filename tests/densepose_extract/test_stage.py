@@ -287,9 +287,8 @@ def test_the_share_of_a_process_is_fixed_in_advance(root: Path, manifest: Path, 
             """The other rank runs in the same process, before or after this one."""
 
     out, engine = tmp_path / "iuv.h5", BatchEngine(3)
-    with Pieces(out, engine.identity):
-        pass  # as the main process does before the others begin
-    second = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(1, 2))
+    with Pieces(out, engine.identity):  # as the main process does before the others begin
+        second = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(1, 2))
     assert not out.exists()
     first = stage.extract(manifest, root, out, "tiny", engine, group=Waiting(0, 2))
     count = len(read_manifest(manifest))

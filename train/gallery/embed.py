@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import torch
 
@@ -19,7 +20,7 @@ from dsa_app.console import progress
 from dsa_app.errors import DatasetError, ImageError, StoreError, TrainingError
 from dsa_data import images
 from dsa_data.stores.features import TYPES, Origin
-from dsa_data.stores.header import Header, digest_of
+from dsa_data.stores.header import Header, OtherFormatError, digest_of
 from dsa_data.stores.pieces import Pieces
 from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
@@ -75,7 +76,7 @@ def embed(
     origin = Origin(model.digest, _plain(model.preprocessing), model.parts)
     configuration = {"origin": dataclasses.asdict(origin), "type": dtype, "skip_broken": skip_broken}
     header = Header(dataset, configuration, digest_of(f"{source.key} {source.digest}" for source in sources))
-    if not overwrite and _is_done(out, header):
+    if _is_done(out, header, overwrite):
         skipped = _read_skipped(out)
         return Embedded(out, len(sources) - len(skipped), skipped)
     with Pieces(out, {"dataset": dataset, "inputs": header.inputs, **configuration}, overwrite) as pieces:
@@ -172,18 +173,36 @@ def _plain(preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _is_done(out: Path, header: Header) -> bool:
-    """Return whether `out` holds exactly these features. Raises StoreError if it holds others."""
+def _is_done(out: Path, header: Header, overwrite: bool) -> bool:
+    """Return whether `out` holds exactly these features. With `overwrite` print what is replaced, and return False.
+
+    Raises:
+        StoreError: if `out` holds others and may not be replaced.
+        BusyError: if another program has it open for writing.
+    """
     if not out.exists():
-        feature_files.check_neighbours(out)
+        if not overwrite:
+            feature_files.check_neighbours(out)
         return False
-    present = feature_files.open_features(out).header
-    if present == header:
+    try:
+        present = feature_files.open_features(out).header
+    except OtherFormatError:
+        raise
+    except StoreError as error:
+        if not overwrite:
+            raise
+        click.echo(f"note: {str(error).removesuffix(feature_files.REMEDY).rstrip()} --overwrite replaces it.", err=True)
+        return False
+    if present == header and not overwrite:
         return True
-    raise StoreError(
-        f"{out} holds other features: {setting_changes(dataclasses.asdict(present), dataclasses.asdict(header))}.\n"
-        "Replace them with --overwrite, or write to another file: --out."
-    )
+    changes = setting_changes(dataclasses.asdict(present), dataclasses.asdict(header))
+    if not overwrite:
+        raise StoreError(
+            f"{out} holds other features: {changes}.\nReplace them with --overwrite, or write to another file: --out."
+        )
+    held = f"other features: {changes}" if changes else "the same features already"
+    click.echo(f"note: {out} holds {held}. All of them are made again (--overwrite).", err=True)
+    return False
 
 
 def skipped_file(out: Path) -> Path:

@@ -50,6 +50,17 @@ def test_a_run_without_pieces_does_not_block_other_settings(tmp_path: Path) -> N
         pieces.write("one", values=np.arange(3))
     with pytest.raises(StoreError, match="size was 32, this run wants 16"), Pieces(tmp_path / "out", {"size": 16}):
         pass
+    assert Pieces(tmp_path / "out", {}).folder.exists()
+
+
+def test_a_run_without_pieces_leaves_no_folder(tmp_path: Path) -> None:
+    def refused() -> None:
+        with Pieces(tmp_path / "out", {"size": 16}):
+            raise StoreError("refused")
+
+    with pytest.raises(StoreError, match="refused"):
+        refused()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_run_releases_the_lock(tmp_path: Path) -> None:

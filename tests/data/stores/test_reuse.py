@@ -1,6 +1,7 @@
 """One policy for an output that exists: reused if it was made with the wanted settings, else refused or replaced."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,18 @@ def test_the_same_settings_are_reused_whatever_the_inputs(out: Path, overwrite: 
         (dataclasses.replace(HEADER, dataset="other"), "dataset was tiny, this run wants other"),
     ],
 )
-def test_other_settings_are_refused_or_replaced(out: Path, wanted: Header, difference: str) -> None:
+def test_other_settings_are_refused_or_replaced(
+    out: Path, wanted: Header, difference: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(
         StoreError, match=rf"out\.h5 was made with other settings: {difference}\.\nMake it again: dsa-train embed"
     ):
         open_reusable(out, FeatureStore, wanted, REMEDY)
+    assert open_reusable(out, FeatureStore, wanted, REMEDY, overwrite=True, report=False) is None
+    assert capsys.readouterr().err == ""
     assert open_reusable(out, FeatureStore, wanted, REMEDY, overwrite=True) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(rf"out\.h5 was made with other settings: {difference}\. All of it is made again", line)
 
 
 def test_records_are_reused_where_their_decisive_settings_agree(out: Path) -> None:
@@ -62,11 +69,13 @@ def test_records_are_reused_where_their_decisive_settings_agree(out: Path) -> No
         open_reusable(out, FeatureStore, wanted, REMEDY, decisive=["warp"])
 
 
-def test_a_damaged_output_is_refused_or_replaced(out: Path) -> None:
+def test_a_damaged_output_is_refused_or_replaced(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out.write_bytes(out.read_bytes()[:100])
     with pytest.raises(StoreError, match=r"out\.h5 is damaged or cut short"):
         open_reusable(out, FeatureStore, HEADER, REMEDY)
     assert open_reusable(out, FeatureStore, HEADER, REMEDY, overwrite=True) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"out\.h5 is damaged or cut short .*\)\. All of it is made again \(--overwrite\)\.$", line)
 
 
 def test_the_store_is_closed_on_every_path(out: Path) -> None:

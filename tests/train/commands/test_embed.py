@@ -1,6 +1,7 @@
 """`dsa-train embed`: from a model file and images to features, with its faults."""
 
 import csv
+import fcntl
 import shutil
 
 import numpy as np
@@ -71,8 +72,25 @@ def test_features_of_another_model_are_neither_replaced_nor_searched(run, tmp_pa
     searched = run("search", "--query", image_folder / "a" / "00.jpg", "--gallery", out, "--model", other)
     assert searched.exit_code == 2
     assert f"holds features of the model {dsa_reid.digest_of(model)[:12]}" in searched.stderr
-    assert run("embed", image_folder, "--model", other, "--out", out, "--overwrite").exit_code == 0
+    replaced = run("embed", image_folder, "--model", other, "--out", out, "--overwrite")
+    assert replaced.exit_code == 0
+    assert "note: " in replaced.stderr
+    assert "other features: configuration.origin.model was" in replaced.stderr
     assert FeatureStore(out).origin.model == dsa_reid.digest_of(other)
+
+
+def test_features_that_another_program_has_open_are_not_replaced(run, tmp_path, model, image_folder):
+    out = tmp_path / "features.h5"
+    embed = ("embed", image_folder, "--model", model, "--out", out)
+    run(*embed)
+    before = out.read_bytes()
+    with out.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as HDF5 does where it opens a file for writing
+        done = run(*embed, "--overwrite")
+    assert done.exit_code == 2
+    assert "is open for writing in another program" in done.stderr
+    assert out.read_bytes() == before
+    assert "holds the same features already. All of them are made again" in run(*embed, "--overwrite").stderr
 
 
 @pytest.mark.parametrize("ending", ["h5", "npy"])

@@ -1,4 +1,7 @@
-"""`densepose-extract`: the I, U, V maps of every image of a dataset; figures and statistics of them."""
+"""`densepose-extract`: the I, U, V maps of every image of a dataset; figures and statistics of them.
+
+A command imports what takes long inside its function, so that `--help` and refusals answer at once.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,8 @@ from dsa_app import config as configuration
 from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
-from dsa_app.process_group import join_process_group
-from dsa_data import images
-from dsa_data.records import read_manifest
-from dsa_data.stores.iuv import IuvStore
 
-from . import show as pages
-from . import stage
 from .config import ExtractConfig
-from .engines.imported import Imported
-from .engines.make import make_engine
-from .stats import report, summary
-from .target import Target
 
 FILE = click.Path(path_type=Path)
 
@@ -122,6 +115,17 @@ def _extract(
 ) -> None:
     """Join the settings with those given as options, run the stage, and print the result."""
     config = extract_config(settings, given)
+
+    from dsa_app.process_group import join_process_group
+    from dsa_data.records import read_manifest
+    from dsa_data.stores.iuv import IuvStore
+
+    from . import stage
+    from .engines.imported import Imported
+    from .engines.make import make_engine
+    from .stats import summary
+    from .target import Target
+
     target = Target.choose(settings.dataset, pictures, root, manifest, out)
     with join_process_group() as group:
         if group.is_main:
@@ -160,21 +164,29 @@ def show(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Draw images with their charts, U, V and level lines; or, with --sheet, a sample with status and score.
+    """Draw images with their charts, U, V and level lines.
 
-    KEYS are paths under the dataset's folder, as the manifest lists them.
+    KEYS are paths under the dataset's folder, as the manifest lists them. With --sheet, a sample is drawn instead, with
+    status and score.
     """
-    target = Target.choose(dataset, pictures, root, None, store)
     if bool(keys) == bool(count):
         raise ConfigError(
             "Name the images to show, as in query/0001_c1s1_000001_00.jpg, or add --sheet 40 for a random sample."
         )
+
+    from dsa_data.images import write_png
+    from dsa_data.stores.iuv import IuvStore
+
+    from . import show as pages
+    from .target import Target
+
+    target = Target.choose(dataset, pictures, root, None, store)
     maps = IuvStore(target.store)
     if count:
         page, name = pages.contact_sheet(maps, target.root, count, seed), "iuv_sheet.png"
     else:
         page, name = pages.page(maps, target.root, keys), "iuv.png"
-    click.echo(images.write_png(out or target.store.with_name(name), page))
+    click.echo(write_png(out or target.store.with_name(name), page))
 
 
 @main.command()
@@ -183,7 +195,16 @@ def show(
 def stats(
     dataset: str | None, pictures: Path | None, root: Path | None, store: Path | None, manifest: Path | None
 ) -> None:
-    """Print people detected by split and camera, visible charts, and the share of body in the images."""
+    """Print people detected, visible charts and the share of body.
+
+    People are counted by split and camera; the share of body is that of the images' pixels.
+    """
+    from dsa_data.records import read_manifest
+    from dsa_data.stores.iuv import IuvStore
+
+    from .stats import report
+    from .target import Target
+
     target = Target.choose(dataset, pictures, root, manifest, store)
     for line in report(IuvStore(target.store), read_manifest(target.manifest)):
         click.echo(line)

@@ -5,10 +5,40 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from pydantic import Field
+
 from dsa_app.config import config
 
-from .engines.estimator_errors import EstimatorErrors
 from .recipe import Recipe
+
+
+@config
+class EstimatorErrors:
+    """How often and how much the estimator errs; the defaults are those of hard crops (docs/design/, D-062).
+
+    Every error is multiplied by `rate`: 1 is realistic, 0 the truth, 2 twice as bad. With the same seed, parts that are
+    lost at one rate are lost at every higher rate.
+
+    Attributes:
+        missed: share of people who are not detected at all.
+        lost_limb: probability that an arm, a leg or the head is taken for background.
+        lost_chart: the same for each of the 24 charts.
+        swapped: probability that left and right arms are exchanged; the same for the legs.
+        offset: standard deviation of u and v, in steps of the map's bytes (0..255), that is smooth over a chart.
+        noise: the same, independent for each pixel.
+        outline: standard deviation of the displacement of outlines, as a share of the image's height.
+        seed: of the random numbers.
+    """
+
+    rate: float = Field(default=1.0, ge=0)
+    missed: float = Field(default=0.15, ge=0, le=1)
+    lost_limb: float = Field(default=0.06, ge=0, le=1)
+    lost_chart: float = Field(default=0.06, ge=0, le=1)
+    swapped: float = Field(default=0.08, ge=0, le=1)
+    offset: float = Field(default=12.0, ge=0, le=255)
+    noise: float = Field(default=3.0, ge=0, le=255)
+    outline: float = Field(default=0.01, ge=0, le=1)
+    seed: int = Field(default=0, ge=0)
 
 
 @config

@@ -1,4 +1,7 @@
-"""`dsap`: build, verify, show and export stores of part images."""
+"""`dsap`: build, verify, show and export stores of part images.
+
+A command imports what takes long inside its function, so that `--help` and refusals answer at once.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,8 @@ import click
 from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
-from dsa_data import sets
-from dsa_data.images import write_png
-from dsa_data.records import read_manifest
-from dsa_data.stores.dsap import DsapStore
-from dsa_data.stores.iuv import IuvStore
 
-from . import export as exporting
-from . import stage
-from .config import WarpConfig
-from .show import Page, fullest
-from .summary import summary
-from .verify import verify as faults_of
-from .workers import BACKENDS
+from .config import BACKENDS, WarpConfig
 
 FILE = click.Path(path_type=Path)
 NAME = console.dataset_option()
@@ -75,19 +67,30 @@ def build(
     out: Path | None,
     overwrite: bool,
 ) -> None:
-    """Warp every image of a dataset. Part images of unchanged images in an existing store are reused."""
+    """Warp every image of a dataset into its part images.
+
+    Part images of unchanged images in an existing store are reused.
+    """
     if pictures:
         if iuv is None or out is None:
             raise ConfigError(f"--pictures {pictures} needs --iuv DIR/iuv.h5 and --out DIR/dsap.h5.")
         root, manifest = root or pictures, manifest or iuv.with_name("manifest.csv")
     folder = console.artifacts(settings.dataset)
+    config = settings.section("warp", WarpConfig)
+
+    from dsa_data.sets import dataset_root
+    from dsa_data.stores.dsap import DsapStore
+
+    from . import stage
+    from .summary import summary
+
     start = time.monotonic()
     path = stage.build(
         manifest or folder / "manifest.csv",
         iuv or folder / "iuv.h5",
         out or folder / "dsap.h5",
-        settings.section("warp", WarpConfig),
-        root or sets.dataset_root(settings.dataset),
+        config,
+        root or dataset_root(settings.dataset),
         splits or None,
         jobs,
         backend,
@@ -108,7 +111,15 @@ def build(
 @STORE
 @SPLITS
 def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | None, splits: tuple[str, ...]) -> None:
-    """Read a store completely and print every fault with the image that it concerns."""
+    """Read a store completely and print every fault.
+
+    Each fault is printed with the image that it concerns.
+    """
+    from dsa_data.records import read_manifest
+    from dsa_data.stores.iuv import IuvStore
+
+    from .verify import verify as faults_of
+
     folder = console.artifacts(dataset)
     path = store or folder / "dsap.h5"
     records = read_manifest(manifest or folder / "manifest.csv", splits or None)
@@ -143,13 +154,21 @@ def show(
     store: Path | None,
     out: Path | None,
 ) -> None:
-    """Draw an image, its map, and its 24 part images laid out as a body.
+    """Draw an image, its map, and its part images laid out as a body.
 
     KEY is the image's path under the dataset's folder; by default an image with the most visible charts.
     """
+    from dsa_data.images import write_png
+    from dsa_data.records import read_manifest
+    from dsa_data.sets import dataset_root
+    from dsa_data.stores.dsap import DsapStore
+    from dsa_data.stores.iuv import IuvStore
+
+    from .show import Page, fullest
+
     folder = console.artifacts(dataset)
     parts = DsapStore(store or folder / "dsap.h5")
-    page = Page(root or sets.dataset_root(dataset), IuvStore(iuv or folder / "iuv.h5"), parts)
+    page = Page(root or dataset_root(dataset), IuvStore(iuv or folder / "iuv.h5"), parts)
     if pid is None:
         figure = page.image(key or fullest(parts), compare)
     else:
@@ -164,7 +183,15 @@ def show(
 @SPLITS
 @click.option("--out", type=FILE, required=True, help="A file ending in .parquet, or a folder for .npy files.")
 def export(dataset: str, manifest: Path | None, store: Path | None, splits: tuple[str, ...], out: Path) -> None:
-    """Write part images for other programs: .npy files in a folder, or one Parquet file."""
+    """Write part images for other programs, as .npy or Parquet.
+
+    They are .npy files in a folder, or one Parquet file.
+    """
+    from dsa_data.records import read_manifest
+    from dsa_data.stores.dsap import DsapStore
+
+    from . import export as exporting
+
     folder = console.artifacts(dataset)
     records = read_manifest(manifest or folder / "manifest.csv", splits or None)
     path = exporting.export(DsapStore(store or folder / "dsap.h5"), records, out)

@@ -11,6 +11,7 @@ from dsa_app.config import config
 SMALLEST, LARGEST = 2, 256  # of S; U and V are bytes, so that more than 256 rows could not all be filled
 Collision = Literal["last", "mean"]
 Parts = Literal["fine", "coarse"]
+BACKENDS = ("loky", "threading", "dask")  # those of joblib's that return results while others are computed
 
 
 @config

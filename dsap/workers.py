@@ -11,7 +11,7 @@ from dsa_app.config import suggestion
 from dsa_app.errors import ConfigError
 from dsa_reid.extras import install_command
 
-BACKENDS = ("loky", "threading", "dask")  # those of joblib's that return results while others are computed
+from .config import BACKENDS
 
 
 @contextmanager

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from pydantic import Field
 
-from dsa_app.config import config
 from dsa_data.charts import PARTNER
+
+from ..config import EstimatorErrors
 
 ARMS = ((4, 15, 17, 19, 21), (3, 16, 18, 20, 22))  # charts of the left one, of the right one, hands included
 LEGS = ((5, 8, 10, 12, 14), (6, 7, 9, 11, 13))
 HEAD = (23, 24)
 TURNING = np.arange(7, 23)  # charts of limbs, where V runs across the limb: it is reversed when sides are swapped
 CELLS = 12  # rows of the coarse random field that displaces outlines
-
-
-@config
-class EstimatorErrors:
-    """How often and how much the estimator errs; the defaults are those of hard crops (docs/design/, D-062).
-
-    Every error is multiplied by `rate`: 1 is realistic, 0 the truth, 2 twice as bad. With the same seed, parts that are
-    lost at one rate are lost at every higher rate.
-
-    Attributes:
-        missed: share of people who are not detected at all.
-        lost_limb: probability that an arm, a leg or the head is taken for background.
-        lost_chart: the same for each of the 24 charts.
-        swapped: probability that left and right arms are exchanged; the same for the legs.
-        offset: standard deviation of u and v, in steps of the map's bytes (0..255), that is smooth over a chart.
-        noise: the same, independent for each pixel.
-        outline: standard deviation of the displacement of outlines, as a share of the image's height.
-        seed: of the random numbers.
-    """
-
-    rate: float = Field(default=1.0, ge=0)
-    missed: float = Field(default=0.15, ge=0, le=1)
-    lost_limb: float = Field(default=0.06, ge=0, le=1)
-    lost_chart: float = Field(default=0.06, ge=0, le=1)
-    swapped: float = Field(default=0.08, ge=0, le=1)
-    offset: float = Field(default=12.0, ge=0, le=255)
-    noise: float = Field(default=3.0, ge=0, le=255)
-    outline: float = Field(default=0.01, ge=0, le=1)
-    seed: int = Field(default=0, ge=0)
 
 
 def estimated(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:

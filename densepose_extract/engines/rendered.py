@@ -14,7 +14,8 @@ from dsa_app.errors import EngineError
 from dsa_data import images
 from dsa_data.records import Record
 
-from .estimator_errors import EstimatorErrors, estimated
+from ..config import EstimatorErrors
+from .estimator_errors import estimated
 from .maps import MapFile, map_name
 
 TRUTH = "iuv"  # folder of a synthetic dataset with its true maps: iuv/<folder>/<stem>_IUV.png

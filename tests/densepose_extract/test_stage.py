@@ -9,7 +9,7 @@ import pytest
 from batches import BatchEngine
 from densepose_extract import plan as plans
 from densepose_extract import stage
-from densepose_extract.engines.estimator_errors import EstimatorErrors
+from densepose_extract.config import EstimatorErrors
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import BusyError, DatasetError, ImageError, StoreError
 from dsa_data import images

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densepose_extract.config import ExtractConfig
-from densepose_extract.engines.estimator_errors import ARMS, HEAD, LEGS, EstimatorErrors, estimated
+from densepose_extract.config import EstimatorErrors, ExtractConfig
+from densepose_extract.engines.estimator_errors import ARMS, HEAD, LEGS, estimated
 from dsa_app.config import build
 from dsa_app.errors import ConfigError
 from dsa_data.charts import CHART_NAMES, PARTNER

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from densepose_extract.engines.estimator_errors import EstimatorErrors, estimated
+from densepose_extract.config import EstimatorErrors
+from densepose_extract.engines.estimator_errors import estimated
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import EngineError, ImageError
 from dsa_data.records import read_manifest

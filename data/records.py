@@ -17,6 +17,7 @@ import joblib
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError, ImageError
+from dsa_app.parallel import carry_out
 from dsa_reid.atomic import atomic
 
 from . import images
@@ -57,7 +58,7 @@ def index(root: Path, entries: Sequence[Entry], jobs: int = 1) -> list[Record]:
     check_unique((entry.key for entry in entries), str(root))
     groups = [entries[start : start + 64] for start in range(0, len(entries), 64)]
     read_group: Callable[..., list[Record]] = joblib.delayed(_read_group)
-    read = joblib.Parallel(n_jobs=jobs, return_as="generator")(read_group(root, group) for group in groups)
+    read = carry_out((read_group(root, group) for group in groups), jobs)
     return [record for group in progress(read, len(entries), "listing", each=0) for record in group]
 
 

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from dsa_app.errors import EngineError, ImageError
+from dsa_app.parallel import carry_out
 from dsa_data import images
 from dsa_data.records import Record, read_listed
 from dsa_data.stores.header import digest_of
@@ -68,7 +69,7 @@ def make_maps(
     if isinstance(engine, Maps):
         work: Callable[..., tuple[Batch, Arrays]] = joblib.delayed(read_batch)
         tasks = (work(batch, reader) for batch in batches)
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+        yield from carry_out(tasks, jobs, ordered=False)
         return
     threads = joblib.effective_n_jobs(jobs)
     decoded_batches = read_ahead(lambda batch: reader.decode(batch.records), batches, threads, max(AHEAD, threads))

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
+from .interrupt import MESSAGE, exit_code
 
 T = TypeVar("T")
 REMEDIES = {
@@ -34,17 +35,34 @@ class Commands(click.Group):
     """A group of commands whose users see an error in one line, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exit with 2 for an error, with 128 + its number for a signal."""
         try:
             return super().invoke(ctx)
-        except DsaError as error:
-            fail(str(error))
-        except BrokenExecutor:
-            fail("A worker was killed, most likely for memory. Take fewer --jobs and run again; what was done is kept.")
-        except OSError as error:
-            if error.errno in (None, errno.EPIPE):  # not a file's; click knows what to do with a reader that has gone
+        except (SystemExit, click.exceptions.Exit):
+            raise
+        except BaseException as error:
+            code = exit_code(error)
+            if code is not None:
+                click.echo(MESSAGE, err=True)
+                raise SystemExit(code) from None
+            message = message_of(error)
+            if message is None:
                 raise
-            remedy = REMEDIES.get(error.errno, f"{error.strerror}. Use another path.")
-            fail(f"{error.filename2 or error.filename or 'Writing'}: {remedy}")
+        fail(message)
+
+
+def message_of(error: BaseException) -> str | None:
+    """Return what a user is told of an error; None for one that is not the user's."""
+    if isinstance(error, DsaError):
+        return str(error)
+    if isinstance(error, BrokenExecutor):
+        return (
+            "A worker was killed, probably for lack of memory. Use fewer --jobs and run again; finished work is kept."
+        )
+    if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):  # of a file; click handles a closed pipe
+        remedy = REMEDIES.get(error.errno or 0, f"{error.strerror}. Use another path.")
+        return f"{error.filename2 or error.filename or 'Writing'}: {remedy}"
+    return None
 
 
 def fail(message: str) -> None:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 
-from dsa_reid.extras import install_command
+from .interrupt import MESSAGE, end_silently, exit_at_once, exit_code, raise_interrupted
 
 
 def data() -> None:
@@ -31,12 +31,22 @@ def train() -> None:
 
 def _run(module: str) -> None:
     """Run the command group `main` of a module; exit with code 2 where a package that it needs is not installed."""
+    exit_at_once()
     try:
-        importlib.import_module(module).main()
+        main = importlib.import_module(module).main
+        raise_interrupted()
+        main()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package or importlib.util.find_spec(package) is not None:
             raise  # the package is there, a module of it is not: no extra would bring it
+        from dsa_reid.extras import install_command
+
         remedy = f"Install what the commands need: {install_command('pipeline')}"
         print(f"error: the package {package} is not installed. {remedy}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt as error:  # before or after the command itself, which catches its own
+        print(MESSAGE, file=sys.stderr)
+        raise SystemExit(exit_code(error)) from None
+    finally:
+        end_silently()

@@ -10,6 +10,7 @@ import joblib
 
 from dsa_app.console import progress
 from dsa_app.errors import StoreError
+from dsa_app.parallel import dispatch
 from dsa_data.stores.dsap import Chunk, DsapStore, write_dsap
 from dsa_data.stores.pieces import Pieces
 from dsa_data.stores.reuse import reusable
@@ -96,7 +97,8 @@ def _warp_all(jobs: Sequence[WarpJob], pieces: Pieces, total: int) -> Iterator[C
     """Let the workers of joblib's current backend make all pieces; yield the chunks in order, as they are ready."""
     unlocked = Pieces(pieces.out, pieces.configuration, lock=False)  # for the workers: this process holds the lock
     work: Callable[..., WarpJob] = joblib.delayed(make_piece)
-    done: Iterable[WarpJob] = joblib.Parallel(return_as="generator", batch_size=1)(work(job, unlocked) for job in jobs)
+    parallel = joblib.Parallel(return_as="generator", batch_size=1)
+    done: Iterable[WarpJob] = dispatch(parallel, (work(job, unlocked) for job in jobs))
     for job in progress(done, total, "warping", each=0):
         yield from read_piece(job, pieces)
 

@@ -9,6 +9,7 @@ import joblib
 
 from dsa_app.config import suggestion
 from dsa_app.errors import ConfigError
+from dsa_app.parallel import tied
 from dsa_reid.extras import install_command
 
 from .config import BACKENDS
@@ -32,7 +33,11 @@ def workers(jobs: int = 1, backend: str = "loky", scheduler: str | None = None) 
         raise ConfigError("--backend dask and --scheduler ADDRESS need each other. Use both, or neither.")
     if backend not in BACKENDS:
         raise ConfigError(f"Unknown backend {backend!r}.{suggestion(backend, BACKENDS)}")
-    with _dask(str(scheduler)) if backend == "dask" else joblib.parallel_config(backend=backend, n_jobs=jobs):
+    if backend == "dask":
+        with _dask(str(scheduler)):
+            yield
+        return
+    with joblib.parallel_config(backend=backend, n_jobs=jobs, **(tied() if backend == "loky" else {})):
         yield
 
 

@@ -31,8 +31,8 @@ def check_not_in_use(path: Path) -> None:
     flagged = len(start) > FLAGS and start.startswith(SIGNATURE) and start[VERSION] == 3
     if flagged and start[FLAGS] & OPEN_FOR_WRITING:
         raise BusyError(
-            f"{path} was open for writing in a program that was killed. It is neither read nor replaced. Clear the mark "
-            f"with HDF5's tools (h5clear -s {path}), or delete the file and run the same command again."
+            f"{path} was open for writing in a program that was killed. It is neither read nor replaced. Clear the "
+            f"mark with HDF5's tools (h5clear -s {path}), or delete the file and run the same command again."
         )
 
 

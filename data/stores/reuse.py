@@ -68,8 +68,8 @@ def open_reusable(
         report: print, with `overwrite`, that a store is replaced, and why; False where another process prints it.
 
     Raises:
-        StoreError: without `overwrite`, for a store that is damaged or was made with other settings; also with it, for an
-            HDF5 file that is no store of this kind.
+        StoreError: without `overwrite`, for a store that is damaged or was made with other settings; also with it, for
+            an HDF5 file that is no store of this kind.
         BusyError: for a store that is open for writing elsewhere, or whose writer was killed.
     """
     if not out.exists():

@@ -22,6 +22,7 @@ from dsa_app.config import build, setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
 from dsa_app.lock import locked
+from dsa_app.parallel import carry_out
 
 from ..images import encode_jpeg, encode_png
 from .config import SynthConfig
@@ -103,9 +104,8 @@ def _render_all(settings: SynthConfig, part: Path, jobs: int) -> None:
     groups = plan(settings)
     missing = [(index, shots) for index, shots in enumerate(groups) if not (part / DONE / str(index)).exists()]
     render_group: Callable[..., int] = joblib.delayed(_render_group)
-    rendered = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        render_group(settings, shots, part, part / DONE / str(index)) for index, shots in missing
-    )
+    tasks = (render_group(settings, shots, part, part / DONE / str(index)) for index, shots in missing)
+    rendered = carry_out(tasks, jobs, ordered=False)
     for _ in progress(rendered, len(missing), "rendering", unit="identities"):
         pass
 

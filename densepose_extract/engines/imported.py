@@ -19,6 +19,7 @@ import numpy as np
 
 from dsa_app.console import progress
 from dsa_app.errors import ImageError
+from dsa_app.parallel import carry_out
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
@@ -128,7 +129,7 @@ def inspect_maps(paths: Sequence[Path], jobs: int = 1) -> list[InspectedMap]:
     """Inspect every map once, in several processes."""
     groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
     inspect: Callable[..., list[InspectedMap]] = joblib.delayed(_inspect_group)
-    done: Iterable[list[InspectedMap]] = joblib.Parallel(n_jobs=jobs, return_as="generator")(map(inspect, groups))
+    done: Iterable[list[InspectedMap]] = carry_out(map(inspect, groups), jobs)
     return [each for group in progress(done, len(paths), "inspecting maps", "maps", each=0) for each in group]
 
 

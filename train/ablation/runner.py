@@ -19,7 +19,12 @@ import joblib
 
 from dsa_app.config import to_dict
 from dsa_app.console import progress
+<<<<<<< HEAD
 from dsa_app.errors import TrainingError
+=======
+from dsa_app.errors import StoreError, TrainingError
+from dsa_app.parallel import dispatch, tied
+>>>>>>> 222883e (wip)
 from dsa_data.records import read_manifest
 from dsa_data.sets import is_synthetic
 from dsa_data.stores.dsap import DsapStore
@@ -52,10 +57,10 @@ def run_all(todo: Sequence[Training], folders: Folders, jobs: int = 1, keep: boo
     ]
     missing = [plan for plan in planned if _read(folders.result(plan[0]), plan[-1]) is None]
     work: Callable[..., Any] = joblib.delayed(_train)
-    with joblib.parallel_config("loky", inner_max_num_threads=1) if jobs != 1 else contextlib.nullcontext():
-        done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
-            work(*plan, keep) for plan in missing
-        )
+    single_threaded = joblib.parallel_config("loky", inner_max_num_threads=1, **tied())
+    with single_threaded if jobs != 1 else contextlib.nullcontext():
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        done = dispatch(parallel, (work(*plan, keep) for plan in missing))
         for _ in progress(done, len(missing), "ablation", unit="trainings"):
             pass
     results = [_read(folders.result(training), digest) for training, _, _, digest in planned]

@@ -90,7 +90,7 @@ def stops(case: Case) -> dict[str, Any]:
     """Ask the command to stop: Ctrl-C to all its processes, or SIGTERM to the first."""
     rng = random.Random(case.seed)
     _, seconds = case.project.expected(case.stage)
-    case.begin()
+    begun = case.begin()
     number, target = rng.choice(((signal.SIGINT, "group"), (signal.SIGTERM, "leader")))
     after = moment(rng, seconds)
     run = case.new_run("stop", signal=number, after=after, target=target)
@@ -100,8 +100,11 @@ def stops(case: Case) -> dict[str, Any]:
         faults.append(f"took {ended.seconds - after:.1f} s to stop")
     if "Traceback" in run.errors():
         faults.append(f"a traceback: {_last(run.errors())}")
-    if number == signal.SIGINT and ended.hit and ended.code and _last(run.errors()) == "":
-        faults.append("said nothing")
+    if ended.hit and ended.code and not _last(run.errors()):
+        untouched = digests(case.folder / "case") == begun
+        finished = not differences(case.stage, case.project, case.folder / "case")
+        if not (ended.code == -number and (untouched or finished)):  # it had not begun, or was leaving
+            faults.append("said nothing")
     return {"kills": int(ended.hit and ended.code != 0), "faults": faults + case.finish()}
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def plan(kinds: dict[str, int], stages: Iterable[Stage] = STAGES) -> list[tuple[str, Stage, int]]:
-    """Return kind, stage and number of cases: so many for each stage, a fourth for slow ones with workers."""
+    """Return kind, stage and number of cases: so many of a kind for each stage, fewer where it has workers."""
     planned = []
     for kind, count in kinds.items():
         for stage in stages:

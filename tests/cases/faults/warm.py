@@ -280,10 +280,8 @@ def _command(run: Run) -> int:
         jumping(run.clock)
     sys.argv = list(run.command)
     enter = getattr(importlib.import_module("dsa_app.entry"), ENTRIES[run.command[0]])
-    try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT  # before the command began
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a process that Python still starts dies without a word
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     try:
         enter()
     except SystemExit as left:

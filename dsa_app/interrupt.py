@@ -1,0 +1,94 @@
+"""What SIGINT (Ctrl-C) and SIGTERM do to a command: one line, and exit code 128 + the signal's number.
+
+With the standard library alone, so that `entry` can import it before anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MESSAGE = "Interrupted. Run the same command to resume."
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to stop; `with` and `finally` blocks clean up as it passes.
+
+    Args:
+        number: of the signal.
+    """
+
+    last: int | None = (
+        None  # the number of the last signal: a library in between may turn this into an error of its own
+    )
+
+    def __init__(self, number: int) -> None:
+        super().__init__(MESSAGE)
+        self.number = number
+
+
+def exit_at_once() -> None:
+    """From now on a signal prints the line and ends the process, whatever it is doing: before there is any work."""
+    _handle(_exit)
+
+
+def raise_interrupted() -> None:
+    """From now on a signal raises Interrupted in the main thread."""
+    Interrupted.last = None
+    _handle(_raise)
+
+
+def end_silently() -> None:
+    """From now on a signal ends the process as if Python were not there: after the work."""
+    _handle(signal.SIG_DFL)
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Return the exit code if an error is, or comes from, an interrupt; None if it has another cause."""
+    if isinstance(error, Interrupted):
+        return 128 + error.number
+    if Interrupted.last is not None:
+        return 128 + Interrupted.last
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+
+
+def _handle(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell starts commands in the background
+            signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    Interrupted.last = number
+    if _is_finalizer(frame):  # what is raised here is printed by Python and passes: ask again when it is done
+        again = threading.Timer(0.01, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return
+    raise Interrupted(number)
+
+
+def _is_finalizer(frame: FrameType | None) -> bool:
+    """Return whether a frame is part of a destructor or of the callback of a weak reference."""
+    while frame is not None:
+        code = frame.f_code
+        if (
+            code.co_name == "__del__"
+            or code.co_filename == weakref.__file__
+            or code.co_qualname.endswith("lock.<locals>.cb")
+        ):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _exit(number: int, _: FrameType | None) -> NoReturn:
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{MESSAGE}\n".encode())
+    os._exit(128 + number)

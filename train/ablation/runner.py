@@ -19,12 +19,8 @@ import joblib
 
 from dsa_app.config import to_dict
 from dsa_app.console import progress
-<<<<<<< HEAD
 from dsa_app.errors import TrainingError
-=======
-from dsa_app.errors import StoreError, TrainingError
 from dsa_app.parallel import dispatch, tied
->>>>>>> 222883e (wip)
 from dsa_data.records import read_manifest
 from dsa_data.sets import is_synthetic
 from dsa_data.stores.dsap import DsapStore

@@ -12,16 +12,15 @@ from dsa_app import parallel
 from processes import fresh
 
 
-def mask_and_parent(_: int) -> tuple[set[int], int]:
-    return set(signal.pthread_sigmask(signal.SIG_BLOCK, [])), os.getppid()
-
-
 def test_results_in_order_by_this_process_alone() -> None:
     tasks = (joblib.delayed(divmod)(n, 3) for n in range(7))
     assert list(parallel.carry_out(tasks, jobs=1)) == [divmod(n, 3) for n in range(7)]
 
 
 def test_workers_block_ctrl_c_and_this_process_does_not() -> None:
+    def mask_and_parent(_: int) -> tuple[set[int], int]:  # not of the module, which a worker cannot import
+        return set(signal.pthread_sigmask(signal.SIG_BLOCK, [])), os.getppid()
+
     found = list(parallel.carry_out((joblib.delayed(mask_and_parent)(n) for n in range(4)), jobs=2, ordered=False))
     assert all(signal.SIGINT in mask and parent == os.getpid() for mask, parent in found)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -53,8 +53,7 @@ def run_all(todo: Sequence[Training], folders: Folders, jobs: int = 1, keep: boo
     ]
     missing = [plan for plan in planned if _read(folders.result(plan[0]), plan[-1]) is None]
     work: Callable[..., Any] = joblib.delayed(_train)
-    single_threaded = joblib.parallel_config("loky", inner_max_num_threads=1, **tied())
-    with single_threaded if jobs != 1 else contextlib.nullcontext():
+    with joblib.parallel_config("loky", inner_max_num_threads=1, **tied()) if jobs != 1 else contextlib.nullcontext():
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
         done = dispatch(parallel, (work(*plan, keep) for plan in missing))
         for _ in progress(done, len(missing), "ablation", unit="trainings"):

@@ -1,0 +1,115 @@
+"""A signal ends a command with one line, whatever it meets: work, a library's own handling, a destructor, no work."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import weakref
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from dsa_app import console, interrupt
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Put the handlers of signals back."""
+    before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    interrupt.Interrupted.last = None
+
+
+def run(work: str) -> tuple[int, str]:
+    """Run a command `work` in a process of its own; return its exit code and standard error."""
+    program = f"""
+import importlib, os, signal, sys, types
+import click
+from dsa_app import console, entry
+
+@click.group(cls=console.Commands)
+def main(): pass
+
+@main.command()
+def work():
+{textwrap.indent(textwrap.dedent(work), "    ")}
+
+importlib.import_module = lambda name: types.SimpleNamespace(main=main)
+sys.argv = ["command", "work"]
+entry.data()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("number", interrupt.SIGNALS)
+def test_in_the_middle_of_work(number: int) -> None:
+    assert run(f"os.kill(os.getpid(), {number})") == (128 + number, interrupt.MESSAGE + "\n")
+
+
+def test_a_library_that_turns_it_into_an_error_of_its_own() -> None:
+    work = """
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise RuntimeError("the file cannot be written")
+    """
+    assert run(work) == (130, interrupt.MESSAGE + "\n")
+
+
+def test_in_a_callback_of_the_garbage_collector() -> None:
+    work = """
+    import time, weakref
+    class Thing: pass
+    def tidy(thing):
+        os.kill(os.getpid(), signal.SIGTERM)
+    tidy.__code__ = tidy.__code__.replace(co_filename=weakref.__file__)
+    thing = Thing()
+    reference = weakref.ref(thing, tidy)
+    del thing
+    time.sleep(10)
+    """
+    assert run(work) == (143, interrupt.MESSAGE + "\n")
+
+
+def test_before_there_is_any_work() -> None:
+    program = "import os, signal, time; from dsa_app import interrupt; interrupt.exit_at_once(); "
+    program += "os.kill(os.getpid(), signal.SIGINT); time.sleep(10)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, interrupt.MESSAGE + "\n")
+
+
+def test_a_command_in_the_background_ignores_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt.raise_interrupted()
+    os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_an_error_after_no_signal_is_no_interrupt() -> None:
+    assert interrupt.exit_code(RuntimeError("other")) is None
+    assert interrupt.exit_code(KeyboardInterrupt()) == 130
+
+
+def test_cleans_up_as_it_passes() -> None:
+    @click.group(cls=console.Commands)
+    def main() -> None:
+        pass
+
+    tidied = []
+
+    @main.command()
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            tidied.append(weakref)
+
+    interrupt.raise_interrupted()
+    result = CliRunner().invoke(main, ["work"])
+    assert (result.exit_code, result.stderr, len(tidied)) == (143, interrupt.MESSAGE + "\n", 1)

@@ -9,6 +9,8 @@ import numpy as np
 
 from dsa_app.errors import ImageError
 from dsa_reid.atomic import atomic
+from dsa_reid.decoding import decode as decoder
+from dsa_reid.decoding.limits import DecodeError
 
 try:
     import cv2
@@ -19,7 +21,6 @@ except ImportError as error:  # slim images lack libGL, which opencv-python link
         "Without root: pip install opencv-python-headless in place of opencv-python."
     ) from None
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged image is reported once, as an ImageError
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -39,26 +40,22 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, name: str | Path) -> np.ndarray:
-    """Decode the bytes of an image file.
+    """Decode an image file's bytes, as `dsa_reid` does in use.
 
     Returns:
-        uint8 (H, W, 3), RGB. Grey is repeated, transparency dropped, 16 bits cut to 8, EXIF rotation applied.
+        uint8 (H, W, 3), RGB, as `dsa_reid.decoding.decode.decode` says.
 
     Raises:
-        ImageError: if it does not decode to its last row; the message begins with `name`.
+        ImageError: if it does not decode to its last row, or has more pixels than $DSA_MAX_PIXELS; the message begins
+            with `name`.
     """
-    image = None
-    if data:
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:
-            image = None  # too large for OpenCV, or a header with a wrong size
-    if image is None:
+    try:
+        return decoder.decode(data)
+    except DecodeError as error:
         raise ImageError(
-            f"{name} does not decode as an image ({len(data)} bytes): it is cut short, damaged or of another type. "
-            "Copy it again from the source, or remove it and write the manifest again: dsa-data prepare."
-        )
-    return image
+            f"{name} does not decode as an image: {error}. Copy it again from the source, or remove it and write "
+            "the manifest again: dsa-data prepare."
+        ) from None
 
 
 def read(path: Path) -> np.ndarray:
@@ -68,10 +65,10 @@ def read(path: Path) -> np.ndarray:
 
 def check_eight_bits(data: bytes, name: str | Path) -> None:
     """Raise ImageError for an I, U, V map that has not 8 bits a channel: `decode` would change its values."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is not None and image.dtype != np.uint8:
+    bits = decoder.bits(data)
+    if bits > 8:
         raise ImageError(
-            f"{name} has values of type {image.dtype}, expected 8 bits: charts 0 to 24, U and V 0 to 255. "
+            f"{name} has {bits} bits a channel, expected 8: charts 0 to 24, U and V 0 to 255. "
             "Save it again as an 8-bit PNG."
         )
 

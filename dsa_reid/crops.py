@@ -1,54 +1,91 @@
-"""Crops of people, given as paths, arrays, tensors or PIL images, as uint8 RGB."""
+"""Crops of people in whatever form a user has them, as uint8 RGB."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torchvision.io import ImageReadMode, decode_image, read_file
+from PIL import Image
 
+from .decoding.decode import decode, rgb
+from .decoding.limits import DecodeError
 from .errors import ModelError
 
-Crop = str | os.PathLike[str] | np.ndarray | torch.Tensor | Any
-"""A path, a uint8 array (H, W, 3), a uint8 tensor (3, H, W), or a PIL image; colours are RGB."""
+ONE = (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, torch.Tensor, Image.Image)
+Crop = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | torch.Tensor | Image.Image
+"""A path, the bytes of an image file, a uint8 array (H, W, 3), a uint8 tensor (3, H, W), or a PIL image; all RGB."""
+
+FORMS = "a path, the bytes of an image file, a PIL image, a uint8 RGB array (H, W, 3) or a uint8 RGB tensor (3, H, W)"
 
 
-def as_rgb(crop: Crop) -> torch.Tensor:
-    """Return a crop as uint8 (H, W, 3), RGB.
+def as_rgb(crop: Crop, name: str = "The crop") -> torch.Tensor:
+    """Return a crop as uint8 (H, W, 3), RGB, on the CPU; never memory that the caller may change.
 
-    Raises ModelError for a file that is not an image, and for another type, shape or range.
+    Files are decoded by `decoding.decode`, as in training; a PIL image is turned as its EXIF orientation says.
+
+    Args:
+        name: of the crop in an error's message; a path is named by itself.
+
+    Raises ModelError for a file that is no image, and for another type, shape or range.
     """
-    if isinstance(crop, str | os.PathLike):
-        return _read(Path(crop))
-    if isinstance(crop, torch.Tensor):
-        _check(crop.dtype == torch.uint8 and crop.ndim == 3 and crop.shape[0] == 3 and crop.numel() > 0, crop)
-        return crop.cpu().permute(1, 2, 0)
-    if hasattr(crop, "convert"):  # a PIL image; PIL itself is not needed
-        crop = np.asarray(crop.convert("RGB"))
-    if not isinstance(crop, np.ndarray):
-        raise ModelError(
-            f"A crop of type {type(crop).__name__} cannot be used: expected a path, a PIL image, a uint8 array "
-            "(H, W, 3) or a uint8 tensor (3, H, W)."
-        )
-    _check(crop.dtype == np.uint8 and crop.ndim == 3 and crop.shape[2] == 3 and crop.size > 0, crop)
-    return torch.from_numpy(np.array(crop))  # a copy: torch supports no negative strides, as of crop[..., ::-1]
-
-
-def _read(path: Path) -> torch.Tensor:
     try:
-        image: torch.Tensor = decode_image(read_file(str(path)), ImageReadMode.RGB, apply_exif_orientation=True)
-    except RuntimeError as error:
-        reason = "does not exist" if not path.exists() else str(error).splitlines()[0]
-        raise ModelError(f"{path} cannot be read as an image: {reason}. Supported: JPEG, PNG and WebP.") from None
-    return image.permute(1, 2, 0)  # (3, H, W) -> (H, W, 3)
+        if isinstance(crop, str | os.PathLike):
+            name = os.fspath(crop)
+            return torch.from_numpy(decode(_bytes_of(Path(crop))))
+        if isinstance(crop, bytes | bytearray | memoryview):
+            return torch.from_numpy(decode(crop))
+        if isinstance(crop, Image.Image):
+            return torch.from_numpy(rgb(crop))
+        if isinstance(crop, torch.Tensor):
+            _check(crop.dtype == torch.uint8 and crop.ndim == 3 and crop.shape[0] == 3 and crop.numel() > 0, crop)
+            return crop.cpu().permute(1, 2, 0).clone(memory_format=torch.contiguous_format)  # (3, H, W) -> (H, W, 3)
+        if isinstance(crop, np.ndarray):
+            _check(crop.dtype == np.uint8 and crop.ndim == 3 and crop.shape[2] == 3 and crop.size > 0, crop)
+            return torch.from_numpy(np.array(crop))  # a copy: torch wants no negative strides, as of crop[..., ::-1]
+    except DecodeError as error:
+        raise ModelError(f"{name} cannot be read as an image: {error}.") from None
+    raise ModelError(f"{name} is of type {type(crop).__name__}, which is no image: give {FORMS}.")
+
+
+def many(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
+    """Return crops as they are, and a single crop as a list of one.
+
+    An array or a tensor is a single crop unless it has four dimensions. Raises ModelError for what is neither.
+    """
+    if isinstance(crops, np.ndarray) and (crops.ndim > 3 or crops.dtype.kind in "OU"):
+        return crops  # of several crops, or of paths
+    if isinstance(crops, torch.Tensor) and crops.ndim > 3:
+        return crops
+    if isinstance(crops, ONE):
+        return [crops]
+    if not isinstance(crops, Iterable) or isinstance(crops, dict):
+        raise ModelError(f"Crops of type {type(crops).__name__} are not understood: give a list, each {FORMS}.")
+    return crops
+
+
+def numbered(crops: Iterable[Crop]) -> Iterator[tuple[Crop, str]]:
+    """Yield each crop with its name in an error's message."""
+    for number, crop in enumerate(crops):
+        yield crop, f"Crop {number + 1} of the batch (index {number})"
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DecodeError(f"{reason}") from None
+    except ValueError as error:
+        raise DecodeError(f"its name is no path ({error})") from None
 
 
 def _check(fits: bool, crop: np.ndarray | torch.Tensor) -> None:
     if not fits:
-        raise ModelError(
-            f"A crop of shape {tuple(crop.shape)} and type {crop.dtype} cannot be used: expected uint8 RGB, an array "
-            "(H, W, 3) or a tensor (3, H, W), not empty."
+        kind = str(crop.dtype).removeprefix("torch.")
+        raise DecodeError(
+            f"its shape is {tuple(crop.shape)} and its type {kind}; expected uint8 RGB, an array (H, W, 3) or a tensor "
+            "(3, H, W), not empty"
         )

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,37 +18,49 @@ import torch
 from torch import nn
 
 from .atomic import write_atomic
-from .crops import Crop
+from .crops import Crop, as_rgb, numbered
 from .errors import ModelError, NotInstalledError
 from .extras import install_command
+from .graph_resize import Resize
+from .guard import guarded, reason
 from .metric import join
 from .model import Model
+from .onnx_file import onnx_metadata
 from .program import load_program
 from .reading import batches
+from .torch_state import own_torch_state
 
 Where = Literal["inside", "outside"]
 FORMAT = "dsa-reid export"
 KEY = "dsa_reid"  # of the metadata in an ONNX file; torch.export keeps it as dsa_reid.json
+VERSION = 2  # 1 had no resize inside
+METHOD = "bilinear, antialiased: columns first, then rows, each rounded to 8 bits; triangle filter of Pillow and torch"
 TOLERANCE = 1e-4
 EXAMPLE = 4  # images that the network is traced with; 0 and 1 would be traced as constants
 
 
 class Deployed(nn.Module):
-    """The main stream from images to joined features, with or without normalisation.
+    """The main stream from images to joined features, with or without resizing and normalisation.
 
-    Forward maps uint8 RGB (B, height, width, 3), if normalisation is inside, or float32 (B, 3, height, width) from
-    `Preprocessing.normalise`, to float32 (B, D), f_G and f_L of length one each.
+    Forward maps images to float32 (B, D), f_G and f_L of length one each. The images are uint8 RGB (B, H, W, 3) of any
+    size if resizing is inside; uint8 RGB (B, height, width, 3) if normalising alone is; float32 (B, 3, height, width)
+    as `Preprocessing.normalise` makes it if neither is.
     """
 
-    def __init__(self, model: Model, normalise: Where) -> None:
+    def __init__(self, model: Model, normalise: Where, resize: Where) -> None:
         super().__init__()
         self.main_stream = model.main_stream
         self.preprocessing = model.preprocessing
         self.inside = normalise == "inside"
+        self.resize = Resize(*_size(model)) if resize == "inside" else None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map B images to B features."""
-        return join(*self.main_stream(self.preprocessing.normalise(images) if self.inside else images))
+        if self.resize is not None:
+            images = self.preprocessing.normalise_planes(self.resize(images))
+        elif self.inside:
+            images = self.preprocessing.normalise(images)
+        return join(*self.main_stream(images))
 
 
 class Exported(NamedTuple):
@@ -64,7 +76,7 @@ class Exported(NamedTuple):
 
 
 class Check(NamedTuple):
-    """How far the features of an exported network are from those of PyTorch.
+    """How far the features of an exported network are from those of `Model.embed`.
 
     Attributes:
         difference: greatest absolute difference of a value.
@@ -85,35 +97,49 @@ class Check(NamedTuple):
         return self.images
 
 
-def export(model: Model, path: str | os.PathLike[str], normalise: Where = "inside") -> Path:
+def export(
+    model: Model, path: str | os.PathLike[str], normalise: Where = "inside", resize: Where | None = None
+) -> Path:
     """Write the network for other programs; return the path.
 
     Args:
         model: on the CPU.
         path: ends in .onnx for ONNX, in .pt2 for torch.export.
-        normalise: "inside" the graph, which then takes uint8 RGB (B, height, width, 3), or "outside": it takes
-            normalised float32 (B, 3, height, width). Either way the file states which, with size, mean and deviation.
+        normalise: "inside" the graph, which then takes uint8 RGB, or "outside": it takes normalised float32
+            (B, 3, height, width).
+        resize: "inside" the graph, which then takes uint8 (B, H, W, 3) of any size and resizes as `Model.embed` does,
+            or "outside": it takes images of the network's size. If None, where normalising is. The file states both.
 
-    Raises ModelError for another ending, if a package that ONNX needs is not installed, or if a timm trunk cannot be
-    exported.
+    Raises ModelError for another ending, for a resize inside with normalisation outside, if a package that ONNX needs
+    is not installed, or if a timm trunk cannot be exported.
     """
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
         raise ModelError(f"{path}: expected a name that ends in .onnx (ONNX) or .pt2 (torch.export).")
-    network = Deployed(model, normalise).eval()
-    example = _input(model, normalise, torch.zeros(EXAMPLE, *_size(model), 3, dtype=torch.uint8))
-    about = json.dumps(_about(model, normalise), sort_keys=True)
-    made = io.BytesIO()
+    resize = resize or normalise
+    if (normalise, resize) == ("outside", "inside"):
+        raise ModelError(
+            "Images are resized before they are normalised: with normalise='outside', resize='outside' too."
+        )
     if path.suffix == ".onnx":
         _require("onnx", "onnxscript")
+    about = json.dumps(_about(model, normalise, resize), sort_keys=True)
+    made = io.BytesIO()
     try:
-        with torch.no_grad():
-            (_write_onnx if path.suffix == ".onnx" else _write_program)(network, example, about, made)
+        with own_torch_state(), torch.no_grad():
+            network = Deployed(model, normalise, resize).eval()
+            example = _input(normalise, model, torch.zeros(EXAMPLE, *_size(model), 3, dtype=torch.uint8))
+            free = ("batch", "height", "width") if resize == "inside" else ("batch",)
+            shapes = {axis: torch.export.Dim(name) for axis, name in enumerate(free)}
+            write = _write_onnx if path.suffix == ".onnx" else _write_program
+            write(network, example, shapes, about, made)
     except Exception as error:  # torch has no common class for errors of its exporters
-        reason = str(error).strip().splitlines()[0]
+        root: BaseException = error
+        while root.__cause__ is not None:  # what it says first is only where it was
+            root = root.__cause__
         raise ModelError(
-            f"The trunk {model.main_stream.config.trunk} cannot be exported to {path.suffix}: {reason}. Try the other "
-            "format, .onnx or .pt2."
+            f"The trunk {model.main_stream.config.trunk} cannot be exported to {path.suffix}: {reason(root)}. Try the "
+            "other format, .onnx or .pt2."
         ) from None
     return write_atomic(path, made.getbuffer())
 
@@ -127,14 +153,17 @@ def load_exported(path: str | os.PathLike[str]) -> Exported:
 
 
 def check(model: Model, path: str | os.PathLike[str], pictures: Iterable[Crop] = (), batch: int = 8) -> Check:
-    """Compare an exported network with the model: on random images, then on given crops, in batches of several sizes.
+    """Compare an exported network with `Model.embed`: on random images, then on given crops.
+
+    A network that resizes gets images of many sizes, and each crop at its own size. Another network gets images that
+    are resized first, in batches.
 
     Args:
         model: the one that was exported, on the CPU.
         pictures: crops, as for `Model.embed`.
         batch: the largest batch.
 
-    Raises ModelError if the file was exported from another model.
+    Raises ModelError if the file was exported from another model, or fails on an image.
     """
     exported = load_exported(path)
     if exported.about["model"] != model.digest:
@@ -142,30 +171,47 @@ def check(model: Model, path: str | os.PathLike[str], pictures: Iterable[Crop] =
             f"{path} was exported from the model {exported.about['model'][:12]}, not from {model.digest[:12]}. "
             "Name that model, or export this one: dsa-train export."
         )
-    generator = torch.Generator().manual_seed(0)
-    random_images = (
-        torch.randint(0, 256, (count, *_size(model), 3), dtype=torch.uint8, generator=generator)
-        for count in (1, 3, batch)
-    )
-    difference, count = 0.0, 0
-    for source in (random_images, batches(pictures, model.preprocessing, batch)):
-        for images in source:
-            features = exported.run(_input(model, exported.about["normalise"], images).numpy())
-            difference = max(difference, float(np.abs(features - model.features(images).numpy()).max()))
-            count += len(images)
-    return Check(difference, count)
+    worst, seen = 0.0, 0
+    for images in _images(model, exported.about["resize"], pictures, batch):
+        ours = model.embed(images.numpy(), batch).numpy()
+        with guarded(path, "fails on an image", "Export it again: dsa-train export."), own_torch_state():
+            theirs = exported.run(_input(exported.about["normalise"], model, images).numpy())
+        if theirs.shape != ours.shape or not np.isfinite(theirs).all():
+            return Check(np.inf, seen)
+        worst = max(worst, float(np.abs(theirs - ours).max()))
+        seen += len(images)
+    return Check(worst, seen)
 
 
-def _about(model: Model, normalise: Where) -> dict[str, Any]:
+def _images(model: Model, resize: Where, pictures: Iterable[Crop], batch: int) -> Iterator[torch.Tensor]:
+    """Yield batches of random images, then the crops, uint8 (B, H, W, 3)."""
     height, width = _size(model)
-    shapes = {"inside": f"uint8 RGB (B, {height}, {width}, 3)", "outside": f"float32 RGB (B, 3, {height}, {width})"}
+    sizes = [(height, width)]
+    if resize == "inside":  # larger and smaller, of either side alone, odd, and a single pixel
+        sizes += [(2 * height, 3 * width), (height // 2 + 1, width // 2 + 1), (height + 7, max(1, width // 3)), (1, 1)]
+    generator = torch.Generator().manual_seed(0)
+    for size in sizes:
+        for count in (1, 3, batch):
+            yield torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator, device="cpu")
+    if resize == "outside":
+        yield from batches(pictures, model.preprocessing, batch)
+    else:
+        yield from (as_rgb(*one)[None] for one in numbered(pictures))
+
+
+def _about(model: Model, normalise: Where, resize: Where) -> dict[str, Any]:
+    height, width = _size(model)
+    shape = "(B, H, W, 3)" if resize == "inside" else f"(B, {height}, {width}, 3)"
     return {
         "format": FORMAT,
-        "version": 1,
+        "version": VERSION,
         "model": model.digest,
-        "input": shapes[normalise],
+        "input": f"uint8 RGB {shape}" if normalise == "inside" else f"float32 RGB (B, 3, {height}, {width})",
         "normalise": normalise,
-        "resize": "bilinear, averaging where it shrinks, to the size of the input",
+        "resize": resize,
+        "resize_method": METHOD,
+        "height": height,
+        "width": width,
         "mean": list(model.preprocessing.mean),  # of colours in 0..1
         "std": list(model.preprocessing.std),
         "output": f"float32 (B, {model.dimensions}): parts of length one each, compared by Euclidean distance",
@@ -177,20 +223,24 @@ def _size(model: Model) -> tuple[int, int]:
     return model.preprocessing.height, model.preprocessing.width
 
 
-def _input(model: Model, normalise: Where, images: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 (B, height, width, 3) into what the exported network takes."""
+def _input(normalise: Where, model: Model, images: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 (B, H, W, 3) into what the exported network takes."""
     return images if normalise == "inside" else model.preprocessing.normalise(images)
 
 
-def _write_program(network: nn.Module, example: torch.Tensor, about: str, file: io.BytesIO) -> None:
-    program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+def _write_program(
+    network: nn.Module, example: torch.Tensor, shapes: dict[int, Any], about: str, file: io.BytesIO
+) -> None:
+    program = torch.export.export(network, (example,), dynamic_shapes=(shapes,))
     # Stack traces name the files of this machine: the same weights would give other bytes elsewhere.
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     torch.export.save(program, file, extra_files={f"{KEY}.json": about})
 
 
-def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.BytesIO) -> None:
+def _write_onnx(
+    network: nn.Module, example: torch.Tensor, shapes: dict[int, Any], about: str, file: io.BytesIO
+) -> None:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the exporter prints its progress
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -200,7 +250,7 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.
             dynamo=True,
             input_names=["images"],
             output_names=["features"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),  # any batch; height and width are fixed
+            dynamic_shapes=(shapes,),  # any batch, and any size if the resize is inside
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns a program"
@@ -213,24 +263,35 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, about: str, file: io.
 
 def _load_onnx(path: Path) -> Exported:
     runtime = _require("onnxruntime")
-    try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no other common class
-        raise ModelError(f"{path} cannot be read: {str(error).splitlines()[0]}. Export it again.") from None
-    about = _stated(path, session.get_modelmeta().custom_metadata_map.get(KEY))
+    with guarded(path, "cannot be read", "Export it again: dsa-train export."):
+        data = path.read_bytes()
+        about = _stated(path, onnx_metadata(data).get(KEY, ""))
+        session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return Exported(lambda images: session.run(None, {"images": images})[0], about)
 
 
 def _load_program(path: Path) -> Exported:
-    network, about = load_program(path, f"{KEY}.json")
-    return Exported(lambda images: network(torch.from_numpy(images)).detach().numpy(), _stated(path, about))
+    with guarded(path, "cannot be read", "Export it again: dsa-train export."):
+        network, text = load_program(path, f"{KEY}.json")
+        about = _stated(path, text)
+    return Exported(lambda images: network(torch.from_numpy(images)).detach().numpy(), about)
 
 
-def _stated(path: Path, about: str | None) -> dict[str, Any]:
-    stated = json.loads(about) if about else {}
-    if stated.get("format") != FORMAT:
+def _stated(path: Path, text: str) -> dict[str, Any]:
+    """Return the metadata of a file, as of version 2. Raises ModelError if there is none, or if it is newer."""
+    about = json.loads(text) if text else None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ModelError(f"{path} is not an export of dsa-reid: no metadata. Export it again: dsa-train export.")
-    return stated
+    if about.get("version") not in (1, VERSION):
+        raise ModelError(
+            f"{path} has version {str(about.get('version'))[:40]}, this dsa_reid reads up to {VERSION}. Install the "
+            "dsa-reid that wrote it, or export again."
+        )
+    if about["version"] == 1:  # its resize was always outside, and described in a sentence
+        about["resize"] = "outside"
+    if not isinstance(about["model"], str) or not {about["normalise"], about["resize"]} <= {"inside", "outside"}:
+        raise ModelError(f"{path} contradicts itself in model, normalise or resize. Export it again: dsa-train export.")
+    return about
 
 
 def _require(*modules: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -21,28 +22,64 @@ def join(*features: torch.Tensor | None) -> torch.Tensor:
     return torch.cat([F.normalize(feature.flatten(1)) for feature in features if feature is not None], dim=1)
 
 
-def distances(a: torch.Tensor, b: torch.Tensor, metric: Literal["euclidean", "cosine"] = "euclidean") -> torch.Tensor:
+def distances(
+    a: torch.Tensor | np.ndarray, b: torch.Tensor | np.ndarray, metric: Literal["euclidean", "cosine"] = "euclidean"
+) -> torch.Tensor:
     """Return the distance of every row of `a` to every row of `b`; smaller is more similar.
 
     A row of the result depends only on its row of `a`, so that a large `a` may be computed in blocks.
 
     Args:
-        a: float (Q, D), as from `Model.embed`.
-        b: float (G, D).
+        a: float (Q, D), as from `Model.embed`; a tensor, or an array as for `search`.
+        b: float (G, D), a tensor or an array.
         metric: Euclidean, ≥ 0, or cosine: one minus the cosine of the angle, in 0..2.
 
-    Returns float (Q, G). Raises ModelError for features of different dimensions, or for another metric.
+    Returns a tensor, float (Q, G). Raises ModelError for features of different dimensions, for features that are not
+    finite, and for another metric.
     """
+    a, b = as_tensor(a), as_tensor(b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ModelError(
             f"Features of shape {tuple(a.shape)} and {tuple(b.shape)} cannot be compared: "
             "expected (Q, D) and (G, D). Embed both with the same model."
         )
-    if metric == "cosine":
-        return 1 - F.normalize(a) @ F.normalize(b).T
-    if metric == "euclidean":
-        # |a - b|² = |b|² - 2 a·b + |a|², in place: (Q, G) may be most of the memory. Rounding may leave a small
-        # negative number where a = b.
-        squared = torch.addmm(b.square().sum(1), a, b.T, alpha=-2)
-        return squared.add_(a.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
+    check_finite(a, "the first features")
+    check_finite(b, "the second features")
+    with torch.autocast(a.device.type, enabled=False):
+        if metric == "cosine":
+            return 1 - F.normalize(a) @ F.normalize(b).T
+        if metric == "euclidean":
+            # |a - b|² = |b|² - 2 a·b + |a|², in place: (Q, G) may be most of the memory. Rounding may leave a small
+            # negative number where a = b.
+            squared = torch.addmm(b.square().sum(1), a, b.T, alpha=-2)
+            return squared.add_(a.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
     raise ModelError(f"metric = {metric!r} is invalid: expected 'euclidean' or 'cosine'.")
+
+
+def as_tensor(features: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Return features as a tensor, float32 or float64, where they are. Raises ModelError for other types."""
+    if isinstance(features, np.ndarray) and features.dtype.kind in "fiu":
+        wide = features.dtype if features.dtype == np.float64 else np.float32
+        rows = np.ascontiguousarray(features, wide)
+        features = torch.from_numpy(rows if rows.flags.writeable else rows.copy())  # torch wants no read-only memory
+    if not isinstance(features, torch.Tensor):
+        kind = features.dtype if isinstance(features, np.ndarray) else type(features).__name__
+        raise ModelError(f"Features of type {kind} cannot be compared: expected a tensor or an array of numbers.")
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+def check_finite(features: torch.Tensor, name: str) -> None:
+    """Raise ModelError unless all numbers of features (N, D) are finite; `name` says which features they are."""
+    if torch.isfinite(features.sum()):  # one number, where a mask would take as much memory as the features
+        return
+    broken = (~torch.isfinite(features)).any(1).nonzero()
+    if len(broken):
+        raise not_finite(int(broken[0]), name)
+
+
+def not_finite(row: int, name: str) -> ModelError:
+    """Return the error of a row of features that holds NaN or infinity; `name` says of which features."""
+    return ModelError(
+        f"Row {row} of {name} holds NaN or infinity: it has no distance to anything. Leave it out, or check the model "
+        "that made it."
+    )

@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import pickle
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,16 @@ import torch
 
 from .atomic import write_atomic
 from .config import MainStreamConfig
-from .crops import Crop
+from .crops import Crop, many
 from .device import usable_device
 from .errors import ModelError, NotInstalledError
+from .guard import reason
 from .main_stream import MainStream
 from .metric import join
-from .preprocessing import Preprocessing
+from .preprocessing import MAX_SIDE, Preprocessing
 from .reading import batches
+from .torch_state import own_torch_state
+from .weights_file import read_weights
 
 FORMAT = "dsa-reid model"
 VERSION = 1
@@ -57,26 +58,30 @@ class Model:
         """D, the length of a feature: 4096 for the paper's network."""
         return sum(self.parts.values())
 
-    def embed(self, crops: Iterable[Crop], batch_size: int = 64, workers: int | None = None) -> torch.Tensor:
+    def embed(self, crops: Crop | Iterable[Crop], batch_size: int = 64, workers: int | None = None) -> torch.Tensor:
         """Return the features of crops of people, of any sizes and kinds.
 
         Args:
-            crops: paths, uint8 arrays (H, W, 3), uint8 tensors (3, H, W) or PIL images, all RGB.
+            crops: each a path, the bytes of an image file, a uint8 array (H, W, 3), a uint8 tensor (3, H, W) or a PIL
+                image, all RGB. A single crop is a list of one.
             batch_size: crops that go through the network together.
             workers: threads that decode and resize ahead of the network; one a core, at most 8, if None.
 
         Returns:
             float32 (N, D) on the CPU: f_G and f_L, each of length one, concatenated. Compare them by `distances`.
 
-        Raises ModelError for a crop that is not an image.
+        The result does not depend on torch's global settings (autocast, default dtype, default device, modes). Raises
+        ModelError for a crop that is not an image, with its path or its number.
         """
-        features = [self.features(images) for images in batches(crops, self.preprocessing, batch_size, workers)]
-        return torch.cat([torch.empty(0, self.dimensions), *features])
+        read = batches(many(crops), self.preprocessing, batch_size, workers)
+        features = [self.features(images) for images in read]
+        with own_torch_state():
+            return torch.cat([torch.empty(0, self.dimensions, dtype=torch.float32), *features])
 
-    @torch.inference_mode()
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Map images of the network's size, uint8 RGB (B, height, width, 3), to float32 (B, D) on the CPU."""
-        return join(*self.main_stream(self.preprocessing.normalise(images.to(self.device)))).float().cpu()
+        with own_torch_state(self.device), torch.inference_mode():
+            return join(*self.main_stream(self.preprocessing.normalise(images.to(self.device)))).float().cpu()
 
 
 def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: Preprocessing) -> Path:
@@ -103,49 +108,44 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     (code in it is never run), if the device cannot be used, or if the trunk needs a package that is not installed.
     """
     path = Path(path)
-    content = _read(path)
+    with own_torch_state():
+        content = read_weights(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path} is not a model of dsa-reid. Name the model.pt of a training run.")
     if content.get("version") != VERSION:
         raise ModelError(
-            f"{path} has version {content.get('version')}, this dsa_reid reads version {VERSION}. "
+            f"{path} has version {str(content.get('version'))[:40]}, this dsa_reid reads version {VERSION}. "
             "Install the dsa-reid that wrote it, or a newer one."
         )
-    try:
-        with torch.device("meta"):  # no time and no random numbers for weights that are replaced
-            main_stream = MainStream(MainStreamConfig(**content["config"]))
-        main_stream.load_state_dict(content["state"], assign=True)
-        preprocessing = Preprocessing(**content["preprocessing"])
-    except NotInstalledError:
-        raise
-    except (KeyError, TypeError, RuntimeError, ModelError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"{path} has weights that do not fit its configuration ({reason}). Train again: dsa-train run."
-        ) from None
-    return Model(main_stream, preprocessing, usable_device(device), digest_of(path))
+    with own_torch_state():
+        try:
+            main_stream, preprocessing = _built(content)
+        except NotInstalledError:
+            raise
+        except Exception as error:  # the file may hold values of any type
+            raise ModelError(
+                f"{path} has weights that do not fit its configuration ({reason(error)}). Train again: dsa-train run."
+            ) from None
+        return Model(main_stream, preprocessing, usable_device(device), digest_of(path))
+
+
+def _built(content: dict[str, Any]) -> tuple[MainStream, Preprocessing]:
+    """Return the network and the preprocessing of a model file's content. Raises whatever wrong values lead to."""
+    preprocessing = Preprocessing(**content["preprocessing"])
+    config = MainStreamConfig(**content["config"])
+    if len(config.size) != 2 or not all(isinstance(n, int) and 0 < n <= MAX_SIDE for n in config.size):
+        raise ValueError(f"size = {str(config.size)[:40]}")
+    with torch.device("meta"):  # no time and no random numbers for weights that are replaced
+        main_stream = MainStream(config)
+    state = content["state"]
+    for key, value in main_stream.state_dict().items():
+        if key in state and state[key].dtype != value.dtype:
+            raise ValueError(f"{key} has type {state[key].dtype}, expected {value.dtype}")
+    main_stream.load_state_dict(state, assign=True)
+    return main_stream, preprocessing
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file in hexadecimal, by which features and exports identify their model."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read(path: Path) -> Any:
-    """Read a file of weights, and verify the checksums of all its bytes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}. Name the model.pt of a training run.") from None
-    except pickle.UnpicklingError:
-        raise ModelError(
-            f"{path} holds more than weights: it was refused, and no code in it was run. Use a model.pt of dsa-reid."
-        ) from None
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} is truncated, damaged or not a model ({reason}). Copy it again.") from None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 from .errors import ModelError, NotInstalledError
 from .extras import install_command
+from .metric import not_finite
 
 Kind = Literal["flat", "ivf", "hnsw"]
 BLOCK = 8192  # gallery rows at a time: 128 MiB of 4096 float32
@@ -45,16 +47,16 @@ class Ranking(NamedTuple):
         return self.indices
 
 
-def search(query: np.ndarray, gallery: Rows, top: int = 10, block: int = BLOCK) -> Ranking:
+def search(query: np.ndarray | torch.Tensor, gallery: Rows, top: int = 10, block: int = BLOCK) -> Ranking:
     """Return the `top` nearest rows of a gallery for every query: exact, one block of the gallery at a time.
 
     Args:
-        query: float (Q, D).
+        query: float (Q, D), an array or a tensor.
         gallery: (N, D), in memory or on disk; float16 is converted to float32.
         top: K; if it exceeds N, all rows are returned. Rows at the same distance keep the order of the gallery.
         block: rows of the gallery that are in memory at the same time.
 
-    Raises ModelError for features of different dimensions, and for `top` below 1.
+    Raises ModelError for features of different dimensions, for features that are not finite, and for `top` below 1.
     """
     query = _checked(query, gallery, top)
     groups = [query[start : start + QUERIES] for start in range(0, len(query), QUERIES)] or [query]
@@ -62,7 +64,7 @@ def search(query: np.ndarray, gallery: Rows, top: int = 10, block: int = BLOCK) 
     nearest = [Ranking(np.empty((len(q), 0), np.float32), np.empty((len(q), 0), np.int64)) for q in groups]
     # The gallery is read once, block by block; all queries are compared with a block before the next is read.
     for start in range(0, gallery.shape[0], block):
-        rows = np.asarray(gallery[start : start + block], np.float32)
+        rows = _rows(gallery, slice(start, start + block), "the gallery")
         lengths = np.square(rows).sum(1)
         for n, group in enumerate(groups):
             nearest[n] = _merge(nearest[n], _squared_distances(group, rows, lengths), start, top)
@@ -78,7 +80,7 @@ def build_index(gallery: Rows, kind: Kind = "flat", block: int = BLOCK) -> Any:
         kind: "flat" is exact; "ivf" searches the cells around the query; "hnsw" follows a graph of neighbours.
         block: rows that are added at a time.
 
-    Raises ModelError if FAISS is not installed.
+    Raises ModelError if FAISS is not installed, and for features that are not finite.
     """
     faiss = require_faiss()
     N, D = gallery.shape
@@ -91,16 +93,16 @@ def build_index(gallery: Rows, kind: Kind = "flat", block: int = BLOCK) -> Any:
     else:
         index = _trained_ivf(faiss, gallery)
     for start in range(0, N, block):
-        index.add(np.ascontiguousarray(gallery[start : start + block], np.float32))
+        index.add(_rows(gallery, slice(start, start + block), "the gallery"))
     return index
 
 
-def search_index(index: Any, query: np.ndarray, top: int = 10) -> Ranking:
+def search_index(index: Any, query: np.ndarray | torch.Tensor, top: int = 10) -> Ranking:
     """Return the `top` nearest rows by a FAISS index of squared Euclidean distances, as from `build_index`.
 
-    Raises ModelError for queries of other dimensions than the index.
+    Raises ModelError for queries of other dimensions than the index, and for queries that are not finite.
     """
-    query = np.ascontiguousarray(query, np.float32)
+    query = _rows(query, slice(None), "the queries")
     if query.ndim != 2 or query.shape[1] != index.d:
         raise ModelError(f"Queries of shape {query.shape} cannot be searched in an index of {index.d} dimensions.")
     squared, indices = index.search(query, min(top, index.ntotal))
@@ -125,13 +127,26 @@ def _trained_ivf(faiss: Any, gallery: Rows) -> Any:
     quantizer = faiss.IndexFlatL2(D)
     index = faiss.IndexIVFFlat(quantizer, D, cells)
     step = max(1, N // (SAMPLES * cells))
-    index.train(np.ascontiguousarray(gallery[::step], np.float32))
+    index.train(_rows(gallery, slice(None, None, step), "the gallery"))
     index.nprobe = max(8, cells // 16)
     return index
 
 
-def _checked(query: np.ndarray, gallery: Rows, top: int) -> np.ndarray:
-    query = np.asarray(query, np.float32)
+def _rows(features: Rows, some: slice, name: str) -> np.ndarray:
+    """Return some rows as float32 (n, D). Raises ModelError if one is not finite; `name` says of what it is."""
+    piece = features[some]
+    if isinstance(piece, torch.Tensor):
+        piece = piece.detach().float().cpu().numpy()
+    rows = np.ascontiguousarray(piece, np.float32)
+    if not np.isfinite(rows.sum(dtype=np.float64)):
+        broken = np.flatnonzero(~np.isfinite(rows).all(axis=tuple(range(1, rows.ndim))))
+        row = (some.start or 0) + int(broken[0]) * (some.step or 1)
+        raise not_finite(row, name)
+    return rows
+
+
+def _checked(query: np.ndarray | torch.Tensor, gallery: Rows, top: int) -> np.ndarray:
+    query = _rows(query, slice(None), "the queries")
     if query.ndim != 2 or len(gallery.shape) != 2 or query.shape[1] != gallery.shape[1]:
         raise ModelError(
             f"Queries of shape {query.shape} cannot be searched in a gallery of shape {tuple(gallery.shape)}: expected "

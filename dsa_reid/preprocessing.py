@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from .errors import ModelError
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_SIDE = 4096  # pixels; a model file with a larger input is damaged
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,18 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
+    def __post_init__(self) -> None:
+        """Check the values, which may come from a file."""
+        for name, side in (("height", self.height), ("width", self.width)):
+            if not isinstance(side, int) or not 0 < side <= MAX_SIDE:
+                raise ModelError(f"{name} = {str(side)[:40]} is invalid: expected pixels, 1 to {MAX_SIDE}.")
+        for name, colours in (("mean", self.mean), ("std", self.std)):
+            numbers = [
+                c for c in colours if isinstance(c, float | int) and math.isfinite(c) and (name == "mean" or c > 0)
+            ]
+            if not len(numbers) == len(colours) == 3:
+                raise ModelError(f"{name} = {str(colours)[:80]} is invalid: expected a number for red, green and blue.")
+
     def resize(self, image: torch.Tensor) -> torch.Tensor:
         """Resize uint8 (H, W, 3) to (height, width, 3), bilinear, with antialiasing where it shrinks."""
         if image.shape[:2] == (self.height, self.width):
@@ -39,7 +55,12 @@ class Preprocessing:
         One product and one difference, each rounded separately, so that a colour gives the same bits at every position
         of a batch and on every device. A fused multiply-add would not.
         """
-        mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
-        planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return self.normalise_planes(
+            images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        )
+
+    def normalise_planes(self, planes: torch.Tensor) -> torch.Tensor:
+        """Map float32 (B, 3, H, W) of 0..255 as `normalise` does, in place."""
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=planes.device).view(3, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=planes.device).view(3, 1, 1)
         return planes.mul_(1 / (255 * std)).sub_(mean / std)

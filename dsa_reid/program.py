@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import math
 import pickle
 import re
 import warnings
@@ -20,6 +22,7 @@ from typing import Any
 import torch
 
 from .errors import ModelError
+from .guard import guarded, read_archive
 
 _RAW = re.compile(r"data/weights/weight_\d+|data/constants/tensor_\d+|archive_\w+|byteorder|version|\.\w+(/\w+)?")
 _PICKLED = re.compile(r"data/(weights|constants|sample_inputs)/model\.pt|serialized_\w+\.pt")
@@ -43,31 +46,18 @@ def load_program(path: Path, extra: str) -> tuple[torch.nn.Module, str]:
 
     Raises ModelError if it has anything that could be code, or if torch cannot read it.
     """
-    try:
-        content = _read(path)
-        _check(content)
+    with guarded(path, "cannot be read", "Export it again: dsa-train export."):
+        content = read_archive(path)
+        try:
+            _check(content)
+        except ModelError as error:
+            raise ModelError(f"{path} {error}") from None
         files = {extra: ""}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about read-only weights, which are never written
+            logging.getLogger("torch.export").setLevel(logging.CRITICAL)  # damage is reported once, in a ModelError
             program = torch.export.load(_archive(content), extra_files=files)
-    except ModelError as error:
-        raise ModelError(f"{path} {error}") from None
-    except Exception as error:  # torch and zipfile have no common class of errors for damaged files
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be read: {reason}. Export it again.") from None
-    return program.module(), files[extra]
-
-
-def _read(path: Path) -> dict[str, bytes]:
-    """Return the files in an archive by name, without their common folder; the checksums are verified."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        folders = {name.split("/")[0] for name in names}
-        prefix = len(folders.pop()) + 1 if len(folders) == 1 else 0
-        content = {name[prefix:]: archive.read(name) for name in names}
-    if len(content) < len(names):
-        _refuse("two files of one name")
-    return content
+        return program.module(), files[extra]
 
 
 def _archive(content: Mapping[str, bytes]) -> io.BytesIO:
@@ -84,11 +74,23 @@ def _check(content: Mapping[str, bytes]) -> None:
     """Raise ModelError unless a network can be read from the files without running code in them."""
     for name, data in content.items():
         if _JSON.fullmatch(name):
-            _check_value(json.loads(data))
+            value = json.loads(data)
+            _check_value(value)
+            if name.startswith("data/"):
+                _check_sizes(name, value, content)
         elif _PICKLED.fullmatch(name):
             _check_pickle(name, data)
         elif not (_RAW.fullmatch(name) or _EXTRA.fullmatch(name)):
             _refuse(name)
+
+
+def _check_sizes(name: str, value: Any, content: Mapping[str, bytes]) -> None:
+    """Raise ValueError if a tensor's file has fewer bytes than it has numbers: torch leaves the rest as memory was."""
+    for entry in value["config"].values():
+        numbers = math.prod(size["as_int"] for size in entry["tensor_meta"]["sizes"])
+        stored = len(content[f"{name.rpartition('/')[0]}/{entry['path_name']}"])
+        if stored < numbers:
+            raise ValueError(f"{entry['path_name']} has {stored} bytes for {numbers} numbers")
 
 
 def _check_pickle(name: str, data: bytes) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import torch
 
-from .crops import Crop, as_rgb
+from .crops import Crop, as_rgb, numbered
 from .errors import ModelError
 from .preprocessing import Preprocessing
 from .read_ahead import read_ahead
@@ -34,7 +34,7 @@ def batches(
     if workers is None:
         workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     _at_least_one("workers", workers)
-    resized = read_ahead(lambda crop: preprocessing.resize(as_rgb(crop)), crops, workers, AHEAD * size)
+    resized = read_ahead(lambda one: preprocessing.resize(as_rgb(*one)), numbered(crops), workers, AHEAD * size)
     with closing(resized):
         while batch := list(itertools.islice(resized, size)):
             yield torch.stack(batch)  # (B, height, width, 3)

@@ -15,7 +15,7 @@ ROOMS = {  # of a package: folders, and modules at its top
         "network", "losses", "batches", "evaluation", "gallery", "explain", REST, "ablation", "commands", "cli",
     ],
 }  # fmt: skip
-GROUND_MAY_USE = {"torch", "torchvision", "numpy"}
+GROUND_MAY_USE = {"torch", "torchvision", "numpy", "PIL"}
 GROUND_MAY_USE_INSIDE_FUNCTIONS = {"faiss", "timm"}  # extras, for those who ask for what they do
 START = "dsa_app.entry"  # what a command imports before anything else
 EXTRACTS = {"dsa_train.ablation.stores", "dsa_train.explain.body_maps"}  # what of the trainer may know DensePose

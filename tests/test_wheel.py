@@ -17,7 +17,7 @@ from wheels import COMMANDS, OURS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-LIGHT = {"torch", "torchvision", "numpy"}
+LIGHT = {"torch", "torchvision", "numpy", "pillow"}
 INSTALLED_AS = {"data": "dsa_data", "train": "dsa_train"}
 
 
@@ -257,7 +257,7 @@ for need in (
 
 @pytest.fixture(scope="module")
 def light_packages(wheel: Path) -> Path:
-    """torch, torchvision, NumPy, and what those need."""
+    """torch, torchvision, NumPy, Pillow, and what those need."""
     return wheels.linked(wheel.parent / "light", wheels.needed(LIGHT))
 
 

@@ -1,5 +1,6 @@
 """Crops in every form that people have them, and what is refused."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dsa_data import images
-from dsa_reid.crops import as_rgb
+from dsa_reid.crops import Crop, as_rgb, many
 from dsa_reid.errors import ModelError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 10, 3), dtype=np.uint8)
@@ -22,15 +22,6 @@ def test_every_kind_of_crop_is_the_same_image(tmp_path: Path) -> None:
     forms.append(torch.from_numpy(PICTURE).permute(2, 0, 1))
     for form in forms:
         assert np.array_equal(as_rgb(form).numpy(), PICTURE)
-
-
-@pytest.mark.parametrize("quality", [50, 75, 95])
-def test_files_are_read_as_in_training(tmp_path: Path, quality: int) -> None:
-    """Training decodes with OpenCV, the deployable with torchvision: the same bytes, or features would drift."""
-    smooth = np.asarray(Image.fromarray(PICTURE).resize((64, 128), Image.Resampling.BICUBIC))
-    path = tmp_path / "crop.jpg"
-    path.write_bytes(images.encode_jpeg(smooth, quality))
-    assert np.array_equal(as_rgb(path).numpy(), images.read(path))
 
 
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
@@ -67,17 +58,73 @@ def test_another_shape_or_type_is_refused(wrong: object) -> None:
 
 
 def test_a_file_that_is_not_an_image_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"nowhere\.jpg.*does not exist"):
+    with pytest.raises(ModelError, match=r"nowhere\.jpg cannot be read as an image: it does not exist"):
         as_rgb(tmp_path / "nowhere.jpg")
-    (tmp_path / "text.jpg").write_text("not an image")
-    with pytest.raises(ModelError, match=r"text\.jpg cannot be read as an image"):
+    with pytest.raises(ModelError, match=r"cannot be read as an image: Is a directory"):
+        as_rgb(tmp_path)
+    with pytest.raises(ModelError, match="its name is no path"):
+        as_rgb("a\0b.jpg")
+    (tmp_path / "text.jpg").write_text("not a picture")
+    with pytest.raises(ModelError, match=r"text\.jpg cannot be read as an image: it is no JPEG, PNG"):
         as_rgb(tmp_path / "text.jpg")
     (tmp_path / "empty.jpg").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"empty\.jpg cannot be read as an image"):
+    with pytest.raises(ModelError, match=r"empty\.jpg cannot be read as an image: the file is empty"):
         as_rgb(tmp_path / "empty.jpg")
     Image.fromarray(np.tile(PICTURE, (8, 8, 1))).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:2000])
-    with pytest.raises(ModelError, match=r"cut\.jpg cannot be read as an image"):
+    with pytest.raises(ModelError, match=r"cut\.jpg cannot be read as an image: it is cut short"):
         as_rgb(tmp_path / "cut.jpg")
-    with pytest.raises(ModelError, match="type int cannot be used"):
+    with pytest.raises(ModelError, match="is of type int, which is no image"):
         as_rgb(5)
+
+
+def test_what_the_caller_changes_afterwards_does_not_matter() -> None:
+    array, tensor = PICTURE.copy(), torch.from_numpy(PICTURE.copy()).permute(2, 0, 1)
+    crops = as_rgb(array), as_rgb(tensor)
+    array[:] = 0
+    tensor.zero_()
+    for crop in crops:
+        assert np.array_equal(crop.numpy(), PICTURE)
+        assert crop.is_contiguous()
+
+
+ONE = [
+    "a.jpg",
+    Path("a.jpg"),
+    b"bytes",
+    bytearray(b"bytes"),
+    memoryview(b"bytes"),
+    PICTURE,
+    PICTURE[..., 0],
+    torch.from_numpy(PICTURE).permute(2, 0, 1),
+    Image.fromarray(PICTURE),
+]
+
+
+@pytest.mark.parametrize("crop", ONE, ids=lambda crop: type(crop).__name__)
+def test_a_single_crop_is_a_list_of_one(crop: Crop) -> None:
+    (only,) = many(crop)
+    assert only is crop
+
+
+@pytest.mark.parametrize(
+    "crops",
+    [
+        ["a.jpg", PICTURE],
+        ("a.jpg",),
+        iter(["a.jpg"]),
+        np.stack([PICTURE]),
+        torch.zeros(2, 3, 4, 5, dtype=torch.uint8),
+        np.array(["a.jpg", "b.jpg"]),
+        [],
+    ],
+    ids=lambda crops: type(crops).__name__,
+)
+def test_several_crops_stay_as_they_are(crops: Iterable[Crop]) -> None:
+    assert many(crops) is crops
+
+
+@pytest.mark.parametrize("crops", [5, None, 1.5, {"a.jpg": 1}], ids=str)
+def test_neither_a_crop_nor_several(crops: object) -> None:
+    with pytest.raises(ModelError, match=r"Crops of type \w+ are not understood: give a list"):
+        many(crops)  # type: ignore[arg-type]

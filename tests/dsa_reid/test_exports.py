@@ -1,6 +1,7 @@
 """Exported networks give PyTorch's features for any batch, state their input, and are identified by their model."""
 
 import importlib
+import json
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 import dsa_reid
 from dsa_reid import MainStream, MainStreamConfig, Model, ModelError, Preprocessing
+from dsa_reid.graph_resize import Resize
 
 PREPROCESSING = Preprocessing(32, 16, mean=(0.5, 0.4, 0.3))
 
@@ -23,14 +25,23 @@ def model_file(path: Path, seed: int = 0) -> Path:
     return dsa_reid.save(stream, path, PREPROCESSING)
 
 
+EXPORTS = {
+    "inside.onnx": ("inside", None),
+    "resized.onnx": ("inside", "outside"),
+    "outside.onnx": ("outside", None),
+    "inside.pt2": ("inside", None),
+    "outside.pt2": ("outside", None),
+}
+"""What `normalise` and `resize` were said for each file."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, exported in each way."""
     folder = tmp_path_factory.mktemp("export")
     model = dsa_reid.load(model_file(folder / "model.pt"))
-    for ending in ("onnx", "pt2"):
-        for where in ("inside", "outside"):
-            dsa_reid.export(model, folder / f"{where}.{ending}", where)
+    for name, where in EXPORTS.items():
+        dsa_reid.export(model, folder / name, *where)
     return folder
 
 
@@ -40,35 +51,112 @@ def model(folder: Path) -> Model:
 
 
 def crops(count: int) -> list[np.ndarray]:
+    """Crops of many sizes."""
     generator = np.random.default_rng(0)
-    return [generator.integers(0, 256, (40, 20, 3), dtype=np.uint8) for _ in range(count)]
+    return [generator.integers(0, 256, (*generator.integers(1, 90, 2), 3), dtype=np.uint8) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", ["inside.onnx", "outside.onnx", "inside.pt2", "outside.pt2"])
+@pytest.mark.parametrize("name", EXPORTS)
 def test_the_features_are_pytorchs(folder: Path, model: Model, name: str) -> None:
     checked = dsa_reid.check(model, folder / name, crops(11), batch=5)
-    assert checked.images == checked.pictures == 1 + 3 + 5 + 11  # the latter is the deprecated name
+    assert checked.pictures == checked.images  # its deprecated name
+    assert checked.images == (5 if name.startswith("inside") else 1) * (1 + 3 + 5) + 11
     assert checked.passed
     assert checked.difference < 1e-5
 
 
 @pytest.mark.parametrize("batch", [1, 2, 9])
-def test_onnxruntime_alone_needs_only_the_file(folder: Path, model: Model, batch: int) -> None:
-    """As a user without torch would: resize by the stated size, feed bytes, read features."""
+@pytest.mark.parametrize("size", [(32, 16), (80, 30), (9, 40), (1, 1)])
+def test_onnxruntime_alone_needs_nothing_but_the_bytes(
+    folder: Path, model: Model, batch: int, size: tuple[int, int]
+) -> None:
+    """As a user without torch would: crops of any size in, features out."""
     session = onnxruntime.InferenceSession(str(folder / "inside.onnx"))
-    images = np.random.default_rng(1).integers(0, 256, (batch, 32, 16, 3), dtype=np.uint8)
-    (features,) = session.run(["features"], {"images": images})
-    np.testing.assert_allclose(features, model.embed(list(images)).numpy(), atol=1e-5)
+    pictures = np.random.default_rng(1).integers(0, 256, (batch, *size, 3), dtype=np.uint8)
+    (features,) = session.run(["features"], {"images": pictures})
+    np.testing.assert_allclose(features, model.embed(pictures).numpy(), atol=1e-5)
+
+
+def test_openvino_too(folder: Path, model: Model) -> None:
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    core = openvino.Core()
+    # by default it computes in bfloat16 where the processor can
+    network = core.compile_model(str(folder / "inside.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for crop in crops(12):
+        np.testing.assert_allclose(network(crop[None])[0], model.embed(crop).numpy(), atol=1e-5)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["inside.onnx", "inside.pt2"])
+def test_real_photographs_as_they_are(folder: Path, model: Model, name: str, shared: Path) -> None:
+    files = [shared / "real" / file for file in ("front1.png", "front2.png", "back.png", "group.jpg")]
+    checked = dsa_reid.check(model, folder / name, files, batch=1)
+    assert checked.images == 5 * (1 + 3 + 1) + len(files)
+    assert checked.difference < 1e-5
+
+
+def resized_otherwise(self: Resize, images: torch.Tensor) -> torch.Tensor:
+    """Resize as OpenCV's default does: without antialiasing."""
+    planes = images.permute(0, 3, 1, 2).to(torch.float32)
+    return torch.nn.functional.interpolate(planes, (self.height, self.width), mode="bilinear")
+
+
+def test_a_resize_that_differs_does_not_pass(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Resize, "forward", resized_otherwise)
+    path = dsa_reid.export(model, tmp_path / "model.pt2")
+    monkeypatch.undo()
+    assert not dsa_reid.check(model, path).passed
+    assert not dsa_reid.check(model, path, crops(2)).passed
+
+
+def test_resizing_before_normalising_outside_is_refused(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="resized before they are normalised"):
+        dsa_reid.export(model, tmp_path / "x.onnx", "outside", "inside")
+
+
+def restated(path: Path, out: Path, **changes: object) -> Path:
+    """Write an ONNX file that says something else of itself; None takes a statement away."""
+    program = onnx.load(path)
+    (entry,) = [entry for entry in program.metadata_props if entry.key == "dsa_reid"]
+    about = json.loads(entry.value) | changes
+    entry.value = json.dumps({name: value for name, value in about.items() if value is not None})
+    onnx.save(program, out)
+    return out
+
+
+def test_a_file_of_version_1_is_read(folder: Path, model: Model, tmp_path: Path) -> None:
+    """It resized outside, and said so in a sentence."""
+    old = {"version": 1, "resize": "bilinear, averaging where it shrinks, to the size of the input"}
+    path = restated(folder / "resized.onnx", tmp_path / "old.onnx", **old)
+    assert dsa_reid.load_exported(path).about["resize"] == "outside"
+    assert dsa_reid.check(model, path, crops(3)).passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 3}, "has version 3, this dsa_reid reads up to 2"),
+        ({"version": None}, "has version None"),
+        ({"format": "another"}, "is not an export of dsa-reid"),
+        ({"resize": "somewhere"}, "contradicts itself"),
+        ({"normalise": None}, "'normalise' is missing"),
+        ({"model": 5}, "contradicts itself"),
+    ],
+)
+def test_statements_that_are_not_ours(folder: Path, tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        dsa_reid.load_exported(restated(folder / "resized.onnx", tmp_path / "x.onnx", **changes))
 
 
 def test_normalising_outside_is_stated_with_its_numbers(folder: Path, model: Model) -> None:
     about = dsa_reid.load_exported(folder / "outside.onnx").about
-    images = np.stack(crops(2))[:, :32, :16]
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 16, 3), dtype=np.uint8)
     normalised = (images / 255 - np.array(about["mean"])) / np.array(about["std"])
     session = onnxruntime.InferenceSession(str(folder / "outside.onnx"))
     (features,) = session.run(None, {"images": normalised.transpose(0, 3, 1, 2).astype(np.float32)})
     np.testing.assert_allclose(features, model.embed(list(images)).numpy(), atol=1e-5)
-    assert (about["normalise"], about["model"]) == ("outside", model.digest)
+    assert (about["normalise"], about["resize"], about["model"]) == ("outside", "outside", model.digest)
+    assert (about["version"], about["height"], about["width"]) == (2, 32, 16)
     assert about["input"] == "float32 RGB (B, 3, 32, 16)"
     assert about["parts"] == {"global": 64, "local": 64}
 
@@ -82,15 +170,16 @@ def test_normalising_twice_is_refused_by_the_type(folder: Path) -> None:
 def test_valid_onnx_in_one_file(folder: Path) -> None:
     onnx.checker.check_model(str(folder / "inside.onnx"), full_check=True)
     assert {path.name for path in folder.iterdir()} == {
-        "model.pt", "inside.onnx", "outside.onnx", "inside.pt2", "outside.pt2",
-    }  # fmt: skip
+        "model.pt",
+        *EXPORTS,
+    }
 
 
 def test_torch_loads_the_program(folder: Path, model: Model) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = torch.export.load(folder / "inside.pt2").module()
-    images = torch.from_numpy(np.stack(crops(3))[:, :32, :16])
+    images = torch.randint(0, 256, (3, 32, 16, 3), dtype=torch.uint8)
     torch.testing.assert_close(network(images), model.features(images))
 
 

@@ -1,5 +1,6 @@
 """Distances against their definitions."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -50,3 +51,37 @@ def test_joined_features_have_length_one_each() -> None:
     f_global, f_local = torch.tensor([[3.0, 4.0]]), torch.full((1, 8, 2), 2.0)
     joined = join(f_global, None, f_local)
     torch.testing.assert_close(joined, torch.tensor([[0.6, 0.8, *[0.25] * 16]]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_arrays_as_tensors(dtype: str) -> None:
+    a, b = (np.random.default_rng(n).normal(size=(3 + n, 8)).astype(dtype) for n in (0, 1))
+    expected = np.linalg.norm(a[:, None].astype(float) - b.astype(float), axis=2)
+    a.setflags(write=False)
+    for one, other in ((a, b), (a, torch.from_numpy(b)), (torch.from_numpy(a.copy()), b), (a, b[:, ::-1][:, ::-1])):
+        found = distances(one, other)
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [[[1.0]], "a.npy", np.array(["a"]), np.array([[1j]]), None], ids=str)
+def test_what_are_no_features(wrong: object) -> None:
+    with pytest.raises(ModelError, match=r"Features of type .* cannot be compared"):
+        distances(wrong, torch.zeros(1, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_features_that_are_not_finite_are_refused_by_row(value: float, metric: str) -> None:
+    fine, broken = torch.ones(5, 4), torch.ones(5, 4)
+    broken[3, 2] = value
+    with pytest.raises(ModelError, match="Row 3 of the first features holds NaN or infinity"):
+        distances(broken, fine, metric)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="Row 3 of the second features holds NaN or infinity"):
+        distances(fine, broken.numpy(), metric)  # type: ignore[arg-type]
+
+
+def test_large_numbers_are_finite() -> None:
+    rows = torch.full((2, 4), 3e38)
+    assert torch.isfinite(distances(rows.double(), rows.double())).all()
+    assert distances(rows, rows).shape == (2, 2)

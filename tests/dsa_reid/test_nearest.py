@@ -7,6 +7,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,3 +126,31 @@ def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_deprecated_name_of_the_indices() -> None:
     ranking = dsa_reid.search(np.zeros((1, 2), np.float32), np.ones((3, 2), np.float32), top=2)
     assert ranking.places is ranking.indices
+
+
+def test_tensors_as_arrays() -> None:
+    query, gallery = features(4, 0), features(50, 1)
+    expected = dsa_reid.search(query, gallery, 5)
+    tensors = torch.from_numpy(query), torch.from_numpy(gallery).requires_grad_()
+    for found in (
+        dsa_reid.search(*tensors, 5, block=7),
+        dsa_reid.search_index(dsa_reid.build_index(tensors[1], block=7), tensors[0], 5),
+    ):
+        assert found.indices.tolist() == expected.indices.tolist()
+    assert dsa_reid.search(tensors[0].bfloat16(), gallery, 5).indices.shape == (4, 5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused_by_row(value: float) -> None:
+    fine, broken = features(50, 0), features(50, 1)
+    broken[33, 2] = value
+    index = dsa_reid.build_index(fine)
+    with pytest.raises(ModelError, match="Row 33 of the queries holds NaN or infinity"):
+        dsa_reid.search(broken, fine)
+    with pytest.raises(ModelError, match="Row 33 of the queries holds NaN or infinity"):
+        dsa_reid.search_index(index, torch.from_numpy(broken))
+    with pytest.raises(ModelError, match="Row 33 of the gallery holds NaN or infinity"):
+        dsa_reid.search(fine, broken, block=7)
+    for kind in ("flat", "hnsw", "ivf"):
+        with pytest.raises(ModelError, match="Row 33 of the gallery holds NaN or infinity"):
+            dsa_reid.build_index(broken, kind, block=7)

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -156,3 +157,64 @@ def test_two_files_of_one_name(exported: dict[str, bytes], tmp_path: Path) -> No
         archive.writestr(GRAPH, exported[GRAPH])
     with pytest.raises(ModelError, match="two files of one name"):
         dsa_reid.load_exported(path)
+
+
+def larger(path: Path) -> Path:
+    """An archive whose directory says that an entry has 3 GiB."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<II", data, data.rindex(b"PK\x01\x02") + 20, 3 << 30, 3 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def no_json(content: dict[str, bytes]) -> None:
+    content[GRAPH] = b"{"
+
+
+def brackets(content: dict[str, bytes]) -> None:
+    content[GRAPH] = b"[" * 9000
+
+
+def no_graph(content: dict[str, bytes]) -> None:
+    del content[GRAPH]
+
+
+def a_list(content: dict[str, bytes]) -> None:
+    content[GRAPH] = b"[]"
+
+
+def no_nodes(content: dict[str, bytes]) -> None:
+    changed(content, GRAPH, lambda graph: graph["graph_module"]["graph"].pop("nodes"))
+
+
+def no_numbers(content: dict[str, bytes]) -> None:
+    for name in [name for name in content if "/weight_" in name]:
+        content[name] = b""
+
+
+def nothing_said(content: dict[str, bytes]) -> None:
+    content["archive/extra/dsa_reid.json"] = b"null"
+
+
+@pytest.mark.parametrize("damage", [no_json, brackets, no_graph, a_list, no_nodes, no_numbers, nothing_said])
+def test_damage_is_told_in_a_line(
+    exported: dict[str, bytes],
+    tmp_path: Path,
+    damage: Callable[[dict[str, bytes]], None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    content = dict(exported)
+    damage(content)
+    with pytest.raises(ModelError, match=r"x\.pt2 (cannot be read|is not an export).*Export it again") as error:
+        dsa_reid.load_exported(write(tmp_path / "x.pt2", content))
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_sizes_are_held_against_the_files_own(exported: dict[str, bytes], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="it states files that are larger than it is"):
+        dsa_reid.load_exported(larger(write(tmp_path / "x.pt2", exported)))
+    with zipfile.ZipFile(tmp_path / "y.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data", bytes(10**7))
+    with pytest.raises(ModelError, match="compressed files, which torch never writes"):
+        dsa_reid.load_exported(tmp_path / "y.pt2")

@@ -68,3 +68,24 @@ def test_features_without_regions() -> None:
         dsa_reid.region_distances(torch.ones(1, 5), torch.ones(1, 5), {"global": 5})
     with pytest.raises(ModelError, match="do not have the parts"):
         dsa_reid.region_distances(torch.ones(1, 28), torch.ones(1, 28), PARTS)
+
+
+def test_arrays_as_tensors() -> None:
+    a, b = rows(3, 0), rows(6, 1)
+    expected = dsa_reid.region_distances(a, b, PARTS)
+    assert torch.equal(dsa_reid.region_distances(a.numpy(), b.numpy(), PARTS), expected)
+    explained = dsa_reid.explain(a[0].numpy(), b[:2].numpy(), b.numpy(), PARTS)
+    for ours, theirs in zip(explained, dsa_reid.explain(a[0], b[:2], b, PARTS), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused_by_row(value: float) -> None:
+    fine, broken = rows(5, 0), rows(5, 1)
+    broken[3, 7] = value
+    with pytest.raises(ModelError, match="Row 3 of the first features holds NaN or infinity"):
+        dsa_reid.region_distances(broken, fine, PARTS)
+    with pytest.raises(ModelError, match="Row 3 of the second features holds NaN or infinity"):
+        dsa_reid.region_distances(fine, broken, PARTS)
+    with pytest.raises(ModelError, match="holds NaN or infinity"):
+        dsa_reid.explain(fine[0], fine, broken, PARTS)

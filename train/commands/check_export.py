@@ -27,7 +27,8 @@ def check_export(
 ) -> None:
     """Compare an EXPORTED network with PyTorch's.
 
-    They are compared on random images, and on PICTURES: your image files, or folders of them.
+    They are compared on random images, and on PICTURES: your image files, or folders of them. A network with the resize
+    inside gets each image at its own size.
     """
     path = options.existing_model(model, dataset, experiment)
 
@@ -41,13 +42,11 @@ def check_export(
 
 def compare(exported: Path, network: Model, files: Sequence[Path]) -> None:
     """Print how far the features of an exported network are from PyTorch's; exit with 2 if it is too far."""
-    from dsa_data import images
     from dsa_reid import exports
 
-    checked = exports.check(network, exported, map(images.read, files))
+    checked = exports.check(network, exported, files)
     line = (
-        f"{exported}: within {checked.difference:.1e} of PyTorch on {checked.pictures} images, {len(files)} of them "
-        "yours"
+        f"{exported}: within {checked.difference:.1e} of PyTorch on {checked.images} images, {len(files)} of them yours"
     )
     if not checked.passed:
         console.fail(f"{line}; {exports.TOLERANCE:.0e} is allowed. Export again, or try another onnxruntime.")

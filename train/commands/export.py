@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whether the network takes bytes and normalises them, or takes normalised floats. The file notes it.",
 )
-def export(out: Path, model: Path | None, dataset: str | None, experiment: str, normalise: Where) -> None:
+@click.option(
+    "--resize",
+    type=click.Choice(["inside", "outside"]),
+    help="Whether the network takes images of any size and resizes them as embed does. The file notes it. "
+    "[inside, unless --normalise outside]",
+)
+def export(
+    out: Path, model: Path | None, dataset: str | None, experiment: str, normalise: Where, resize: Where | None
+) -> None:
     """Write the network to OUT: .onnx, or .pt2 (torch.export).
 
     The file is then compared with PyTorch, as check-export does.
@@ -37,4 +45,4 @@ def export(out: Path, model: Path | None, dataset: str | None, experiment: str, 
     from dsa_reid.model import load
 
     network = load(path)
-    compare(exports.export(network, out, normalise), network, [])
+    compare(exports.export(network, out, normalise, resize), network, [])

@@ -15,6 +15,7 @@ from dsa_app.errors import ConfigError, StoreError
 from dsa_data.stores.features import TYPES, FeatureStore, Origin, write_features
 from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.mapped import allocated
+from dsa_reid.guard import reason
 
 FORMAT = "dsa-reid features"
 SUFFIXES = (".h5", ".hdf5", ".npy")
@@ -28,7 +29,7 @@ class NumpyFeatures:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._rows = np.load(path, mmap_mode="r", allow_pickle=False)
+            self._rows = np.lib.format.open_memmap(path, mode="r")  # the header is held against the file's size
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
                 lines = list(csv.reader(file))
@@ -37,14 +38,20 @@ class NumpyFeatures:
             self.header = Header(about["dataset"], about["configuration"], about["inputs"])
             self.origin = Origin(**self.header.configuration["origin"])
             self.keys, self.digests = [line[0] for line in lines[1:]], [line[1] for line in lines[1:]]
-            self._checksum = about["checksum"]
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            self._checksum = int(about["checksum"])
+            if not all(isinstance(text, str) for text in (self.header.dataset, self.header.inputs, self.origin.model)):
+                raise ValueError("the .json holds something else where texts belong")
+        except Exception as error:  # damaged files make readers raise anything
             raise StoreError(
-                f"{path} cannot be read with the .json and .csv beside it ({error}). Keep the three together. {REMEDY}"
+                f"{path} cannot be read with the .json and .csv beside it ({reason(error)}). Keep the three together. "
+                f"{REMEDY}"
             ) from None
         self.shape, self.dtype = self._rows.shape, self._rows.dtype
-        if len(self.shape) != 2 or len(self.keys) != self.shape[0]:
-            raise StoreError(f"{path} holds an array {self.shape} for {len(self.keys)} keys. {REMEDY}")
+        if self.dtype not in TYPES.values() or len(self.shape) != 2 or len(self.keys) != self.shape[0]:
+            raise StoreError(
+                f"{path} holds {self.dtype} of shape {str(self.shape)[:80]} for {len(self.keys)} keys, expected a row "
+                f"of {' or '.join(TYPES)} for each. {REMEDY}"
+            )
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -15,6 +15,7 @@ from dsa_app.errors import StoreError
 from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_reid.atomic import atomic, write_atomic
+from dsa_reid.guard import reason
 from dsa_reid.model import Model, digest_of
 from dsa_reid.nearest import Kind, Ranking, build_index, require_faiss, search, search_index
 from dsa_reid.regions import Explanation, explain
@@ -165,26 +166,32 @@ def _sample(gallery: FeatureFile) -> np.ndarray:
 def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any:
     """Return the index at `path`; it is built and written if it does not exist, or with `overwrite`."""
     faiss = require_faiss()
-    about = {"format": FORMAT, "kind": kind, "features": gallery.identity}
+    about: dict[str, object] = {"format": FORMAT, "kind": kind, "features": gallery.identity}
     note = path.with_name(path.name + ".json")  # of what the index was built from
     if path.exists() and not overwrite:
         try:
             written = json.loads(note.read_text(encoding="utf-8"))
+            if not isinstance(written, dict) or written.get("format") != FORMAT:
+                raise ValueError(f"{note.name} is not the note of an index")
+            if {name: written.get(name) for name in about} != about:
+                raise StoreError(
+                    f"{path} was built from other features than {gallery.path} holds now, or is of another kind. "
+                    "Build it again with --overwrite."
+                )
+            # FAISS trusts the sizes and row numbers in a file, and a damaged one can end the process.
+            if written.get("index") != digest_of(path):
+                raise ValueError("its bytes are not those that were written")
             # IVF: the inverted lists stay on disk, and those that are searched are read.
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if kind == "ivf" else 0)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise StoreError(f"{path} cannot be read ({reason}). Build it again with --overwrite.") from None
-        if written != about:
-            raise StoreError(
-                f"{path} was built from other features than {gallery.path} holds now, or is of another kind. "
-                "Build it again with --overwrite."
-            )
-        return index
+            return faiss.read_index(str(path), faiss.IO_FLAG_MMAP if kind == "ivf" else 0)
+        except StoreError:
+            raise
+        except Exception as error:  # readers raise anything for damaged files
+            raise StoreError(f"{path} cannot be read ({reason(error)}). Build it again with --overwrite.") from None
     index = build_index(gallery, kind)
     # The note goes first: a run killed between the two files leaves an index without a note, which is refused.
     note.unlink(missing_ok=True)
     with atomic(path) as part:
         faiss.write_index(index, str(part))
+        about["index"] = digest_of(part)
     write_atomic(note, (json.dumps(about, sort_keys=True) + "\n").encode())
     return index

@@ -157,5 +157,5 @@ def test_a_map_of_16_bits_is_refused(tmp_path: Path) -> None:
     """Cut to 8 bits all its charts would be 0: an empty map."""
     iuv = np.full((8, 4, 3), 2, np.uint16)
     (tmp_path / "a_IUV.png").write_bytes(cv2.imencode(".png", iuv)[1].tobytes())
-    with pytest.raises(ImageError, match=r"a_IUV\.png has values of type uint16, expected 8 bits"):
+    with pytest.raises(ImageError, match=r"a_IUV\.png has 16 bits a channel, expected 8"):
         inspect_map(tmp_path / "a_IUV.png")

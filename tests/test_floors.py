@@ -84,7 +84,7 @@ def test_the_data_floor_needs_no_network_library(module: str) -> None:
 def test_commands_start_with_the_standard_library() -> None:
     """So that they can say what is not installed."""
     others = {name for name in loaded(START) if name.split(".")[0] not in sys.stdlib_module_names}
-    assert others == {START, "dsa_app", "dsa_app.interrupt", "dsa_reid", "dsa_reid.extras"}
+    assert others == {START, "dsa_app", "dsa_app.interrupt"}
 
 
 def test_the_trainer_extracts_only_where_it_is_meant() -> None:

@@ -15,7 +15,11 @@ OUT = Path(__file__).resolve().parents[1] / "pictures" / "floors.svg"
 
 # from the ground up: folder, what it is, rooms from left to right with what each holds
 FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
-    ("dsa_reid", "the deployed package: main stream, model file, embedding, distances, search, export", []),
+    (
+        "dsa_reid",
+        "the deployed package: main stream, model file, embedding, distances, search, export",
+        [("decoding", ["one decoder for", "every image"])],
+    ),
     ("dsa_app", "what every command needs: settings, console, errors, processes, file locks", []),
     (
         "data",

@@ -9,7 +9,7 @@ export PATH := $(VENV)/bin:$(PATH)
 # two threads that fight for a busy core were seen ten times slower than one
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env demo demo-again test lint types links slow wheel coverage test-python check bench clean
+.PHONY: env scm demo demo-again test lint types links slow wheel coverage test-python check bench clean
 
 env: $(CURRENT)
 
@@ -18,12 +18,16 @@ $(CURRENT): setup.cfg pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: env
+demo: scm env
 	dvc repro
 	@dsa-data sheet --dataset synthetic
 	@dsap show --dataset synthetic
 	@dsa-train show-batch --params params.yaml
 	@dsa-train report --params params.yaml
+
+# DVC asks for git; the sources may have come as a ZIP
+scm:
+	@test -e .git || printf '[core]\n    no_scm = true\n' > .dvc/config.local
 
 # what is up to date is not made again
 demo-again: env

@@ -52,7 +52,7 @@ class Commands(click.Group):
 
 
 def message_of(error: BaseException) -> str | None:
-    """Return what a user is told of an error; None for one that is not the user's."""
+    """Return the message of an error; None for one that is not the user's."""
     if isinstance(error, DsaError):
         return str(error)
     if isinstance(error, BrokenExecutor):

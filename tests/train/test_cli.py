@@ -153,7 +153,7 @@ def test_a_signal_ends_the_command_as_a_shell_expects(dsa_train, monkeypatch):
     [
         (["run", "--set", "train.epoch=2"], "unknown setting 'epoch'. Did you mean 'epochs'?"),
         (["run", "--set", "train.network.main.width=0.3"], "width = 0.3 is invalid"),
-        (["run", "--set", "train.device=cuda:9"], "'cuda:9' was asked for"),
+        (["run", "--set", "train.device=cuda:9"], "Device 'cuda:9' cannot be used"),
         (["run", "--set", "warp.size=16"], "size was 8, this run wants 16"),
         (["run", "--experiment", "table3/dsa-read"], "Did you mean 'table3/dsa-reid'?"),
         (["evaluate"], "runs/demo does not exist. Train first"),

@@ -138,5 +138,5 @@ def test_colours_alone_do_not_tell_people_apart(benchmark: tuple[Shown, Shown]) 
         without_maps = name in ("picture", "six stripes")
         assert 0.04 < one.mAP < (0.15 if without_maps else 0.5), name
         assert one.rank(1) < (0.2 if without_maps else 0.45), name
-    # Colours do tell which pair of twins it is: what is left to find are the marks.
+    # Colours do tell which pair of twins it is: only the marks remain to be found.
     assert found["true regions"].rank(5) > 0.9

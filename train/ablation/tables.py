@@ -101,7 +101,7 @@ def read_rows(path: Path) -> Rows:
     except ValueError:
         raise TrainingError(f"{path} is not JSON. Make it again: dsa-train ablation.") from None
     if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
-        raise TrainingError(f"{path} does not hold the rows of an ablation. Name a file that dsa-train ablation wrote.")
+        raise TrainingError(f"{path} does not contain rows of an ablation. Name a file that dsa-train ablation wrote.")
     return rows
 
 

@@ -277,7 +277,7 @@ def _left(ended: Ended) -> list[str]:
 
 
 def _one_line(run: Run, ended: Ended) -> list[str]:
-    """Return what is wrong with how an error was told: a traceback, or more or less than one line of it."""
+    """Return what is wrong with how an error was printed: a traceback, or more or less than one line of it."""
     errors = run.errors()
     if "Traceback" in errors:
         return [f"a traceback: {_last(errors)}"]

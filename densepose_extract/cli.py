@@ -51,7 +51,7 @@ def options(*chosen: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 pictures_option = click.option("--pictures", type=FILE, help="A folder of images, instead of a dataset.")
 manifest_option = click.option(
-    "--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv, or beside the store]"
+    "--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv, or in the store's folder]"
 )
 root_option = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
 store_options = options(
@@ -149,7 +149,7 @@ def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
 @store_options
 @click.option("--sheet", "count", type=click.IntRange(min=1), metavar="N", help="A random sample, on one page.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random sample.")
-@click.option("--out", type=FILE, help="The PNG. [iuv.png or iuv_sheet.png beside the store]")
+@click.option("--out", type=FILE, help="The PNG. [iuv.png or iuv_sheet.png in the store's folder]")
 def show(
     keys: tuple[str, ...],
     dataset: str | None,

@@ -68,7 +68,7 @@ class Page:
             raise DatasetError(f"{self.store.path} has no image of identity {pid}. Use a pid of the manifest.")
         cells = [_scaled(self._read(key)[0], HEIGHT // 2) for key in keys[:STRIP]]
         rows = [side_by_side(cells[start : start + 3], 4) for start in range(0, len(cells), 3)]
-        page = side_by_side([titled("pictures", stacked(rows, 4)), self._bodies(keys, compare)])
+        page = side_by_side([titled("images", stacked(rows, 4)), self._bodies(keys, compare)])
         return framed(titled(f"identity {pid}: {len(keys)} images", page))
 
     def _bodies(self, keys: Sequence[str], compare: bool) -> np.ndarray:

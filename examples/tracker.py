@@ -3,7 +3,7 @@
 appearance = Appearance("model.pt", device="cuda")
 for frame, boxes in video:                       # BGR as OpenCV reads it, and a detector's x0, y0, x1, y1
     features = appearance(frame, boxes)
-    cost = appearance.cost(tracks, features)     # for the Hungarian assignment, beside motion
+    cost = appearance.cost(tracks, features)     # for the Hungarian assignment, with the cost of motion
 """
 
 from __future__ import annotations

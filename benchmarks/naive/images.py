@@ -18,7 +18,7 @@ from dsap.config import WarpConfig
 
 from .loader import Files
 
-PICTURES = 4  # of each identity
+IMAGES = 4  # of each identity
 
 
 def write_random_images(folder: Path, identities: int, size: int, config: TrainConfig) -> tuple[TrainingSet, Files]:
@@ -31,7 +31,7 @@ def write_random_images(folder: Path, identities: int, size: int, config: TrainC
     entries = [
         Entry(f"bounding_box_train/{pid:04}_c{n % 6 + 1}s1_{n:06}_00.jpg", "train", pid, n % 6 + 1)
         for pid in range(1, identities + 1)
-        for n in range(PICTURES)
+        for n in range(IMAGES)
     ]
     arrays = {}
     for entry in entries:

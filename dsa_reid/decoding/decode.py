@@ -1,7 +1,8 @@
 """One decoder for every image, in training as in use: the same file gives the same pixels everywhere.
 
 The format is recognised by the first bytes, never by the name; other formats reach no decoder. Only codecs of Pillow
-are called, not its file classes: what a program sets there (`LOAD_TRUNCATED_IMAGES`, `MAX_IMAGE_PIXELS`) changes nothing.
+are called, not its file classes, so that what a program sets there (`LOAD_TRUNCATED_IMAGES`, `MAX_IMAGE_PIXELS`)
+changes nothing.
 """
 
 from __future__ import annotations

@@ -98,11 +98,7 @@ def compute_batch(engine: Engine, records: Sequence[Record], decoded: Sequence[n
     readable = {index: image for index, image in enumerate(decoded) if isinstance(image, np.ndarray)}
     with out_of_memory_explained(records[0].key):
         extracted = dict(zip(readable, engine.extract(list(readable.values())), strict=True)) if readable else {}
-<<<<<<< HEAD
-    # The network saw a smaller batch than planned. Its digest is in no plan, so the next run makes these maps again.
-=======
     # The network saw a smaller batch than planned. No plan has its digest: the next run makes these maps again.
->>>>>>> refs/heads/stages
     digest = batch_digest(records[index] for index in readable)
     maps = [
         _iuv_map(record, extracted[index], digest) if index in extracted else _skipped_map(record)

@@ -38,13 +38,18 @@ def distances(
     finite, and for another metric.
     """
     a, b = as_tensor(a), as_tensor(b)
+    check_finite(a, "the first features")
+    check_finite(b, "the second features")
+    return pairwise(a, b, metric)
+
+
+def pairwise(a: torch.Tensor, b: torch.Tensor, metric: str) -> torch.Tensor:
+    """Return what `distances` returns, of tensors; a row that is not finite gives distances that are not."""
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ModelError(
             f"Features of shape {tuple(a.shape)} and {tuple(b.shape)} cannot be compared: "
             "expected (Q, D) and (G, D). Embed both with the same model."
         )
-    check_finite(a, "the first features")
-    check_finite(b, "the second features")
     with torch.autocast(a.device.type, enabled=False):
         if metric == "cosine":
             return 1 - F.normalize(a) @ F.normalize(b).T

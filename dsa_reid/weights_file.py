@@ -44,7 +44,7 @@ def read_weights(path: Path) -> Any:
 
     Raises ModelError if it is missing, damaged, or holds anything but tensors and plain values; no code in it is run.
     """
-    with guarded(path, "is cut short, damaged or no model", "Copy it again."):
+    with guarded(path, "is truncated, damaged or not a model", "Copy it again."):
         files = read_archive(path)
         if files.get("byteorder", b"little").decode() != sys.byteorder:
             raise ValueError("it is of a machine with another byte order")

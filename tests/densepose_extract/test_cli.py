@@ -126,7 +126,10 @@ def test_the_help_shows_the_dataclass_defaults() -> None:
         (["stats", "--dataset", "synthetic"], "iuv.h5 does not exist"),
     ],
 )
-def test_mistakes_are_reported_in_one_line(synthetic: Path, arguments: list[str], message: str) -> None:
+def test_mistakes_are_reported_in_one_line(
+    synthetic: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no params.yaml names a dataset
     error = refused(*arguments)
     assert message in error
     assert "Traceback" not in error

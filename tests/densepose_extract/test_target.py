@@ -23,12 +23,13 @@ def test_a_dataset_has_the_paths_of_the_other_commands(monkeypatch: pytest.Monke
     assert Target.choose("market1501", None, root=tmp_path, store=tmp_path / "x.h5").root == tmp_path
 
 
-def test_a_folder_needs_a_path_for_its_store(tmp_path: Path) -> None:
+def test_a_folder_needs_a_path_for_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where no params.yaml names a dataset
     with pytest.raises(ConfigError, match="needs the path of its store"):
         Target.choose(None, tmp_path)
     target = Target.choose(None, tmp_path / "holiday", store=tmp_path / "made" / "iuv.h5")
     assert (target.dataset, target.manifest, target.unlabelled) == ("holiday", tmp_path / "made" / "manifest.csv", True)
-    with pytest.raises(ConfigError, match="No dataset was named"):
+    with pytest.raises(ConfigError, match="No dataset is given"):
         Target.choose(None, None)
 
 

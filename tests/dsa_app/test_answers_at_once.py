@@ -123,8 +123,8 @@ REFUSALS = {
     "dsap build --dataset market1501 --set warp.size=0": "size",
     "densepose-extract run": "No dataset is given",
     "densepose-extract run --dataset market1501 --engine magic": "Invalid value for '--engine'",
-    "dsa-data synth --set synth.heigth=9": "Did you mean 'height'?",
-    "dsa-data stats": "Missing option '--dataset'",
+    "dsa-data synth --dataset synthetic --set synth.heigth=9": "Did you mean 'height'?",
+    "dsa-data stats": "No dataset is given",
 }
 
 

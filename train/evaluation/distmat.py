@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_reid.metric import distances
+from dsa_reid.metric import pairwise
 
 GIB = 2**30
 GALLERY = 4096  # rows of the gallery that are in memory together
@@ -55,7 +55,7 @@ def distance_rows(query: np.ndarray, gallery: Rows, metric: Metric, device: torc
     distmat = np.empty((len(query), G), np.float32)
     for start in range(0, G, GALLERY):
         piece = slice(start, min(start + GALLERY, G))
-        distmat[:, piece] = distances(left, on_device(gallery[piece], device), metric).cpu().numpy()
+        distmat[:, piece] = pairwise(left, on_device(gallery[piece], device), metric).cpu().numpy()
     broken = np.flatnonzero(np.isnan(distmat.sum(axis=1)))
     if len(broken):
         raise TrainingError(

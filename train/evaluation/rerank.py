@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsa_reid.metric import distances
+from dsa_reid.metric import pairwise
 
 from .config import RerankConfig
 from .distmat import GIB, Block, Metric, Rows, check_rows, distance_rows
@@ -75,7 +75,7 @@ def neighbours(
     height = max(1, int(memory * GIB) // (8 * N))
     ranks, greatest = [], []
     for start in range(0, N, height):
-        distmat = distances(everything[start : start + height], everything, metric)
+        distmat = pairwise(everything[start : start + height], everything, metric)
         ranks.append(distmat.topk(min(count, N), largest=False).indices.cpu().numpy())
         greatest.append(distmat.amax(1).square().cpu().numpy())
     return np.concatenate(ranks), np.maximum(np.concatenate(greatest), np.finfo(np.float32).tiny)
@@ -105,7 +105,7 @@ def encode(features: np.ndarray, rank: np.ndarray, greatest: np.ndarray, k1: int
         some = slice(start, start + height)
         extended = _extended(near[some], mutual[some], half_near, half_mutual)
         for index, members in enumerate(extended, start):
-            to_members = distances(
+            to_members = pairwise(
                 torch.from_numpy(features[index : index + 1]), torch.from_numpy(features[members]), metric
             )
             weight = np.exp(-(to_members[0].numpy() ** 2) / greatest[index])

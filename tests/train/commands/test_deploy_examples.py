@@ -119,5 +119,5 @@ def test_torchreids_features_are_read_ranked_and_indexed(tmp_path: Path, ending:
 
 def test_other_names_are_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", embeddings=np.ones((1, 2)))
-    with pytest.raises(SystemExit, match="holds embeddings; features were looked for as features, feats, f"):
+    with pytest.raises(SystemExit, match="has embeddings; expected features under one of features, feats, f"):
         example("torchreid_features").read(tmp_path / "x.npz")

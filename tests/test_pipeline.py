@@ -126,4 +126,4 @@ def test_splits_that_start_from_cuhk03_and_their_mean(project: Path) -> None:
     )
     mean = next(line for line in told.splitlines() if line.startswith("cuhk01"))
     assert float(mean.split()[1]) == pytest.approx(50 * (files[0]["rank1"] + files[1]["rank1"]), abs=0.051)
-    assert "one gallery picture of each identity" in told
+    assert "one gallery image of each identity" in told

@@ -1,14 +1,13 @@
 """Every link of a document leads somewhere: the file is there, and so is the heading."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from repository import ROOT
+from repository import ROOT, sources
 
 FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(`+).+?\1", re.DOTALL)
@@ -18,15 +17,6 @@ HTML = re.compile(r"<(?:a|img)\s[^>]*(?:href|src)=\"([^\"]+)\"")
 NAMED = re.compile(r"<a (?:id|name)=\"([^\"]+)\"")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # https: and the like, which are not looked up
-
-
-def documents() -> list[Path]:
-    """Return the Markdown files of the repository, as far as git knows them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    return [path for path in map(ROOT.joinpath, listed.splitlines()) if path.is_file()]
 
 
 def links(text: str) -> list[str]:
@@ -62,7 +52,9 @@ def broken(document: Path, root: Path) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document", [path for path in sources() if path.suffix == ".md"], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_every_link_leads_somewhere(document: Path) -> None:
     assert broken(document, ROOT) == []
 

@@ -24,7 +24,7 @@ INSTALLED_AS = {"data": "dsa_data", "train": "dsa_train"}
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
-    return wheels.build_sdist(wheels.sources(folder / "clone"), folder)
+    return wheels.build_sdist(wheels.clone(folder / "clone"), folder)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_all_of_the_packages_is_in_it(sdist: Path, wheel: Path) -> None:
 
 
 def test_a_wheel_from_the_clone_is_the_same(sdist: Path, wheel: Path, tmp_path: Path) -> None:
-    direct = wheels.build_wheel(wheels.sources(tmp_path / "clone"), tmp_path)
+    direct = wheels.build_wheel(wheels.clone(tmp_path / "clone"), tmp_path)
     contents = []
     for path in (direct, wheel):
         with zipfile.ZipFile(path) as archive:

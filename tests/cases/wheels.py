@@ -16,23 +16,18 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from repository import ROOT
+from repository import ROOT, sources
 
 OURS = {"dsa_app", "dsa_data", "densepose_extract", "dsap", "dsa_reid", "dsa_train"}
 COMMANDS = ("dsa-data", "densepose-extract", "dsap", "dsa-train")
 
 
-def sources(folder: Path) -> Path:
-    """Copy the repository's files, as far as git knows them, so that nothing else gets into what is built."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
-    ).stdout.decode()  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        source, target = ROOT / name, folder / name
-        if source.is_symlink() or source.is_file():  # one that was deleted may still be listed
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
+def clone(folder: Path) -> Path:
+    """Copy the repository's files, so that nothing else gets into what is built."""
+    for source in sources():
+        target = folder / source.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
     return folder
 
 

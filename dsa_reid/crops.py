@@ -47,7 +47,7 @@ def as_rgb(crop: Crop, name: str = "The crop") -> torch.Tensor:
             return torch.from_numpy(np.array(crop))  # a copy: torch wants no negative strides, as of crop[..., ::-1]
     except DecodeError as error:
         raise ModelError(f"{name} cannot be read as an image: {error}.") from None
-    raise ModelError(f"{name} is of type {type(crop).__name__}, which is no image: give {FORMS}.")
+    raise ModelError(f"{name} is of type {type(crop).__name__}, which is not an image: give {FORMS}.")
 
 
 def many(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
@@ -62,7 +62,7 @@ def many(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
     if isinstance(crops, ONE):
         return [crops]
     if not isinstance(crops, Iterable) or isinstance(crops, dict):
-        raise ModelError(f"Crops of type {type(crops).__name__} are not understood: give a list, each {FORMS}.")
+        raise ModelError(f"Crops of type {type(crops).__name__} cannot be used: give a list, each {FORMS}.")
     return crops
 
 
@@ -79,7 +79,7 @@ def _bytes_of(path: Path) -> bytes:
         reason = "it does not exist" if isinstance(error, FileNotFoundError) else error.strerror
         raise DecodeError(f"{reason}") from None
     except ValueError as error:
-        raise DecodeError(f"its name is no path ({error})") from None
+        raise DecodeError(f"its name is not a path ({error})") from None
 
 
 def _check(fits: bool, crop: np.ndarray | torch.Tensor) -> None:

@@ -62,12 +62,12 @@ def _fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
             yield field, value
             continue
         if kind not in (EIGHT_BYTES, BYTES, FOUR_BYTES):
-            raise ValueError("it is no message of protocol buffers")
+            raise ValueError("it is not a message of protocol buffers")
         length = {EIGHT_BYTES: 8, FOUR_BYTES: 4}.get(kind, -1)
         if length < 0:
             length, place = _varint(view, place)
         if place + length > len(view):
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         yield field, view[place : place + length]
         place += length
 
@@ -85,7 +85,7 @@ def _varint(view: memoryview, place: int) -> tuple[int, int]:
     number = 0
     for shift in range(0, 70, 7):
         if place >= len(view):
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         byte = view[place]
         place += 1
         number |= (byte & 0x7F) << shift

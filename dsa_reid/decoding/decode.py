@@ -25,7 +25,7 @@ def decode(data: bytes | bytearray | memoryview) -> np.ndarray:
         orientation is applied; of an animation the first frame, of a TIFF the first page.
 
     Raises:
-        DecodeError: for another format, and an image that is cut short, damaged, or larger than `limits.pixel_limit`.
+        DecodeError: for another format, and an image that is truncated, damaged, or larger than `limits.pixel_limit`.
     """
     data = bytes(data)
     try:
@@ -36,7 +36,7 @@ def decode(data: bytes | bytearray | memoryview) -> np.ndarray:
     except MemoryError:
         raise DecodeError("memory does not suffice to decode it") from None
     except Exception as error:  # whatever a damaged file makes a codec raise
-        raise DecodeError(f"it is cut short or damaged ({_reason(error)})") from None
+        raise DecodeError(f"it is truncated or damaged ({_reason(error)})") from None
 
 
 def rgb(image: Image.Image) -> np.ndarray:
@@ -47,7 +47,7 @@ def rgb(image: Image.Image) -> np.ndarray:
     """
     check_size(*image.size)
     if image.mode in NO_COLOURS:
-        raise DecodeError(f"its pixels are of mode {image.mode}, which are no 8-bit colours: convert it to RGB")
+        raise DecodeError(f"its pixels are of mode {image.mode}, which are not 8-bit colours: convert it to RGB")
     try:
         _load(image)
         if image.mode.startswith("I;16"):
@@ -55,7 +55,7 @@ def rgb(image: Image.Image) -> np.ndarray:
         else:  # a palette with its transparency first, which is then dropped
             pixels = np.asarray((image.convert("RGBA") if image.mode in ("P", "PA") else image).convert("RGB"))
     except Exception as error:  # Pillow's decoders share no base of their errors
-        raise DecodeError(f"it is cut short or damaged ({_reason(error)})") from None
+        raise DecodeError(f"it is truncated or damaged ({_reason(error)})") from None
     return turned(pixels, _orientation(image))
 
 
@@ -91,7 +91,7 @@ def _read(data: bytes) -> tuple[np.ndarray, int]:
         return bmp.read(data), 1
     if data.startswith((b"II*\0", b"MM\0*")):
         return tiff.read(data)
-    raise DecodeError(f"it is no {FORMATS} file" if data else "the file is empty")
+    raise DecodeError(f"it is not a {FORMATS} file" if data else "the file is empty")
 
 
 def _load(image: Image.Image) -> None:

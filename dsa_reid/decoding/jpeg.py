@@ -78,7 +78,7 @@ def _follow(data: bytes) -> Layout:
     while True:
         found = MARKER.search(data, place) if in_scan else MARKER.match(data, place)
         if found is None:
-            raise DecodeError("it is cut short (it has no end mark)" if place < len(data) else "it is cut short")
+            raise DecodeError("it is truncated (it has no end mark)" if place < len(data) else "it is truncated")
         code, start = found[1][0], found.end()
         if in_scan:
             _end_scan(layout, data[place : found.start()])
@@ -87,7 +87,7 @@ def _follow(data: bytes) -> Layout:
         length = int.from_bytes(data[start : start + 2], "big")
         content = data[start + 2 : start + length]
         if length < 2 or start + length > len(data):
-            raise DecodeError("it is cut short")
+            raise DecodeError("it is truncated")
         if code == 0xE1 and content.startswith(b"Exif\0\0"):
             layout.exif = layout.exif or content
         if code not in COMMENTS:
@@ -168,5 +168,5 @@ def _decoded(layout: Layout, data: bytes) -> np.ndarray:
     try:
         image = Image.frombytes(mode, (layout.width, layout.height), data, "jpeg", form, "")
     except (ValueError, OSError):
-        raise DecodeError("it is cut short or damaged") from None
+        raise DecodeError("it is truncated or damaged") from None
     return np.asarray(image if mode == "RGB" else image.convert("RGB"))

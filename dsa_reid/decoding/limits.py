@@ -35,4 +35,4 @@ def check_size(width: int, height: int) -> None:
 def check_length(available: int, needed: int) -> None:
     """Raise DecodeError if fewer bytes are available than the stated size needs."""
     if available < needed:
-        raise DecodeError("it is cut short")
+        raise DecodeError("it is truncated")

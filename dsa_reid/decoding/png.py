@@ -74,7 +74,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
             return {kind: b"".join(pieces) for kind, pieces in content.items()}
         content.setdefault(name, []).append(data[start + 8 : end - 4])
         start = end
-    raise DecodeError("it is cut short")
+    raise DecodeError("it is truncated")
 
 
 def _inflated(width: int, height: int, bits: int, interlaced: bool) -> int:
@@ -97,7 +97,7 @@ def _check_whole(pixels: bytes, expected: int) -> None:
     except zlib.error:
         raise DecodeError("it is damaged") from None
     if found != expected or not stream.eof:
-        raise DecodeError("it is cut short or damaged (its pixels do not fill its size)")
+        raise DecodeError("it is truncated or damaged (its pixels do not fill its size)")
 
 
 def _colours(image: Image.Image, palette: bytes) -> np.ndarray:

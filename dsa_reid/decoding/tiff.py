@@ -66,7 +66,7 @@ def read_directory(data: bytes) -> tuple[str, Directory]:
     """
     order = BYTE_ORDERS.get(data[:2])
     if order is None or len(data) < 8:
-        raise DecodeError("it is cut short or damaged")
+        raise DecodeError("it is truncated or damaged")
     (start,) = struct.unpack_from(order + "I", data, 4)
     tags: dict[int, tuple[int, ...]] = {}
     if start + 2 > len(data):
@@ -93,7 +93,7 @@ def _check_plain(tags: Directory, kind: int, samples: int, bits: tuple[int, ...]
         "tiles": OFFSETS in tags,
         "separate colour planes": tags.get(PLANAR, (1,))[0] == 1,
         "reversed bits": tags.get(FILL_ORDER, (1,))[0] == 1,
-        "pixels that are no whole numbers": set(tags.get(FORMAT, (1,))) == {1},
+        "pixels that are not whole numbers": set(tags.get(FORMAT, (1,))) == {1},
         f"colours of kind {kind}": kind in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE),
         f"{bits[0]} bits a sample": deep == 8 or (deep == 16 and kind != PALETTE) or (deep == 1 and kind < RGB),
         f"{samples} samples a pixel": samples in range(3, 9)
@@ -129,7 +129,7 @@ def _unpacked(strip: bytes, size: tuple[int, int]) -> Image.Image:
     try:
         return Image.frombytes("L", size, strip, "packbits", "L")  # a pixel for each byte
     except ValueError:
-        raise DecodeError("it is cut short or damaged") from None
+        raise DecodeError("it is truncated or damaged") from None
 
 
 def _colours(values: np.ndarray, kind: int, depth: int, table: tuple[int, ...]) -> np.ndarray:

@@ -62,19 +62,19 @@ def test_a_file_that_is_not_an_image_is_named(tmp_path: Path) -> None:
         as_rgb(tmp_path / "nowhere.jpg")
     with pytest.raises(ModelError, match=r"cannot be read as an image: Is a directory"):
         as_rgb(tmp_path)
-    with pytest.raises(ModelError, match="its name is no path"):
+    with pytest.raises(ModelError, match="its name is not a path"):
         as_rgb("a\0b.jpg")
     (tmp_path / "text.jpg").write_text("not a picture")
-    with pytest.raises(ModelError, match=r"text\.jpg cannot be read as an image: it is no JPEG, PNG"):
+    with pytest.raises(ModelError, match=r"text\.jpg cannot be read as an image: it is not a JPEG, PNG"):
         as_rgb(tmp_path / "text.jpg")
     (tmp_path / "empty.jpg").write_bytes(b"")
     with pytest.raises(ModelError, match=r"empty\.jpg cannot be read as an image: the file is empty"):
         as_rgb(tmp_path / "empty.jpg")
     Image.fromarray(np.tile(PICTURE, (8, 8, 1))).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:2000])
-    with pytest.raises(ModelError, match=r"cut\.jpg cannot be read as an image: it is cut short"):
+    with pytest.raises(ModelError, match=r"cut\.jpg cannot be read as an image: it is truncated"):
         as_rgb(tmp_path / "cut.jpg")
-    with pytest.raises(ModelError, match="is of type int, which is no image"):
+    with pytest.raises(ModelError, match="is of type int, which is not an image"):
         as_rgb(5)
 
 
@@ -126,5 +126,5 @@ def test_several_crops_stay_as_they_are(crops: Iterable[Crop]) -> None:
 
 @pytest.mark.parametrize("crops", [5, None, 1.5, {"a.jpg": 1}], ids=str)
 def test_neither_a_crop_nor_several(crops: object) -> None:
-    with pytest.raises(ModelError, match=r"Crops of type \w+ are not understood: give a list"):
+    with pytest.raises(ModelError, match=r"Crops of type \w+ cannot be used: give a list"):
         many(crops)  # type: ignore[arg-type]

@@ -141,7 +141,7 @@ REFUSED: dict[str, Callable[[dict[str, bytes], Path], Path]] = {
 def test_damage_is_told_in_a_line(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
     path = DAMAGED[name](files, tmp_path / "model.pt")
     with pytest.raises(
-        ModelError, match=r"model\.pt (is cut short, damaged or no model: .*Copy it again|is not a model)"
+        ModelError, match=r"model\.pt (is truncated, damaged or not a model: .*Copy it again|is not a model)"
     ) as e:
         dsa_reid.load(path)
     assert "\n" not in str(e.value)
@@ -253,7 +253,7 @@ def test_files_of_torch_that_are_no_models(content: object, tmp_path: Path) -> N
 
 def test_files_of_torch_before_1_6(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "x.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(ModelError, match="cut short, damaged or no model: File is not a zip file"):
+    with pytest.raises(ModelError, match="truncated, damaged or not a model: File is not a zip file"):
         dsa_reid.load(tmp_path / "x.pt")
 
 

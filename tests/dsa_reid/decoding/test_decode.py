@@ -86,13 +86,13 @@ def png_header(bits: int, kind: int) -> bytes:
     ("data", "reason"),
     [
         (b"", "the file is empty"),
-        (b"not an image", "it is no JPEG, PNG, WebP, BMP or uncompressed TIFF file"),
-        *((written(SMOOTH, kind), "it is no JPEG") for kind in ("GIF", "PPM", "ICO", "JPEG2000", "TGA", "PCX")),
+        (b"not an image", "it is not a JPEG, PNG, WebP, BMP or uncompressed TIFF file"),
+        *((written(SMOOTH, kind), "it is not a JPEG") for kind in ("GIF", "PPM", "ICO", "JPEG2000", "TGA", "PCX")),
         (written(SMOOTH, "TIFF", compression="tiff_lzw"), "a TIFF with compression 5"),
         (written(SMOOTH, "TIFF", compression="jpeg"), "a TIFF with compression 7"),
         (written(Image.fromarray(SMOOTH).convert("CMYK"), "TIFF"), "a TIFF with colours of kind 5"),
-        (written(np.zeros((4, 4), np.float32), "TIFF"), "a TIFF with pixels that are no whole numbers"),
-        (written(np.zeros((4, 4), np.int32), "TIFF"), "a TIFF with pixels that are no whole numbers"),
+        (written(np.zeros((4, 4), np.float32), "TIFF"), "a TIFF with pixels that are not whole numbers"),
+        (written(np.zeros((4, 4), np.int32), "TIFF"), "a TIFF with pixels that are not whole numbers"),
         (JPEG.replace(b"\xff\xc0", b"\xff\xc9"), "a JPEG of a rare kind"),
         (JPEG.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "a JPEG of a rare kind"),
         (PNG[:29] + b"\0\0\0\0" + PNG[33:], "a checksum is wrong"),
@@ -159,7 +159,7 @@ def test_a_header_that_states_more_than_the_file_holds(kind: str) -> None:
         [sys.executable, "-c", script], input=sized(kind, 7900, 7900), capture_output=True, check=True
     )
     reason, grown = done.stdout.decode().splitlines()
-    assert "cut short" in reason or "ends early" in reason or "damaged" in reason
+    assert "truncated" in reason or "ends early" in reason or "damaged" in reason
     assert int(grown) < (520 if kind == "WEBP" else 60)  # MiB, where the pixels would take 178, WebP's canvases 476
 
 
@@ -207,7 +207,7 @@ def test_a_jpeg_that_ends_early_with_an_end_mark(name: str, capfd: pytest.Captur
             np.testing.assert_array_equal(decode(data), whole)  # the last byte may hold nothing but padding
         except DecodeError as error:
             reasons.add(str(error).split(":")[0].split(" (")[0])
-    assert reasons <= {"it is cut short", "it ends early", "it ends early or is damaged", "it is cut short or damaged"}
+    assert reasons <= {"it is truncated", "it ends early", "it ends early or is damaged", "it is truncated or damaged"}
     assert capfd.readouterr() == ("", "")
 
 
@@ -242,7 +242,7 @@ def test_a_png_whose_pixels_do_not_fill_its_size() -> None:
     for pixels in (
         zlib.compress(rows[: len(rows) // 2]), zlib.compress(rows + rows), zlib.compress(rows)[:-4], b"", bytes(50)
     ):  # fmt: skip
-        with pytest.raises(DecodeError, match=r"cut short or damaged|it is damaged"):
+        with pytest.raises(DecodeError, match=r"truncated or damaged|it is damaged"):
             decode(png(pixels))
 
 
@@ -329,7 +329,7 @@ def test_pil_images_whose_numbers_are_no_colours(mode: str) -> None:
 def test_pil_images_that_are_empty_damaged_or_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DecodeError, match="it has no pixels"):
         rgb(Image.new("RGB", (0, 4)))
-    with pytest.raises(DecodeError, match="cut short or damaged"):
+    with pytest.raises(DecodeError, match="truncated or damaged"):
         rgb(Image.open(io.BytesIO(JPEG[:-60])))
     monkeypatch.setenv("DSA_MAX_PIXELS", "11")
     with pytest.raises(DecodeError, match="3 x 4 pixels"):

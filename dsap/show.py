@@ -46,7 +46,7 @@ class Page:
             uint8 (H, W, 3), RGB.
 
         Raises:
-            DatasetError: if the store does not hold the image.
+            DatasetError: if the image is not in the store.
         """
         if key not in self.store:
             raise DatasetError(f"{self.store.path} has no image {key}. Use a key of the manifest.")

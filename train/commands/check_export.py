@@ -46,8 +46,7 @@ def compare(exported: Path, network: Model, files: Sequence[Path]) -> None:
 
     checked = exports.check(network, exported, map(images.read, files))
     line = (
-        f"{exported}: within {checked.difference:.1e} of PyTorch on {checked.pictures} images, {len(files)} of them "
-        "yours"
+        f"{exported}: within {checked.difference:.1e} of PyTorch on {checked.images} images, {len(files)} of them yours"
     )
     if not checked.passed:
         console.fail(f"{line}; {exports.TOLERANCE:.0e} is allowed. Export again, or try another onnxruntime.")

@@ -26,8 +26,8 @@ FRAMES = {"found": (0, 200, 70), "fallback": (255, 140, 0), "none": (220, 0, 0)}
 def page(store: IuvStore, root: Path, keys: Sequence[str]) -> np.ndarray:
     """Return a figure with a row for each image: its box, charts, U, V and level lines; and the names of the charts.
 
-    Returns uint8 (H, W, 3) RGB. Raises StoreError for a key that is not in the store, ImageError for an image of
-    another size than its map.
+    Returns uint8 (H, W, 3) RGB. Raises StoreError for a key without a map, ImageError for an image of another size
+    than its map.
     """
     rows = [row(*read(store, root, key), key) for key in keys]
     width = max(image.shape[1] for image in rows)

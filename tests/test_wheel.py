@@ -232,7 +232,7 @@ import torch, dsa_reid
 model = dsa_reid.load("model.pt")
 features = model.embed(torch.load("crops.pt"))
 assert dsa_reid.distances(features, features).shape == (3, 3)
-assert dsa_reid.search(features.numpy(), features.numpy(), top=1).places.ravel().tolist() == [0, 1, 2]
+assert dsa_reid.search(features.numpy(), features.numpy(), top=1).indices.ravel().tolist() == [0, 1, 2]
 dsa_reid.export(model, "model.pt2")
 assert dsa_reid.check(model, "model.pt2").passed
 torch.save(features, "features.pt")

@@ -1,4 +1,4 @@
-"""One check of a device's name, and one message, for all callers."""
+"""One check of a device's name, and one message for all callers."""
 
 import pytest
 import torch

@@ -72,11 +72,11 @@ def search_images(
     check_same_model(gallery, model, model_path)
     features = model.embed([images.read(query) for query in queries]).numpy()  # (Q, D)
     ranking = rank(features, gallery, top, engine, index, overwrite)
-    explanations = explain_hits(features, ranking.places, gallery) if with_regions else [None] * len(queries)
+    explanations = explain_hits(features, ranking.indices, gallery) if with_regions else [None] * len(queries)
     return [
         QueryResult(str(query), _hits(query, gallery, rows, distances, pids or {}), explanation)
         for query, rows, distances, explanation in zip(
-            queries, ranking.places, ranking.distances, explanations, strict=True
+            queries, ranking.indices, ranking.distances, explanations, strict=True
         )
     ]
 

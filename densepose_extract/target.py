@@ -15,7 +15,7 @@ from dsa_data.records import Entry
 
 from .engines.maps import SUFFIX
 
-STORE = "--out to write it, --store to read it"
+STORE = "--out FILE to write it (run, import), --store FILE to read it (show, stats)"
 SPLIT = "all"  # of images in a folder that is not a dataset
 
 

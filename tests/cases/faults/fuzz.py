@@ -1,7 +1,7 @@
 """Damaged files given to every reader: each must be read, or refused with an error of this project.
 
 Readers call libraries in C that may crash, hang or ask for all memory. So a child process reads; when it dies, hangs
-or takes too much, that is a finding, and another child goes on with the next file.
+or takes too much, that is a finding, and another child reads the next file.
 """
 
 from __future__ import annotations

@@ -160,7 +160,8 @@ RECIPES = [
         _has("rgb/train", "rgb/test/A", "rgb/test/C"),
         "the queries are those of camera C, in other clothes (test/B in its place: in the same clothes)",
         f"import pathlib as p; {PRINT}; [print(f, int(f.parent.name), "
-        '"ABC".index((f.name if s == "train" else d[-1])[0]) + 1, s, sep=",") for d, s in [("train", "train"), ("test/A", "gallery"), ("test/C", "query")] '
+        '"ABC".index((f.name if s == "train" else d[-1])[0]) + 1, s, sep=",") '
+        'for d, s in [("train", "train"), ("test/A", "gallery"), ("test/C", "query")] '
         'for f in sorted(p.Path("rgb", d).glob("*/*.jpg"))]',
     ),
     Recipe(
@@ -169,8 +170,8 @@ RECIPES = [
         "the query is the first frame of each person's first tracklet in each camera (MARS's own are tracklets: "
         "info/query_IDX.mat)",
         f'import pathlib as p; {PRINT}; [print(f, f.parent.name.replace("00-1", "-1"), f.name.split("C")[1][0], '
-        '"query" if s == "gallery" and f.parent.name not in ("0000", "00-1") and f.name.endswith("T0001F001.jpg") else s, '
-        'sep=",") for d, s in [("bbox_train", "train"), ("bbox_test", "gallery")] '
+        '"query" if s == "gallery" and f.parent.name not in ("0000", "00-1") '
+        'and f.name.endswith("T0001F001.jpg") else s, sep=",") for d, s in [("bbox_train", "train"), ("bbox_test", "gallery")] '
         'for f in sorted(p.Path(d).glob("*/*.jpg"))]',
     ),
     Recipe(

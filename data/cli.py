@@ -53,7 +53,6 @@ def prepare(
     from . import check as checks
     from . import sets
     from .listing import PROTOCOLS, list_dataset
-from .records import read_manifest
 
     if sets.is_synthetic(settings.dataset):
         render(settings, jobs, overwrite)
@@ -144,6 +143,7 @@ def check(dataset: str) -> None:
     """
     from . import check as checks
     from . import sets
+    from .records import read_manifest
 
     definition, root = sets.dataset(dataset), sets.dataset_root(dataset)
     entries = sets.scan(dataset)

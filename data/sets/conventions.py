@@ -171,7 +171,8 @@ RECIPES = [
         "info/query_IDX.mat)",
         f'import pathlib as p; {PRINT}; [print(f, f.parent.name.replace("00-1", "-1"), f.name.split("C")[1][0], '
         '"query" if s == "gallery" and f.parent.name not in ("0000", "00-1") '
-        'and f.name.endswith("T0001F001.jpg") else s, sep=",") for d, s in [("bbox_train", "train"), ("bbox_test", "gallery")] '
+        'and f.name.endswith("T0001F001.jpg") else s, sep=",") '
+        'for d, s in [("bbox_train", "train"), ("bbox_test", "gallery")] '
         'for f in sorted(p.Path(d).glob("*/*.jpg"))]',
     ),
     Recipe(

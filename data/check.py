@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .records import Entry
+from .records import Entry, Record
 from .sets.dataset import Count, Dataset
 from .sets.layout import DISTRACTOR
+from .sets.table import TABLE
+from .walk import images_below
 
 
 def table(entries: Sequence[Entry], dataset: Dataset | None = None) -> list[str]:
@@ -55,6 +57,34 @@ def missing(entries: Sequence[Entry], root: Path) -> str | None:
     """
     absent = [entry.key for entry in entries if not (root / entry.key).is_file()]
     return f"{len(absent):,} of {len(entries):,} listed images are missing, first {absent[0]}" if absent else None
+
+
+def repeated(records: Sequence[Record]) -> str | None:
+    """Return how many test images have the very bytes of a training image, as text; None if none has.
+
+    An evaluation on images that were trained on measures nothing.
+    """
+    trained = {record.digest: record.key for record in records if record.split == "train"}
+    pairs = [
+        (record.key, trained[record.digest])
+        for record in records
+        if record.split in ("query", "gallery") and record.digest in trained
+    ]
+    if not pairs:
+        return None
+    return (
+        f"{len(pairs):,} images of query and gallery are, byte for byte, training images too, first {pairs[0][0]} and "
+        f"{pairs[0][1]}. Remove them from one of the two: results on images that were trained on are too good."
+    )
+
+
+def unlisted(entries: Sequence[Entry], root: Path) -> str | None:
+    """Return how many images a folder has that its `dataset.csv` does not use, as text; None if there is no such."""
+    if not (root / TABLE).is_file():
+        return None
+    known = {entry.key for entry in entries}
+    rest = [name for name in images_below(root) if name not in known and not Path(name).stem.lower().endswith("_iuv")]
+    return f"{len(rest):,} images are not in {root / TABLE}, or are junk there, first {rest[0]}" if rest else None
 
 
 def measurable(entries: Sequence[Entry]) -> bool:

@@ -30,6 +30,8 @@ def list_() -> None:
         folder = sets.parent() / dataset.folder
         state = "there" if folder.is_dir() else f"missing. {dataset.source}"
         click.echo(f"{name:26}{dataset.title}\n{'':26}{folder}: {state}")
+    for name, text in sets.others().items():
+        click.echo(f"{name:26}{text}\n{'':26}{sets.parent() / name}: there")
     click.echo(f"\nYour own dataset: {sets.parent()}/<name> (docs/datasets.md). Several datasets: market1501+msmt17.")
 
 
@@ -65,8 +67,9 @@ def prepare(
         click.echo(
             f"note: the counts differ from the published ones: dsa-data check --dataset {settings.dataset}", err=True
         )
-    if unmatched := checks.unmatched(records):
-        click.echo(f"note: {unmatched}", err=True)
+    for note in (checks.repeated(records), checks.unmatched(records)):
+        if note:
+            click.echo(f"note: {note}", err=True)
 
 
 @main.command()
@@ -140,6 +143,7 @@ def check(dataset: str) -> None:
     """
     from . import check as checks
     from . import sets
+    from .records import read_manifest
 
     definition, root = sets.dataset(dataset), sets.dataset_root(dataset)
     entries = sets.scan(dataset)
@@ -155,5 +159,10 @@ def check(dataset: str) -> None:
         if not checks.measurable(entries):
             raise DatasetError(f"{root}: {unmatched}")
         click.echo(f"note: {unmatched}", err=True)
+    if unlisted := checks.unlisted(entries, root):
+        click.echo(f"note: {unlisted}", err=True)
+    manifest = console.artifacts(dataset) / "manifest.csv"
+    if manifest.is_file() and (repeated := checks.repeated(read_manifest(manifest))):
+        click.echo(f"note: {repeated}", err=True)
     result = "as published" if definition.published or definition.total else "no published counts to compare with"
     click.echo(f"{root}: {definition.title}, {result}")

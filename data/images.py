@@ -21,7 +21,7 @@ except ImportError as error:  # slim images lack libGL, which opencv-python link
         "Without root: pip install opencv-python-headless in place of opencv-python."
     ) from None
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def is_image(path: Path) -> bool:

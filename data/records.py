@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from dsa_app.parallel import carry_out
 from dsa_reid.atomic import atomic
 
 from . import images
+from .numbers import shorten, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Record(Entry):
     digest: str
 
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
+LONGEST = 2**31 - 1  # side of an image in pixels; stores keep it as int32
 COLUMNS = [field.name for field in dataclasses.fields(Record)]
 
 
@@ -124,9 +128,22 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
     for line, row in enumerate(rows[1:], start=2):
         try:
             key, split, pid, camid, width, height, digest = row
-            records.append(Record(key, split, int(pid), int(camid), int(width), int(height), digest))
         except ValueError:
             raise DatasetError(f"{path}, line {line}: expected {len(COLUMNS)} fields. {remedy}") from None
+        where = f"{path}, line {line}"
+        if not DIGEST.fullmatch(digest):
+            raise DatasetError(f"{where}: expected a SHA-256 for digest, found {shorten(digest)!r}. {remedy}")
+        records.append(
+            Record(
+                key,
+                split,
+                whole(pid, "pid", where, low=-1),
+                whole(camid, "camid", where),
+                whole(width, "width", where, low=1, high=LONGEST),
+                whole(height, "height", where, low=1, high=LONGEST),
+                digest,
+            )
+        )
     check_unique((record.key for record in records), str(path))
     records.sort(key=lambda record: record.key)
     for split in splits or ():

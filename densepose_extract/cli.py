@@ -138,6 +138,10 @@ def _extract(
         if group.is_main:
             if isinstance(engine, Imported) and engine.missing:
                 click.echo(f"{engine.missing} images have no map and count as no person detected")
+            if isinstance(engine, Imported) and engine.unused:
+                click.echo(
+                    f"note: {len(engine.unused)} maps fit no image of the manifest, first {engine.unused[0]}", err=True
+                )
             for line in summary(IuvStore(target.store), outcome):
                 click.echo(line)
 

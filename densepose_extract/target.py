@@ -10,10 +10,10 @@ import click
 from dsa_app.console import artifacts, default_dataset
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data import records, sets
-from dsa_data.images import is_image
 from dsa_data.records import Entry
+from dsa_data.walk import images_below
 
-from .engines.maps import SUFFIX
+from .engines.map_files import is_map
 
 STORE = "--out FILE to write it (run, import), --store FILE to read it (show, stats)"
 SPLIT = "all"  # of images in a folder that is not a dataset
@@ -79,5 +79,4 @@ def folder_entries(folder: Path) -> list[Entry]:
     """Return the images below a folder, without IUV images: split "all", identity 0, camera 0."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder. Name a folder of images: --pictures DIR.")
-    paths = sorted(path for path in folder.rglob("*") if is_image(path) and not path.name.endswith(SUFFIX))
-    return [Entry(path.relative_to(folder).as_posix(), SPLIT, 0, 0) for path in paths]
+    return [Entry(key, SPLIT, 0, 0) for key in images_below(folder) if not is_map(key)]

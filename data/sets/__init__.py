@@ -34,6 +34,27 @@ def parent() -> Path:
     return Path(os.environ.get("DSA_DATASETS", "datasets"))
 
 
+def others() -> dict[str, str]:
+    """Return the names and titles of the datasets in the parent folder that are not published: the user's, synthetic.
+
+    A folder whose layout is not read is listed with the reason.
+    """
+    known = {dataset.folder for dataset in SETS.values()}
+    folders = sorted(path for path in parent().iterdir() if path.is_dir()) if parent().is_dir() else []
+    titles = {}
+    for name in (folder.name for folder in folders):
+        if name in known or name.startswith("."):
+            continue
+        if not OWN_NAME.fullmatch(name):
+            titles[name] = 'not usable under this name: rename it with letters, digits, ".", "-" and "_"'
+            continue
+        try:
+            titles[name] = dataset(name).title
+        except DatasetError:
+            titles[name] = f"not readable as a dataset: dsa-data check --dataset {name} says why"
+    return titles
+
+
 def dataset(name: str) -> Dataset:
     """Return the dataset `name`: a known one, several joined by "+", or the user's own, by the name of its folder.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dsa_app.errors import DatasetError
 
-from ..images import is_image
 from ..records import Entry
+from ..walk import images_below
 
 DISTRACTOR, JUNK = 0, -1  # in Market-1501's naming: identities that are no person
 
@@ -45,9 +45,10 @@ def _nearby(root: Path, names: Sequence[str]) -> Path | None:
     return None
 
 
-def image_keys(folder: Path, root: Path) -> list[str]:
-    """Return the keys of the images in a folder below `root`, sorted; other files (Thumbs.db) are ignored."""
-    return sorted(path.relative_to(root).as_posix() for path in folder.iterdir() if is_image(path))
+def image_keys(folder: Path, root: Path, report: bool = True) -> list[str]:
+    """Return the keys of the images anywhere in a folder below `root`, sorted; print what is not read, see `walk`."""
+    below = folder.relative_to(root)
+    return [(below / name).as_posix() for name in images_below(folder, report)]
 
 
 def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Remove them from one of the two.") -> None:

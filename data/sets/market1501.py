@@ -12,13 +12,14 @@ from pathlib import Path
 
 from dsa_app.errors import DatasetError
 
+from ..numbers import whole
 from ..records import Entry
 from .dataset import Dataset, published
 from .layout import DISTRACTOR, JUNK, check_disjoint, check_present, image_keys
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 BOXES, MULTIQUERY = "gt_bbox", "multiquery"
-NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camid>\d+)[s_]")
+NAME = re.compile(r"(?P<pid>-1|[0-9]+)_c(?P<camid>[0-9]+)[s_]")
 
 
 def scan(root: Path) -> list[Entry]:
@@ -53,14 +54,18 @@ def multiquery(root: Path) -> dict[str, list[Entry]]:
     """
     if not (root / BOXES).is_dir():
         return {}
-    queries = {(entry.pid, entry.camid) for entry in list_folder(root, FOLDERS["query"], "query")}
+    queries = {(entry.pid, entry.camid) for entry in list_folder(root, FOLDERS["query"], "query", report=False)}
     boxes = list_folder(root, BOXES, MULTIQUERY)
     return {MULTIQUERY: [entry for entry in boxes if (entry.pid, entry.camid) in queries]}
 
 
-def list_folder(root: Path, folder: str, split: str) -> list[Entry]:
-    """Return the entries of a folder's images, without junk. Raises DatasetError for a name of another form."""
-    entries = [_entry(root, key, split) for key in image_keys(root / folder, root)]
+def list_folder(root: Path, folder: str, split: str, report: bool = True) -> list[Entry]:
+    """Return the entries of a folder's images, without junk. Raises DatasetError for a name of another form.
+
+    Args:
+        report: print which files are not read.
+    """
+    entries = [_entry(root, key, split) for key in image_keys(root / folder, root, report)]
     return [entry for entry in entries if entry.pid != JUNK]
 
 
@@ -68,7 +73,8 @@ def _entry(root: Path, key: str, split: str) -> Entry:
     match = NAME.match(Path(key).name)
     if not match:
         raise DatasetError(f"{root / key}: expected a name like 0002_c1s1_000451_03.jpg. Rename or remove it.")
-    return Entry(key, split, int(match["pid"]), int(match["camid"]))
+    pid, camid = whole(match["pid"], "pid", str(root / key), low=JUNK), whole(match["camid"], "camid", str(root / key))
+    return Entry(key, split, pid, camid)
 
 
 SETS = {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dsa_app.errors import DatasetError
 
+from ..numbers import shorten, whole
 from ..records import Entry
 from .dataset import Dataset, published
 from .layout import check_present
@@ -62,13 +63,14 @@ def _read(path: Path, split: str, folder: str, first: int) -> list[Entry]:
             continue
         try:
             name, pid = line.rsplit(maxsplit=1)
-            camid = int(Path(name).name.split("_")[2])
-            entries.append(Entry(f"{folder}/{name}", split, first + int(pid), camid))
+            camid = Path(name).name.split("_")[2]
         except (ValueError, IndexError):
             raise DatasetError(
                 f"{path}, line {number}: expected an image and its identity, as in "
-                f"0000/0000_000_01_0303morning_0008_0.jpg 0; found {line!r}. {SOURCE}"
+                f"0000/0000_000_01_0303morning_0008_0.jpg 0; found {shorten(line)!r}. {SOURCE}"
             ) from None
+        where = f"{path}, line {number}"
+        entries.append(Entry(f"{folder}/{name}", split, first + whole(pid, "pid", where), whole(camid, "camid", where)))
     return entries
 
 

@@ -1,4 +1,4 @@
-"""The `import` engine: IUV images made elsewhere, `*_IUV.png`, in either channel order.
+"""The `import` engine: maps made elsewhere, `*_IUV.png` and others (`map_files`), in either channel order.
 
 DensePose's own tools save I, U, V with OpenCV, so that the chart is the last channel when the file is read as RGB;
 other tools save them as RGB. U is in the middle either way. The chart never exceeds 24, and V nearly always does
@@ -9,6 +9,7 @@ the folder decide.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,12 @@ import numpy as np
 from dsa_app.console import progress
 from dsa_app.errors import ImageError
 from dsa_app.parallel import carry_out
-from dsa_data import images
+from dsa_data import images, walk
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
 
-from .maps import SUFFIX, MapFile, Order, map_name
+from .map_files import ENDINGS, SUFFIX, decode_map, is_map, map_name, stem_of, stems_for
+from .maps import MapFile, Order
 
 GROUP = 64  # maps that a process inspects between two reports of progress
 CHART_CHANNEL: dict[Order, int] = {"rgb": 0, "bgr": 2}  # the channel that holds the chart in a file read as RGB
@@ -52,6 +54,7 @@ class Imported:
 
     Attributes:
         missing: how many images have no map.
+        unused: maps that fit no image, by their paths in the folder.
     """
 
     name = "import"
@@ -74,14 +77,14 @@ class Imported:
         Raises ImageError for a map that is missing, that two images claim, or whose channel order is ambiguous.
         """
         self.channels = channels
-        paths = match_files(folder, [record.key for record in records])
+        paths, self.unused = match_files(folder, [record.key for record in records])
         missing = [record.key for record in records if record.key not in paths]
         self.missing = len(missing)
         if missing and not allow_missing:
             raise ImageError(
                 f"{folder} has no map for {len(missing)} of {len(records)} images, first {missing[0]}: expected "
-                f"{map_name(missing[0])}. Add the maps, or use --allow-missing to count these images as no person "
-                "detected."
+                f"{map_name(missing[0])}{self._hint()}. Add the maps, or use --allow-missing to count these images "
+                "as no person detected."
             )
         inspected = inspect_maps(list(paths.values()), jobs)
         orders = channel_orders(inspected) if channels == "auto" else [channels] * len(inspected)
@@ -89,6 +92,10 @@ class Imported:
             key: MapFile(each.path, f"{each.digest} {order}", order)
             for key, each, order in zip(paths, inspected, orders, strict=True)
         }
+
+    def _hint(self) -> str:
+        """Return in words what is in the folder instead of a map that is missing."""
+        return f"; the folder has {len(self.unused)} others, first {self.unused[0]}" if self.unused else ""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -100,29 +107,58 @@ class Imported:
         return self._files.get(record.key, MapFile(None, "missing"))
 
 
-def match_files(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
-    """Return the map of each key that has one: at the same path below `folder`, else of the same name anywhere in it.
+def match_files(folder: Path, keys: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """Return the map of each key that has one, and the names of the maps that fit no key.
+
+    A key's map has the same path below `folder`, else the same name anywhere in it, if that is unique; `map_files` has
+    the names.
 
     Raises ImageError if two maps fit one key, or one map fits two keys.
     """
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Name the folder with the *{SUFFIX} files: --from DIR.")
-    by_path = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
-    by_name: dict[str, list[Path]] = {}
-    for path in by_path.values():
-        by_name.setdefault(path.name, []).append(path)
+    stems = _map_stems(folder)
+    by_path: dict[tuple[str, str], list[str]] = {}
+    by_stem: dict[str, list[str]] = {}
+    for name, stem in stems.items():
+        by_path.setdefault((_parent(name), stem), []).append(name)
+        by_stem.setdefault(stem, []).append(name)
     matched: dict[str, Path] = {}
-    key_of: dict[Path, str] = {}
+    key_of: dict[str, str] = {}
     for key in keys:
-        name = map_name(key)
-        candidates = [by_path[name]] if name in by_path else by_name.get(Path(name).name, [])
+        wanted = dict.fromkeys(stems_for(key))
+        candidates = [name for stem in wanted for name in by_path.get((_parent(key), stem), [])]
+        candidates = candidates or [name for stem in wanted for name in by_stem.get(stem, [])]
         if len(candidates) > 1:
-            raise ImageError(f"{candidates[0]} and {candidates[1]} both fit {key}. Put its own map at {folder / name}.")
-        for path in candidates:
-            if path in key_of:
-                raise ImageError(f"{path} fits both {key_of[path]} and {key}. Give each its own map, at the same path.")
-            matched[key], key_of[path] = path, key
-    return matched
+            first, second = (folder / name for name in candidates[:2])
+            own = folder / map_name(key)
+            raise ImageError(f"{first} and {second} both fit {key}. Put its own map at {own}, or remove one.")
+        for name in candidates:
+            if name in key_of:
+                raise ImageError(
+                    f"{folder / name} fits both {key_of[name]} and {key}. Give each its own map, at the same path."
+                )
+            matched[key], key_of[name] = folder / name, key
+    return matched, [name for name in stems if name not in key_of]
+
+
+def _map_stems(folder: Path) -> dict[str, str]:
+    """Return the stem of every map below a folder, by the map's path; `a.png` is a map where no file is a_IUV.png."""
+    names = sorted(walk.files_below(folder))
+    stems = {name: stem for name in names if (stem := stem_of(Path(name).name)) is not None}
+    if stems:
+        return stems
+    if unread := [name for name in names if is_map(name)]:
+        raise ImageError(
+            f"{folder / unread[0]}: maps are read from {', '.join(sorted(ENDINGS))} only, as JPEG changes "
+            "charts. Save it so."
+        )
+    plain = [Path(name) for name in names if Path(name).suffix.lower() in ENDINGS]
+    return {path.as_posix(): unicodedata.normalize("NFC", path.stem) for path in plain}
+
+
+def _parent(name: str) -> str:
+    return unicodedata.normalize("NFC", Path(name).parent.as_posix())
 
 
 def inspect_maps(paths: Sequence[Path], jobs: int = 1) -> list[InspectedMap]:
@@ -138,11 +174,9 @@ def _inspect_group(paths: Sequence[Path]) -> list[InspectedMap]:
 
 
 def inspect_map(path: Path) -> InspectedMap:
-    """Return what an IUV image shows on its own. Raises ImageError if it does not decode, or holds 16 bits."""
+    """Return what the file of a map shows on its own. Raises ImageError as `decode_map`."""
     data = images.read_bytes(path)
-    pixels = images.decode(data, path)
-    images.check_eight_bits(data, path)
-    largest = pixels.reshape(-1, 3).max(axis=0)
+    largest = decode_map(data, path).reshape(-1, 3).max(axis=0)
     orders = frozenset(order for order, channel in CHART_CHANNEL.items() if largest[channel] <= CHARTS)
     return InspectedMap(path, hashlib.sha256(data).hexdigest(), orders, empty=not np.any(largest[[0, 2]]))
 

@@ -1,4 +1,4 @@
-"""I, U, V maps that exist already, one image file each: nothing is computed, only read and checked."""
+"""I, U, V maps that exist already, one file each: nothing is computed, only read and checked."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dsa_data.charts import CHARTS
 from dsa_data.records import Record
 
 from .engine import Extracted
+from .map_files import decode_map
 
-SUFFIX = "_IUV.png"
 Order = Literal["rgb", "bgr"]  # of the channels of an IUV image read as RGB: I, U, V, or V, U, I
 
 
@@ -47,7 +47,7 @@ class MapFile:
 
     def pixels(self, path: Path, record: Record) -> np.ndarray:
         """Return the map in the file at `path`, uint8 (H, W, 3). Raises ImageError as `read` does."""
-        iuv = images.read(path)[..., :: 1 if self.order == "rgb" else -1]
+        iuv = decode_map(images.read_bytes(path), path)[..., :: 1 if self.order == "rgb" else -1]
         height, width = iuv.shape[:2]
         if (height, width) != (record.height, record.width):
             raise ImageError(
@@ -82,8 +82,3 @@ def body_box(iuv: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(iuv[..., 0].any(axis=1))
     columns = np.flatnonzero(iuv[..., 0].any(axis=0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
-
-
-def map_name(key: str) -> str:
-    """Return the path of an image's map, named as DensePose users do: a/b.jpg has a/b_IUV.png."""
-    return f"{Path(key).with_suffix('')}{SUFFIX}"

@@ -16,7 +16,8 @@ from dsa_data.records import Record
 
 from ..config import EstimatorErrors
 from .estimator_errors import estimated
-from .maps import MapFile, map_name
+from .map_files import map_name
+from .maps import MapFile
 
 TRUTH = "iuv"  # folder of a synthetic dataset with its true maps: iuv/<folder>/<stem>_IUV.png
 

@@ -81,6 +81,51 @@ def test_every_dataset_has_a_source(datasets: Path) -> None:
         assert dataset.source in result.output.replace(f" --dataset {name}", "")
 
 
+def test_the_users_own_datasets_are_listed(datasets: Path) -> None:
+    trees.market1501(datasets, "shop")
+    trees.write_images(datasets / "mine", ["1.png"])
+    (datasets / "mine" / "dataset.csv").write_text("path,pid,camid,split\n1.png,1,1,train\n")
+    trees.write_images(datasets / "people", ["anna/1.png"])
+    for name in ("empty", "with space", ".cache", "synthetic-tables"):
+        (datasets / name).mkdir()
+    lines = call("list").output.splitlines()
+    for name, text in {
+        "shop": "your own dataset, in Market-1501's layout",
+        "mine": "your own dataset, listed by dataset.csv",
+        "people": "not readable as a dataset: dsa-data check --dataset people says why",
+        "empty": "not readable as a dataset",
+        "with space": "not usable under this name",
+        "synthetic-tables": "rendered people",
+    }.items():
+        assert any(line.startswith(f"{name:26}{text}") for line in lines), name
+    assert not any(".cache" in line for line in lines)
+
+
+def test_training_images_in_the_test_are_noted(datasets: Path) -> None:
+    root = trees.market1501(datasets, "shop")
+    shutil.copy(root / "bounding_box_train" / "0002_c1s1_000251_01.jpg", root / "query" / "0001_c3s1_000009_00.jpg")
+    shutil.copy(root / "bounding_box_train" / "0002_c1s1_000251_01.jpg", root / "bounding_box_test" / "0000_c9s1_1.jpg")
+    note = (
+        "note: 2 images of query and gallery are, byte for byte, training images too, first "
+        "bounding_box_test/0000_c9s1_1.jpg and bounding_box_train/0002_c1s1_000251_01.jpg"
+    )
+    assert note in call("prepare", "--dataset", "shop").output
+    checked = call("check", "--dataset", "shop")
+    assert note in checked.output
+    assert checked.exit_code == 0
+    assert "byte for byte" not in call("prepare", "--dataset", trees.market1501(datasets, "other").name).output
+
+
+def test_images_that_a_table_does_not_list_are_noted(datasets: Path) -> None:
+    root = trees.write_images(datasets / "mine", ["1.png", "2.png", "3.png", "4.png", "x/5.png"])
+    rows = ["path,pid,camid,split", "1.png,1,1,train", "2.png,2,1,query", "3.png,2,2,gallery"]
+    (root / "dataset.csv").write_text("\n".join(rows))
+    assert (
+        f"note: 2 images are not in {root / 'dataset.csv'}, or are junk there, first 4.png"
+        in call("check", "--dataset", "mine").output
+    )
+
+
 def entry(split: str, pid: int, camid: int) -> Entry:
     return Entry(f"{split}/{pid}_{camid}.png", split, pid, camid)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dsa_app.errors import DatasetError, ImageError
 from dsa_data import images
 from dsa_data.records import read_manifest
+from dsa_data.walk import images_below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Source:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return all image files below a folder, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if images.is_image(path) and not path.is_dir())
+    """Return all image files below a folder, sorted by path; print which files are not read."""
+    return [folder / name for name in images_below(folder)]
 
 
 def in_folder(root: Path, workers: int = 1) -> list[Source]:

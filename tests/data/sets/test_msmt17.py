@@ -27,9 +27,13 @@ def test_entries(datasets: Path, version: int) -> None:
 def test_invalid_lists_and_folders_are_reported(datasets: Path) -> None:
     root = trees.msmt17(datasets, version=1)
     lines = (root / "list_query.txt").read_text()
-    for line in ("0000/0000_000.jpg 0", "0000/0000_000_01_x.jpg zero", "one"):
+    for line, message in (
+        ("0000/0000_000.jpg 0", "expected an image and its identity"),
+        ("0000/0000_000_01_x.jpg zero", "expected a whole number for pid, found 'zero'"),
+        ("one", "expected an image and its identity"),
+    ):
         (root / "list_query.txt").write_text(f"{lines}\n{line}\n")
-        with pytest.raises(DatasetError, match=r"list_query\.txt, line 5: expected an image and its identity"):
+        with pytest.raises(DatasetError, match=rf"list_query\.txt, line 5: {message}"):
             sets.scan("msmt17")
     (root / "list_query.txt").write_text("\n")
     with pytest.raises(DatasetError, match=r"list_query\.txt lists no image"):

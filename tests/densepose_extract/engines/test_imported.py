@@ -70,7 +70,7 @@ def test_an_empty_map_needs_no_order(tmp_path: Path) -> None:
 
 
 def test_another_image_is_refused(tmp_path: Path) -> None:
-    write_iuv_image(tmp_path / "a_IUV.png", np.full((6, 8, 3), 200, np.uint8))
+    write_iuv_image(tmp_path / "a_IUV.png", np.full((6, 8, 3), (200, 100, 150), np.uint8))
     with pytest.raises(ImageError, match=r"a_IUV\.png is not an IUV image: neither the first nor the last channel"):
         Imported(tmp_path, [record("a.jpg")])
 
@@ -97,7 +97,8 @@ def test_missing_maps(tmp_path: Path) -> None:
 def test_matched_by_path_then_by_name(tmp_path: Path) -> None:
     for name in ("q/a", "t/a", "deep/er/b"):
         write_iuv_image(tmp_path / f"{name}_IUV.png", random_iuv(6, 8))
-    found = match_files(tmp_path, ["q/a.jpg", "t/a.jpg", "q/b.jpg"])
+    found, unused = match_files(tmp_path, ["q/a.jpg", "t/a.jpg", "q/b.jpg"])
+    assert unused == []
     assert [path.relative_to(tmp_path).as_posix() for path in found.values()] == [
         "q/a_IUV.png",
         "t/a_IUV.png",

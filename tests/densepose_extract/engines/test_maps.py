@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densepose_extract.engines.maps import MapFile, Maps, body_box, map_name
+from densepose_extract.engines.map_files import map_name
+from densepose_extract.engines.maps import MapFile, Maps, body_box
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import ImageError
 from dsa_data.records import Record

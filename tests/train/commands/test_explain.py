@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 import dsa_reid
-from densepose_extract.engines.maps import map_name
+from densepose_extract.engines.map_files import map_name
 from dsa_data.images import encode_png, read
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv

@@ -133,7 +133,9 @@ def test_regions_of_a_rendered_dataset_are_the_ground_truth(artifacts, tmp_path,
     for record in tiny.records("query"):
         path = drawn / "iuv" / map_name(record.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_png(made_up_map(record)))
+        iuv = made_up_map(record)
+        iuv[..., 1:] = np.where(iuv[..., :1] > 0, (90, 200), 0)
+        path.write_bytes(encode_png(iuv))
     made = artifacts.with_name("drawn")
     made.mkdir()
     shutil.copy(tiny.manifest, made)

@@ -9,7 +9,7 @@ import pytest
         (["embed"], "Name the images to embed"),
         (["embed", "x", "--dataset", "market1501"], "Name the images to embed"),
         (["embed", "x"], "need --out FILE"),
-        (["embed", "x", "--out", "f.h5"], "holds no image"),
+        (["embed", "x", "--out", "f.h5"], "x is not a folder"),
         (["export", "m.onnx"], "No model was named"),
         (["export", "m.onnx", "--model", "absent.pt"], "absent.pt does not exist. Train first"),
         (["search", "--query", "a.jpg", "--gallery", "absent.h5"], "does not exist"),

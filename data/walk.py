@@ -38,7 +38,7 @@ class Listing:
     hidden: list[str]
 
     def notes(self, folder: Path) -> list[str]:
-        """Return in words what is left out; nothing if all is read."""
+        """Return in words what is not listed; nothing if all is read."""
         notes = []
         if self.unread:
             endings = Counter(Path(name).suffix or "no ending" for name in self.unread)

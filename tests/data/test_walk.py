@@ -1,4 +1,4 @@
-"""The images below a folder: through links, never twice around a loop, and what is left out is named."""
+"""The images below a folder: through links, never twice around a loop, and what is not listed is named."""
 
 import os
 import re

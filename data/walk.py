@@ -56,7 +56,7 @@ class Listing:
 
 
 def images_below(folder: Path, report: bool = True) -> list[str]:
-    """Return the paths of all images below a folder, see `list_files`; print what is left out, if anything is."""
+    """Return the paths of all images below a folder, see `list_files`; print what is not listed, if anything is."""
     listing = list_files(folder)
     for note in listing.notes(folder) if report else []:
         click.echo(f"note: {note}", err=True)

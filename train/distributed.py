@@ -60,6 +60,20 @@ class Processes:
                 f"Set train.identities to a multiple of {self.size}, or start another number of processes."
             )
 
+    def check_share(self, total: int, synchronised: bool) -> None:
+        """Raise TrainingError if batch norm would see a single image, whose variance is 0.
+
+        Args:
+            total: images of a batch, P * K.
+            synchronised: whether batch norm is over the images of all processes.
+        """
+        if total // (1 if synchronised else self.size) < 2:
+            each = " for each process" if total > 1 else ""
+            raise TrainingError(
+                f"A batch has one image{each} (train.identities x train.pictures), and batch norm needs at least two. "
+                "Set more: --set train.pictures=4."
+            )
+
     def share(self, total: int) -> slice:
         """Return this process's share of a batch of `total` images, whole identities side by side."""
         length = total // self.size

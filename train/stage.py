@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -24,6 +25,7 @@ from dsa_reid.model import load, save
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.timm_trunk import colours
 from dsap.config import WarpConfig
+from dsap.mirror import read_symmetry
 
 from . import checkpoint, loop
 from .batches.augment import mirror_table
@@ -77,6 +79,7 @@ def run(
         device = choose_device(config.device, group.local_rank)
         processes = Processes(group, device)
         processes.check_identities(config.identities)
+        processes.check_share(config.identities * config.pictures, config.synchronised_norm)
         prepare_torch(config.seed, config.deterministic, config.threads)
 
         records = read_manifest(manifest, ["train"])
@@ -115,6 +118,10 @@ def run(
 def run_configuration(config: TrainConfig, records: Sequence[Record], store: DsapStore | None) -> dict[str, Any]:
     """Return all that decides what a run computes: settings, and digests of images and DSAP."""
     settings = {key: value for key, value in to_dict(config).items() if key not in FREE}
+    # The content of a table of symmetry decides, not its path. Without one the configuration has no such key, so that
+    # checkpoints of before there was this setting are resumed.
+    if table := settings["augment"].pop("symmetry"):
+        settings["augment"]["symmetry"] = hashlib.sha256(read_symmetry(Path(table)).tobytes()).hexdigest()
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
     texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records) if store else None
     identities = len({record.pid for record in records})
@@ -128,7 +135,8 @@ def open_training_set(
     images = Images(root, records, preprocessing_of(config), store)
     mirror = torch.zeros(0, dtype=torch.int64)
     if store:
-        mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size)
+        symmetry = Path(config.augment.symmetry) if config.augment.symmetry else None
+        mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size, symmetry)
     return TrainingSet(images, number_identities(record.pid for record in records), mirror)
 
 

@@ -133,6 +133,31 @@ def test_identities_stay_whole():
     assert [(share.start, share.stop) for share in shares] == [(0, 16), (16, 32), (32, 48), (48, 64)]
 
 
+@pytest.mark.parametrize(
+    ("processes", "total", "synchronised", "refused"),
+    [(1, 1, False, True), (1, 2, False, False), (2, 2, False, True), (2, 2, True, False), (4, 4, False, True)],
+)
+def test_a_batch_of_one_image_is_refused(processes, total, synchronised, refused):
+    group = Processes(ProcessGroup(0, processes, 0))
+    if not refused:
+        group.check_share(total, synchronised)
+        return
+    message = "A batch has one image" + (" for each process" if total > 1 else " \\(")
+    with pytest.raises(TrainingError, match=message):
+        group.check_share(total, synchronised)
+
+
+def one_image_each(tiny, small, out):
+    """Train on batches of two images by two processes: each refuses."""
+    with pytest.raises(TrainingError, match="A batch has one image for each process"):
+        stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(identities=2, pictures=1))
+
+
+def test_a_batch_of_one_image_for_each_process_is_refused(tiny, small, tmp_path):
+    assert together(one_image_each, 2, tiny, small, tmp_path) == [0, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def torchrun(tiny, folder, epochs, processes=2):
     """Start `dsa-train run` on the tiny dataset under torchrun."""
     scripts = Path(sys.executable).parent

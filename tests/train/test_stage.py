@@ -1,16 +1,20 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from dsa_app.errors import BusyError, CheckpointError, ConfigError, DatasetError, StoreError, TrainingError
 from dsa_data.records import read_manifest, write_manifest
 from dsa_reid.model import load
 from dsa_train import checkpoint, loop, stage
+from dsa_train.batches.augment import mirror_table
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.interrupt import StoppedError
 from dsap.config import WarpConfig
@@ -71,6 +75,65 @@ def test_two_and_two_epochs_are_four_to_the_bit(whole, train, tmp_path):
     train(tmp_path, epochs=2)
     train(tmp_path, epochs=4)
     assert content(tmp_path) == content(whole)
+
+
+def test_a_batch_of_one_image_is_refused_before_anything_is_written(train, tmp_path):
+    with pytest.raises(TrainingError, match=r"A batch has one image .*train\.pictures=4"):
+        train(tmp_path / "run", identities=1, pictures=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_on_one_identity_is_refused(tiny, small, tmp_path):
+    records = [record for record in tiny.records("train", "query", "gallery") if record.pid in (11, 31)]
+    manifest = write_manifest(records, tmp_path / "manifest.csv")
+    for identities in (1, 2):
+        with pytest.raises(TrainingError, match="images of 1 identity"):
+            stage.run(manifest, tiny.root, tiny.dsap, tmp_path / "run", small(identities=identities))
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def symmetry_file(path, swap):
+    """Write a table like DensePose's: all points stay where they are, or u and v change places."""
+    u, v = np.meshgrid(np.arange(256) / 255, np.arange(256) / 255)  # [v, u]
+    cells = np.empty((2, 1, 24), object)
+    for chart in range(24):
+        cells[0, 0, chart], cells[1, 0, chart] = (v, u) if swap else (u, v)
+    savemat(path, {"U_transforms": cells[0], "V_transforms": cells[1]})
+    return path
+
+
+def test_a_table_of_symmetry_mirrors_the_training_images(tiny, small, train, tmp_path):
+    store, records = tiny.store(), tiny.records("train")
+
+    def mirror(**augment):
+        return stage.open_training_set(tiny.root, records, store, small(augment=augment)).mirror
+
+    plain, swapped = (symmetry_file(tmp_path / f"{swap}.mat", swap) for swap in (False, True))
+    assert torch.equal(mirror(symmetry=str(swapped)), mirror_table("fine", store.size, swapped))
+    assert not torch.equal(mirror(symmetry=str(swapped)), mirror(symmetry=str(plain)))
+    assert not torch.equal(mirror(symmetry=str(plain)), mirror())
+
+    def configuration(**augment):
+        return stage.run_configuration(small(augment=augment), records, store)["train"]["augment"]
+
+    assert "symmetry" not in configuration()  # as in the checkpoints of before the setting
+    copy = shutil.copy(plain, tmp_path / "copy.mat")
+    assert configuration(symmetry=str(plain)) == configuration(symmetry=str(copy))
+    assert configuration(symmetry=str(plain)) != configuration(symmetry=str(swapped))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"MATLAB 5.0 MAT-file" + bytes(200), b"no MATLAB file"])
+def test_a_table_of_symmetry_that_cannot_be_read_is_named(train, tmp_path, content):
+    path = tmp_path / "UV_symmetry_transforms.mat"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"UV_symmetry_transforms\.mat (does not exist|is not a UV)"):
+        train(tmp_path / "run", augment={"symmetry": str(path)})
+
+
+def test_a_table_of_symmetry_without_fine_parts_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is for DensePose's 24 charts, and the DSAP has parts 'coarse'"):
+        mirror_table("coarse", 8, tmp_path / "UV_symmetry_transforms.mat")
 
 
 def test_from_disk_as_from_memory(whole, train, tmp_path, capsys):

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from dsa_app.errors import ConfigError
 from dsa_data.charts import CHARTS
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import Parts
-from dsap.mirror import texel_permutation
+from dsap.mirror import read_symmetry, texel_permutation
 
 from .config import AugmentConfig
 from .dataset import Batch
@@ -139,14 +141,22 @@ def erase(images: torch.Tensor, sampled: Augmentation) -> torch.Tensor:
     return images.masked_fill(inside[:, None], 0)
 
 
-def mirror_table(parts: Parts, size: int) -> torch.Tensor:
+def mirror_table(parts: Parts, size: int, symmetry: Path | None = None) -> torch.Tensor:
     """Return which texel takes each one's position in a flipped image: int64 (24·S·S), over (24, S, S).
 
     Args:
         parts: of `dsap.config.WarpConfig`.
         size: S.
+        symmetry: DensePose's table of symmetric points, for fine parts; None for the rule.
+
+    Raises ConfigError for a table that cannot be read, or one with coarse parts.
     """
-    return torch.from_numpy(texel_permutation(size, parts).copy())
+    if symmetry and parts != "fine":
+        raise ConfigError(
+            f"train.augment.symmetry is for DensePose's 24 charts, and the DSAP has parts {parts!r}. Set it to null."
+        )
+    table = read_symmetry(symmetry) if symmetry else None
+    return torch.from_numpy(texel_permutation(size, parts, table).copy())
 
 
 def mirrored(

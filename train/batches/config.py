@@ -26,6 +26,8 @@ class AugmentConfig:
             Krizhevsky et al. 2012; the factors and their order are torchvision's ColorJitter's); 0 for none.
         drop_charts: probability that the guide is not shown a chart, independently for each (dropout of whole part
             images, after Srivastava et al. 2014); the paper has none.
+        symmetry: DensePose's `UV_symmetry_transforms.mat`, by which the DSAP of a flipped image is mirrored point by
+            point; None mirrors it by the rule of docs/design/contracts.md, as evaluation does.
     """
 
     pad: NonNegativeInt = 10
@@ -35,6 +37,7 @@ class AugmentConfig:
     erase_aspect: tuple[PositiveFloat, PositiveFloat] = (0.3, 3.3)
     jitter: tuple[Fraction, Fraction, Fraction] = (0, 0, 0)
     drop_charts: Fraction = 0.0
+    symmetry: str | None = None
 
 
 @config

@@ -26,9 +26,14 @@ def epoch_batches(pids: torch.Tensor, P: int, K: int, generator: torch.Generator
         once.
 
     Raises:
-        TrainingError: if there are fewer than P identities.
+        TrainingError: if there are fewer than P identities, or fewer than two.
     """
     identities, owner, counts = pids.unique(return_inverse=True, return_counts=True)
+    if len(identities) < 2:
+        raise TrainingError(
+            f"The training split has images of {len(identities)} identity: there is nobody to tell it from. "
+            "Add images of other persons to the split 'train'."
+        )
     if len(identities) < P:
         raise TrainingError(
             f"A batch needs {P} identities, the training split has {len(identities)}. "

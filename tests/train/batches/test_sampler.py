@@ -65,5 +65,12 @@ def test_identities_are_sampled_evenly():
 
 
 def test_too_few_identities():
-    with pytest.raises(TrainingError, match="needs 4 identities, the training split has 2"):
+    with pytest.raises(TrainingError, match=r"needs 4 identities, the training split has 2.*identities=2"):
         sample([1, 1, 2], P=4, K=2)
+
+
+@pytest.mark.parametrize("P", [1, 2, 4])
+def test_one_identity_is_refused_and_not_recommended(P):
+    with pytest.raises(TrainingError, match="images of 1 identity: there is nobody to tell it from") as caught:
+        sample([1, 1, 1], P=P, K=2)
+    assert "identities=1" not in str(caught.value)

@@ -18,11 +18,17 @@ import joblib
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError, ImageError
+from dsa_app.guard import guarded, shown
 from dsa_app.parallel import carry_out
 from dsa_reid.atomic import atomic
 
 from . import images
+from .keys import is_key
 from .numbers import shorten, whole
+
+
+class RecordError(DatasetError, ValueError):
+    """A record whose key leads out of the dataset's folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +39,10 @@ class Entry:
     split: str  # train, query, gallery, ...
     pid: int
     camid: int
+
+    def __post_init__(self) -> None:
+        if not is_key(self.key):
+            raise RecordError(f"{shown(self.key)} is not a path below the dataset's folder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +107,27 @@ def check_unique(keys: Iterable[str], where: str) -> None:
         raise DatasetError(f"{where}: {len(twice)} key(s) occur twice, first {twice[0]}. Remove one of the two.")
 
 
+def _record(row: Sequence[str], where: str, remedy: str) -> Record:
+    """Return the record in a row of a manifest. Raises DatasetError for fields that are missing or invalid."""
+    if len(row) != len(COLUMNS):
+        raise DatasetError(f"{where}: expected {len(COLUMNS)} fields. {remedy}")
+    key, split, pid, camid, width, height, digest = row
+    if not DIGEST.fullmatch(digest):
+        raise DatasetError(f"{where}: expected a SHA-256 for digest, found {shorten(digest)!r}. {remedy}")
+    try:
+        return Record(
+            key,
+            split,
+            whole(pid, "pid", where, low=-1),
+            whole(camid, "camid", where),
+            whole(width, "width", where, low=1, high=LONGEST),
+            whole(height, "height", where, low=1, high=LONGEST),
+            digest,
+        )
+    except RecordError as error:
+        raise DatasetError(f"{where}: {error}. {remedy}") from None
+
+
 def write_manifest(records: Iterable[Record], path: Path) -> Path:
     """Write records to a CSV, sorted by key, whole or not at all; return its path."""
     text = io.StringIO()
@@ -115,35 +146,18 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
         DatasetError: if it is missing, is not a manifest, lists a key twice, or has no record of one of `splits`.
     """
     remedy = "Write the manifest again: dsa-data prepare."
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist. {remedy}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise DatasetError(f"{path} is not a manifest: it is not CSV text. {remedy}") from None
-    if not rows or rows[0] != COLUMNS:
-        raise DatasetError(f"{path} is not a manifest: expected the columns {', '.join(COLUMNS)}. {remedy}")
-    records = []
-    for line, row in enumerate(rows[1:], start=2):
-        try:
-            key, split, pid, camid, width, height, digest = row
-        except ValueError:
-            raise DatasetError(f"{path}, line {line}: expected {len(COLUMNS)} fields. {remedy}") from None
-        where = f"{path}, line {line}"
-        if not DIGEST.fullmatch(digest):
-            raise DatasetError(f"{where}: expected a SHA-256 for digest, found {shorten(digest)!r}. {remedy}")
-        records.append(
-            Record(
-                key,
-                split,
-                whole(pid, "pid", where, low=-1),
-                whole(camid, "camid", where),
-                whole(width, "width", where, low=1, high=LONGEST),
-                whole(height, "height", where, low=1, high=LONGEST),
-                digest,
-            )
-        )
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist. {remedy}")
+    records: list[Record] = []
+    with (
+        guarded(DatasetError, path, "is not a manifest: it is not CSV text", remedy),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.reader(file, strict=True)
+        if next(rows, None) != COLUMNS:
+            raise DatasetError(f"{path} is not a manifest: expected the columns {', '.join(COLUMNS)}. {remedy}")
+        for row in rows:
+            records.append(_record(row, f"{path}, line {rows.line_num}", remedy))
     check_unique((record.key for record in records), str(path))
     records.sort(key=lambda record: record.key)
     for split in splits or ():

@@ -19,9 +19,13 @@ import pydantic
 import pydantic.dataclasses
 import yaml
 
+from dsa_reid.guard import reason
+
 from .errors import ConfigError
+from .guard import SHOWN, guarded, shown
 
 T = TypeVar("T")
+DEEPEST = 30  # levels of nested settings
 OWN_EXPERIMENTS = Path("experiments")  # the user's, in the working directory
 PARAMS = Path("params.yaml")  # of the pipeline, in the working directory
 OWN_VALUES = "demo"  # this experiment has no file: its values are the sections of params.yaml
@@ -94,17 +98,38 @@ def setting_changes(made_with: Mapping[str, Any], wanted: Mapping[str, Any], abo
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; an empty file is an empty mapping. Raises ConfigError."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist. Check the path, or leave the option out.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from None
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist. Check the path, or leave the option out.")
+    with guarded(ConfigError, path, "is not valid YAML", "Write settings as 'key: value'."):
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected settings as 'key: value', found {type(values).__name__}.")
     return values
+
+
+class SettingsLoader(yaml.SafeLoader):
+    """A loader of plain values alone: no aliases, by which 400 bytes become gigabytes, and no deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name): write the value itself")
+        if self.depth == DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the plain values that a YAML text states. Raises whatever PyYAML raises for another text."""
+    return yaml.load(text, SettingsLoader)
 
 
 def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -113,11 +138,11 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(f"--set {assignment}: expected section.key=value, as in train.epochs=2.")
+            raise ConfigError(f"--set {shown(assignment)}: expected section.key=value, as in train.epochs=2.")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {assignment}: {text!r} is not a YAML value.") from None
+            value = parse_yaml(text)
+        except Exception as error:  # PyYAML raises ValueError for a date that does not exist, and more
+            raise ConfigError(f"--set {name[:SHOWN]}: {shown(text)} is not a YAML value ({reason(error)}).") from None
         *parents, leaf = name.strip().split(".")
         section = result
         for parent in parents:

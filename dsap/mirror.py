@@ -8,14 +8,16 @@ and every function here accepts it as `symmetry`.
 
 from __future__ import annotations
 
-import zlib
+import importlib.util
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from dsa_app.errors import ConfigError
+from dsa_app.guard import guarded
 from dsa_data.charts import CHARTS, PARTNER
+from dsa_data.matlab import read_mat
 
 from .config import Parts
 
@@ -105,18 +107,14 @@ def read_symmetry(path: Path) -> np.ndarray:
     Raises:
         ConfigError: if the file is missing or is another file, or if SciPy is not installed.
     """
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError:
-        raise ConfigError(f"Reading {path} needs SciPy. Install it: pip install scipy.") from None
+    if importlib.util.find_spec("scipy") is None:
+        raise ConfigError(f"Reading {path} needs SciPy. Install it: pip install scipy.")
     if not path.is_file():
         raise ConfigError(f"{path} does not exist. Name DensePose's UV_symmetry_transforms.mat.")
-    try:
-        cells = loadmat(path)
-        tables = np.array([[np.asarray(cells[name][0, c], float) for c in range(CHARTS)] for name in _CELLS])
-    except (MatReadError, zlib.error, KeyError, IndexError, ValueError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"{path} is not a UV_symmetry_transforms.mat ({error}). Name DensePose's own.") from None
+    problem, remedy = "is not a UV_symmetry_transforms.mat", "Name DensePose's own."
+    cells = read_mat(path, _CELLS, ConfigError, problem, remedy)
+    with guarded(ConfigError, path, problem, remedy):
+        tables = np.array([cells[name][:CHARTS].astype(float) for name in _CELLS])
     if tables.shape != (2, CHARTS, 256, 256) or not ((tables >= 0) & (tables <= 1)).all():
         raise ConfigError(f"{path}: expected {', '.join(_CELLS)}, each 24 cells of 256x256 in [0, 1].")
     return np.asarray(np.rint(255 * tables).astype(np.uint8))

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from dsa_app.errors import DatasetError
+from dsa_app.guard import SHOWN, guarded
 
+from ..matlab import read_mat
 from ..records import Entry
 from .cuhk03_unpack import MAT, SOURCE, Unpacked, unpack
 from .dataset import Count, Dataset, published
@@ -30,6 +32,7 @@ COUNTS = {
     "detected": published((7365, 767), (1400, 700), (5332, 700)),
 }
 PERSONS = 1467
+COLUMNS, SPLITS = ("filelist", "labels", "camId"), ("train", "query", "gallery")
 PAIR = 1000  # a pid is 1000 times the pair of cameras, plus the person's number in that pair
 
 
@@ -49,22 +52,21 @@ def read_new_protocol(path: Path) -> NewProtocol:
     Raises:
         DatasetError: if it is missing, damaged or another file, or does not put every image into one split.
     """
-    from scipy.io import loadmat  # imported here, as it is slow to import
-
     if not path.is_file():
         raise DatasetError(f"{path} is missing. {LISTS}")
-    try:
-        content = loadmat(path)
-        files = [str(cell.item()) for cell in content["filelist"].ravel()]
+    problem, remedy = "is not the new protocol's list", f"Download it again. {LISTS}"
+    content = read_mat(path, [*COLUMNS, *(f"{split}_idx" for split in SPLITS)], DatasetError, problem, remedy)
+    with guarded(DatasetError, path, problem, remedy):
+        files = [str(name) for name in content["filelist"].ravel()]
         pids, camids = (content[name].ravel().astype(int).tolist() for name in ("labels", "camId"))
         splits = np.full(len(files), "", dtype="<U7")
         listed = 0
-        for split in ("train", "query", "gallery"):
+        for split in SPLITS:
             indices = content[f"{split}_idx"].ravel().astype(int) - 1
+            if len(indices) and not 0 <= indices.min() <= indices.max() < len(files):
+                raise IndexError(f"{split}_idx points outside the list")
             splits[indices] = split
             listed += len(indices)
-    except (KeyError, ValueError, TypeError, IndexError, OSError, NotImplementedError) as error:
-        raise DatasetError(f"{path} is not the new protocol's list ({error}). Download it again. {LISTS}") from None
     if listed != len(files) or "" in splits or not len(pids) == len(camids) == len(files):
         raise DatasetError(f"{path} does not put each of its {len(files)} images into exactly one split. {LISTS}")
     return NewProtocol(files, pids, camids, splits.tolist())
@@ -78,7 +80,7 @@ def scan_new(root: Path, boxes: str) -> list[Entry]:
     if missing:
         raise DatasetError(
             f"{root / MAT} lacks {len(missing)} of the {len(protocol.files)} images that the protocol lists, first "
-            f"{missing[0]}. The list and the file are not of the same release. {SOURCE}"
+            f"{missing[0][:SHOWN]}. The list and the file are not of the same release. {SOURCE}"
         )
     listed = zip(protocol.files, protocol.pids, protocol.camids, protocol.splits, strict=True)
     entries = [Entry(f"{unpacked.folder}/{name}", split, pid, camid) for name, pid, camid, split in listed]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,14 +21,18 @@ import numpy as np
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
+from dsa_app.guard import guarded
 from dsa_app.lock import locked
 from dsa_reid.atomic import atomic
+from dsa_reid.decoding.limits import check_size
 
 from ..images import write_png
 
 MAT, NOTE = "cuhk-03.mat", "unpacked.json"
 SOURCE = "Ask its authors for cuhk03_release.zip (Chinese University of Hong Kong) and unpack it there."
 PER_CAMERA = 5
+LARGEST_TABLE = 1 << 20  # cells
+NAME = re.compile(r"\d{1,3}_\d{3,6}_[12]_\d{2}\.png")  # PAIR_PERSON_CAMERA_NUMBER.png
 
 Cell = tuple[str, h5py.Reference]
 
@@ -82,20 +87,14 @@ def _mat(root: Path) -> Path:
 
 def _write(mat: Path, boxes: str, folder: Path) -> None:
     click.echo(f"{folder}: unpacking the {boxes} images of {mat}; this is done once", err=True)
-    try:
-        with h5py.File(mat, "r") as file:
-            cells = list(_cells(file, boxes))
-            names = []
-            for name, cell in progress(cells, len(cells), "unpacking", unit="cells"):
-                if _save(file, cell, folder / name):
-                    names.append(name)
-            testsets = [file[cell][()].T.astype(int).tolist() for cell in file["testsets"][0]]
-    except (OSError, KeyError, ValueError, AttributeError) as error:
-        if isinstance(error, OSError) and error.errno:  # a full disk or permissions: the file itself is fine
-            raise
-        raise DatasetError(
-            f"{mat} cannot be read as CUHK03's file ({error}): it is cut short or another file. Copy it again. {SOURCE}"
-        ) from None
+    remedy = f"It is cut short or another file. Copy it again. {SOURCE}"
+    with guarded(DatasetError, mat, "cannot be read as CUHK03's file", remedy), h5py.File(mat, "r") as file:
+        cells = list(_cells(file, boxes))
+        names = []
+        for name, cell in progress(cells, len(cells), "unpacking", unit="cells"):
+            if _save(file, cell, folder / name):
+                names.append(name)
+        testsets = [_small(file[cell]).T.astype(int).tolist() for cell in _small(file["testsets"])[0]]
     if not names:
         raise DatasetError(f"{mat} has no {boxes} image. {SOURCE}")
     with atomic(folder / NOTE) as part:
@@ -104,32 +103,42 @@ def _write(mat: Path, boxes: str, folder: Path) -> None:
 
 def _cells(file: h5py.File, boxes: str) -> Iterator[Cell]:
     """Yield the name of every image and the reference to its cell, pair by pair, person by person."""
-    for pair, table in enumerate(file[boxes][0], start=1):
-        persons = file[table][()].T  # (persons, 10) references
+    for pair, table in enumerate(_small(file[boxes])[0], start=1):
+        persons = _small(file[table]).T  # (persons, 10) references
         for person, row in enumerate(persons, start=1):
             for number, cell in enumerate(row, start=1):
                 camera = 1 if number <= PER_CAMERA else 2
                 yield f"{pair}_{person:03}_{camera}_{number:02}.png", cell
 
 
+def _small(table: h5py.Dataset) -> np.ndarray:
+    """Return a table of cells or numbers. Raises ValueError for one of more cells than CUHK03 has by far."""
+    if table.size is None or table.size > LARGEST_TABLE:
+        raise ValueError(f"a table has {table.size} cells")
+    return np.asarray(table[()])
+
+
 def _save(file: h5py.File, cell: h5py.Reference, path: Path) -> bool:
     """Write a cell's image unless the file is there; return whether the cell has an image."""
     stored = file[cell]
-    if stored.ndim != 3:  # an empty cell is two numbers, its size
+    if len(stored.shape) != 3:  # an empty cell is two numbers, its size
         return False
+    channels, width, height = stored.shape
+    check_size(width, height)
+    if channels != 3 or stored.dtype != np.uint8:
+        raise ValueError(f"an image is {stored.dtype}{stored.shape}, expected uint8 (3, W, H)")
     if not path.exists():
         write_png(path, np.ascontiguousarray(stored[()].T, dtype=np.uint8))  # (3, W, H) -> (H, W, 3) RGB
     return True
 
 
 def _read_note(path: Path) -> Unpacked | None:
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        tested = [[(pair, person) for pair, person in testset] for testset in note["testsets"]]
-        return Unpacked(path.parent.name, note["names"], tested)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (ValueError, KeyError, TypeError):
-        raise DatasetError(
-            f"{path} is damaged. Delete it and run the same command again; the images are kept."
-        ) from None
+    with guarded(DatasetError, path, "is damaged", "Delete it and run the same command again; the images are kept."):
+        note = json.loads(path.read_text(encoding="utf-8"))
+        tested = [[(int(pair), int(person)) for pair, person in testset] for testset in note["testsets"]]
+        names = note["names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
+            raise ValueError("it does not list images of CUHK03")
+        return Unpacked(path.parent.name, names, tested)

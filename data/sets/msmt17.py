@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from dsa_app.errors import DatasetError
+from dsa_app.guard import guarded
 
+from ..keys import is_key
 from ..numbers import shorten, whole
 from ..records import Entry
 from .dataset import Dataset, published
@@ -54,16 +56,16 @@ def _folders(root: Path) -> tuple[str, str]:
 
 def _read(path: Path, split: str, folder: str, first: int) -> list[Entry]:
     entries = []
-    try:
+    with guarded(DatasetError, path, "is not a text file", SOURCE):
         lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path} is not a text file. {SOURCE}") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             name, pid = line.rsplit(maxsplit=1)
             camid = Path(name).name.split("_")[2]
+            if not is_key(name):
+                raise ValueError
         except (ValueError, IndexError):
             raise DatasetError(
                 f"{path}, line {number}: expected an image and its identity, as in "

@@ -11,8 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
+from dsa_app.guard import guarded, shown
 
 from .. import walk
+from ..keys import is_key
 from ..numbers import whole
 from ..records import Entry
 from . import conventions, market1501
@@ -61,7 +63,7 @@ def scan(root: Path) -> list[Entry]:
     """
     path = root / TABLE
     names = _FileNames(root)
-    try:
+    with guarded(DatasetError, path, "is not CSV text", "Save it as CSV in UTF-8."):
         text = _read_text(path)
         table = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         header = [name.strip().casefold() for name in next(table, [])]
@@ -71,8 +73,6 @@ def scan(root: Path) -> list[Entry]:
         if len(set(header)) < len(header):
             raise DatasetError(f"{path} has a column twice: {', '.join(header)}. Remove one of them.")
         entries = [_entry(header, row, f"{path}, line {table.line_num}", names) for row in table if any(row)]
-    except (UnicodeDecodeError, csv.Error):
-        raise DatasetError(f"{path} is not CSV text. Save it as CSV in UTF-8.") from None
     entries = [entry for entry in entries if entry.pid != JUNK]
     if not entries:
         raise DatasetError(f"{path} lists no image. {LAYOUT}")
@@ -131,8 +131,8 @@ class _FileNames:
         path = PurePosixPath(text)
         if "\\" in text and not (self.root / text).exists():
             path = PurePosixPath(text.replace("\\", "/"))
-        if not text or path.is_absolute() or ".." in path.parts or WINDOWS.match(text):
-            raise DatasetError(f"{where}: expected a path below the dataset's folder, found {text!r}.")
+        if not is_key(path.as_posix()) or not text or WINDOWS.match(text):
+            raise DatasetError(f"{where}: expected a path below the dataset's folder, found {shown(text)}.")
         key = path.as_posix()
         return key if (self.root / key).exists() else self._found().get(unicodedata.normalize("NFC", key), key)
 

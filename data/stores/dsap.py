@@ -62,11 +62,14 @@ class DsapStore(Store):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         with self._guard():
-            self.size = int(self.file["texels"].shape[2])  # S
-            self.checksums = self.file["checksum"][:]
-            self.counts = self.file["count"][:]  # (N, 24)
-            self.digests = to_hex(self.file["digest"][:])
-            self.maps = to_hex(self.file["map"][:])
+            count, S = len(self), int(self.file["texels"].shape[2])
+            self.size = S
+            self._check_dataset("texels", "u1", (count, CHARTS, S, S, 3), chunks=(1, CHARTS, S, S, 3))
+            self._check_dataset("valid", "u1", (count, CHARTS * S * S // 8), chunks=(1, CHARTS * S * S // 8))
+            self.checksums = self._column("checksum", "u4", (count,))
+            self.counts = self._column("count", "i4", (count, CHARTS))
+            self.digests = to_hex(self._column("digest", "u1", (count, 32)))
+            self.maps = to_hex(self._column("map", "u1", (count, 32)))
 
     def chunk(self, index: int) -> Chunk:
         """Return the chunk of the image at `index` as it is stored, without a check."""
@@ -89,9 +92,8 @@ class DsapStore(Store):
         """
         chunk, S = self.chunk(index), self.size
         with self._guard():
-            decompressor = zstandard.ZstdDecompressor()
-            texels = decompressor.decompress(chunk.texels, max_output_size=CHARTS * S * S * 3)
-            bits = decompressor.decompress(chunk.valid, max_output_size=CHARTS * S * S // 8)
+            texels = _decompressed(chunk.texels, CHARTS * S * S * 3)
+            bits = _decompressed(chunk.valid, CHARTS * S * S // 8)
         if zlib.crc32(bits, zlib.crc32(texels)) != chunk.checksum:
             raise StoreError(f"{self.path}: the texels of {self.keys[index]} are damaged. {self.remedy}")
         valid = np.unpackbits(np.frombuffer(bits, np.uint8)).view(bool)
@@ -105,6 +107,13 @@ class DsapStore(Store):
         for row, index in enumerate(indices):
             texels[row], valid[row] = self.read(index)
         return texels, valid
+
+
+def _decompressed(frame: bytes, length: int) -> bytes:
+    """Return the content of a zstd frame, which must say that it is so long: its memory is claimed by what it says."""
+    if zstandard.frame_content_size(frame) != length:
+        raise ValueError("a chunk is of another size")
+    return zstandard.ZstdDecompressor().decompress(frame, max_output_size=length)
 
 
 def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunks: Iterable[Chunk]) -> Path:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from dsa_app.errors import StoreError
@@ -36,6 +35,17 @@ class Origin:
     parts: dict[str, int]
 
 
+def origin_of(header: Header) -> Origin:
+    """Return the origin that a header states. Raises KeyError, TypeError or ValueError for one of another form."""
+    origin = Origin(**header.configuration["origin"])
+    lengths = list(origin.parts.values())
+    if not (isinstance(origin.model, str) and isinstance(origin.preprocessing, dict) and lengths):
+        raise ValueError("it does not state its origin")
+    if not all(isinstance(length, int) and 0 < length < 1 << 31 for length in lengths):
+        raise ValueError(f"its parts have the lengths {str(lengths)[:40]}")
+    return origin
+
+
 class FeatureStore(Store):
     """The features of N images: an array (N, D) on disk that can be sliced; every row is checked when it is read."""
 
@@ -45,11 +55,12 @@ class FeatureStore(Store):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         with self._guard():
-            self.origin = Origin(**self.header.configuration["origin"])
-            self.digests = to_hex(self.file["digest"][:])
-            self.checksums = self.file["checksum"][:]
-            rows: h5py.Dataset = self.file["features"]
-            self.shape: tuple[int, int] = rows.shape
+            self.origin = origin_of(self.header)
+            self.digests = to_hex(self._column("digest", "u1", (len(self), 32)))
+            self.checksums = self._column("checksum", "u4", (len(self),))
+            self.shape = (len(self), sum(self.origin.parts.values()))
+            dtype = "f2" if self.file["features"].dtype == np.float16 else "f4"
+            rows = self._check_dataset("features", dtype, self.shape)
             self.dtype: np.dtype = rows.dtype
             offset = rows.id.get_offset()  # the dataset is contiguous in the file: its rows can be mapped into memory
         self._rows: np.ndarray = np.empty(self.shape, self.dtype)

@@ -19,10 +19,12 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
-import zstandard
 
-from dsa_app.errors import BusyError, StoreError
+from dsa_app.errors import BusyError, DsaError, StoreError
+from dsa_app.guard import shown
+from dsa_reid.guard import reason as reason_of
 
+from ..keys import is_key
 from .in_use import check_not_in_use
 
 OPEN_ELSEWHERE = ("already open for", "file locking flag")  # HDF5's errors for a file that this process has open
@@ -76,9 +78,10 @@ class Store:
         with self._guard():
             attributes = dict(self.file.attrs)
             self._check_form(attributes)
-            configuration = json.loads(attributes["configuration"])
-            self.header = Header(str(attributes["dataset"]), configuration, str(attributes["inputs"]))
-            self.keys = [key.decode() for key in self.file["key"][:]]
+            self.header = header_of(
+                attributes["dataset"], json.loads(attributes["configuration"]), attributes["inputs"]
+            )
+            self.keys = keys_of(self._column("key", "S", None))
         self._index = {key: index for index, key in enumerate(self.keys)}
 
     def __len__(self) -> int:
@@ -116,6 +119,33 @@ class Store:
             self._datasets[name] = file[name]
         return self._datasets[name]
 
+    def _column(self, name: str, dtype: str, shape: tuple[int, ...] | None) -> np.ndarray:
+        """Return a whole dataset, compared with the schema before it is read.
+
+        Args:
+            dtype: its type, or "S" for byte strings of any length.
+            shape: its shape; None for one dimension of any length.
+        """
+        self._check_dataset(name, dtype, shape)
+        return np.asarray(self.file[name][()])
+
+    def _check_dataset(
+        self, name: str, dtype: str, shape: tuple[int, ...] | None, chunks: tuple[int, ...] | None = None
+    ) -> h5py.Dataset:
+        """Return a dataset of this very file that has the type, shape, chunks and bytes that the schema says."""
+        link, dataset = self.file.get(name, getlink=True), self.file[name]
+        if not isinstance(link, h5py.HardLink) or not isinstance(dataset, h5py.Dataset):
+            raise ValueError(f"{name} is not a dataset of this file")
+        kind = dataset.dtype.kind if dtype == "S" else dataset.dtype.str.lstrip("<|")
+        if kind != dtype or (len(dataset.shape) != 1 if shape is None else dataset.shape != shape):
+            raise ValueError(f"{name} is {dataset.dtype}{dataset.shape}, expected {dtype}{shape or '(N,)'}")
+        if dataset.external or dataset.is_virtual:
+            raise ValueError(f"{name} is in another file")
+        stored = dataset.id.get_storage_size()
+        if dataset.chunks != chunks or (not chunks and stored != dataset.nbytes):
+            raise ValueError(f"{name} has {stored} bytes in the file, expected {dataset.nbytes}")
+        return dataset
+
     def __enter__(self) -> Self:
         return self
 
@@ -145,14 +175,34 @@ class Store:
         """Turn the errors of HDF5 and zstd for a damaged file into a StoreError; the system's errors stay OSError."""
         try:
             yield
-        except (OSError, KeyError, RuntimeError, ValueError, zstandard.ZstdError) as error:
+        except DsaError:
+            raise
+        except Exception as error:  # HDF5's wrapper raises what it likes for a damaged file
             # The operating system's errors (too many open files, an unreadable disk) are not damage.
             if isinstance(error, OSError) and error.errno:
                 raise OSError(error.errno, os.strerror(error.errno), str(self.path)) from None
-            reason = " ".join(str(error).split())
-            if any(words in reason for words in OPEN_ELSEWHERE):
+            reason = reason_of(error)
+            if any(words in " ".join(str(error).split()) for words in OPEN_ELSEWHERE):
                 raise BusyError(f"{self.path} is open in another way in this process ({reason}). Close it.") from None
             raise StoreError(f"{self.path} is damaged or cut short ({reason}). {self.remedy}") from None
+
+
+def header_of(dataset: Any, configuration: Any, inputs: Any) -> Header:
+    """Return the header of a store from values read from a file. Raises ValueError for values of another kind."""
+    if not (isinstance(dataset, str) and isinstance(configuration, dict) and isinstance(inputs, str)):
+        raise ValueError("its header is not one of ours")
+    return Header(dataset, configuration, inputs)
+
+
+def keys_of(column: np.ndarray) -> list[str]:
+    """Return the keys in a column of bytes. Raises ValueError for a text that is no key, or is there twice."""
+    keys = [key.decode() for key in column.tolist()]
+    for key in keys:
+        if not is_key(key):
+            raise ValueError(f"{shown(key)} is not a path below the dataset's folder")
+    if len(set(keys)) < len(keys):
+        raise ValueError("a key is there twice")
+    return keys
 
 
 @contextmanager

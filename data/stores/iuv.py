@@ -63,14 +63,20 @@ class IuvStore(Store):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         with self._guard():
-            self.shapes = self.file["shape"][:]  # (N, 2): H, W
-            self.digests = to_hex(self.file["digest"][:])
-            self.batch_digests = to_hex(self.file["unit"][:])
-            self.checksums = to_hex(self.file["checksum"][:])
-            self.scores = self.file["score"][:]
-            self.boxes = self.file["box"][:]
-            self.statuses = [STATUS[code] for code in self.file["status"][:]]
-            self._offset = self.file["offset"][:]
+            count = len(self)
+            self.shapes = self._column("shape", "i4", (count, 2))  # H, W
+            self.digests = to_hex(self._column("digest", "u1", (count, 32)))
+            self.batch_digests = to_hex(self._column("unit", "u1", (count, 32)))
+            self.checksums = to_hex(self._column("checksum", "u1", (count, 32)))
+            self.scores = self._column("score", "f4", (count,))
+            self.boxes = self._column("box", "f4", (count, 4))
+            self.statuses = [STATUS[code] for code in self._column("status", "u1", (count,)).tolist()]
+            self._offset = self._column("offset", "i8", (count + 1,))
+            sizes = np.prod(self.shapes, axis=1, dtype=np.int64)
+            if self._offset[0] or (self.shapes < 1).any() or (np.diff(self._offset) != sizes).any():
+                raise ValueError("its offsets do not follow from its shapes")
+            pixels = int(self._offset[-1])
+            self._check_dataset("iuv", "u1", (pixels, 3), chunks=(min(CHUNK, pixels), 3))
 
     def read(self, index: int) -> IuvMap:
         """Return the map of the image at `index`. Raises StoreError if it is damaged."""

@@ -21,6 +21,7 @@ import numpy as np
 from dsa_app.config import build, setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
+from dsa_app.guard import guarded, shown
 from dsa_app.lock import locked
 from dsa_app.parallel import carry_out
 
@@ -71,10 +72,13 @@ def read_settings(root: Path) -> SynthConfig:
         )
     if note.get("version") != FORMAT["version"]:
         raise DatasetError(
-            f"{root} has version {note.get('version')}, this program reads {FORMAT['version']}. "
+            f"{root} has version {shown(note.get('version'))}, this program reads {FORMAT['version']}. "
             "Render it again: dsa-data synth --overwrite"
         )
-    return build(SynthConfig, note.get("settings"), str(root / NOTE))
+    settings = note.get("settings")
+    if not isinstance(settings, dict):
+        raise DatasetError(f"{root / NOTE} has no settings. Render the dataset again: dsa-data synth --overwrite")
+    return build(SynthConfig, settings, str(root / NOTE))
 
 
 def read_views(root: Path, keys: Sequence[str]) -> np.ndarray:
@@ -83,18 +87,19 @@ def read_views(root: Path, keys: Sequence[str]) -> np.ndarray:
     Raises DatasetError if the dataset at `root` is not a synthetic one, or does not contain a key.
     """
     path = root / SCENES
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            views = {row["key"]: float(row["view_degrees"]) for row in csv.DictReader(file)}
-        return np.array([views[key] for key in keys])
-    except FileNotFoundError:
+    if not path.exists():
         raise DatasetError(
             f"{path} does not exist: views are known only for a synthetic dataset. Use one: --dataset synthetic."
-        ) from None
-    except (KeyError, ValueError) as error:
-        raise DatasetError(
-            f"{path} has no view for {error}. Render the dataset again: dsa-data synth --overwrite"
-        ) from None
+        )
+    remedy = "Render the dataset again: dsa-data synth --overwrite"
+    with (
+        guarded(DatasetError, path, "is not the table of a synthetic dataset", remedy),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
+        views = {row["key"]: float(row["view_degrees"]) for row in csv.DictReader(file)}
+    if lacking := [key for key in keys if key not in views]:
+        raise DatasetError(f"{path} has no view for {shown(lacking[0])}. {remedy}")
+    return np.array([views[key] for key in keys])
 
 
 def _render_all(settings: SynthConfig, part: Path, jobs: int) -> None:
@@ -175,7 +180,7 @@ def _begin(part: Path, note: dict[str, Any], overwrite: bool) -> None:
 def _read_note(path: Path) -> dict[str, Any] | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return note if isinstance(note, dict) and note.get("format") == FORMAT["format"] else None
 

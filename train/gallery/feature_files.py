@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from dsa_app.errors import ConfigError, StoreError
-from dsa_data.stores.features import TYPES, FeatureStore, Origin, write_features
-from dsa_data.stores.header import Header, digest_of
+from dsa_app.guard import guarded, shown
+from dsa_data.keys import is_key
+from dsa_data.stores.features import TYPES, FeatureStore, origin_of, write_features
+from dsa_data.stores.header import Header, digest_of, header_of
 from dsa_data.stores.mapped import allocated
-from dsa_reid.guard import reason
 
 FORMAT = "dsa-reid features"
 SUFFIXES = (".h5", ".hdf5", ".npy")
@@ -28,24 +30,20 @@ class NumpyFeatures:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._rows = np.lib.format.open_memmap(path, mode="r")  # the header is held against the file's size
+        problem = "cannot be read with the .json and .csv beside it"
+        with guarded(StoreError, path, problem, f"Keep the three together. {REMEDY}"):
+            self._rows = _mapped(path)
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
-                lines = list(csv.reader(file))
-            if about["format"] != FORMAT:
-                raise ValueError(f"the .json has the format {about['format']!r}")
-            self.header = Header(about["dataset"], about["configuration"], about["inputs"])
-            self.origin = Origin(**self.header.configuration["origin"])
-            self.keys, self.digests = [line[0] for line in lines[1:]], [line[1] for line in lines[1:]]
-            self._checksum = int(about["checksum"])
-            if not all(isinstance(text, str) for text in (self.header.dataset, self.header.inputs, self.origin.model)):
-                raise ValueError("the .json holds something else where texts belong")
-        except Exception as error:  # damaged files make readers raise anything
-            raise StoreError(
-                f"{path} cannot be read with the .json and .csv beside it ({reason(error)}). Keep the three together. "
-                f"{REMEDY}"
-            ) from None
+                head, *lines = csv.reader(file, strict=True)
+            if about["format"] != FORMAT or head != COLUMNS:
+                raise ValueError(f"the .json says {shown(about['format'])}")
+            self.header = header_of(about["dataset"], about["configuration"], about["inputs"])
+            self.origin = origin_of(self.header)
+            self.keys, self.digests = [key for key, _ in lines], [digest for _, digest in lines]
+            if bad := next((key for key in self.keys if not is_key(key)), None):
+                raise ValueError(f"{shown(bad)} is not a path below the dataset's folder")
+            self._checksum = about["checksum"]
         self.shape, self.dtype = self._rows.shape, self._rows.dtype
         if self.dtype not in TYPES.values() or len(self.shape) != 2 or len(self.keys) != self.shape[0]:
             raise StoreError(
@@ -64,6 +62,14 @@ class NumpyFeatures:
     def identity(self) -> str:
         """SHA-256 of the features' configuration, keys and checksum: other features have another."""
         return digest_of([json.dumps(self.header.configuration, sort_keys=True), *self.keys, str(self._checksum)])
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Return the array (N, D) in a .npy file, mapped. Raises ValueError for another type, and whatever NumPy raises."""
+    rows = open_memmap(path, mode="r")
+    if rows.dtype not in (np.float32, np.float16) or rows.ndim != 2:
+        raise ValueError(f"it holds {rows.dtype}{rows.shape}, expected float32 or float16 (N, D)")
+    return rows
 
 
 FeatureFile = FeatureStore | NumpyFeatures

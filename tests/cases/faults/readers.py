@@ -234,7 +234,7 @@ def _matlab(project: Path) -> list[Reader]:
         Reader(
             "symmetry table",
             {"UV_symmetry_transforms.mat": made.getvalue()},
-            lambda path: find("dsap.mirror:SymmetryTables.read")(path),
+            lambda path: find("dsap.mirror:read_symmetry")(path),
             (mutate.mat5_tag,),
             memory=200 * MIB,
         ),

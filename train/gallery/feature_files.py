@@ -37,13 +37,13 @@ class NumpyFeatures:
             with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
                 head, *lines = csv.reader(file, strict=True)
             if about["format"] != FORMAT or head != COLUMNS:
-                raise ValueError(f"the .json says {shown(about['format'])}")
+                raise ValueError(f"the .json has the format {shown(about['format'])}")
             self.header = header_of(about["dataset"], about["configuration"], about["inputs"])
             self.origin = origin_of(self.header)
             self.keys, self.digests = [key for key, _ in lines], [digest for _, digest in lines]
             if bad := next((key for key in self.keys if not is_key(key)), None):
                 raise ValueError(f"{shown(bad)} is not a path below the dataset's folder")
-            self._checksum = about["checksum"]
+            self._checksum = int(about["checksum"])
         self.shape, self.dtype = self._rows.shape, self._rows.dtype
         if self.dtype not in TYPES.values() or len(self.shape) != 2 or len(self.keys) != self.shape[0]:
             raise StoreError(

@@ -190,7 +190,10 @@ def yaml_text(data: bytes, rng: Random) -> bytes:
 
 def csv_cell(data: bytes, rng: Random) -> bytes:
     """Replace a cell, a column or a row of a table."""
-    rows = list(csv.reader(io.StringIO(data.decode("utf-8", "replace"))))
+    try:
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8", "replace"))))
+    except csv.Error:
+        rows = []
     if not rows:
         return damage(data, rng)
     row = rows[rng.randrange(len(rows))]

@@ -50,7 +50,7 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"{where}: {name} = {problem['input']!r} is invalid: {problem['msg']}.") from None
+        raise ConfigError(f"{where}: {name} = {shown(problem['input'])} is invalid: {problem['msg']}.") from None
 
 
 def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
@@ -58,7 +58,7 @@ def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
     types = typing.get_type_hints(cls)
     for key, value in values.items():
         if key not in types:
-            raise ConfigError(f"{where}: unknown setting {key!r}.{suggestion(str(key), types)}")
+            raise ConfigError(f"{where}: unknown setting {shown(key)}.{suggestion(str(key), types)}")
         if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
             _check_keys(types[key], value, f"{where}.{key}")
 
@@ -197,7 +197,7 @@ def read_settings(
     known = {"dataset", "experiment", "set", *SECTIONS}
     extra = values.pop("set", None) or []
     if not isinstance(extra, list) or not all(isinstance(item, str) for item in extra):
-        raise ConfigError(f"{source}: set = {extra!r} is invalid: expected a list such as [train.epochs=2].")
+        raise ConfigError(f"{source}: set = {shown(extra)} is invalid: expected a list such as [train.epochs=2].")
     if dataset == "":
         raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
     dataset = dataset or values.pop("dataset", None)
@@ -228,7 +228,7 @@ def experiment_file(name: str) -> Path:
         path.relative_to(folder).with_suffix("").as_posix() for folder in folders for path in folder.rglob("*.yaml")
     }
     raise ConfigError(
-        f"No experiment {name!r}: neither {OWN_EXPERIMENTS}/{name}.yaml nor one that comes with the project."
+        f"No experiment {shown(name)}: neither {OWN_EXPERIMENTS}/{name}.yaml nor one that comes with the project."
         f"{suggestion(name, known)}"
     )
 
@@ -253,6 +253,6 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def _check_sections(values: Mapping[str, Any], known: set[str], where: str) -> None:
     for key, item in values.items():
         if key not in known:
-            raise ConfigError(f"{where}: unknown section {key!r}.{suggestion(str(key), known)}")
+            raise ConfigError(f"{where}: unknown section {shown(key)}.{suggestion(str(key), known)}")
         if item is not None and not isinstance(item, dict):
-            raise ConfigError(f"{where}: expected settings in {key}, as in {key}.name=value; found {item!r}.")
+            raise ConfigError(f"{where}: expected settings in {key}, as in {key}.name=value; found {shown(item)}.")

@@ -27,6 +27,8 @@ def guarded(kind: type[DsaError], path: Path, problem: str, remedy: str) -> Iter
     except (DsaError, ModelError):
         raise
     except Exception as error:
+        if isinstance(error, FileNotFoundError):
+            raise kind(f"{path} {problem} ({error.filename or path} is missing). {remedy}") from None
         if isinstance(error, OSError) and error.errno and error.errno > 0:
             raise OSError(error.errno, os.strerror(error.errno), str(error.filename or path)) from None
         raise kind(f"{path} {problem} ({reason(error)}). {remedy}") from None

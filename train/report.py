@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsa_app.errors import TrainingError
+from dsa_app.guard import guarded
 
 from .evaluation.metrics import Result
 from .evaluation.views import Bin
@@ -101,12 +102,10 @@ def text_table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str
 
 def read(path: Path) -> dict[str, Any]:
     """Read metrics.json. Raises TrainingError if it is missing or another file."""
-    try:
+    if not path.exists():
+        raise TrainingError(f"{path} does not exist. Evaluate first: dsa-train evaluate.")
+    with guarded(TrainingError, path, "is not JSON", "Evaluate again: dsa-train evaluate."):
         metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TrainingError(f"{path} does not exist. Evaluate first: dsa-train evaluate.") from None
-    except ValueError:
-        raise TrainingError(f"{path} is not JSON. Evaluate again: dsa-train evaluate.") from None
     if not isinstance(metrics, dict) or not all(isinstance(metrics.get(name), (int, float)) for name in NUMBERS):
         raise TrainingError(f"{path} is not a metrics.json. Evaluate again: dsa-train evaluate.")
     return metrics

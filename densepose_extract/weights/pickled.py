@@ -7,8 +7,10 @@ own functions are called. Any other name is an error.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +30,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     containers.
     """
     try:
-        with path.open("rb") as file:
-            content = Reader(file, encoding="latin1").load()
+        data = path.read_bytes()
+        _check_memo(data)
+        content = Reader(io.BytesIO(data), encoding="latin1").load()
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist. Name another checkpoint.") from None
     except OSError:
@@ -48,6 +51,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             raise CheckpointError(f"{path}: entry {str(name)!r} is {type(value).__name__}, expected an array.")
         arrays[name] = value.data
     return arrays
+
+
+def _check_memo(data: bytes) -> None:
+    """Raise UnpicklingError for a pickle that numbers more objects than it has bytes: memory is claimed for them."""
+    for code, argument, _ in pickletools.genops(data):
+        if code.name in ("LONG_BINPUT", "PUT") and int(argument or 0) > len(data):
+            raise pickle.UnpicklingError(f"it numbers {argument} objects")
 
 
 class Reader(pickle.Unpickler):

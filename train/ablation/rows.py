@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dsa_app.errors import TrainingError
+from dsa_app.guard import guarded
+
 from ..evaluation.config import Match
 from ..published import DSA, ROWS, TWO_BRANCHES, Row
 
@@ -40,8 +43,11 @@ def table(artifacts: Path) -> str:
         file = result_file(artifacts, row.experiment, row.match)
         measured = "not yet"
         if file.exists():
-            result = json.loads(file.read_text(encoding="utf-8"))
-            measured = f"{100 * result['mAP']:.1f} {100 * result['rank1']:.1f}"
+            with guarded(
+                TrainingError, file, "is not a result of an evaluation", "Evaluate again: dsa-train evaluate."
+            ):
+                result = json.loads(file.read_text(encoding="utf-8"))
+                measured = f"{100 * float(result['mAP']):.1f} {100 * float(result['rank1']):.1f}"
         paper = f"{row.mAP:6.1f}{row.rank1:8.1f}" if row.mAP is not None else " " * 14
         table_ = f"Table {row.table}" if isinstance(row.table, int) else row.table
         lines.append(f"{table_:8}{row.title:22}{paper}{measured:>16}   {row.experiment} {row.match}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsa_app.errors import TrainingError
+from dsa_app.guard import guarded
 
 from ..published import Row
 from .claims import Claim, Difference, Result, Verdict, difference, verdict
@@ -94,12 +95,10 @@ def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def read_rows(path: Path) -> Rows:
     """Read the rows of a tables.json. Raises TrainingError if it is missing or another file."""
-    try:
+    if not path.exists():
+        raise TrainingError(f"{path} does not exist. Make it: dsa-train ablation.")
+    with guarded(TrainingError, path, "is not JSON", "Make it again: dsa-train ablation."):
         rows = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TrainingError(f"{path} does not exist. Make it: dsa-train ablation.") from None
-    except ValueError:
-        raise TrainingError(f"{path} is not JSON. Make it again: dsa-train ablation.") from None
     if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
         raise TrainingError(f"{path} does not contain rows of an ablation. Name a file that dsa-train ablation wrote.")
     return rows

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -163,12 +163,29 @@ def _sample(gallery: FeatureFile) -> np.ndarray:
     return gallery[:: max(1, math.ceil(len(gallery) / SAMPLE))].astype(np.float32)
 
 
+class _Disk:
+    """A file that reports no error to FAISS, which turns it into one without a cause, but keeps the first one."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`; after an error nothing is written."""
+        try:
+            if not self.error:
+                self._file.write(data)
+        except OSError as error:
+            self.error = error
+
+
 def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any:
     """Return the index at `path`; it is built and written if it does not exist, or with `overwrite`."""
     faiss = require_faiss()
     about: dict[str, object] = {"format": FORMAT, "kind": kind, "features": gallery.identity}
     note = path.with_name(path.name + ".json")  # of what the index was built from
-    if path.exists() and not overwrite:
+    # The note is written last: an index without one was interrupted, and is written again.
+    if path.exists() and note.exists() and not overwrite:
         try:
             written = json.loads(note.read_text(encoding="utf-8"))
             if not isinstance(written, dict) or written.get("format") != FORMAT:
@@ -188,10 +205,13 @@ def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any
         except Exception as error:  # readers raise anything for damaged files
             raise StoreError(f"{path} cannot be read ({reason(error)}). Build it again with --overwrite.") from None
     index = build_index(gallery, kind)
-    # The note goes first: a run killed between the two files leaves an index without a note, which is refused.
     note.unlink(missing_ok=True)
     with atomic(path) as part:
-        faiss.write_index(index, str(part))
+        with part.open("wb") as file:
+            disk = _Disk(file)
+            faiss.write_index(index, faiss.PyCallbackIOWriter(disk.write))
+        if disk.error:
+            raise disk.error
         about["index"] = digest_of(part)
     write_atomic(note, (json.dumps(about, sort_keys=True) + "\n").encode())
     return index

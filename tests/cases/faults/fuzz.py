@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from . import mutate
 from .readers import MIB, Reader, own_errors
 
 SECONDS = 10.0  # that reading one file may take
@@ -60,7 +61,10 @@ def damaged(reader: Reader, number: int) -> tuple[str, bytes]:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = rng.choice(reader.all_mutators)(data, rng)
+            try:
+                data = rng.choice(reader.all_mutators)(data, rng)
+            except Exception:  # what was damaged before has no structure left
+                data = mutate.damage(data, rng)
     return name, data
 
 

@@ -261,7 +261,7 @@ def zipped(inner: Mutator) -> Mutator:
                 if other == name and kind == 1:
                     continue
                 if other == name and kind == 2:
-                    other = rng.choice(("../../x", "/x", "", "x" * 3000, other + "/", other.upper()))
+                    other = rng.choice(("../../x", "/x", "y", "x" * 3000, other + "/", other.upper()))
                 elif other == name and kind == 3:
                     content = bytes(5_000_000)
                 elif other == name and kind > 3:

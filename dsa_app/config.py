@@ -202,6 +202,9 @@ def read_settings(
         raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
     dataset = dataset or values.pop("dataset", None)
     experiment = experiment or values.pop("experiment", None)
+    for name, value in (("dataset", dataset), ("experiment", experiment)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{source}: {name} = {shown(value)} is invalid: expected a name.")
     values = {key: item for key, item in values.items() if key not in ("dataset", "experiment")}
     _check_sections(values, known, source)
     if experiment and experiment != OWN_VALUES:

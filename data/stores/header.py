@@ -163,12 +163,12 @@ class Store:
     def _check_form(self, attributes: dict[str, Any]) -> None:
         form, version = attributes.get("format"), attributes.get("version")
         if form != self.form:
-            found = f"it is a {form} store" if form else "it is another program's"
+            found = f"it is a {str(form)[:60]} store" if form is not None else "it is another program's"
             raise OtherFormatError(
                 f"{self.path} is not a {self.form} store: {found}. Check the path; --overwrite does not replace it."
             )
         if version != VERSION:
-            raise StoreError(f"{self.path} has version {version}, this program reads {VERSION}. {self.remedy}")
+            raise StoreError(f"{self.path} has version {shown(version)}, this program reads {VERSION}. {self.remedy}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import random
 import resource
@@ -15,11 +16,12 @@ import shutil
 import signal
 import struct
 import sys
+import tempfile
 import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +61,18 @@ def damaged(reader: Reader, number: int) -> tuple[str, bytes]:
     name = rng.choice(sorted(reader.seeds))
     data = reader.seeds[name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                data = rng.choice(reader.all_mutators)(data, rng)
-            except Exception:  # what was damaged before has no structure left
-                data = mutate.damage(data, rng)
+        data = once(reader, data, rng)
     return name, data
+
+
+def once(reader: Reader, data: bytes, rng: random.Random) -> bytes:
+    """Return the bytes of a file, damaged once in one of the ways that suit it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return rng.choice(reader.all_mutators)(data, rng)
+        except Exception:  # what was damaged before has no structure left
+            return mutate.damage(data, rng)
 
 
 def place(reader: Reader, name: str, data: bytes, folder: Path) -> Path:
@@ -167,6 +174,39 @@ def _child(reader: Reader, batch: list[int], folder: Path, counts: Counter[str],
     return done
 
 
+def record(
+    readers: Iterable[Reader], count: int, lines: Path, tell: Callable[[Any], None] = lambda result: None
+) -> dict[str, Any]:
+    """Give every reader so many damaged files, and note each reader that is done; return counts and findings."""
+    known = {}
+    if lines.exists():
+        known = {result["reader"]: result for result in map(json.loads, lines.read_text().splitlines())}
+    results = []
+    for reader in readers:
+        if reader.name not in known:
+            begun = time.monotonic()
+            with tempfile.TemporaryDirectory(prefix="readers") as folder:
+                counts, findings = run(reader, range(count), Path(folder) / "try")
+            known[reader.name] = {
+                "reader": reader.name,
+                "seconds": round(time.monotonic() - begun, 1),
+                **{name: counts[name] for name in ("read", "refused", "wrong")},
+                "findings": [dataclasses.asdict(finding) for finding in findings[:20]],
+            }
+            with lines.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(known[reader.name]) + "\n")
+            tell(known[reader.name])
+        results.append(known[reader.name])
+    total = {name: sum(result[name] for result in results) for name in ("read", "refused", "wrong")}
+    return {
+        "files": sum(total.values()),
+        **total,
+        "limits": {"seconds": SECONDS, "bytes": BASE, "times_the_file": FACTOR},
+        "seed": "the reader's name and the number of the file",
+        "readers": results,
+    }
+
+
 def _answer(answers: Any) -> tuple[str, str] | None:
     head = answers.read(4)
     if len(head) < 4:
@@ -189,6 +229,8 @@ def _read_all(reader: Reader, batch: list[int], folder: Path, send: int) -> None
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    for name, data in reader.seeds.items():  # what is imported for the first file is no memory that a file takes
+        outcome(reader, place(reader, name, data, folder))
     for number in batch:
         name, data = damaged(reader, number)
         path = place(reader, name, data, folder)

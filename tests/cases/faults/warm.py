@@ -278,6 +278,8 @@ def _command(run: Run) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (run.file_limit, run.file_limit))
     if run.clock is not None:
         jumping(run.clock)
+    if note := os.environ.pop("FAULTS_MEMORY", None):
+        threading.Thread(target=_note_memory, args=(Path(note),), daemon=True).start()
     sys.argv = list(run.command)
     enter = getattr(importlib.import_module("dsa_app.entry"), ENTRIES[run.command[0]])
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a process that Python still starts dies without a word
@@ -304,6 +306,15 @@ def jumping(seed: int) -> None:
 
     time.time = now
     time.time_ns = lambda: int(now() * 1e9)
+
+
+def _note_memory(note: Path) -> None:
+    """Append how much memory this process has, in MiB, five times a second."""
+    while True:
+        with note.open("a") as file:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            file.write(f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.1f}\n")
+        time.sleep(0.2)
 
 
 def _import_all() -> None:

@@ -86,6 +86,22 @@ def kills(case: Case) -> dict[str, Any]:
     return {"kills": count, "faults": faults + case.finish()}
 
 
+POINTS = 40  # of a stage, evenly among the changes that it makes
+
+
+def points(case: Case) -> dict[str, Any]:
+    """Kill the command just before one of the changes that it makes to its folder: every state it may leave."""
+    total = case.project.changes(case.stage)
+    begun = case.begin()
+    point = case.number if total <= POINTS else case.number * total // POINTS
+    run = case.new_run("point", point=point)
+    (ended,) = case.carry_out(run)
+    faults = half_written(case.stage, case.project, case.folder / "case", begun)
+    if not ended.killed and ended.code:
+        faults.append(f"ended with {ended.code}: {_last(run.errors())}")
+    return {"kills": int(ended.killed), "point": point, "faults": faults + case.finish()}
+
+
 def stops(case: Case) -> dict[str, Any]:
     """Ask the command to stop: Ctrl-C to all its processes, or SIGTERM to the first."""
     rng = random.Random(case.seed)
@@ -216,6 +232,7 @@ def clock(case: Case) -> dict[str, Any]:
 
 KINDS: dict[str, Callable[[Case], dict[str, Any]]] = {
     "kill": kills,
+    "point": points,
     "stop": stops,
     "worker": worker_kills,
     "orphans": orphans,
@@ -230,6 +247,8 @@ def applies(kind: str, stage: Stage) -> bool:
     """Tell whether a stage can be disturbed in this way."""
     if kind in ("worker", "orphans"):
         return stage.workers
+    if kind == "point":
+        return not stage.workers
     return kind != "read-only" or can_mount()
 
 

@@ -21,6 +21,9 @@ from . import mutate
 from .mutate import Mutator
 
 MIB = 1 << 20
+APART = ("CUHK03 list", "symmetry table")  # each file in a process of its own
+SLOW = (*APART, "checkpoint.pt", "checkpoint.pt of another run", "weights from model.pt", "model.pt2")
+"""Readers for which a file takes a tenth of a second and more."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Run:
         signal: sent `after` so many seconds from its start; 0 for none.
         target: who gets the signal: all of its processes, the first alone, or one of its joblib workers.
         file_limit: the largest size of a file that it may write, in bytes (RLIMIT_FSIZE); None for no limit.
+        point: the run is killed just before the change of its folder with this number, from 0; None for no such kill.
         clock: seed of a clock that jumps by up to a year in either direction; None for the true one.
     """
 
@@ -35,7 +36,12 @@ class Run:
     target: Target = "group"
     file_limit: int | None = None
     clock: int | None = None
+    point: int | None = None
     environment: tuple[tuple[str, str], ...] = ()
+
+    def changes(self) -> int:
+        """Return how many changes of its folder a run with a `point` has made."""
+        return len(self.log.with_name(self.log.name + ".changes").read_text())
 
     def errors(self) -> str:
         """Return what the run wrote to its standard error."""

@@ -214,7 +214,7 @@ class Project:
         self.folder, self.run = folder, run
         self.template = folder / "project"
         self._expected: dict[str, tuple[dict[str, str], float]] = {}
-        self.queries: list[str] = []
+        self._changes: dict[str, int] = {}
 
     def make(self) -> Project:
         """Make the template: what each stage needs, by the commands themselves."""
@@ -265,6 +265,16 @@ class Project:
             ended = self._must(Run(self.command(stage), folder, self.folder / "logs" / stage.name))
             self._expected[stage.name] = digests(folder), ended.seconds
         return self._expected[stage.name]
+
+    def changes(self, stage: Stage) -> int:
+        """Return how many changes a stage makes to its folder, one process at work."""
+        if stage.name not in self._changes:
+            name = stage.name.replace(" ", "-")
+            folder = self.case(stage, self.folder / "counted" / name)
+            run = Run(self.command(stage), folder, self.folder / "logs" / f"counted {name}", point=1 << 30)
+            self._must(run)
+            self._changes[stage.name] = run.changes()
+        return self._changes[stage.name]
 
     def undisturbed(self, stage: Stage) -> Path:
         """Return the folder in which a stage ran undisturbed."""

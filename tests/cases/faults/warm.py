@@ -37,6 +37,7 @@ LIBRARIES = ("scipy.io", "joblib.externals.loky", "dvclive", "pyarrow.parquet", 
 EXTRAS = ("onnx", "onnxscript", "torch._export.serde.serialize", "matplotlib.figure", "onnxruntime")
 QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 PR_SET_CHILD_SUBREAPER = 36
+CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
 STOPS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 10.0  # seconds in which the processes of a run have to end after the run itself
 
@@ -278,6 +279,8 @@ def _command(run: Run) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (run.file_limit, run.file_limit))
     if run.clock is not None:
         jumping(run.clock)
+    if run.point is not None:
+        killed_at(run.point, run.folder, run.log.with_name(run.log.name + ".changes"))
     if note := os.environ.pop("FAULTS_MEMORY", None):
         threading.Thread(target=_note_memory, args=(Path(note),), daemon=True).start()
     sys.argv = list(run.command)
@@ -306,6 +309,32 @@ def jumping(seed: int) -> None:
 
     time.time = now
     time.time_ns = lambda: int(now() * 1e9)
+
+
+def killed_at(point: int, folder: Path, note: Path) -> None:
+    """Kill this process before the change with number `point` of a file or folder below `folder`; count them in `note`.
+
+    Python announces each change before it is made: files opened for writing, renamed or removed, folders made or
+    removed.
+    """
+    count = 0
+    counted = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    below = str(folder)
+
+    def announced(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event not in CHANGES or not isinstance(arguments[0], str | bytes | os.PathLike):
+            return
+        if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+            return
+        path = os.path.join(os.getcwd(), os.fsdecode(arguments[0]))
+        if path.startswith(below) and not path.endswith((".out", ".err")):
+            if count == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            os.write(counted, b".")
+
+    sys.addaudithook(announced)
 
 
 def _note_memory(note: Path) -> None:

@@ -21,7 +21,17 @@ from faults import endurance, fuzz, record  # noqa: E402
 from faults.seeds import seeded  # noqa: E402
 
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
-DISTURBANCES = {"kill": 18, "point": 40, "stop": 6, "full": 6, "read-only": 2, "several": 5, "clock": 2, "worker": 6, "orphans": 4}
+DISTURBANCES = {
+    "kill": 18,
+    "point": 40,
+    "stop": 6,
+    "full": 6,
+    "read-only": 2,
+    "several": 5,
+    "clock": 2,
+    "worker": 6,
+    "orphans": 4,
+}
 
 
 def main() -> None:

@@ -22,16 +22,9 @@ from faults.seeds import seeded  # noqa: E402
 
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
 DISTURBANCES = {
-    "kill": 18,
-    "point": 40,
-    "stop": 6,
-    "full": 6,
-    "read-only": 2,
-    "several": 5,
-    "clock": 2,
-    "worker": 6,
-    "orphans": 4,
-}
+    **{"kill": 8, "point": 20, "stop": 3, "full": 4, "read-only": 1},
+    **{"several": 3, "clock": 1, "worker": 3, "orphans": 2},
+}  # cases of a stage
 
 
 def main() -> None:

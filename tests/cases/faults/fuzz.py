@@ -27,6 +27,7 @@ from typing import Any
 
 from . import mutate
 from .readers import MIB, SLOW, Reader, own_errors
+from .record import commit
 
 SECONDS = 10.0  # that reading one file may take
 BASE, FACTOR = 64 * MIB, 64  # memory that reading one file may take: so many bytes, and so many times the file's size
@@ -190,6 +191,7 @@ def record(
                 counts, findings = run(reader, numbers, Path(folder) / "try")
             known[reader.name] = {
                 "reader": reader.name,
+                "commit": commit(),
                 "seconds": round(time.monotonic() - begun, 1),
                 **{name: counts[name] for name in ("read", "refused", "wrong")},
                 "findings": [dataclasses.asdict(finding) for finding in findings[:20]],
@@ -204,6 +206,7 @@ def record(
         **total,
         "limits": {"seconds": SECONDS, "bytes": BASE, "times_the_file": FACTOR},
         "seed": "the reader's name and the number of the file",
+        "commits": sorted({result["commit"] for result in results}),
         "readers": results,
     }
 

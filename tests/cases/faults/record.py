@@ -48,7 +48,11 @@ def record(
                 if not made:
                     project.make()
                     made = True
-                known[name] = {"case": name, **carry_out(project, kind, stage, number, folder / "cases", warm)}
+                known[name] = {
+                    "case": name,
+                    "commit": commit(),
+                    **carry_out(project, kind, stage, number, folder / "cases", warm),
+                }
                 with lines.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[name], sort_keys=True) + "\n")
                 done(known[name])
@@ -86,7 +90,7 @@ def summary(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "kinds": {kind: dict(count) for kind, count in counts.items()},
         "stages": len({result["stage"] for result in results}),
         "found": [{"case": result["case"], "faults": result["faults"]} for result in results if result["faults"]],
-        "commit": commit(),
+        "commits": sorted({result["commit"] for result in results}),
     }
 
 

@@ -1,22 +1,40 @@
-# The targets that need packages make .venv first, or anew where setup.cfg or constraints.txt changed.
+# The targets that need packages make .venv first, or anew where setup.cfg or requirements.lock changed.
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 CURRENT := $(VENV)/.current
 # where `make test-python` keeps the environments of other Pythons
 VENVS := $(CURDIR)/.venvs
+# what `make lock` and `make audit` need, in an environment of its own
+TOOLS := $(VENVS)/tools
+TOOL_PACKAGES := uv==0.13.9 pip-audit==2.10.1
 
 export PATH := $(VENV)/bin:$(PATH)
 # two threads that fight for a busy core were seen ten times slower than one
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env scm demo demo-again test lint types links slow wheel coverage test-python check bench clean
+.PHONY: env lock audit scm demo demo-again test lint types links slow faults wheel coverage test-python check bench clean
 
 env: $(CURRENT)
 
-$(CURRENT): setup.cfg pyproject.toml constraints.txt
+# every file that is installed has one of the SHA-256 in the lock file; nothing else is fetched to build the project
+$(CURRENT): setup.cfg pyproject.toml requirements.lock
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+# requirements.lock anew: the versions of constraints.txt for Python 3.11 and later, with the hashes of all their files
+lock: $(TOOLS)
+	$(TOOLS)/bin/uv pip compile setup.cfg --extra dev --constraint constraints.txt --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+# known vulnerabilities of the locked versions; fails where one is found, or a package cannot be looked up
+audit: $(TOOLS)
+	$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+$(TOOLS):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check $(TOOL_PACKAGES) || { rm -rf $@; false; }
 
 demo: scm env
 	dvc repro
@@ -47,9 +65,13 @@ types: env
 links: env
 	pytest tests/test_links.py
 
-# the tests that take longer, but for the wheel's
+# the tests that take longer, but for those of `make faults` and `make wheel`
 slow: env
-	pytest -m slow --ignore tests/test_wheel.py
+	pytest -m slow --ignore tests/test_wheel.py --ignore tests/faults
+
+# commands that are killed, stopped, out of space or started twice, and damaged files for every reader: a short form
+faults: env
+	pytest tests/faults
 
 # the source distribution and the wheel, in dist/, and their tests in fresh environments
 wheel: env

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dsa_app.apart import run_apart
 from dsa_app.errors import DsaError
 from dsa_app.guard import guarded
 
-MEMORY = 2 << 30  # bytes of address space that the process may take, libraries included
-SECONDS = 60.0
 PROGRAM = """
-import io, resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import io
 import numpy as np
 from scipy.io import loadmat
 
@@ -28,9 +22,9 @@ def plain(array):
         return array
     return np.array([plain(np.asarray(cell)).squeeze() for cell in array.ravel()])
 
-content = loadmat(sys.argv[2], variable_names=sys.argv[3:])
+content = loadmat(sys.argv[1], variable_names=sys.argv[2:])
 made = io.BytesIO()
-np.savez(made, **{name: plain(content[name]) for name in sys.argv[3:]})
+np.savez(made, **{name: plain(content[name]) for name in sys.argv[2:]})
 sys.stdout.buffer.write(made.getbuffer())
 """
 
@@ -44,22 +38,6 @@ def read_mat(
         kind: "PATH PROBLEM (REASON). REMEDY" if the file is damaged, lacks a variable, or has cells of several shapes.
     """
     with guarded(kind, path, problem, remedy):
-        return _read(path, names)
-
-
-def _read(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(MEMORY), str(path.absolute()), *names],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"SciPy reads for more than {SECONDS:.0f} s") from None
-    if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ValueError(words[-1] if words and done.returncode > 0 else "SciPy's reader crashed")
-    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as arrays:
-        return dict(arrays)
+        made = run_apart(PROGRAM, str(path.absolute()), *names, reader="SciPy")
+        with np.load(io.BytesIO(made), allow_pickle=False) as arrays:
+            return dict(arrays)

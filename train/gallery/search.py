@@ -22,6 +22,7 @@ from dsa_reid.regions import Explanation, explain
 
 from .config import Engine
 from .feature_files import FeatureFile
+from .stored_index import read_index
 
 FORMAT = "dsa-reid index"
 SAMPLE = 2048  # gallery rows to which a distance in a region is compared
@@ -195,11 +196,9 @@ def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any
                     f"{path} was built from other features than {gallery.path} holds now, or is of another kind. "
                     "Build it again with --overwrite."
                 )
-            # FAISS trusts the sizes and row numbers in a file, and a damaged one can end the process.
             if written.get("index") != digest_of(path):
                 raise ValueError("its bytes are not those that were written")
-            # IVF: the inverted lists stay on disk, and those that are searched are read.
-            return faiss.read_index(str(path), faiss.IO_FLAG_MMAP if kind == "ivf" else 0)
+            return read_index(path, kind, *gallery.shape)
         except StoreError:
             raise
         except Exception as error:  # readers raise anything for damaged files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib
 import io
 import json
@@ -21,7 +22,7 @@ from . import mutate
 from .mutate import Mutator
 
 MIB = 1 << 20
-APART = ("CUHK03 list", "symmetry table")  # each file in a process of its own
+APART = ("CUHK03 list", "symmetry table", "FAISS with a forged note")  # each file in a process of its own
 SLOW = (*APART, "checkpoint.pt", "checkpoint.pt of another run", "weights from model.pt", "model.pt2")
 """Readers for which a file takes a tenth of a second and more."""
 
@@ -434,7 +435,33 @@ def _deployed(artifacts: Path, project: Path) -> list[Reader]:
             shutil.copy(artifacts / name, beside)
         for name, structured in (("features.h5.flat.faiss", ()), ("features.h5.flat.faiss.json", (mutate.json_value,))):
             found.append(Reader(f"FAISS {name[15:]}", {name: _read(beside / name)}, index, structured, beside=beside))
+        found.append(_forged(project / "fuzz" / "forged", artifacts / "features.h5"))
     return found
+
+
+def _forged(beside: Path, features: Path) -> Reader:
+    """Return the reader of indexes of every kind whose note has the digest of the damaged file."""
+    beside.mkdir(parents=True, exist_ok=True)
+    shutil.copy(features, beside)
+    features = beside / features.name
+
+    def rank(path: Path, kind: str) -> None:
+        opened = find("dsa_train.gallery.feature_files:open_features")(path.with_name(features.name))
+        indices = find("dsa_train.gallery.search:rank")(opened[0:1], opened, 2, kind, path).indices
+        assert indices.min() >= -1 and indices.max() < len(opened)
+
+    def forge(path: Path) -> None:
+        note = path.with_name(path.name + ".json")
+        written = json.loads(note.read_text()) | {"index": hashlib.sha256(path.read_bytes()).hexdigest()}
+        note.write_text(json.dumps(written))
+        rank(path, path.name.split(".")[-2])
+
+    names = {kind: f"{features.name}.{kind}.faiss" for kind in ("flat", "ivf", "hnsw")}
+    for kind, name in names.items():
+        rank(beside / name, kind)
+    return Reader(
+        "FAISS with a forged note", {name: _read(beside / name) for name in names.values()}, forge, beside=beside
+    )
 
 
 def _results(project: Path, artifacts: Path, synthetic: Path) -> list[Reader]:

@@ -36,7 +36,7 @@ def list_dataset(name: str, manifest: Path, jobs: int = 1) -> list[Record]:
 def _write_protocols(folder: Path, protocols: Mapping[str, Sequence[Entry]], read: Mapping[str, Record]) -> None:
     for old in folder.glob("*.csv"):
         if old.stem not in protocols:
-            old.unlink()
+            old.unlink(missing_ok=True)
     for name, entries in protocols.items():
         records = [dataclasses.replace(read[entry.key], **dataclasses.asdict(entry)) for entry in entries]
         write_manifest(records, folder / f"{name}.csv")

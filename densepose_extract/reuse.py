@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 from dsa_app.errors import StoreError
 from dsa_data.stores.iuv import IuvStore
-from dsa_data.stores.pieces import Pieces
 
 from .plan import Batch
 
@@ -52,15 +48,3 @@ def _indices_in(store: IuvStore, batch: Batch, verify: bool) -> list[int] | None
     except StoreError:
         return None
     return indices
-
-
-def delete_leftovers(out: Path, configuration: dict[str, Any]) -> None:
-    """Delete the pieces of a run that was killed after it had renamed its complete output."""
-    folder = Pieces(out, configuration).folder
-    if not folder.exists():
-        return
-    try:
-        with Pieces(out, configuration) as pieces:
-            shutil.rmtree(pieces.folder)
-    except StoreError:
-        return  # the pieces of an unfinished run with other settings, which may be resumed

@@ -12,7 +12,7 @@ from dsa_app.errors import DatasetError
 from dsa_app.process_group import ProcessGroup
 from dsa_data.records import read_manifest
 from dsa_data.stores.iuv import IuvStore
-from dsa_data.stores.pieces import Pieces
+from dsa_data.stores.pieces import Pieces, delete_leftovers
 from dsa_data.stores.reuse import reusable
 
 from . import reuse
@@ -81,7 +81,7 @@ def extract(
         reused, to_make = reuse.split(plan.batches, existing, verify=overwrite)
         if existing and not to_make and existing.header.inputs == plan.header.inputs:
             if group.is_main:
-                reuse.delete_leftovers(out, plan.header.configuration)
+                delete_leftovers(out, plan.header.configuration)
             return Outcome(out, changed=False)
         with Pieces(out, plan.header.configuration, overwrite, lock=group.is_main) as pieces:
             if group.is_main:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dsa_reid.atomic import acquire
+from dsa_reid.atomic import acquire, remove_empty, resolved
 
 from .errors import BusyError
 
@@ -16,13 +16,17 @@ from .errors import BusyError
 def locked(guarded: Path, busy: str | None) -> Iterator[None]:
     """Hold the lock of a file or folder: `.NAME.lock` in the same folder, removed at the end.
 
+    Folders that were made for the lock are removed too, if nothing else has come into them.
+
     Args:
-        guarded: the output; it need not exist, and may be replaced or removed while the lock is held.
+        guarded: the output; it need not exist, and may be replaced or removed while the lock is held. Of a link, what
+            it points to is guarded.
         busy: message of the BusyError that is raised if another process holds the lock; None: wait for the lock.
     """
+    guarded = resolved(guarded)
     path = guarded.with_name(f".{guarded.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = acquire(path, wait=busy is None)
+    made: list[Path] = []
+    descriptor = acquire(path, wait=busy is None, made=made)
     if descriptor is None:
         raise BusyError(str(busy))
     try:
@@ -31,3 +35,4 @@ def locked(guarded: Path, busy: str | None) -> Iterator[None]:
         # Removed before the lock is released: a process that waits for this file then makes and locks a new one.
         path.unlink(missing_ok=True)
         os.close(descriptor)
+        remove_empty(made)

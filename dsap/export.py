@@ -10,11 +10,13 @@ import numpy as np
 
 from dsa_app.console import progress
 from dsa_app.errors import ConfigError, StoreError
+from dsa_app.folders import put_in_place, tidy
+from dsa_app.lock import locked
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record, write_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.mapped import allocated
-from dsa_reid.atomic import atomic
+from dsa_reid.atomic import atomic, resolved
 from dsa_reid.extras import install_command
 
 ROWS = 256  # images in a row group
@@ -44,21 +46,23 @@ def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
 
     `np.load(..., mmap_mode="r")` maps the arrays without loading them. A folder of an earlier export is replaced.
     """
-    part = out.with_name(out.name + ".part")
-    for folder in (out, part):
-        others = {path.name for path in folder.iterdir()} - FILES if folder.is_dir() else set()
-        if others or folder.is_file():
-            raise ConfigError(f"{folder} exists and has files of another kind. Name another path: --out.")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        _fill(store, records, part)
-    except BaseException:
-        shutil.rmtree(part)
-        raise
-    if out.exists():
-        shutil.rmtree(out)
-    return part.replace(out)
+    target = resolved(out)
+    part = target.with_name(target.name + ".part")
+    with locked(target, f"Another process is writing {out}. Wait for it, or stop it."):
+        tidy(target)
+        for folder in (target, part):
+            others = {path.name for path in folder.iterdir()} - FILES if folder.is_dir() else set()
+            if others or folder.is_file():
+                raise ConfigError(f"{folder} exists and has files of another kind. Name another path: --out.")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            _fill(store, records, part)
+        except BaseException:
+            shutil.rmtree(part)
+            raise
+        put_in_place(part, target)
+    return out
 
 
 def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dsa_app.errors import CheckpointError
 from dsa_data.stores.header import digest_of
+from dsa_reid.atomic import flush, make_folder
 
 from . import checkpoint
 
@@ -37,13 +38,19 @@ def bring_in(out: Path, configuration: dict[str, Any], epochs: int) -> str:
     if present is not None:
         kept = _kept_folder(out, present["configuration"], present["epoch"])
         if kept != wanted and not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(out, kept)
+            make_folder(kept.parent)
+            _move(out, kept)
             moved.append(f"the run of other settings in {out} is kept as {kept}")
     if wanted.is_dir() and not out.exists():
-        os.replace(wanted, out)
+        _move(wanted, out)
         moved.append(f"the run of these settings, kept as {wanted}, is in {out} again")
     return "; ".join(moved)
+
+
+def _move(folder: Path, place: Path) -> None:
+    os.replace(folder, place)
+    flush(place.parent)
+    flush(folder.parent)
 
 
 def _kept_folder(out: Path, configuration: dict[str, Any], epochs: int) -> Path:

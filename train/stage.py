@@ -19,6 +19,7 @@ from dsa_app.process_group import join_process_group
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of
+from dsa_reid.atomic import resolved
 from dsa_reid.config import TIMM
 from dsa_reid.errors import ModelError
 from dsa_reid.model import load, save
@@ -75,6 +76,7 @@ def run(
         TrainingError: if the training cannot start or continue.
     """
     check_trunk_size(config)
+    out = resolved(out)
     with join_process_group() as group:
         device = choose_device(config.device, group.local_rank)
         processes = Processes(group, device)

@@ -13,7 +13,7 @@ import math
 import shutil
 import zipfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from dsa_app.config import setting_changes
-from dsa_app.errors import StoreError
+from dsa_app.errors import BusyError, StoreError
 from dsa_app.lock import locked
-from dsa_reid.atomic import atomic
+from dsa_reid.atomic import atomic, make_folder, resolved
 from dsa_reid.guard import reason
 
 
@@ -38,8 +38,8 @@ class Pieces:
     """
 
     def __init__(self, out: Path, configuration: dict[str, Any], overwrite: bool = False, lock: bool = True) -> None:
-        self.out = out
-        self.folder = out.with_name(out.name + ".pieces")
+        self.out = resolved(out)  # pieces of an output on a larger disk are there too
+        self.folder = self.out.with_name(self.out.name + ".pieces")
         self.configuration = configuration
         self.overwrite = overwrite
         self.lock = lock
@@ -52,7 +52,7 @@ class Pieces:
             self._locks.enter_context(locked(self.out, busy))
             self._locked = True
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             if self.lock:
                 self._check_configuration()
         except BaseException:
@@ -121,6 +121,17 @@ class Pieces:
             piece.unlink()
         with atomic(note) as part:
             part.write_text(json.dumps(self.configuration, sort_keys=True))
+
+
+def delete_leftovers(out: Path, configuration: dict[str, Any]) -> None:
+    """Delete the pieces of a run of this configuration that was killed after it had put its complete output in place.
+
+    Pieces of other settings, which may be resumed, stay, and so do those that another process is at work with.
+    """
+    if not Pieces(out, configuration).folder.exists():
+        return
+    with suppress(StoreError, BusyError), Pieces(out, configuration) as pieces:
+        shutil.rmtree(pieces.folder)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

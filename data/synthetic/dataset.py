@@ -7,9 +7,9 @@ what each image shows (`scenes.csv`: identity, camera, view, crop, twin).
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,9 +21,11 @@ import numpy as np
 from dsa_app.config import build, setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
+from dsa_app.folders import put_in_place, replaced, tidy
 from dsa_app.guard import guarded, shown
 from dsa_app.lock import locked
 from dsa_app.parallel import carry_out
+from dsa_reid.atomic import resolved, write_atomic
 
 from ..images import encode_jpeg, encode_png
 from .config import SynthConfig
@@ -46,16 +48,21 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
         BusyError: if another process is rendering it.
     """
     note = FORMAT | {"settings": to_dict(settings)}
-    part = root.with_name(root.name + ".part")
-    if not _is_complete(root, note, overwrite):
-        with locked(root, f"Another process is rendering {root}. Wait for it, or stop it."):
+    target = resolved(root)
+    part = target.with_name(target.name + ".part")
+    complete = _is_complete(root, note, overwrite)
+    if complete and not (target / DONE).exists() and not replaced(target).exists():
+        return root
+    with locked(target, f"Another process is rendering {root}. Wait for it, or stop it."):
+        tidy(target)  # of a call that was killed just before it ended
+        if not _is_complete(root, note, overwrite):
             (part / DONE).mkdir(parents=True, exist_ok=True)
             _begin(part, note, overwrite)
             _render_all(settings, part, jobs)
             _write_scenes(settings, part / SCENES)
             shutil.copyfile(part / DONE / NOTE, part / NOTE)
-            _move_into_place(part, root)
-    shutil.rmtree(root / DONE, ignore_errors=True)
+            put_in_place(part, target)
+        shutil.rmtree(target / DONE, ignore_errors=True)
     return root
 
 
@@ -107,16 +114,33 @@ def _render_all(settings: SynthConfig, part: Path, jobs: int) -> None:
         (part / folder).mkdir(exist_ok=True)
         (part / "iuv" / folder).mkdir(parents=True, exist_ok=True)
     groups = plan(settings)
-    missing = [(index, shots) for index, shots in enumerate(groups) if not (part / DONE / str(index)).exists()]
+    marks = [part / DONE / str(index) for index in range(len(groups))]
+    missing = [(shots, mark) for shots, mark in zip(groups, marks, strict=True) if not _is_rendered(part, shots, mark)]
     render_group: Callable[..., int] = joblib.delayed(_render_group)
-    tasks = (render_group(settings, shots, part, part / DONE / str(index)) for index, shots in missing)
+    tasks = (render_group(settings, shots, part, mark) for shots, mark in missing)
     rendered = carry_out(tasks, jobs, ordered=False)
     for _ in progress(rendered, len(missing), "rendering", unit="identities"):
         pass
 
 
-def _render_group(settings: SynthConfig, shots: list[Shot], part: Path, done: Path) -> int:
-    """Write the images and maps of a group, then the empty file `done`; return the number of images."""
+def _is_rendered(part: Path, shots: Sequence[Shot], mark: Path) -> bool:
+    """Return whether the images and maps of a group are those that were there when its mark was written."""
+    try:
+        return mark.read_text() == _digest(part, shots)
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(part: Path, shots: Sequence[Shot]) -> str:
+    """Return the SHA-256 of the note, and of the images and maps of a group."""
+    digest = hashlib.sha256((part / DONE / NOTE).read_bytes())
+    for shot in shots:
+        digest.update((part / shot.key).read_bytes() + (part / shot.iuv).read_bytes())
+    return digest.hexdigest()
+
+
+def _render_group(settings: SynthConfig, shots: list[Shot], part: Path, mark: Path) -> int:
+    """Write the images and maps of a group, then the file `mark` with their digest; return the number of images."""
     persons: dict[tuple[int, int], Person] = {}
     for shot in shots:
         identity = (shot.group, shot.number)
@@ -125,7 +149,7 @@ def _render_group(settings: SynthConfig, shots: list[Shot], part: Path, done: Pa
         image, iuv = render(scene_of(settings, shot, persons[identity]))
         (part / shot.key).write_bytes(encode_jpeg(image, settings.quality))
         (part / shot.iuv).write_bytes(encode_png(iuv, level=1))
-    done.touch()
+    mark.write_text(_digest(part, shots))
     return len(shots)
 
 
@@ -172,9 +196,7 @@ def _begin(part: Path, note: dict[str, Any], overwrite: bool) -> None:
         mark.unlink()
     for folder in (TRAIN, QUERY, TEST, "iuv"):
         shutil.rmtree(part / folder, ignore_errors=True)
-    new = part / DONE / (NOTE + ".new")
-    new.write_text(json.dumps(note, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    new.replace(part / DONE / NOTE)
+    write_atomic(part / DONE / NOTE, (json.dumps(note, indent=2, sort_keys=True) + "\n").encode())
 
 
 def _read_note(path: Path) -> dict[str, Any] | None:
@@ -183,12 +205,3 @@ def _read_note(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return note if isinstance(note, dict) and note.get("format") == FORMAT["format"] else None
-
-
-def _move_into_place(part: Path, root: Path) -> None:
-    old = root.with_name(root.name + ".old")
-    if root.exists():
-        shutil.rmtree(old, ignore_errors=True)  # left by a run that was killed between the next two lines
-        os.replace(root, old)
-    os.replace(part, root)
-    shutil.rmtree(old, ignore_errors=True)

@@ -17,6 +17,7 @@ import click
 from dsa_app.console import progress
 from dsa_app.errors import CheckpointError
 from dsa_app.lock import locked
+from dsa_reid.atomic import flush
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
@@ -45,7 +46,9 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
                 f"{url} has SHA-256 {actual}, expected {sha256}. The download was deleted. "
                 "Try again, or correct the pinned digest if you trust the server."
             )
+        flush(part)
         os.replace(part, target)
+        flush(target.parent)
         click.echo(f"{target}: SHA-256 {actual}", err=True)
 
 

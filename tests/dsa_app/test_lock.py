@@ -16,8 +16,17 @@ def test_a_second_one_is_refused_and_nothing_stays(tmp_path: Path) -> None:
     guarded = tmp_path / "new" / "out"
     with locked(guarded, "busy"), pytest.raises(BusyError, match="busy"), locked(guarded, "busy"):
         pass
-    assert os.listdir(tmp_path / "new") == []
+    assert os.listdir(tmp_path) == []  # the folder that was made for the lock has gone with it
     with locked(guarded, "busy"):
+        guarded.touch()
+    assert os.listdir(tmp_path / "new") == ["out"]
+
+
+def test_a_link_and_what_it_points_to_have_one_lock(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    link, behind = tmp_path / "out", tmp_path / "large disk" / "out"
+    link.symlink_to(behind)
+    with locked(link, "busy"), pytest.raises(BusyError), locked(behind, "busy"):
         pass
 
 

@@ -1,12 +1,13 @@
 """Whole or not at all: the old file until the new one is complete."""
 
+import ctypes
 import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from dsa_reid.atomic import acquire, atomic, write_atomic
+from dsa_reid.atomic import acquire, atomic, flush_all, write_atomic
 
 
 def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -92,3 +93,33 @@ def test_a_lock_is_of_the_present_file(tmp_path: Path) -> None:
     assert again is not None
     os.close(held)
     os.close(again)
+
+
+def test_an_error_removes_the_folders_that_were_made(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        failing(tmp_path / "there" / "new" / "newer" / "a.txt", KeyboardInterrupt())
+    assert os.listdir(tmp_path) == ["there"]
+    assert os.listdir(tmp_path / "there") == []
+
+
+def test_a_link_into_a_folder_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").symlink_to(tmp_path / "missing" / "a.txt")
+    write_atomic(tmp_path / "a.txt", b"new")
+    assert (tmp_path / "missing" / "a.txt").read_bytes() == b"new"
+    (tmp_path / "lock").symlink_to(tmp_path / "other" / "lock")
+    with pytest.raises(FileNotFoundError, match="lock"):
+        acquire(tmp_path / "lock", wait=False)
+
+
+@pytest.mark.parametrize("syncfs", [True, False])
+def test_a_folder_is_flushed_with_all_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syncfs: bool) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.txt").write_text("x")
+    flushed = []
+    if not syncfs:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+        monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    flush_all(tmp_path / "a")
+    expected = [tmp_path / "a" / "b", tmp_path / "a" / "b" / "c.txt", tmp_path / "a"]
+    assert flushed == ([] if syncfs else [path.stat().st_ino for path in expected])

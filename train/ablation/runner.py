@@ -95,10 +95,9 @@ def _train(training: Training, folders: Folders, dsap: Path | None, digest: str,
         "matches": matches,
         "history": [{name: value for name, value in row.items() if name in LOGGED} for row in history],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
     if not keep:
-        (out / "checkpoint.pt").unlink()
+        (out / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def _measure(training: Training, folders: Folders, dsap: Path, run: Path) -> dict[str, dict[str, Any]]:

@@ -40,7 +40,6 @@ def _store(training: Training, folders: Folders, jobs: int) -> Path:
     maps = folders.artifacts / "iuv.h5"
     if training.rate is not None:
         maps = folders.artifacts / "ablation" / "stores" / f"iuv-rate-{training.rate:g}.h5"
-        maps.parent.mkdir(parents=True, exist_ok=True)
         wanted = training.settings.section("extract", ExtractConfig)
         engine = make_engine(wanted, training.settings.dataset, folders.root, read_manifest(folders.manifest))
         extract(folders.manifest, folders.root, maps, training.settings.dataset, engine, overwrite=True)
@@ -50,5 +49,4 @@ def _store(training: Training, folders: Folders, jobs: int) -> Path:
         return own
     name = "-".join(str(value) for value in (maps.stem, *to_dict(warp).values()))
     path = folders.artifacts / "ablation" / "stores" / f"{name}.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
     return build(folders.manifest, maps, path, warp, folders.root, jobs=jobs, overwrite=True)

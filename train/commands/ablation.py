@@ -39,7 +39,6 @@ def ablation(settings: Settings, jobs: int, out: Path | None) -> None:
     from ..evaluation_stage import write_json
 
     figure.check_installed()
-    path.parent.mkdir(parents=True, exist_ok=True)
     with options.exit_when_stopped(), workers.stopped_by_signals():
         results = runner.run_all(todo, Folders(artifacts, dataset_root(settings.dataset)), jobs, wanted.keep)
     rows = tables.rows_of(results)

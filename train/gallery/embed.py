@@ -21,7 +21,8 @@ from dsa_app.errors import DatasetError, ImageError, StoreError, TrainingError
 from dsa_data import images
 from dsa_data.stores.features import TYPES, Origin
 from dsa_data.stores.header import Header, OtherFormatError, digest_of
-from dsa_data.stores.pieces import Pieces
+from dsa_data.stores.pieces import Pieces, delete_leftovers
+from dsa_reid.atomic import atomic
 from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
@@ -76,10 +77,12 @@ def embed(
     origin = Origin(model.digest, _plain(model.preprocessing), model.parts)
     configuration = {"origin": dataclasses.asdict(origin), "type": dtype, "skip_broken": skip_broken}
     header = Header(dataset, configuration, digest_of(f"{source.key} {source.digest}" for source in sources))
+    made_with = {"dataset": dataset, "inputs": header.inputs, **configuration}
     if _is_done(out, header, overwrite):
+        delete_leftovers(out, made_with)
         skipped = _read_skipped(out)
         return Embedded(out, len(sources) - len(skipped), skipped)
-    with Pieces(out, {"dataset": dataset, "inputs": header.inputs, **configuration}, overwrite) as pieces:
+    with Pieces(out, made_with, overwrite) as pieces:
         starts = range(0, len(sources), PIECE)
         todo = [start for start in starts if not pieces.has(str(start))]
         left = sum(len(sources[start : start + PIECE]) for start in todo)
@@ -212,10 +215,11 @@ def skipped_file(out: Path) -> Path:
 
 def _write_skipped(out: Path, skipped: Sequence[tuple[str, str]]) -> None:
     path = skipped_file(out)
-    path.unlink(missing_ok=True)
     if skipped:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("key", "reason"), *skipped])
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read_skipped(out: Path) -> list[tuple[str, str]]:

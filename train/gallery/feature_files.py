@@ -18,6 +18,7 @@ from dsa_data.keys import is_key
 from dsa_data.stores.features import TYPES, FeatureStore, origin_of, write_features
 from dsa_data.stores.header import Header, digest_of, header_of
 from dsa_data.stores.mapped import allocated
+from dsa_reid.atomic import atomic, resolved, write_atomic
 
 FORMAT = "dsa-reid features"
 SUFFIXES = (".h5", ".hdf5", ".npy")
@@ -127,10 +128,10 @@ def write(
         start += len(block)
     rows.flush()
     # The old rows go first: a run killed here does not leave them beside the keys of the new ones.
-    out.unlink(missing_ok=True)
-    with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+    resolved(out).unlink(missing_ok=True)
+    with atomic(out.with_suffix(".csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(zip(keys, digests, strict=True))
     about = {"format": FORMAT, **dataclasses.asdict(header), "checksum": checksum}
-    out.with_suffix(".json").write_text(json.dumps(about, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+    write_atomic(out.with_suffix(".json"), (json.dumps(about, sort_keys=True, indent=1) + "\n").encode())

@@ -34,6 +34,6 @@ def whole(text: str, name: str, where: str, low: int = 0, high: int = GREATEST) 
     return number
 
 
-def shorten(text: str) -> str:
-    """Return a text, cut to 20 characters if it is longer."""
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+def shorten(text: str, length: int = SHOWN) -> str:
+    """Return a text, cut to `length` characters if it is longer."""
+    return text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"

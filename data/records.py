@@ -163,5 +163,7 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
     for split in splits or ():
         if not any(record.split == split for record in records):
             present = ", ".join(sorted({record.split for record in records})) or "none"
-            raise DatasetError(f"{path}: the split {split!r} is empty; splits with images: {present}. {remedy}")
+            raise DatasetError(
+                f"{path}: the split {shown(split)} is empty; splits with images: {shorten(present, 200)}. {remedy}"
+            )
     return [record for record in records if not splits or record.split in splits]

@@ -1,8 +1,11 @@
 """Settings and fixtures of all tests: one thread, the folder ../shared, a small dataset."""
 
 import os
+import signal
 from pathlib import Path
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["OMP_NUM_THREADS"] = "1"  # two threads that fight for a busy core were seen ten times slower than one
 
 import hypothesis

@@ -13,6 +13,7 @@ import torch
 
 from dsa_app.config import setting_changes
 from dsa_app.errors import CheckpointError
+from dsa_app.guard import shown
 from dsa_reid.atomic import atomic
 
 FORMAT, VERSION = "dsa-reid checkpoint", 1
@@ -58,7 +59,9 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of dsa-train run. Use the checkpoint.pt of a run's folder.")
     if state.get("version") != VERSION:
-        raise CheckpointError(f"{path} has version {state.get('version')}, this program reads {VERSION}. Train again.")
+        raise CheckpointError(
+            f"{path} has version {shown(state.get('version'))}, this program reads {VERSION}. Train again."
+        )
     return state
 
 

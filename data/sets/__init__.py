@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
+from dsa_app.guard import shown
 
 from ..records import Entry
 from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, market1501_500k, msmt17, table
@@ -71,8 +72,8 @@ def dataset(name: str) -> Dataset:
     if OWN_NAME.fullmatch(name) and folder.is_dir():
         return table.own(name, folder)
     raise DatasetError(
-        f"Unknown dataset {name!r}.{suggestion(name, SETS)} The images of your own dataset go into {parent()}/<name> "
-        "(docs/datasets.md)."
+        f"Unknown dataset {shown(name)}.{suggestion(name, SETS)} The images of your own dataset go into "
+        f"{parent()}/<name> (docs/datasets.md)."
     )
 
 

@@ -168,7 +168,9 @@ class Store:
                 f"{self.path} is not a {self.form} store: {found}. Check the path; --overwrite does not replace it."
             )
         if version != VERSION:
-            raise StoreError(f"{self.path} has version {shown(version)}, this program reads {VERSION}. {self.remedy}")
+            raise StoreError(
+                f"{self.path} has version {shown(_plain(version))}, this program reads {VERSION}. {self.remedy}"
+            )
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -185,6 +187,11 @@ class Store:
             if any(words in " ".join(str(error).split()) for words in OPEN_ELSEWHERE):
                 raise BusyError(f"{self.path} is open in another way in this process ({reason}). Close it.") from None
             raise StoreError(f"{self.path} is damaged or cut short ({reason}). {self.remedy}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as a message shows it: NumPy's numbers as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def header_of(dataset: Any, configuration: Any, inputs: Any) -> Header:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from dsa_app.errors import CheckpointError
+from dsa_app.guard import shown
 
 KINDS = "fiub"  # floating point, integers, bool
 
@@ -48,7 +49,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name, value in model.items():
         if not isinstance(name, str) or not isinstance(value, Array) or value.data is None:
-            raise CheckpointError(f"{path}: entry {str(name)!r} is {type(value).__name__}, expected an array.")
+            raise CheckpointError(f"{path}: entry {shown(str(name))} is {type(value).__name__}, expected an array.")
         arrays[name] = value.data
     return arrays
 
@@ -92,12 +93,12 @@ class Dtype:
 
     def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
         if not isinstance(code, str) or (dtype := np.dtype(code)).kind not in KINDS:
-            raise pickle.UnpicklingError(f"an array of type {code!r} is not of plain numbers")
+            raise pickle.UnpicklingError(f"an array of type {shown(code)} is not of plain numbers")
         self.dtype = dtype
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         if state[1] not in ("<", ">", "|", "="):
-            raise pickle.UnpicklingError(f"unknown byte order {state[1]!r}")
+            raise pickle.UnpicklingError(f"unknown byte order {shown(state[1])}")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -143,7 +144,7 @@ def scalar(dtype: Any, raw: Any) -> Any:
 def encode_latin1(text: str, encoding: str) -> bytes:
     """Return bytes that Python 3 pickled as latin1 text in protocol 2."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"encoding {encoding!r} is not allowed")
+        raise pickle.UnpicklingError(f"encoding {shown(encoding)} is not allowed")
     return text.encode("latin1")
 
 

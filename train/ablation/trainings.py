@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from dsa_app.config import Settings, config, override
 from dsa_app.errors import TrainingError
+from dsa_app.guard import shown
 
 from ..config import TrainConfig
 from .rows import EVERY_ROW, MAIN
@@ -94,7 +95,7 @@ def trainings(base: Settings, wanted: AblationConfig) -> list[Training]:
     names = list(dict.fromkeys(row.experiment for row in EVERY_ROW))
     unknown = sorted({*wanted.experiments, *wanted.curve, *wanted.changes} - set(names))
     if unknown:
-        raise TrainingError(f"No row has the experiment {unknown[0]!r}. Known: {', '.join(names)}.")
+        raise TrainingError(f"No row has the experiment {shown(unknown[0])}. Known: {', '.join(names)}.")
     settings = {name: _of(base, name, wanted.changes.get(name, ())) for name in names}
     chosen = [name for name in names if not wanted.experiments or name in wanted.experiments]
     planned = []

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from dsa_app.errors import ConfigError
+from dsa_app.guard import shown
 from dsa_data.charts import CHARTS
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import Parts
@@ -153,7 +154,8 @@ def mirror_table(parts: Parts, size: int, symmetry: Path | None = None) -> torch
     """
     if symmetry and parts != "fine":
         raise ConfigError(
-            f"train.augment.symmetry is for DensePose's 24 charts, and the DSAP has parts {parts!r}. Set it to null."
+            f"train.augment.symmetry is for DensePose's 24 charts, and the DSAP has parts {shown(parts)}. "
+            "Set it to null."
         )
     table = read_symmetry(symmetry) if symmetry else None
     return torch.from_numpy(texel_permutation(size, parts, table).copy())

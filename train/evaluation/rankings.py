@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
+from dsa_app.guard import shown
 from dsa_data.images import read
 from dsa_data.records import Record
 
@@ -101,7 +102,7 @@ def select(rankings: Sequence[Ranking], keys: Sequence[str]) -> list[Ranking]:
     for key in keys:
         if key not in by_key:
             raise DatasetError(
-                f"No query has the key {key!r}.{suggestion(key, list(by_key)) if len(by_key) < 9999 else ''}"
+                f"No query has the key {shown(key)}.{suggestion(key, list(by_key)) if len(by_key) < 9999 else ''}"
             )
     return [by_key[key] for key in keys]
 

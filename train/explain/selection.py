@@ -10,6 +10,7 @@ import torch
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
+from dsa_app.guard import shown
 from dsa_data.records import Record
 from dsa_reid.model import Model, load
 
@@ -41,7 +42,7 @@ def select_images(records: Sequence[Record], keys: Sequence[str], count: int, se
         for key in keys:
             if key not in by_key:
                 near = suggestion(key, by_key) if len(by_key) < 9999 else ""
-                raise DatasetError(f"The manifest lists no image {key!r}.{near}")
+                raise DatasetError(f"The manifest lists no image {shown(key)}.{near}")
         return [by_key[key] for key in keys]
     queries = [record for record in records if record.split == "query"]
     if not queries:

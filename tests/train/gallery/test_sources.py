@@ -1,4 +1,4 @@
-"""The images of a folder: those that every command lists, through links, with what is left out named."""
+"""The images of a folder: those that every command lists, through links, and those that are left out are named."""
 
 from pathlib import Path
 

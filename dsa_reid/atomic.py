@@ -31,6 +31,7 @@ def atomic(path: Path) -> Iterator[Path]:
         yield part
         flush(part)
         os.replace(part, target)
+        fcntl.flock(owner, fcntl.LOCK_UN)  # the lock is of the file, which readers may open now (HDF5 asks for it)
         flush(target.parent)
     except BaseException as error:
         part.unlink(missing_ok=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import time
 from pathlib import Path
 
 from dsa_app.errors import BusyError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 VERSION, FLAGS = 8, 11  # bytes of the superblock: its version, and the flags of version 3
+PATIENCE = 0.5  # seconds
 OPEN_FOR_WRITING = 0b101  # the flags of a writer and of a SWMR writer
 
 
@@ -22,7 +24,10 @@ def check_not_in_use(path: Path) -> None:
     """Raise BusyError if the file at `path` is open for writing, or its writer was killed; any other file passes."""
     with path.open("rb") as file:
         start = file.read(FLAGS + 1)
-        locked = _is_locked(file.fileno())
+        # A writer of ours holds a lock until just after it has renamed a complete file.
+        until = time.monotonic() + PATIENCE
+        while (locked := _is_locked(file.fileno())) and time.monotonic() < until:
+            time.sleep(0.01)
     if locked:
         raise BusyError(
             f"{path} is open for writing in another program. It is neither read nor replaced. "

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -123,3 +124,20 @@ def test_a_folder_is_flushed_with_all_in_it(tmp_path: Path, monkeypatch: pytest.
     flush_all(tmp_path / "a")
     expected = [tmp_path / "a" / "b", tmp_path / "a" / "b" / "c.txt", tmp_path / "a"]
     assert flushed == ([] if syncfs else [path.stat().st_ino for path in expected])
+
+
+def test_a_file_in_its_place_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that asks HDF5's way whether somebody writes it would refuse it."""
+    path, free = tmp_path / "a.txt", []
+    fsync = os.fsync
+
+    def asked(descriptor: int) -> None:
+        if path.exists() and os.path.samestat(os.fstat(descriptor), tmp_path.stat()):
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                free.append(path.read_text())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", asked)
+    write_atomic(path, b"new")
+    assert free == ["new"]

@@ -8,7 +8,7 @@ from faults import endurance
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-FEW, MANY = 2_000, 10_000
+FEW, MANY = 1_000, 5_000
 MORE = 1.5  # times as much a record is a fault: several programs may share the machine that tests run on
 SLACK = 0.2  # seconds that a step may take whatever the number of records
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 IMAGES = [
     f"{kind} by {package}" for kind in ("JPEG", "PNG", "WebP", "BMP", "TIFF") for package in ("dsa_data", "dsa_reid")
 ]
-TABLES = ["manifest.csv", "dataset.csv", "MSMT17 lists", "scenes.csv", "synth.json", "CUHK03 images", "CUHK03 note"]
+TABLES = ["manifest.csv", "dataset.csv", "MSMT17 lists", "scenes.csv", "synth.json", "CUHK03 note"]
 STORES = ["iuv.h5", "dsap.h5", "features.h5", "features.npy", "features.csv", "features.json", "piece"]
 SETTINGS = ["configuration of pieces", "params.yaml", "experiment", "--set"]
 WEIGHTS = ["DensePose checkpoint", "model.pt", "FAISS t.faiss", "FAISS t.faiss.json"]

@@ -1,10 +1,12 @@
 """A store that another program has open for writing, or whose writer was killed, is not damaged: it is left alone."""
 
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +96,16 @@ def test_a_store_that_others_read_can_be_read(
     path = make(tmp_path / "store.h5")
     with process_with(path, "r"), opener(path) as store:
         assert len(store)
+
+
+def test_a_writer_of_ours_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    path = make_iuv(tmp_path / "iuv.h5")
+    with path.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        release = threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN))
+        release.start()
+        IuvStore(path).close()
+        release.join()
 
 
 def test_a_store_that_this_process_has_open_is_not_damaged(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dsa_data.charts import CHARTS
 from dsa_data.records import Record, write_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.mapped import allocated
-from dsa_reid.atomic import atomic, resolved
+from dsa_reid.atomic import SUFFIX, atomic, resolved
 from dsa_reid.extras import install_command
 
 ROWS = 256  # images in a row group
@@ -47,12 +47,12 @@ def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     `np.load(..., mmap_mode="r")` maps the arrays without loading them. A folder of an earlier export is replaced.
     """
     target = resolved(out)
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(target.name + SUFFIX)
     with locked(target, f"Another process is writing {out}. Wait for it, or stop it."):
         tidy(target)
         for folder in (target, part):
-            others = {path.name for path in folder.iterdir()} - FILES if folder.is_dir() else set()
-            if others or folder.is_file():
+            names = {path.name.removesuffix(SUFFIX) for path in folder.iterdir()} if folder.is_dir() else set()
+            if names - FILES or folder.is_file():
                 raise ConfigError(f"{folder} exists and has files of another kind. Name another path: --out.")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)

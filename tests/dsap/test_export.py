@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsa_app.errors import ConfigError, StoreError
+from dsa_app.errors import BusyError, ConfigError, StoreError
+from dsa_app.lock import locked
 from dsa_data.records import read_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsap.config import WarpConfig
@@ -67,3 +68,30 @@ def test_a_folder_with_other_files_is_refused(case: Case, store: DsapStore, tmp_
     with pytest.raises(ConfigError, match="has files of another kind"):
         export(store, read_manifest(case.manifest), tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_what_a_killed_export_left_is_replaced(case: Case, store: DsapStore, tmp_path: Path) -> None:
+    records = read_manifest(case.manifest, ["query"])
+    for folder in (tmp_path / "parts.part", tmp_path / ".parts.replaced"):
+        folder.mkdir()
+        (folder / "texels.npy").write_text("half")
+        (folder / "records.csv.part").write_text("half")
+    folder = export(store, records, tmp_path / "parts")
+    assert read_manifest(folder / "records.csv") == records
+    assert [path.name for path in tmp_path.iterdir() if "parts" in path.name] == ["parts"]
+
+
+def test_a_link_to_a_larger_disk_stays(case: Case, store: DsapStore, tmp_path: Path) -> None:
+    records = read_manifest(case.manifest, ["query"])
+    behind = tmp_path / "large" / "parts"
+    behind.parent.mkdir()
+    (tmp_path / "parts").symlink_to(behind)
+    for _ in range(2):
+        export(store, records, tmp_path / "parts")
+        assert (tmp_path / "parts").is_symlink()
+        assert read_manifest(behind / "records.csv") == records
+
+
+def test_a_second_export_at_the_same_time(case: Case, store: DsapStore, tmp_path: Path) -> None:
+    with locked(tmp_path / "parts", "held"), pytest.raises(BusyError, match="Another process is writing"):
+        export(store, read_manifest(case.manifest), tmp_path / "parts")

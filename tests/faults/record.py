@@ -44,7 +44,8 @@ def main() -> None:
     elif given.kind == "readers":
         found = fuzz.record(seeded(given.folder / "seeds"), given.count, given.folder / "readers.jsonl", _tell)
     else:
-        found = endurance.record(given.folder / "endurance", given.records, _tell)
+        lines = given.folder / "endurance.jsonl"
+        found = endurance.record(given.folder / "endurance", given.records, lines, _tell)
     about = {
         "commit": record.commit(),
         "python": platform.python_version(),

@@ -21,10 +21,13 @@ import yaml
 import tiny
 from dsa_data import images
 
+from .record import commit
+
 SIZE = 2  # S, of the part images
 BASES = 40  # files that all images are links to; a file system allows 65,000 links to one
 QUERIES, DIMENSIONS = 10_000, 16
 SIZES = (10_000, 100_000, 1_000_000)
+EPOCHS = 200  # of the training
 WARM = 2000  # records of a run before the measured ones, which loads what a process loads once
 
 
@@ -240,20 +243,37 @@ def _stage(name: str) -> Any:
     return BY_NAME[name]
 
 
-def record(folder: Path, largest: int, tell: Callable[[Any], None] = lambda result: None) -> dict[str, Any]:
-    """Measure the pipeline over datasets up to `largest` images, evaluation and training; return all of it."""
+def record(
+    folder: Path, largest: int, lines: Path, tell: Callable[[Any], None] = lambda result: None
+) -> dict[str, Any]:
+    """Measure evaluations, a training, and the pipeline over datasets up to `largest` images; return all of it.
+
+    Measurements that `lines` has are not made again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline(folder / "warm", WARM)
-    found: dict[str, Any] = {"pipeline": {}, "evaluation": []}
-    for count in sorted({*(size for size in SIZES if size < largest), largest}):
-        found["pipeline"][str(count)] = per_record(pipeline(folder / f"of-{count}", count), count)
-        tell({"images": count, **found["pipeline"][str(count)]})
-    for gallery in sorted({*(size for size in SIZES if size < largest), largest}):
-        found["evaluation"].append(evaluation(folder / "features", QUERIES, gallery))
-        tell(found["evaluation"][-1])
-    found["training"] = training(folder / "training", 200)
-    tell(found["training"])
-    return found
+    sizes = sorted({*(size for size in SIZES if size < largest), largest})
+    planned: dict[str, Callable[[], Any]] = {
+        f"training {EPOCHS}": lambda: training(folder / "training", EPOCHS),
+        **{f"evaluation {size}": lambda size=size: evaluation(folder / "features", QUERIES, size) for size in sizes},
+        **{f"pipeline {size}": lambda size=size: pipeline(folder / f"of-{size}", size) for size in sizes},
+    }
+    known = {}
+    if lines.exists():
+        known = {result["name"]: result for result in map(json.loads, lines.read_text().splitlines())}
+    for name, measure in planned.items():
+        if name not in known:
+            if name.startswith("pipeline"):
+                pipeline(folder / "warm", WARM)
+            known[name] = {"name": name, "commit": commit(), "found": measure()}
+            with lines.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(known[name]) + "\n")
+            tell(known[name])
+    return {
+        "commits": sorted({known[name]["commit"] for name in planned}),
+        "training": known[f"training {EPOCHS}"]["found"],
+        "evaluation": [known[f"evaluation {size}"]["found"] for size in sizes],
+        "pipeline": {str(size): per_record(known[f"pipeline {size}"]["found"], size) for size in sizes},
+    }
 
 
 def per_record(found: dict[str, dict[str, float]], count: int) -> dict[str, dict[str, float]]:

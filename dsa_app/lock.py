@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dsa_reid.atomic import acquire, remove_empty, resolved
@@ -23,8 +23,7 @@ def locked(guarded: Path, busy: str | None) -> Iterator[None]:
             it points to is guarded.
         busy: message of the BusyError that is raised if another process holds the lock; None: wait for the lock.
     """
-    guarded = resolved(guarded)
-    path = guarded.with_name(f".{guarded.name}.lock")
+    path = _file(guarded)
     made: list[Path] = []
     descriptor = acquire(path, wait=busy is None, made=made)
     if descriptor is None:
@@ -36,3 +35,15 @@ def locked(guarded: Path, busy: str | None) -> Iterator[None]:
         path.unlink(missing_ok=True)
         os.close(descriptor)
         remove_empty(made)
+
+
+def delete_left_lock(guarded: Path) -> None:
+    """Delete the file of a lock whose process was killed; one that is held stays."""
+    if _file(guarded).exists():
+        with suppress(BusyError, OSError), locked(guarded, "held"):
+            pass
+
+
+def _file(guarded: Path) -> Path:
+    guarded = resolved(guarded)
+    return guarded.with_name(f".{guarded.name}.lock")

@@ -22,7 +22,7 @@ import numpy as np
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError
 from dsa_app.guard import guarded
-from dsa_app.lock import locked
+from dsa_app.lock import delete_left_lock, locked
 from dsa_reid.atomic import atomic
 from dsa_reid.decoding.limits import check_size
 
@@ -68,6 +68,7 @@ def unpack(root: Path, boxes: str) -> Unpacked:
             _write(_mat(root), boxes, folder)
         note = _read_note(folder / NOTE)
         assert note is not None, "it was written a moment ago"
+    delete_left_lock(folder)  # of a call that was killed just before it ended
     missing = [name for name in note.names if not (folder / name).exists()]
     if missing:
         raise DatasetError(

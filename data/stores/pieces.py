@@ -22,7 +22,7 @@ import numpy as np
 
 from dsa_app.config import setting_changes
 from dsa_app.errors import BusyError, StoreError
-from dsa_app.lock import locked
+from dsa_app.lock import delete_left_lock, locked
 from dsa_reid.atomic import atomic, make_folder, resolved
 from dsa_reid.guard import reason
 
@@ -129,6 +129,7 @@ def delete_leftovers(out: Path, configuration: dict[str, Any]) -> None:
     Pieces of other settings, which may be resumed, stay, and so do those that another process is at work with.
     """
     if not Pieces(out, configuration).folder.exists():
+        delete_left_lock(out)
         return
     with suppress(StoreError, BusyError), Pieces(out, configuration) as pieces:
         shutil.rmtree(pieces.folder)

@@ -12,6 +12,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ import numpy as np
 
 from dsa_app.config import build, setting_changes, to_dict
 from dsa_app.console import progress
-from dsa_app.errors import DatasetError
+from dsa_app.errors import BusyError, DatasetError
 from dsa_app.folders import put_in_place, replaced, tidy
 from dsa_app.guard import guarded, shown
-from dsa_app.lock import locked
+from dsa_app.lock import delete_left_lock, locked
 from dsa_app.parallel import carry_out
 from dsa_reid.atomic import resolved, write_atomic
 
@@ -50,8 +51,8 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
     note = FORMAT | {"settings": to_dict(settings)}
     target = resolved(root)
     part = target.with_name(target.name + ".part")
-    complete = _is_complete(root, note, overwrite)
-    if complete and not (target / DONE).exists() and not replaced(target).exists():
+    if _is_complete(root, note, overwrite):
+        _delete_leftovers(target)
         return root
     with locked(target, f"Another process is rendering {root}. Wait for it, or stop it."):
         tidy(target)  # of a call that was killed just before it ended
@@ -59,11 +60,22 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
             (part / DONE).mkdir(parents=True, exist_ok=True)
             _begin(part, note, overwrite)
             _render_all(settings, part, jobs)
+            _delete_others(settings, part)
             _write_scenes(settings, part / SCENES)
             shutil.copyfile(part / DONE / NOTE, part / NOTE)
             put_in_place(part, target)
         shutil.rmtree(target / DONE, ignore_errors=True)
     return root
+
+
+def _delete_leftovers(root: Path) -> None:
+    """Delete what a call left that was killed when the dataset was complete."""
+    if not (root / DONE).exists() and not replaced(root).exists():
+        delete_left_lock(root)
+        return
+    with suppress(BusyError, OSError), locked(root, "held"):
+        tidy(root)
+        shutil.rmtree(root / DONE)
 
 
 def read_settings(root: Path) -> SynthConfig:
@@ -151,6 +163,15 @@ def _render_group(settings: SynthConfig, shots: list[Shot], part: Path, mark: Pa
         (part / shot.iuv).write_bytes(encode_png(iuv, level=1))
     mark.write_text(_digest(part, shots))
     return len(shots)
+
+
+def _delete_others(settings: SynthConfig, part: Path) -> None:
+    """Delete images and maps of other settings, which `_begin` had deleted just before a power cut."""
+    planned = {name for group in plan(settings) for shot in group for name in (shot.key, shot.iuv)}
+    for folder in (TRAIN, QUERY, TEST):
+        for path in (*(part / folder).iterdir(), *(part / "iuv" / folder).iterdir()):
+            if path.relative_to(part).as_posix() not in planned:
+                path.unlink()
 
 
 def _write_scenes(settings: SynthConfig, path: Path) -> None:

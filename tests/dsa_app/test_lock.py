@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dsa_app.errors import BusyError
-from dsa_app.lock import locked
+from dsa_app.lock import delete_left_lock, locked
 
 
 def test_a_second_one_is_refused_and_nothing_stays(tmp_path: Path) -> None:
@@ -57,3 +57,14 @@ def test_processes_that_wait_take_turns(tmp_path: Path) -> None:
         worker.join()
     assert number.value == 800
     assert os.listdir(tmp_path) == []
+
+
+def test_the_lock_of_a_killed_process_is_deleted_and_a_held_one_stays(tmp_path: Path) -> None:
+    guarded = tmp_path / "out"
+    (tmp_path / ".out.lock").touch()
+    delete_left_lock(guarded)
+    assert os.listdir(tmp_path) == []
+    with locked(guarded, "busy"):
+        delete_left_lock(guarded)
+        with pytest.raises(BusyError), locked(guarded, "busy"):
+            pass

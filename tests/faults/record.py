@@ -22,8 +22,8 @@ from faults.seeds import seeded  # noqa: E402
 
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
 DISTURBANCES = {
-    **{"kill": 8, "point": 20, "stop": 3, "full": 4, "read-only": 1},
-    **{"several": 3, "clock": 1, "worker": 3, "orphans": 2},
+    **{"kill": 8, "point": 12, "stop": 2, "full": 3, "read-only": 1},
+    **{"several": 2, "clock": 1, "worker": 2, "orphans": 2},
 }  # cases of a stage
 
 

@@ -86,7 +86,7 @@ def kills(case: Case) -> dict[str, Any]:
     return {"kills": count, "faults": faults + case.finish()}
 
 
-POINTS = 20  # of a stage, evenly among the changes that it makes
+POINTS = 12  # of a stage, evenly among the changes that it makes
 
 
 def points(case: Case) -> dict[str, Any]:

@@ -200,6 +200,52 @@ def test_a_run_begun_with_other_settings_is_refused(tmp_path: Path, monkeypatch:
     assert synthesise(other, root, overwrite=True) == root
 
 
+def test_what_a_call_left_that_was_killed_at_its_end_is_deleted(tmp_path: Path) -> None:
+    root = synthesise(TINY, tmp_path / "synthetic")
+    before = content(root)
+    (root / ".done").mkdir()
+    (tmp_path / ".synthetic.replaced").mkdir()
+    (tmp_path / ".synthetic.lock").touch()
+    synthesise(TINY, root)
+    assert content(root) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
+    root.rename(tmp_path / ".synthetic.replaced")  # killed between the two renames
+    synthesise(TINY, root)
+    assert content(root) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
+
+
+@pytest.mark.parametrize("damage", ["empty image", "other settings", "empty mark"])
+def test_what_was_rendered_is_read_before_it_is_kept(rendered: Path, tmp_path: Path, damage: str) -> None:
+    """As after a power cut, which may leave a mark without the images that it stands for."""
+    root, part = tmp_path / "synthetic", tmp_path / "synthetic.part"
+    other = SynthConfig(**config.to_dict(TINY) | {"seed": 5}) if damage == "other settings" else TINY
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "_write_scenes", _stopped)
+        with pytest.raises(KeyboardInterrupt):
+            synthesise(other, root)
+    if damage == "empty image":
+        next(part.glob("query/*.jpg")).write_bytes(b"")
+    elif damage == "empty mark":
+        (part / ".done" / "0").write_bytes(b"")
+    else:
+        note = part / ".done" / "synth.json"
+        note.write_text(note.read_text().replace('"seed": 5', '"seed": 1'))
+    assert content(synthesise(TINY, root)) == content(rendered)
+
+
+def _stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_link_to_a_larger_disk_stays(rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "synthetic").symlink_to(tmp_path / "large" / "synthetic")
+    assert content(synthesise(TINY, tmp_path / "synthetic")) == content(rendered)
+    assert (tmp_path / "synthetic").is_symlink()
+    assert [path.name for path in (tmp_path / "large").iterdir()] == ["synthetic"]
+
+
 def test_another_folder_is_never_replaced(market: Path) -> None:
     before = content(market)
     for overwrite in (False, True):

@@ -26,7 +26,9 @@ def setting(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     kind, default = get_type_hints(ExtractConfig)[name], getattr(ExtractConfig(), name)
     if kind is bool:
         return click.option(flag, name, is_flag=True, default=None, help=text)
-    choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind if kind is int else str
+    allowed = get_args(kind) if get_origin(kind) is Literal else ()
+    numbers = kind is int or bool(allowed and all(isinstance(value, int) for value in allowed))
+    choice = int if numbers else click.Choice(allowed) if allowed else str
     shown = "" if default is None else f" [{default}]"
     return click.option(flag, name, type=choice, help=text + shown)
 
@@ -81,6 +83,7 @@ def main() -> None:
 @setting("--device", "device", "cpu, cuda, cuda:1, ...; auto is the GPU if there is one.")
 @setting("--precision", "precision", "Of the network.")
 @setting("--batch", "batch", "Images of 256x512 in a batch.")
+@setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 loses nothing.")
 @work_options
 def run(**given: Any) -> None:
     """Make the maps of a dataset, or of a folder of images.
@@ -96,6 +99,7 @@ def run(**given: Any) -> None:
 @setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names.")
 @setting("--channels", "channels", "Channel of the chart when read as RGB: first (rgb) or last (bgr).")
 @setting("--allow-missing", "allow_missing", "Count an image without a map as no person detected.")
+@setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 keeps the fractions of .npy and .npz.")
 @work_options
 def import_(**given: Any) -> None:
     """Import maps made elsewhere, *_IUV.png, in either channel order."""

@@ -26,7 +26,7 @@ from dsa_app.errors import BusyError, StoreError
 from .in_use import check_not_in_use
 
 OPEN_ELSEWHERE = ("already open for", "file locking flag")  # HDF5's errors for a file that this process has open
-VERSION = 1
+VERSION = 1  # of a store that says nothing else
 COMPRESSION = 1  # zstd; level 3 takes a quarter more time and saves nothing, 9 takes six times as long for 4%
 
 
@@ -63,10 +63,12 @@ class Store:
     Attributes:
         form: value of the file's attribute `format`.
         remedy: last sentence of every error: how to make the store again.
+        versions: of the format that are read.
     """
 
     form: str
     remedy: str
+    versions: tuple[int, ...] = (VERSION,)
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -137,8 +139,9 @@ class Store:
             raise OtherFormatError(
                 f"{self.path} is not a {self.form} store: {found}. Check the path; --overwrite does not replace it."
             )
-        if version != VERSION:
-            raise StoreError(f"{self.path} has version {version}, this program reads {VERSION}. {self.remedy}")
+        if version not in self.versions:
+            known = " and ".join(map(str, self.versions))
+            raise StoreError(f"{self.path} has version {version}, this program reads {known}. {self.remedy}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -156,7 +159,7 @@ class Store:
 
 
 @contextmanager
-def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iterator[h5py.File]:
+def creating(path: Path, form: str, header: Header, keys: Sequence[str], version: int = VERSION) -> Iterator[h5py.File]:
     """Create a store with header and keys, open for writing. Raises OSError with the file's name for a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _Disk(path, "w+") as disk:
@@ -164,7 +167,7 @@ def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iter
         # that the same content gives the same bytes.
         try:
             with h5py.File(disk, "w", libver="latest") as file:
-                file.attrs["format"], file.attrs["version"] = form, VERSION
+                file.attrs["format"], file.attrs["version"] = form, version
                 file.attrs["dataset"], file.attrs["inputs"] = header.dataset, header.inputs
                 file.attrs["configuration"] = json.dumps(header.configuration, sort_keys=True)
                 file["key"] = np.array([key.encode() for key in keys], dtype=bytes)

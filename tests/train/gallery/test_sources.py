@@ -1,4 +1,4 @@
-"""The images of a folder: those that every command lists, through links, with what is left out named."""
+"""The images of a folder: those that every command lists, through links, with which are left out named."""
 
 from pathlib import Path
 

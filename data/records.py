@@ -114,12 +114,12 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
     Raises:
         DatasetError: if it is missing, is not a manifest, lists a key twice, or has no record of one of `splits`.
     """
-    remedy = "Write the manifest again: dsa-data prepare."
+    remedy = "List the images again: dsa-data prepare."
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
     except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist. {remedy}") from None
+        raise DatasetError(f"{path} does not exist. List the images first: dsa-data prepare.") from None
     except (UnicodeDecodeError, csv.Error):
         raise DatasetError(f"{path} is not a manifest: it is not CSV text. {remedy}") from None
     if not rows or rows[0] != COLUMNS:

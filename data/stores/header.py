@@ -63,11 +63,13 @@ class Store:
     Attributes:
         form: value of the file's attribute `format`.
         remedy: last sentence of every error: how to make the store again.
+        missing: the same for a store that does not exist.
         versions: of the format that are read.
     """
 
     form: str
     remedy: str
+    missing: str
     versions: tuple[int, ...] = (VERSION,)
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +106,7 @@ class Store:
         if self._file is None or self._owner != os.getpid():
             if not self.path.is_file():
                 fault = "is not a file" if self.path.exists() else "does not exist"
-                raise StoreError(f"{self.path} {fault}. {self.remedy}")
+                raise StoreError(f"{self.path} {fault}. {self.missing}")
             check_not_in_use(self.path)
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}

@@ -93,6 +93,7 @@ class IuvStore(Store):
 
     form = IUV
     remedy = "Make it again: densepose-extract run --overwrite."
+    missing = "Make the maps first: densepose-extract run."
     versions = tuple(VERSIONS.values())
 
     def __init__(self, path: Path) -> None:

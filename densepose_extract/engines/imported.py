@@ -26,7 +26,7 @@ from dsa_data.charts import CHARTS
 from dsa_data.records import Record
 
 from .engine import identity_of_bits
-from .map_files import ENDINGS, SUFFIX, PackedValues, decode_map, is_map, map_name, stem_of, stems_for
+from .map_files import ENDINGS, SUFFIX, PackedValues, decode_map, map_name, stem_of, stems_for
 from .maps import MapFile, Order
 
 GROUP = 64  # maps that a process inspects between two reports of progress
@@ -157,7 +157,7 @@ def _map_stems(folder: Path) -> dict[str, str]:
     stems = {name: stem for name in names if (stem := stem_of(Path(name).name)) is not None}
     if stems:
         return stems
-    if unread := [name for name in names if is_map(name)]:
+    if unread := [name for name in names if walk.is_map(name)]:
         raise ImageError(
             f"{folder / unread[0]}: maps are read from {', '.join(sorted(ENDINGS))} only, as JPEG changes "
             "charts. Save it so."

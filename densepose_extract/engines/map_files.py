@@ -8,7 +8,6 @@ as in a PNG, or I with u and v in [0, 1], which lose nothing in a store of 16 bi
 from __future__ import annotations
 
 import io
-import re
 import unicodedata
 import zipfile
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.stores.iuv import quantise, refine
+from dsa_data.walk import MAP_NAME
 
 SUFFIX = "_IUV.png"  # of the names that this project writes
-NAME = re.compile(r"(?P<stem>.+)_iuv\.(?P<ending>\w+)", re.IGNORECASE)
 ARRAYS = {".npy", ".npz"}
 ENDINGS = {".png", *ARRAYS}
 FEW = 4  # body pixels, below which U and V may all be 0 or 1 by chance
@@ -76,17 +75,12 @@ def map_name(key: str) -> str:
     return f"{Path(key).with_suffix('')}{SUFFIX}"
 
 
-def is_map(name: str) -> bool:
-    """Return whether a file is an I, U, V map by its name: a_IUV.png and the like."""
-    return NAME.fullmatch(Path(name).name) is not None
-
-
 def stem_of(name: str) -> str | None:
     """Return what the name of a map says of its image, NFC: "a" of a_IUV.png, "a.jpg" of a.jpg_IUV.png; else None.
 
     None too for a map of an ending that is not read, as a_IUV.jpg: JPEG changes charts.
     """
-    match = NAME.fullmatch(name)
+    match = MAP_NAME.fullmatch(name)
     if not match or f".{match['ending'].lower()}" not in ENDINGS:
         return None
     return unicodedata.normalize("NFC", match["stem"])

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from densepose_extract.engines.imported import Imported
-from densepose_extract.engines.map_files import decode_map, is_map
+from densepose_extract.engines.map_files import decode_map
 from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.records import Record
+from dsa_data.walk import is_map
 from tiny import random_iuv
 
 IUV = random_iuv(6, 8)

@@ -9,7 +9,7 @@ from .records import Entry, Record
 from .sets.dataset import Count, Dataset
 from .sets.layout import DISTRACTOR
 from .sets.table import TABLE
-from .walk import images_below
+from .walk import images_below, is_map
 
 
 def table(entries: Sequence[Entry], dataset: Dataset | None = None) -> list[str]:
@@ -83,7 +83,7 @@ def unlisted(entries: Sequence[Entry], root: Path) -> str | None:
     if not (root / TABLE).is_file():
         return None
     known = {entry.key for entry in entries}
-    rest = [name for name in images_below(root) if name not in known and not Path(name).stem.lower().endswith("_iuv")]
+    rest = [name for name in images_below(root) if name not in known and not is_map(name)]
     return f"{len(rest):,} images are not in {root / TABLE}, or are junk there, first {rest[0]}" if rest else None
 
 

@@ -145,9 +145,9 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
     Raises:
         DatasetError: if it is missing, is not a manifest, lists a key twice, or has no record of one of `splits`.
     """
-    remedy = "Write the manifest again: dsa-data prepare."
+    remedy = "List the images again: dsa-data prepare."
     if not path.exists():
-        raise DatasetError(f"{path} does not exist. {remedy}")
+        raise DatasetError(f"{path} does not exist. List the images first: dsa-data prepare.")
     records: list[Record] = []
     with (
         guarded(DatasetError, path, "is not a manifest: it is not CSV text", remedy),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ COMPANIONS = frozenset(
     | {".db", ".mat", ".npy", ".npz", ".h5", ".hdf5", ".pkl", ".pt", ".pdf", ".zip", ".tar", ".gz"}
     | {".py", ".m", ".sh", ".lock", ".dvc"}
 )
+MAP_NAME = re.compile(r"(?P<stem>.+)_iuv\.(?P<ending>\w+)", re.IGNORECASE)  # of an I, U, V map: a_IUV.png
 COMPANION_NAMES = frozenset({"readme", "license", "makefile", "md5sums", "sha256sums"})
 
 
@@ -61,6 +63,11 @@ def images_below(folder: Path, report: bool = True) -> list[str]:
     for note in listing.notes(folder) if report else []:
         click.echo(f"note: {note}", err=True)
     return listing.images
+
+
+def is_map(name: str) -> bool:
+    """Return whether a file is an I, U, V map by its name: a_IUV.png and the like."""
+    return MAP_NAME.fullmatch(Path(name).name) is not None
 
 
 def files_below(folder: Path) -> list[str]:

@@ -85,7 +85,7 @@ def assemble(plan: Plan, sources: Sequence[Source], pieces: Pieces) -> None:
     maps = (source.read() for source in sources)  # one at a time is in memory
 
     def write(path: Path) -> None:
-        write_iuv(path, header, keys, shapes, progress(maps, len(keys), "writing"))
+        write_iuv(path, header, keys, shapes, progress(maps, len(keys), "writing"), header.configuration.get("bits", 8))
 
     pieces.assemble(write)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from dsa_app import config as configuration
-from dsa_app import console
+from dsa_app import console, remedies
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
 
@@ -26,7 +26,9 @@ def setting(flag: str, name: str, text: str) -> Callable[[Any], Any]:
     kind, default = get_type_hints(ExtractConfig)[name], getattr(ExtractConfig(), name)
     if kind is bool:
         return click.option(flag, name, is_flag=True, default=None, help=text)
-    choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind if kind is int else str
+    allowed = get_args(kind) if get_origin(kind) is Literal else ()
+    numbers = kind is int or bool(allowed and all(isinstance(value, int) for value in allowed))
+    choice = int if numbers else click.Choice(allowed) if allowed else str
     shown = "" if default is None else f" [{default}]"
     return click.option(flag, name, type=choice, help=text + shown)
 
@@ -81,6 +83,7 @@ def main() -> None:
 @setting("--device", "device", "cpu, cuda, cuda:1, ...; auto is the GPU if there is one.")
 @setting("--precision", "precision", "Of the network.")
 @setting("--batch", "batch", "Images of 256x512 in a batch.")
+@setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 loses nothing.")
 @work_options
 def run(**given: Any) -> None:
     """Make the maps of a dataset, or of a folder of images.
@@ -96,6 +99,7 @@ def run(**given: Any) -> None:
 @setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names.")
 @setting("--channels", "channels", "Channel of the chart when read as RGB: first (rgb) or last (bgr).")
 @setting("--allow-missing", "allow_missing", "Count an image without a map as no person detected.")
+@setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 keeps the fractions of .npy and .npz.")
 @work_options
 def import_(**given: Any) -> None:
     """Import maps made elsewhere, *_IUV.png, in either channel order."""
@@ -173,6 +177,7 @@ def show(
     KEYS are paths under the dataset's folder, as the manifest lists them. With --sheet, a sample is drawn instead, with
     status and score.
     """
+    remedies.remember([("--dataset", dataset)])
     if bool(keys) == bool(count):
         raise ConfigError(
             "Name the images to show, as in query/0001_c1s1_000001_00.jpg, or add --sheet 40 for a random sample."
@@ -203,6 +208,8 @@ def stats(
 
     People are counted by split and camera; the share of body is that of the images' pixels.
     """
+    remedies.remember([("--dataset", dataset)])
+
     from dsa_data.records import read_manifest
     from dsa_data.stores.iuv import IuvStore
 

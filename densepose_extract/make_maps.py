@@ -122,7 +122,9 @@ def out_of_memory_explained(first: str) -> Iterator[None]:
 
 
 def _iuv_map(record: Record, extracted: Extracted, digest: str) -> IuvMap:
-    return IuvMap(extracted.iuv, extracted.score, extracted.box, extracted.status, record.digest, digest)
+    return IuvMap(
+        extracted.iuv, extracted.score, extracted.box, extracted.status, record.digest, digest, extracted.fine
+    )
 
 
 def _skipped_map(record: Record) -> IuvMap:

@@ -20,7 +20,7 @@ def pack(maps: Sequence[IuvMap], reasons: Sequence[str]) -> dict[str, np.ndarray
         reasons: for each image, why it was skipped; empty if it was not.
     """
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-    frames = [compressor.compress(np.ascontiguousarray(iuv_map.iuv).tobytes()) for iuv_map in maps]
+    frames = [compressor.compress(_bytes(iuv_map)) for iuv_map in maps]
     return {
         "frames": np.frombuffer(b"".join(frames), np.uint8),
         "ends": np.cumsum([len(frame) for frame in frames]),
@@ -32,6 +32,12 @@ def pack(maps: Sequence[IuvMap], reasons: Sequence[str]) -> dict[str, np.ndarray
         "unit": np.array([iuv_map.batch_digest for iuv_map in maps]),
         "reason": np.array(reasons, dtype=str),
     }
+
+
+def _bytes(iuv_map: IuvMap) -> bytes:
+    """Return the bytes of a map, those of its 16 bits after those of its 8, if it has any."""
+    fine = b"" if iuv_map.fine is None else iuv_map.fine.astype("<u2").tobytes()
+    return np.ascontiguousarray(iuv_map.iuv).tobytes() + fine
 
 
 class Packed:
@@ -53,12 +59,15 @@ class Packed:
         start = arrays["ends"][index - 1] if index else 0
         height, width = arrays["shape"][index]
         frame = arrays["frames"][start : arrays["ends"][index]].tobytes()
-        pixels = zstandard.ZstdDecompressor().decompress(frame, max_output_size=int(height * width * 3))
+        size = int(height * width)
+        content = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size * (3 + 4))
+        fine = np.frombuffer(content[size * 3 :], "<u2").reshape(height, width, 2) if len(content) > size * 3 else None
         return IuvMap(
-            np.frombuffer(pixels, np.uint8).reshape(height, width, 3),
+            np.frombuffer(content[: size * 3], np.uint8).reshape(height, width, 3),
             float(arrays["score"][index]),
             arrays["box"][index],
             STATUS[arrays["status"][index]],
             str(arrays["digest"][index]),
             self.batch_digests[index],
+            fine,
         )

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
+from dsa_app import remedies
 from dsa_app.console import artifacts, default_dataset
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data import records, sets
 from dsa_data.records import Entry
-from dsa_data.walk import images_below
-
-from .engines.map_files import is_map
+from dsa_data.walk import images_below, is_map
 
 STORE = "--out FILE to write it (run, import), --store FILE to read it (show, stats)"
 SPLIT = "all"  # of images in a folder that is not a dataset
@@ -55,6 +54,7 @@ class Target:
                 raise ConfigError(
                     f"--pictures {pictures} needs the path of its store of maps, as in DIR/iuv.h5: {STORE}."
                 )
+            remedies.remember_pictures(pictures, store)
             name = dataset or pictures.resolve().name
             return cls(name, pictures, manifest or store.with_name("manifest.csv"), store, unlabelled=True)
         dataset = dataset or default_dataset()
@@ -76,7 +76,7 @@ class Target:
 
 
 def folder_entries(folder: Path) -> list[Entry]:
-    """Return the images below a folder, without IUV images: split "all", identity 0, camera 0."""
+    """Return the images below a folder, without the I, U, V maps beside them: split "all", identity 0, camera 0."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder. Name a folder of images: --pictures DIR.")
     return [Entry(key, SPLIT, 0, 0) for key in images_below(folder) if not is_map(key)]

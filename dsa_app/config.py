@@ -19,6 +19,7 @@ import pydantic
 import pydantic.dataclasses
 import yaml
 
+from dsa_reid.errors import ModelError
 from dsa_reid.guard import reason
 
 from .errors import ConfigError
@@ -51,6 +52,22 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
         raise ConfigError(f"{where}: {name} = {shown(problem['input'])} is invalid: {problem['msg']}.") from None
+    except ModelError as error:  # of the network's configuration, which is of dsa_reid and knows no sections
+        raise ConfigError(f"{_place_of_error(cls, values, where)}: {error}") from None
+
+
+def _place_of_error(cls: Any, values: Mapping[str, Any], where: str) -> str:
+    """Return the name of the innermost configuration whose values raise a ModelError: "--set: train.network.main"."""
+    types = typing.get_type_hints(cls)
+    for key, value in values.items():
+        if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
+            try:
+                types[key](**value)
+            except ModelError:
+                return _place_of_error(types[key], value, f"{where}.{key}")
+            except (TypeError, ValueError):
+                continue
+    return where
 
 
 def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:

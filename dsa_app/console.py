@@ -19,8 +19,10 @@ from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
 from .interrupt import MESSAGE, exit_code
+from .rate import Rate
 
 T = TypeVar("T")
+SECONDS = 10  # between two lines of progress
 REMEDIES = {
     errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; finished work is kept.",
@@ -34,11 +36,22 @@ REMEDIES = {
 class Commands(click.Group):
     """A group of commands whose users see an error in one line, never a traceback."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse the options of the group itself."""
+        try:
+            return super().make_context(*arguments, **options)
+        except click.UsageError as error:
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                raise  # which prints the help
+            message = usage_message(error)
+        fail(message)
+        raise AssertionError("fail() does not return")
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 2 for an error, with 128 + its number for a signal."""
         try:
             return super().invoke(ctx)
-        except (SystemExit, click.exceptions.Exit):
+        except (SystemExit, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
             raise
         except BaseException as error:
             code = exit_code(error)
@@ -55,6 +68,8 @@ def message_of(error: BaseException) -> str | None:
     """Return the message of an error; None for one that is not the user's."""
     if isinstance(error, DsaError):
         return str(error)
+    if isinstance(error, click.UsageError):
+        return usage_message(error)
     if isinstance(error, BrokenExecutor):
         return (
             "A worker was killed, probably for lack of memory. Use fewer --jobs and run again; finished work is kept."
@@ -63,6 +78,13 @@ def message_of(error: BaseException) -> str | None:
         remedy = REMEDIES.get(error.errno or 0, f"{error.strerror}. Use another path.")
         return f"{error.filename2 or error.filename or 'Writing'}: {remedy}"
     return None
+
+
+def usage_message(error: click.UsageError) -> str:
+    """Return click's error for options or arguments that do not fit a command, in one line."""
+    message = " ".join(error.format_message().split())
+    command = f" See {error.ctx.command_path} --help." if error.ctx else ""
+    return message + ("" if message.endswith((".", "?")) else ".") + command
 
 
 def fail(message: str) -> None:
@@ -154,7 +176,7 @@ def _not_zero(context: click.Context, option: click.Parameter, count: int) -> in
 
 
 def progress(items: Iterable[T], total: int, label: str, unit: str = "images", each: int = 1) -> Iterator[T]:
-    """Yield `items` under a progress bar, or with a plain line every ten seconds where there is no terminal.
+    """Yield `items` under a progress bar, or with a plain line every `SECONDS` where there is no terminal.
 
     Args:
         total: number of units in all.
@@ -166,17 +188,18 @@ def progress(items: Iterable[T], total: int, label: str, unit: str = "images", e
                 yield item
                 bar.update(each or len(item))  # type: ignore[arg-type]
         return
-    start = reported = time.monotonic()
-    done = 0
+    reported = time.monotonic()
+    done, rate = 0, Rate()
     for item in items:
         yield item
         done += each or len(item)  # type: ignore[arg-type]
+        rate.report(done)
         now = time.monotonic()
-        if now - reported >= 10:
+        if now - reported >= SECONDS:
             reported = now
-            rate = done / (now - start)
-            left = (total - done) / rate
-            click.echo(f"{label}: {done}/{total} {unit}, {rate:.0f} a second, {left:.0f} s left", err=True)
+            speed = rate.per_second
+            left = f", {speed:.0f} a second, {(total - done) / speed:.0f} s left" if speed else ""
+            click.echo(f"{label}: {done}/{total} {unit}{left}", err=True)
 
 
 def artifacts(dataset: str) -> Path:

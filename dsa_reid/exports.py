@@ -148,7 +148,7 @@ def load_exported(path: str | os.PathLike[str]) -> Exported:
     """Load a file that `export` wrote, on the CPU. Raises ModelError if it cannot be read or is another file."""
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"{path} does not exist. Write it: dsa-train export.")
+        raise ModelError(f"{path} does not exist. Write it: dsa-train export FILE --model MODEL.")
     return _load_onnx(path) if path.suffix == ".onnx" else _load_program(path)
 
 
@@ -169,12 +169,15 @@ def check(model: Model, path: str | os.PathLike[str], pictures: Iterable[Crop] =
     if exported.about["model"] != model.digest:
         raise ModelError(
             f"{path} was exported from the model {exported.about['model'][:12]}, not from {model.digest[:12]}. "
-            "Name that model, or export this one: dsa-train export."
+            "Name that model, or export this one: dsa-train export FILE --model MODEL."
         )
     worst, seen = 0.0, 0
     for images in _images(model, exported.about["resize"], pictures, batch):
         ours = model.embed(images.numpy(), batch).numpy()
-        with guarded(path, "fails on an image", "Export it again: dsa-train export."), own_torch_state():
+        with (
+            guarded(path, "fails on an image", "Export it again: dsa-train export FILE --model MODEL."),
+            own_torch_state(),
+        ):
             theirs = exported.run(_input(exported.about["normalise"], model, images).numpy())
         if theirs.shape != ours.shape or not np.isfinite(theirs).all():
             return Check(np.inf, seen)
@@ -263,7 +266,7 @@ def _write_onnx(
 
 def _load_onnx(path: Path) -> Exported:
     runtime = _require("onnxruntime")
-    with guarded(path, "cannot be read", "Export it again: dsa-train export."):
+    with guarded(path, "cannot be read", "Export it again: dsa-train export FILE --model MODEL."):
         data = path.read_bytes()
         about = _stated(path, onnx_metadata(data).get(KEY, ""))
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -271,7 +274,7 @@ def _load_onnx(path: Path) -> Exported:
 
 
 def _load_program(path: Path) -> Exported:
-    with guarded(path, "cannot be read", "Export it again: dsa-train export."):
+    with guarded(path, "cannot be read", "Export it again: dsa-train export FILE --model MODEL."):
         network, text = load_program(path, f"{KEY}.json")
         about = _stated(path, text)
     return Exported(lambda images: network(torch.from_numpy(images)).detach().numpy(), about)
@@ -281,7 +284,9 @@ def _stated(path: Path, text: str) -> dict[str, Any]:
     """Return the metadata of a file, as of version 2. Raises ModelError if there is none, or if it is newer."""
     about = json.loads(text) if text else None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ModelError(f"{path} is not an export of dsa-reid: no metadata. Export it again: dsa-train export.")
+        raise ModelError(
+            f"{path} is not an export of dsa-reid: no metadata. Export it again: dsa-train export FILE --model MODEL."
+        )
     if about.get("version") not in (1, VERSION):
         raise ModelError(
             f"{path} has version {str(about.get('version'))[:40]}, this dsa_reid reads up to {VERSION}. Install the "
@@ -290,7 +295,10 @@ def _stated(path: Path, text: str) -> dict[str, Any]:
     if about["version"] == 1:  # its resize was always outside, and described in a sentence
         about["resize"] = "outside"
     if not isinstance(about["model"], str) or not {about["normalise"], about["resize"]} <= {"inside", "outside"}:
-        raise ModelError(f"{path} contradicts itself in model, normalise or resize. Export it again: dsa-train export.")
+        raise ModelError(
+            f"{path} contradicts itself in model, normalise or resize. Export it again: dsa-train export FILE --model "
+            "MODEL."
+        )
     return about
 
 

@@ -46,7 +46,7 @@ def load_program(path: Path, extra: str) -> tuple[torch.nn.Module, str]:
 
     Raises ModelError if it has anything that could be code, or if torch cannot read it.
     """
-    with guarded(path, "cannot be read", "Export it again: dsa-train export."):
+    with guarded(path, "cannot be read", "Export it again: dsa-train export FILE --model MODEL."):
         content = read_archive(path)
         try:
             _check(content)

@@ -55,7 +55,7 @@ def read_weights(path: Path) -> Any:
         except pickle.UnpicklingError as error:
             raise ModelError(
                 f"{path} is not a model of dsa-reid: it holds more than weights ({reason(error)}); no code in it was "
-                "run. Give the model.pt that `dsa-train run` wrote."
+                "run. Give the model.pt of a run's folder."
             ) from None
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from dsa_app import console
+from dsa_app import console, remedies
 from dsa_app.config import Settings
-from dsa_app.errors import ConfigError
+from dsa_app.errors import ConfigError, DatasetError
 
 from .config import BACKENDS, WarpConfig
 
@@ -75,6 +75,9 @@ def build(
         if iuv is None or out is None:
             raise ConfigError(f"--pictures {pictures} needs --iuv DIR/iuv.h5 and --out DIR/dsap.h5.")
         root, manifest = root or pictures, manifest or iuv.with_name("manifest.csv")
+        remedies.remember_pictures(pictures, iuv, out)
+        if not pictures.is_dir():
+            raise DatasetError(f"{pictures} is not a folder. Name the folder of the images: --pictures DIR.")
     folder = console.artifacts(settings.dataset)
     config = settings.section("warp", WarpConfig)
 

@@ -74,7 +74,8 @@ def warp_item(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) ->
     path = root / item.key
     data = read_listed(root, item.key, item.digest)
     index = maps.index(item.key)
-    iuv = maps.read(index).iuv
+    iuv_map = maps.read(index)
+    iuv = iuv_map.iuv
     if maps.checksums[index] != item.map_digest:
         raise StoreError(f"{maps.path} was replaced while it was read. Run again; the pieces that are done are kept.")
     image = images.decode(data, path)
@@ -82,7 +83,7 @@ def warp_item(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) ->
         if config.parts == "coarse":
             texels, valid = crop(image, iuv, config.size)
         else:
-            texels, valid = warp(image, iuv, config.size, config.collision)
+            texels, valid = warp(image, iuv, config.size, config.collision, iuv_map.fine)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     return pack(texels, valid, item.digest, item.map_digest)

@@ -50,7 +50,7 @@ class Page:
         """
         if key not in self.store:
             raise DatasetError(f"{self.store.path} has no image {key}. Use a key of the manifest.")
-        image, iuv = self._read(key)
+        image, iuv, _ = self._read(key)
         left = stacked([titled("image", _scaled(image)), titled("I, U, V", _scaled(paint_iuv(iuv)))])
         return framed(titled(key, side_by_side([left, self._bodies([key], compare)])))
 
@@ -77,9 +77,9 @@ class Page:
         if not compare:
             stored = [self.store.read(self.store.index(key)) for key in keys]
             return self._body(title, stored, self.coarse)
-        pairs = [self._read(key) for key in keys]
-        fine = [warp(image, iuv, self.store.size) for image, iuv in pairs]
-        coarse = [crop(image, iuv, self.store.size) for image, iuv in pairs]
+        read = [self._read(key) for key in keys]
+        fine = [warp(image, iuv, self.store.size, fine=in_16_bits) for image, iuv, in_16_bits in read]
+        coarse = [crop(image, iuv, self.store.size) for image, iuv, _ in read]
         return stacked([self._body(title, fine, False), self._body(title, coarse, True)])
 
     def _body(self, title: str, parts: Sequence[tuple[np.ndarray, np.ndarray]], coarse: bool) -> np.ndarray:
@@ -87,8 +87,10 @@ class Page:
         page = body(*average(parts), turns="none" if coarse else self.fine)
         return titled(f"{title}, {kind}, {self.store.size}x{self.store.size}", page)
 
-    def _read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        return images.read(self.root / key), self.iuv.read(self.iuv.index(key)).iuv
+    def _read(self, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return an image, its map, and U and V in 16 bits where the store has them."""
+        iuv_map = self.iuv.read(self.iuv.index(key))
+        return images.read(self.root / key), iuv_map.iuv, iuv_map.fine
 
 
 def fullest(store: DsapStore) -> str:

@@ -1,7 +1,8 @@
 """The warp: every body pixel is copied to the coordinates (u, v) of its chart (Zhang et al., CVPR 2019, section 3.1).
 
 Rows of a part image are U, columns are V, as in the paper. The texel of a byte of U or V is min(U*S // 255, S - 1)
-(docs/design/contracts.md).
+(docs/design/contracts.md). A map in 16 bits has fine = floor(65536 u), whose texel is (2 fine + 1) S // 131072: of the
+middle of the interval that it stands for, and exactly floor(u S) where S is a power of 2.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from .config import LARGEST, SMALLEST, Collision
 
 
 def warp(
-    image: np.ndarray, iuv: np.ndarray, size: int = 32, collision: Collision = "last"
+    image: np.ndarray,
+    iuv: np.ndarray,
+    size: int = 32,
+    collision: Collision = "last",
+    fine: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Copy each body pixel to its texel.
 
@@ -26,6 +31,7 @@ def warp(
         iuv: uint8 (H, W, 3): chart 0..24, round(255 u), round(255 v).
         size: S, 2 to 256.
         collision: of several pixels on one texel, keep the "last" in row-major order, or their "mean", half rounded up.
+        fine: uint16 (H, W, 2), u and v in 16 bits (`dsa_data.stores.iuv.refine`), used in place of the bytes.
 
     Returns:
         texels uint8 (24, S, S, 3), RGB, 0 where no pixel landed; valid bool (24, S, S), where one did.
@@ -37,7 +43,7 @@ def warp(
     check(image, iuv, size)
     if collision not in ("last", "mean"):
         raise ConfigError(f"Unknown collision rule {collision!r}, expected last or mean: warp.collision.")
-    pixel, texel = landings(iuv, size)
+    pixel, texel = landings(iuv, size, fine)
     colours = image.reshape(-1, 3)  # (HW, 3)
     texels = np.zeros((CHARTS * size * size, 3), np.uint8)
     valid = np.zeros(CHARTS * size * size, bool)
@@ -59,11 +65,12 @@ def warp(
     return texels.reshape(CHARTS, size, size, 3), valid.reshape(CHARTS, size, size)
 
 
-def landings(iuv: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def landings(iuv: np.ndarray, size: int, fine: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the texel that each body pixel lands on.
 
     Args:
         iuv: uint8 (H, W, 3), charts up to 24.
+        fine: see `warp`.
 
     Returns:
         pixel: int64 (n,), indices of the body's pixels in row-major order, ascending.
@@ -75,8 +82,12 @@ def landings(iuv: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     # texel = ((I - 1) S + row(U)) S + column(V), each term looked up by its byte.
     by_chart, by_u, by_v = _texel_terms(size)
     texel = by_chart.take(body[:, 0])
-    texel += by_u.take(body[:, 1])
-    texel += by_v.take(body[:, 2])
+    if fine is None:
+        texel += by_u.take(body[:, 1])
+        texel += by_v.take(body[:, 2])
+    else:
+        row, column = ((2 * fine.reshape(-1, 2).take(pixel, axis=0).astype(np.int64) + 1) * size >> 17).T
+        texel += row * size + column
     return pixel, texel
 
 

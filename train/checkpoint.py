@@ -57,7 +57,7 @@ def load(path: Path) -> dict[str, Any]:
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong. {remedy}")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of dsa-train run. Use the checkpoint.pt of a run's folder.")
+        raise CheckpointError(f"{path} is not a checkpoint of a training. Use the checkpoint.pt of a run's folder.")
     if state.get("version") != VERSION:
         raise CheckpointError(
             f"{path} has version {shown(state.get('version'))}, this program reads {VERSION}. Train again."

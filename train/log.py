@@ -11,6 +11,7 @@ import click
 import torch
 
 from dsa_app.errors import TrainingError
+from dsa_app.rate import Rate
 from dsa_reid.extras import install_command
 
 SECONDS = 10  # between progress lines within an epoch
@@ -70,9 +71,9 @@ class EpochLosses:
         return {"loss": float(means.sum()), **dict(zip(self.names, means.tolist(), strict=True))}
 
     def __str__(self) -> str:
-        """Return the losses of the last step checked, by kind: "loss 12.345 (id 10.111, triplet 2.234)"."""
+        """Return the losses of the last step checked, by kind: "loss 12.345 (id 10.111, triplet 2.234)"; else ""."""
         if not self._checked:
-            return "loss not yet known"
+            return ""
         kinds: dict[str, float] = {}
         for name, value in zip(self.names, self._checked[-1].tolist(), strict=True):
             kind = name.split("_")[0]
@@ -134,7 +135,9 @@ def _board(folder: Path):  # type: ignore[no-untyped-def]  # SummaryWriter, wher
 
 
 class Progress:
-    """Progress lines: losses, images a second, time left.
+    """Progress lines: losses, images a second, time left, both at the rate of the last half minute.
+
+    Losses are those of the last step that was checked; until there is one, a line has none.
 
     Args:
         done, total: steps of the whole run that are done, and in all.
@@ -144,23 +147,26 @@ class Progress:
 
     def __init__(self, done: int, total: int, images: int, quiet: bool = False) -> None:
         self.total, self.images, self.done, self.quiet = total, images, done, quiet
-        self._start = self._printed = time.monotonic()
-        self._first = done
+        self._printed = time.monotonic()
+        self._rate, self._loss = Rate(), ""
 
     def step(self, where: str, losses: EpochLosses) -> None:
         """Count a step; print a line if the last is more than SECONDS old."""
         self.done += 1
+        self._rate.report(self.done)
+        self._loss = str(losses) or self._loss  # at the start of an epoch, that of the epoch before
         if time.monotonic() - self._printed >= SECONDS:
-            self.report(where, str(losses))
+            self.report(where, self._loss)
 
     def report(self, where: str, loss: str) -> None:
         """Print a line."""
         if self.quiet:
             return
         self._printed = time.monotonic()
-        rate = (self.done - self._first) / max(self._printed - self._start, 1e-9)
-        left = _duration((self.total - self.done) / rate) if rate else "unknown"
-        click.echo(f"{where}: {loss}, {rate * self.images:.0f} images a second, {left} left", err=True)
+        parts = [loss] if loss else []
+        if rate := self._rate.per_second:
+            parts += [f"{rate * self.images:.0f} images a second", f"{_duration((self.total - self.done) / rate)} left"]
+        click.echo(f"{where}: {', '.join(parts)}" if parts else where, err=True)
 
 
 def _duration(seconds: float) -> str:

@@ -20,9 +20,13 @@ def check_distinct(name: str, known: Sequence[str]) -> list[str]:
     """Return the names that are joined in `name`; `known` are the names of published datasets.
 
     Raises:
-        DatasetError: if two of them show the same persons: test identities would be in training.
+        DatasetError: for an empty name, or if two of them show the same persons: test identities would be in training.
     """
     parts = name.split(SIGN)
+    if not all(parts):
+        raise DatasetError(
+            f"{name!r} joins datasets by {SIGN!r}, and a name is missing. Write as in market1501+msmt17."
+        )
     # Names of one dataset under several protocols have the same beginning: cuhk03-labeled, cuhk03-np-detected.
     persons = [part.split("-")[0] if part in known else part for part in parts]
     twice = [part for part, shown in zip(parts, persons, strict=True) if persons.count(shown) > 1]

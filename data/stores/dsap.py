@@ -58,6 +58,7 @@ class DsapStore(Store):
 
     form = DSAP
     remedy = "Build it again: dsap build --overwrite."
+    missing = "Build it first: dsap build."
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

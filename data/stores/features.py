@@ -50,7 +50,8 @@ class FeatureStore(Store):
     """The features of N images: an array (N, D) on disk that can be sliced; every row is checked when it is read."""
 
     form = FEATURES
-    remedy = "Make it again: dsa-train embed --overwrite."
+    remedy = "Make it again: dsa-train embed DIR --out FILE --overwrite."
+    missing = "Make it first: dsa-train embed DIR --out FILE."
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -28,7 +28,7 @@ from ..keys import is_key
 from .in_use import check_not_in_use
 
 OPEN_ELSEWHERE = ("already open for", "file locking flag")  # HDF5's errors for a file that this process has open
-VERSION = 1
+VERSION = 1  # of a store that says nothing else
 COMPRESSION = 1  # zstd; level 3 takes a quarter more time and saves nothing, 9 takes six times as long for 4%
 
 
@@ -65,10 +65,15 @@ class Store:
     Attributes:
         form: value of the file's attribute `format`.
         remedy: last sentence of every error: how to make the store again.
+        missing: the same for a store that does not exist.
+        versions: of the format that are read.
+        version: of this file.
     """
 
     form: str
     remedy: str
+    missing: str
+    versions: tuple[int, ...] = (VERSION,)
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -78,6 +83,7 @@ class Store:
         with self._guard():
             attributes = dict(self.file.attrs)
             self._check_form(attributes)
+            self.version = int(attributes["version"])
             self.header = header_of(
                 attributes["dataset"], json.loads(attributes["configuration"]), attributes["inputs"]
             )
@@ -105,7 +111,7 @@ class Store:
         if self._file is None or self._owner != os.getpid():
             if not self.path.is_file():
                 fault = "is not a file" if self.path.exists() else "does not exist"
-                raise StoreError(f"{self.path} {fault}. {self.remedy}")
+                raise StoreError(f"{self.path} {fault}. {self.missing}")
             check_not_in_use(self.path)
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}
@@ -167,10 +173,10 @@ class Store:
             raise OtherFormatError(
                 f"{self.path} is not a {self.form} store: {found}. Check the path; --overwrite does not replace it."
             )
-        if version != VERSION:
-            raise StoreError(
-                f"{self.path} has version {shown(_plain(version))}, this program reads {VERSION}. {self.remedy}"
-            )
+        if version not in self.versions:
+            known = " and ".join(map(str, self.versions))
+            found = shown(_plain(version))
+            raise StoreError(f"{self.path} has version {found}, this program reads {known}. {self.remedy}")
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -213,7 +219,7 @@ def keys_of(column: np.ndarray) -> list[str]:
 
 
 @contextmanager
-def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iterator[h5py.File]:
+def creating(path: Path, form: str, header: Header, keys: Sequence[str], version: int = VERSION) -> Iterator[h5py.File]:
     """Create a store with header and keys, open for writing. Raises OSError with the file's name for a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _Disk(path, "w+") as disk:
@@ -221,7 +227,7 @@ def creating(path: Path, form: str, header: Header, keys: Sequence[str]) -> Iter
         # that the same content gives the same bytes.
         try:
             with h5py.File(disk, "w", libver="latest") as file:
-                file.attrs["format"], file.attrs["version"] = form, VERSION
+                file.attrs["format"], file.attrs["version"] = form, version
                 file.attrs["dataset"], file.attrs["inputs"] = header.dataset, header.inputs
                 file.attrs["configuration"] = json.dumps(header.configuration, sort_keys=True)
                 file["key"] = np.array([key.encode() for key in keys], dtype=bytes)

@@ -1,4 +1,7 @@
-"""The schema of the I, U, V store (`iuv.h5`): maps of different sizes, stored end to end."""
+"""The schema of the I, U, V store (`iuv.h5`): maps of different sizes, stored end to end.
+
+Version 1 has 8 bits a coordinate. Version 2 has 16 bits too, in the dataset `fine`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import h5py
 import hdf5plugin
 import numpy as np
 
@@ -17,6 +21,7 @@ from .header import COMPRESSION, Header, Store, creating, from_hex, to_hex
 IUV = "dsa-reid iuv"
 STATUS = ("none", "found", "fallback")  # whether stage one detected a person; the store holds the index
 CHUNK = 16_384  # pixels of the maps in an HDF5 chunk
+VERSIONS = {8: 1, 16: 2}  # of the format, by the bits of a coordinate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +36,7 @@ class IuvMap:
         digest: SHA-256 of the image file, hexadecimal.
         batch_digest: SHA-256 of all that decides the map: this image and those that were computed in one batch with
             it. The dataset in the file is called "unit".
+        fine: uint16 (H, W, 2): floor(65536 u), floor(65536 v), see `refine`; None in 8 bits.
     """
 
     iuv: np.ndarray
@@ -39,6 +45,7 @@ class IuvMap:
     status: str
     digest: str
     batch_digest: str
+    fine: np.ndarray | None = None
 
 
 def quantise(chart: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -49,16 +56,45 @@ def quantise(chart: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.stack([chart, np.rint(255 * u).astype(np.uint8), np.rint(255 * v).astype(np.uint8)], axis=-1)
 
 
-def map_checksum(iuv: np.ndarray) -> str:
+def refine(chart: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return u and v in 16 bits, uint16 (..., 2): floor(65536 u), floor(65536 v), at most 65535; 0 where I is 0.
+
+    The floor, and not the nearest value: the texel floor(u S) follows from it exactly for every S that is a power of 2.
+
+    Args:
+        chart: (...), I.
+        u, v: floats (...) in [0, 1].
+    """
+    steps = np.minimum(np.floor(np.stack([u, v], axis=-1) * 65536), 65535).astype(np.uint16)
+    return np.asarray(steps * (chart > 0)[..., None])
+
+
+def widen(iuv: np.ndarray) -> np.ndarray:
+    """Return the bytes U and V of a map uint8 (..., 3) in 16 bits, uint16 (..., 2), with the same texels at every S."""
+    coordinates = iuv[..., 1:].astype(np.uint16)
+    # 65536 U / 255 = 257 U + U / 255, rounded; 255 stays within 16 bits.
+    return np.minimum(coordinates * 257, 65534) + (coordinates > 127) * np.uint16(1)
+
+
+def map_checksum(iuv: np.ndarray, fine: np.ndarray | None = None) -> str:
     """Return the SHA-256 of a map's size and bytes, in hexadecimal."""
-    return hashlib.sha256(f"{iuv.shape}".encode() + iuv.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{iuv.shape}".encode() + iuv.tobytes())
+    if fine is not None:
+        digest.update(fine.astype("<u2").tobytes())
+    return digest.hexdigest()
 
 
 class IuvStore(Store):
-    """The I, U, V maps of a dataset, by index."""
+    """The I, U, V maps of a dataset, by index.
+
+    Attributes:
+        bits: of a coordinate, 8 or 16.
+    """
 
     form = IUV
     remedy = "Make it again: densepose-extract run --overwrite."
+    missing = "Make the maps first: densepose-extract run."
+    versions = tuple(VERSIONS.values())
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -77,13 +113,17 @@ class IuvStore(Store):
                 raise ValueError("its offsets do not follow from its shapes")
             pixels = int(self._offset[-1])
             self._check_dataset("iuv", "u1", (pixels, 3), chunks=(min(CHUNK, pixels), 3))
+            self.bits = 16 if self.version == VERSIONS[16] else 8
+            if self.bits == 16:
+                self._check_dataset("fine", "u2", (pixels, 2), chunks=(min(CHUNK, pixels), 2))
 
     def read(self, index: int) -> IuvMap:
         """Return the map of the image at `index`. Raises StoreError if it is damaged."""
         with self._guard():
-            pixels = self._dataset("iuv")[self._offset[index] : self._offset[index + 1]]
-            iuv = pixels.reshape(*self.shapes[index], 3)
-        if map_checksum(iuv) != self.checksums[index]:
+            rows = slice(self._offset[index], self._offset[index + 1])
+            iuv = self._dataset("iuv")[rows].reshape(*self.shapes[index], 3)
+            fine = self._dataset("fine")[rows].reshape(*self.shapes[index], 2) if self.bits == 16 else None
+        if map_checksum(iuv, fine) != self.checksums[index]:
             raise StoreError(f"{self.path}: the map of {self.keys[index]} is damaged. {self.remedy}")
         return IuvMap(
             iuv,
@@ -92,16 +132,20 @@ class IuvStore(Store):
             self.statuses[index],
             self.digests[index],
             self.batch_digests[index],
+            fine,
         )
 
 
-def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarray, maps: Iterable[IuvMap]) -> Path:
+def write_iuv(
+    path: Path, header: Header, keys: Sequence[str], shapes: np.ndarray, maps: Iterable[IuvMap], bits: int = 8
+) -> Path:
     """Write an I, U, V store.
 
     Args:
         keys: N keys, in the order of `maps`.
         shapes: (N, 2), H and W of each map.
         maps: N maps; one at a time is in memory.
+        bits: of a coordinate; with 16 every map has `fine`, or no body.
     """
     offset = np.concatenate([[0], np.cumsum(np.prod(shapes, axis=1, dtype=np.int64))])
     count = len(keys)
@@ -113,26 +157,39 @@ def write_iuv(path: Path, header: Header, keys: Sequence[str], shapes: np.ndarra
         "unit": np.zeros((count, 32), np.uint8),
         "checksum": np.zeros((count, 32), np.uint8),
     }
-    with creating(path, IUV, header, keys) as file:
+    with creating(path, IUV, header, keys, VERSIONS[bits]) as file:
         file["offset"], file["shape"] = offset, np.asarray(shapes, np.int32)
-        pixels = file.create_dataset(
-            "iuv",
-            (int(offset[-1]), 3),
-            np.uint8,
-            chunks=(min(CHUNK, int(offset[-1])), 3),
-            **hdf5plugin.Zstd(clevel=COMPRESSION),
-        )
+        pixels = _pixels(file, "iuv", int(offset[-1]), 3, np.dtype(np.uint8))
+        fine_pixels = _pixels(file, "fine", int(offset[-1]), 2, np.dtype("<u2")) if bits == 16 else None
         written = 0
         for index, iuv_map in enumerate(maps):
             assert iuv_map.iuv.shape == (*shapes[index], 3), f"{keys[index]}: the map has another size than in `shapes`"
             pixels[offset[index] : offset[index + 1]] = iuv_map.iuv.reshape(-1, 3)
+            fine = None
+            if fine_pixels is not None:
+                fine = iuv_map.fine
+                if fine is None:
+                    assert not iuv_map.iuv.any(), f"{keys[index]}: a map with a person has no 16 bits"
+                    fine = np.zeros((*shapes[index], 2), np.uint16)
+                fine_pixels[offset[index] : offset[index + 1]] = fine.reshape(-1, 2)
             columns["score"][index], columns["box"][index] = iuv_map.score, iuv_map.box
             columns["status"][index] = STATUS.index(iuv_map.status)
             columns["digest"][index] = from_hex(iuv_map.digest)
             columns["unit"][index] = from_hex(iuv_map.batch_digest)
-            columns["checksum"][index] = from_hex(map_checksum(iuv_map.iuv))
+            columns["checksum"][index] = from_hex(map_checksum(iuv_map.iuv, fine))
             written += 1
         assert written == count, "a map for every key"
         for name, column in columns.items():
             file[name] = column
     return path
+
+
+def _pixels(file: h5py.File, name: str, pixels: int, channels: int, dtype: np.dtype) -> h5py.Dataset:
+    """Return a new, compressed dataset (pixels, channels) of the maps end to end."""
+    return file.create_dataset(
+        name,
+        (pixels, channels),
+        dtype,
+        chunks=(min(CHUNK, pixels), channels),
+        **hdf5plugin.Zstd(clevel=COMPRESSION),
+    )

@@ -76,8 +76,9 @@ class DetectronEngine(NetworkEngine):
         box = people.pred_boxes.tensor[index]
         chart = ToChartResultConverter.convert(people.pred_densepose[index], people.pred_boxes[index])
         iuv = np.zeros((*size, 3), np.uint8)
-        paste(iuv, chart.labels, chart.uv, *integer_box(box)[:2])
-        return Extracted(iuv, score, box.cpu().numpy(), status)
+        fine = self.fine(*size)
+        paste(iuv, chart.labels, chart.uv, *integer_box(box)[:2], fine)
+        return Extracted(iuv, score, box.cpu().numpy(), status, fine)
 
     def _whole_crop(self, item: dict[str, Any]) -> Any:
         from detectron2.structures import Boxes, Instances

@@ -21,17 +21,24 @@ class Extracted:
         box: float32 (4,), x0, y0, x1, y1 in pixels of the image: the person's, or the whole image for a fallback; NaN
             for an empty map.
         status: "found" for a detected person, "fallback" for the whole image taken as the box, "none" for an empty map.
+        fine: uint16 (H, W, 2), U and V in 16 bits (`dsa_data.stores.iuv.refine`); None in 8 bits, or for an empty map.
     """
 
     iuv: np.ndarray
     score: float
     box: np.ndarray
     status: Status
+    fine: np.ndarray | None = None
 
     @classmethod
     def no_person(cls, height: int, width: int) -> Extracted:
         """Return the empty map of an image in which no person was detected."""
         return cls(np.zeros((height, width, 3), np.uint8), 0.0, np.full(4, np.nan, np.float32), "none")
+
+
+def identity_of_bits(bits: int) -> dict[str, Any]:
+    """Return what 16 bits add to an engine's identity; with 8 bits nothing, so that older stores stay up to date."""
+    return {"bits": bits} if bits == 16 else {}
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +25,12 @@ from dsa_data import images, walk
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
 
-from .map_files import ENDINGS, SUFFIX, decode_map, is_map, map_name, stem_of, stems_for
+from .engine import identity_of_bits
+from .map_files import ENDINGS, SUFFIX, PackedValues, decode_map, map_name, stem_of, stems_for
 from .maps import MapFile, Order
 
 GROUP = 64  # maps that a process inspects between two reports of progress
+MEMORY = 512 * 2**20  # bytes of decoded, compressed maps that are kept; maps beyond them are decoded a second time
 CHART_CHANNEL: dict[Order, int] = {"rgb": 0, "bgr": 2}  # the channel that holds the chart in a file read as RGB
 
 
@@ -41,12 +43,16 @@ class InspectedMap:
         digest: SHA-256 of its bytes.
         orders: channel orders that its values allow.
         empty: whether it shows no person.
+        fractions: whether u and v are fractions, so that the channels are I, U, V.
+        kept: its content.
     """
 
     path: Path
     digest: str
     orders: frozenset[Order]
     empty: bool
+    fractions: bool = False
+    kept: PackedValues | None = None
 
 
 class Imported:
@@ -66,17 +72,20 @@ class Imported:
         channels: Literal["auto", "rgb", "bgr"] = "auto",
         allow_missing: bool = False,
         jobs: int = 1,
+        bits: int = 8,
     ) -> None:
         """Find the maps of `records` below `folder`, and the channel order of each.
 
         Args:
-            channels: the order of all maps, or auto.
+            channels: the order of all maps, or auto. Fractions are I, U, V in any case.
             allow_missing: count an image without a map as one in which no person was detected.
             jobs: processes that read the maps.
+            bits: of a coordinate in the store. With 16 a map of bytes has the texels that it has with 8.
 
         Raises ImageError for a map that is missing, that two images claim, or whose channel order is ambiguous.
         """
         self.channels = channels
+        self.bits = bits
         paths, self.unused = match_files(folder, [record.key for record in records])
         missing = [record.key for record in records if record.key not in paths]
         self.missing = len(missing)
@@ -86,10 +95,10 @@ class Imported:
                 f"{map_name(missing[0])}{self._hint()}. Add the maps, or use --allow-missing to count these images "
                 "as no person detected."
             )
-        inspected = inspect_maps(list(paths.values()), jobs)
-        orders = channel_orders(inspected) if channels == "auto" else [channels] * len(inspected)
+        inspected = inspect_maps(list(paths.values()), jobs, bits)
+        orders = channel_orders(inspected) if channels == "auto" else _given(inspected, channels)
         self._files = {
-            key: MapFile(each.path, f"{each.digest} {order}", order)
+            key: MapFile(each.path, f"{each.digest} {order}", order, bits=bits, kept=each.kept)
             for key, each, order in zip(paths, inspected, orders, strict=True)
         }
 
@@ -100,7 +109,7 @@ class Imported:
     @property
     def identity(self) -> dict[str, Any]:
         """Return the engine's name: the channel order of a map is part of its file's digest."""
-        return {"engine": self.name}
+        return {"engine": self.name, **identity_of_bits(self.bits)}
 
     def find(self, record: Record) -> MapFile:
         """Return the file of a record's map, without a score: the file holds none."""
@@ -148,7 +157,7 @@ def _map_stems(folder: Path) -> dict[str, str]:
     stems = {name: stem for name in names if (stem := stem_of(Path(name).name)) is not None}
     if stems:
         return stems
-    if unread := [name for name in names if is_map(name)]:
+    if unread := [name for name in names if walk.is_map(name)]:
         raise ImageError(
             f"{folder / unread[0]}: maps are read from {', '.join(sorted(ENDINGS))} only, as JPEG changes "
             "charts. Save it so."
@@ -161,24 +170,37 @@ def _parent(name: str) -> str:
     return unicodedata.normalize("NFC", Path(name).parent.as_posix())
 
 
-def inspect_maps(paths: Sequence[Path], jobs: int = 1) -> list[InspectedMap]:
-    """Inspect every map once, in several processes."""
+def inspect_maps(paths: Sequence[Path], jobs: int = 1, bits: int = 8) -> list[InspectedMap]:
+    """Inspect every map once, in several processes; the contents of the first `MEMORY` bytes are kept."""
     groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
     inspect: Callable[..., list[InspectedMap]] = joblib.delayed(_inspect_group)
-    done: Iterable[list[InspectedMap]] = carry_out(map(inspect, groups), jobs)
-    return [each for group in progress(done, len(paths), "inspecting maps", "maps", each=0) for each in group]
+    done: Iterable[list[InspectedMap]] = carry_out((inspect(group, bits) for group in groups), jobs)
+    inspected, memory = [], 0
+    for group in progress(done, len(paths), "inspecting maps", "maps", each=0):
+        for each in group:
+            memory += len(each.kept.frame) if each.kept else 0
+            inspected.append(each if memory <= MEMORY else replace(each, kept=None))
+    return inspected
 
 
-def _inspect_group(paths: Sequence[Path]) -> list[InspectedMap]:
-    return [inspect_map(path) for path in paths]
+def _inspect_group(paths: Sequence[Path], bits: int) -> list[InspectedMap]:
+    return [inspect_map(path, bits) for path in paths]
 
 
-def inspect_map(path: Path) -> InspectedMap:
-    """Return what the file of a map shows on its own. Raises ImageError as `decode_map`."""
+def inspect_map(path: Path, bits: int = 8) -> InspectedMap:
+    """Return what the file of a map shows on its own, with its content. Raises ImageError as `decode_map`."""
     data = images.read_bytes(path)
-    largest = decode_map(data, path).reshape(-1, 3).max(axis=0)
+    decoded = decode_map(data, path)
+    largest = decoded.values.reshape(-1, 3).max(axis=0)
     orders = frozenset(order for order, channel in CHART_CHANNEL.items() if largest[channel] <= CHARTS)
-    return InspectedMap(path, hashlib.sha256(data).hexdigest(), orders, empty=not np.any(largest[[0, 2]]))
+    return InspectedMap(
+        path,
+        hashlib.sha256(data).hexdigest(),
+        orders if decoded.fine is None else frozenset({"rgb"}),
+        empty=not np.any(largest[[0, 2]]),
+        fractions=decoded.fine is not None,
+        kept=decoded.packed(bits),
+    )
 
 
 def channel_orders(inspected: Sequence[InspectedMap]) -> list[Order]:
@@ -191,6 +213,11 @@ def channel_orders(inspected: Sequence[InspectedMap]) -> list[Order]:
         if len(each.orders) == 1:
             orders_in.setdefault(each.path.parent, set()).update(each.orders)
     return [_order(each, orders_in.get(each.path.parent, set())) for each in inspected]
+
+
+def _given(inspected: Sequence[InspectedMap], channels: Order) -> list[Order]:
+    """Return the order that was given, for all maps but those of fractions."""
+    return ["rgb" if each.fractions else channels for each in inspected]
 
 
 def _order(inspected: InspectedMap, of_folder: set[Order]) -> Order:

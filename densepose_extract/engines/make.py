@@ -40,13 +40,17 @@ def make_engine(
     if name == "auto":
         name = "rendered" if is_synthetic(dataset) else "native"
     if name == "rendered":
+        if config.bits != 8:
+            raise ConfigError(
+                "extract.bits = 16 is invalid for the engine rendered, whose maps have 8 bits: leave it out."
+            )
         return Rendered(root, config.errors)
     if name == "import":
         if config.maps is None:
             raise ConfigError(
                 "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
             )
-        return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs)
+        return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs, config.bits)
     from dsa_reid.device import device_name  # imports torch, which the engines above do without
 
     group = group or ProcessGroup()
@@ -56,7 +60,7 @@ def make_engine(
         if name == "detectron2":
             from .detectron import DetectronEngine
 
-            return DetectronEngine(*arguments)
+            return DetectronEngine(*arguments, bits=config.bits)
         from .native import NativeEngine
 
-        return NativeEngine(*arguments)
+        return NativeEngine(*arguments, bits=config.bits)

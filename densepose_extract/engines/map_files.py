@@ -2,29 +2,72 @@
 
 Names: `a_IUV.png`, in any case, with or without the image's own ending (`a.jpg_IUV.png`); `.npy` and `.npz` in place of
 `.png`; and in a folder without any such name `a.png`, `a.npy` or `a.npz`. Arrays are (H, W, 3) or (3, H, W): 0 to 255
-as in a PNG, or I with u and v in [0, 1].
+as in a PNG, or I with u and v in [0, 1], which lose nothing in a store of 16 bits.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import unicodedata
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import zstandard
 
 from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.charts import CHARTS
-from dsa_data.stores.iuv import quantise
+from dsa_data.stores.iuv import quantise, refine
+from dsa_data.walk import MAP_NAME
 
 SUFFIX = "_IUV.png"  # of the names that this project writes
-NAME = re.compile(r"(?P<stem>.+)_iuv\.(?P<ending>\w+)", re.IGNORECASE)
 ARRAYS = {".npy", ".npz"}
 ENDINGS = {".png", *ARRAYS}
 FEW = 4  # body pixels, below which U and V may all be 0 or 1 by chance
+LEVEL = 1  # of zstd, for maps that are kept in memory
+
+
+@dataclass(frozen=True)
+class MapValues:
+    """The content of a map's file.
+
+    Attributes:
+        values: uint8 (H, W, 3), channels in the order of the file (RGB of a PNG).
+        fine: uint16 (H, W, 2), U and V in 16 bits of a file with fractions, whose channels are I, U, V; None of others.
+    """
+
+    values: np.ndarray
+    fine: np.ndarray | None = None
+
+    def packed(self, bits: int) -> PackedValues:
+        """Return the values compressed, `fine` only if `bits` is 16."""
+        fine = self.fine.tobytes() if self.fine is not None and bits == 16 else b""
+        content = np.ascontiguousarray(self.values).tobytes() + fine
+        return PackedValues(zstandard.ZstdCompressor(level=LEVEL).compress(content), *self.values.shape[:2])
+
+
+@dataclass(frozen=True)
+class PackedValues:
+    """The content of a map's file, compressed, so that a folder of maps fits in memory after it was decoded once.
+
+    Attributes:
+        frame: of zstd.
+        height, width: of the map.
+    """
+
+    frame: bytes
+    height: int
+    width: int
+
+    def unpacked(self) -> MapValues:
+        """Return the values again."""
+        size = self.height * self.width
+        content = zstandard.ZstdDecompressor().decompress(self.frame, max_output_size=size * (3 + 4))
+        values = np.frombuffer(content[: 3 * size], np.uint8).reshape(self.height, self.width, 3)
+        fine = content[3 * size :]
+        return MapValues(values, np.frombuffer(fine, np.uint16).reshape(self.height, self.width, 2) if fine else None)
 
 
 def map_name(key: str) -> str:
@@ -32,17 +75,12 @@ def map_name(key: str) -> str:
     return f"{Path(key).with_suffix('')}{SUFFIX}"
 
 
-def is_map(name: str) -> bool:
-    """Return whether a file is an I, U, V map by its name: a_IUV.png and the like."""
-    return NAME.fullmatch(Path(name).name) is not None
-
-
 def stem_of(name: str) -> str | None:
     """Return what the name of a map says of its image, NFC: "a" of a_IUV.png, "a.jpg" of a.jpg_IUV.png; else None.
 
     None too for a map of an ending that is not read, as a_IUV.jpg: JPEG changes charts.
     """
-    match = NAME.fullmatch(name)
+    match = MAP_NAME.fullmatch(name)
     if not match or f".{match['ending'].lower()}" not in ENDINGS:
         return None
     return unicodedata.normalize("NFC", match["stem"])
@@ -54,26 +92,26 @@ def stems_for(key: str) -> tuple[str, str]:
     return path.stem, path.name
 
 
-def decode_map(data: bytes, path: Path) -> np.ndarray:
-    """Return the values of a map's file, uint8 (H, W, 3), its channels in the order of the file (RGB of a PNG).
+def decode_map(data: bytes, path: Path) -> MapValues:
+    """Return the values of a map's file.
 
     Raises:
         ImageError: for a file that does not decode, or whose content is no I, U, V map in any channel order: of another
             type or shape, one channel only, or U and V of 0 and 1 only.
     """
-    values = _array(data, path) if path.suffix.lower() in ARRAYS else _png(data, path)
-    _check_values(values, path)
-    return values
+    decoded = _array(data, path) if path.suffix.lower() in ARRAYS else _png(data, path)
+    _check_values(decoded.values, path)
+    return decoded
 
 
-def _png(data: bytes, path: Path) -> np.ndarray:
+def _png(data: bytes, path: Path) -> MapValues:
     if data.startswith(b"\xff\xd8"):
         raise ImageError(f"{path} is a JPEG, whose compression changes charts. Make the map again as a PNG.")
     images.check_eight_bits(data, path)
-    return images.decode(data, path)  # of a file with one channel, that channel three times, which is refused
+    return MapValues(images.decode(data, path))  # of one channel, that channel three times, which is refused
 
 
-def _array(data: bytes, path: Path) -> np.ndarray:
+def _array(data: bytes, path: Path) -> MapValues:
     try:
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         values = _of_archive(dict(loaded), path) if path.suffix.lower() == ".npz" else np.asarray(loaded)
@@ -86,20 +124,20 @@ def _array(data: bytes, path: Path) -> np.ndarray:
             f"{path} is an array {values.dtype} {values.shape}, expected numbers (H, W, 3) or (3, H, W): I, U, V."
         )
     if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
+        return MapValues(np.ascontiguousarray(values))
     whole = bool((values == np.rint(values)).all())  # false for NaN
     chart, u, v = np.moveaxis(values, 2, 0)
     fractions = u.max() <= 1 and v.max() <= 1
     if whole and values.min() >= 0 and values.max() <= 255 and not fractions:
-        return values.astype(np.uint8)
+        return MapValues(values.astype(np.uint8))
     if not (fractions and values.min() >= 0 and chart.max() <= CHARTS and (chart == np.rint(chart)).all()):
         raise ImageError(
             f"{path} has values from {values.min()} to {values.max()}, expected I from 0 to {CHARTS} first, then u and "
             "v in [0, 1], or whole numbers from 0 to 255."
         )
     if whole and values.dtype.kind in "ui":
-        return values.astype(np.uint8)  # whole numbers of 0 and 1 are refused below
-    return quantise(chart.astype(np.uint8), u, v)
+        return MapValues(values.astype(np.uint8))  # whole numbers of 0 and 1 are refused below
+    return MapValues(quantise(chart.astype(np.uint8), u, v), refine(chart, u, v))
 
 
 def _of_archive(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:

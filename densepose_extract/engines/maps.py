@@ -12,9 +12,10 @@ from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
+from dsa_data.stores.iuv import widen
 
 from .engine import Extracted
-from .map_files import decode_map
+from .map_files import MapValues, PackedValues, decode_map
 
 Order = Literal["rgb", "bgr"]  # of the channels of an IUV image read as RGB: I, U, V, or V, U, I
 
@@ -28,26 +29,34 @@ class MapFile:
         digest: of all that decides the map, besides the image itself.
         order: of the file's channels.
         score: of a map that shows a person; NaN if unknown.
+        bits: of a coordinate in the store, 8 or 16.
+        kept: the content of the file, if it was decoded before; None to read the file.
     """
 
     path: Path | None
     digest: str
     order: Order = "rgb"
     score: float = np.nan
+    bits: int = 8
+    kept: PackedValues | None = None
 
     def read(self, record: Record) -> Extracted:
         """Return the map of `record`, with U and V set to 0 where I is 0.
 
         Raises ImageError if the file is missing or damaged, of another size than the image, or not an IUV image.
         """
-        iuv = None if self.path is None else self.pixels(self.path, record)
-        if iuv is None or not iuv[..., 0].any():
+        decoded = None if self.path is None else self.pixels(self.path, record)
+        if decoded is None or not decoded.values[..., 0].any():
             return Extracted.no_person(record.height, record.width)
-        return Extracted(iuv, self.score, body_box(iuv), "found")
+        iuv, fine = decoded.values, None
+        if self.bits == 16:
+            fine = widen(iuv) if decoded.fine is None else decoded.fine
+        return Extracted(iuv, self.score, body_box(iuv), "found", fine)
 
-    def pixels(self, path: Path, record: Record) -> np.ndarray:
-        """Return the map in the file at `path`, uint8 (H, W, 3). Raises ImageError as `read` does."""
-        iuv = decode_map(images.read_bytes(path), path)[..., :: 1 if self.order == "rgb" else -1]
+    def pixels(self, path: Path, record: Record) -> MapValues:
+        """Return the map in the file at `path`, its values as I, U, V. Raises ImageError as `read` does."""
+        decoded = self.kept.unpacked() if self.kept else decode_map(images.read_bytes(path), path)
+        iuv = decoded.values[..., :: 1 if self.order == "rgb" else -1]
         height, width = iuv.shape[:2]
         if (height, width) != (record.height, record.width):
             raise ImageError(
@@ -60,7 +69,7 @@ class MapFile:
                 f"{path} has chart {chart.max()}, expected 0 to {CHARTS}. Check that it is an IUV image, and the order "
                 f"of its channels, {self.order}: densepose-extract import --channels."
             )
-        return np.asarray(iuv * (chart > 0))
+        return MapValues(np.asarray(iuv * (chart > 0)), decoded.fine)
 
 
 @runtime_checkable

@@ -153,7 +153,8 @@ class NativeEngine(NetworkEngine):
                 if subject is None:
                     extracted.append(Extracted.no_person(*size))
                     continue
-                iuv = place_map(heads, head, subject.box, *size)
-                extracted.append(Extracted(iuv, subject.score, subject.box.cpu().numpy(), subject.status))
+                fine = self.fine(*size)
+                iuv = place_map(heads, head, subject.box, *size, fine)
+                extracted.append(Extracted(iuv, subject.score, subject.box.cpu().numpy(), subject.status, fine))
                 head += 1
         return extracted

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from dsa_app.config import to_dict
@@ -15,6 +16,7 @@ from dsa_reid.errors import DeviceError
 
 from ..recipe import Recipe
 from ..weights import checkpoint as checkpoints
+from .engine import identity_of_bits
 from .sizing import batches
 
 
@@ -32,8 +34,12 @@ class NetworkEngine:
         recipe: Recipe | None = None,
         sha256: str | None = None,
         cache: Path | None = None,
+        bits: int = 8,
     ) -> None:
         """Read a checkpoint, given by name or path, and download it if it is not in the cache.
+
+        Args:
+            bits: of a coordinate in the maps, 8 or 16.
 
         Raises CheckpointError (see `checkpoint.obtain` and `checkpoint.load`), and EngineError for a device or a
         precision that the engine cannot use.
@@ -47,6 +53,7 @@ class NetworkEngine:
             raise EngineError(str(error)) from None
         self.precision = precision
         self.recipe = recipe or Recipe()
+        self.bits = bits
         weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
         self.model, self.digest = weights.model, weights.digest
         self.network = self.build_network(weights)
@@ -65,7 +72,12 @@ class NetworkEngine:
             "device": self.device.type,
             "precision": self.precision,
             **to_dict(self.recipe),
+            **identity_of_bits(self.bits),
         }
+
+    def fine(self, height: int, width: int) -> np.ndarray | None:
+        """Return an empty map of U and V in 16 bits, uint16 (height, width, 2); None with 8 bits."""
+        return np.zeros((height, width, 2), np.uint16) if self.bits == 16 else None
 
     def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         """Split images (height, width) into batches by their padded size; see `sizing.batches`."""

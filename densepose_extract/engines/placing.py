@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsa_data.stores.iuv import refine
+
 STRIP = 1 << 18  # pixels resampled at a time: 27 channels of them, so that a huge image needs no huge memory
 
 
@@ -36,11 +38,16 @@ def iuv_map(result: BoxedHeads, index: int, height: int, width: int) -> np.ndarr
     return place_map(result, index, result.boxes[index], height, width)
 
 
-def place_map(heads: Heads, index: int, box: Tensor, height: int, width: int) -> np.ndarray:
+def place_map(
+    heads: Heads, index: int, box: Tensor, height: int, width: int, fine: np.ndarray | None = None
+) -> np.ndarray:
     """Return the map of an image, uint8 (height, width, 3) I, U, V, with one of `heads` at `box` (4,) XYXY.
 
     As in detectron2, x, y, w, h of the box are truncated to integers, w and h at least 1, and pixels outside the image
     are dropped. U and V are round(255 · value), clamped, and 0 where I is 0 (docs/design/contracts.md).
+
+    Args:
+        fine: uint16 (height, width, 2) of 0, to be filled with U and V in 16 bits; None for 8 bits only.
     """
     x, y, w, h = integer_box(box)
     iuv = np.zeros((height, width, 3), np.uint8)
@@ -48,19 +55,27 @@ def place_map(heads: Heads, index: int, box: Tensor, height: int, width: int) ->
     rows = max(1, STRIP // w)
     for top in range(0, h, rows):
         labels, uv = resample(heads, index, h, w, top, min(top + rows, h))
-        paste(iuv, labels, uv, x, y + top)
+        paste(iuv, labels, uv, x, y + top, fine)
     return iuv
 
 
-def paste(iuv: np.ndarray, labels: Tensor, uv: Tensor, x: int, y: int) -> None:
+def paste(iuv: np.ndarray, labels: Tensor, uv: Tensor, x: int, y: int, fine: np.ndarray | None = None) -> None:
     """Write `labels` (r, c) and `uv` (2, r, c) into `iuv`, in place, their first pixel at column `x` and row `y`.
 
-    Pixels outside the image are dropped.
+    Pixels outside the image are dropped. `fine`, see `place_map`, is filled in the same way.
     """
     pixels = torch.cat([labels[None], (uv.clamp(0, 1) * 255).round()]).to(torch.uint8)  # (3, r, c)
+    _paste_patch(iuv, pixels.permute(1, 2, 0).cpu().numpy(), x, y)
+    if fine is not None:
+        u, v = uv.clamp(0, 1).float().cpu().numpy()
+        _paste_patch(fine, refine(labels.cpu().numpy(), u, v), x, y)
+
+
+def _paste_patch(target: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
+    """Copy `patch` (r, c, C) into `target` (H, W, C) at column `x` and row `y`, without what is outside."""
     # Negative x and y cut off the patch's first columns and rows; the image's edge cuts off its last ones.
-    patch = pixels.permute(1, 2, 0).cpu().numpy()[max(0, -y) :, max(0, -x) :]
-    target = iuv[max(0, y) :, max(0, x) :][: patch.shape[0], : patch.shape[1]]
+    patch = patch[max(0, -y) :, max(0, -x) :]
+    target = target[max(0, y) :, max(0, x) :][: patch.shape[0], : patch.shape[1]]
     target[:] = patch[: target.shape[0], : target.shape[1]]
 
 

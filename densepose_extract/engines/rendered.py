@@ -16,7 +16,7 @@ from dsa_data.records import Record
 
 from ..config import EstimatorErrors
 from .estimator_errors import estimated
-from .map_files import map_name
+from .map_files import MapValues, map_name
 from .maps import MapFile
 
 TRUTH = "iuv"  # folder of a synthetic dataset with its true maps: iuv/<folder>/<stem>_IUV.png
@@ -32,10 +32,10 @@ class EstimatedFile(MapFile):
 
     errors: EstimatorErrors = field(default_factory=EstimatorErrors)
 
-    def pixels(self, path: Path, record: Record) -> np.ndarray:
-        """Return the map with errors, uint8 (H, W, 3). Raises ImageError as `read` does."""
+    def pixels(self, path: Path, record: Record) -> MapValues:
+        """Return the map with errors. Raises ImageError as `read` does."""
         generator = np.random.default_rng([self.errors.seed, int(record.digest, 16)])
-        return estimated(super().pixels(path, record), self.errors, generator)
+        return MapValues(estimated(super().pixels(path, record).values, self.errors, generator))
 
 
 class Rendered:

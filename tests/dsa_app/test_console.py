@@ -97,3 +97,37 @@ def test_a_killed_worker_is_reported_in_one_line():
     found = CliRunner().invoke(group, ["work"])
     assert found.exit_code == 2
     assert found.output.startswith("error: A worker was killed")
+
+
+@main.command()
+@click.option("--query", required=True)
+@click.option("--engine", type=click.Choice(["numpy", "flat"]), required=True)
+def wanted(query: str, engine: str) -> None:
+    """Need options."""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("wanted", "Missing option '--query'. See main wanted --help."),
+        ("wanted --query a", "Missing option '--engine'. Choose from: numpy, flat. See main wanted --help."),
+        ("wanted --query a --engine b", "Invalid value for '--engine': 'b' is not one of 'numpy', 'flat'."),
+        ("wanted --quary a", "No such option"),
+        ("trouble", "Missing argument 'NUMBER'."),
+        ("trouble x", "Invalid value for 'NUMBER': 'x' is not a valid integer."),
+        ("trouble 1 2", "Got unexpected extra argument (2)."),
+        ("wanted --query", "Option '--query' requires an argument."),
+        ("want", "No such command 'want'."),
+        ("--want", "No such option"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(line: str, words: str) -> None:
+    result = CliRunner().invoke(main, line.split(), prog_name="main")
+    assert result.exit_code == 2
+    (error,) = result.stderr.splitlines()
+    assert error.startswith(f"error: {words}")
+    assert error.endswith("--help.") or "requires an argument" in error  # which click raises without the command
+
+
+def test_a_group_alone_prints_its_help() -> None:
+    assert "Commands:" in CliRunner().invoke(main, []).output

@@ -44,8 +44,31 @@ def test_commands_get_the_options_that_were_given(message: str, completed: str) 
     assert remedies.complete(message) == completed
 
 
-def test_without_options_a_message_stays_as_it_is() -> None:
-    assert remedies.complete("Build it again: dsap build --overwrite.") == "Build it again: dsap build --overwrite."
+def test_without_options_a_message_gets_a_dataset_unless_params_name_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = "Build it again: dsap build --overwrite."
+    assert remedies.complete(message) == "Build it again: dsap build --dataset NAME --overwrite."
+    (tmp_path / "params.yaml").write_text("dataset: market1501\n")
+    assert remedies.complete(message) == message
+
+
+@pytest.mark.parametrize(
+    ("message", "completed"),
+    [
+        ("List: dsa-data prepare.", "List: densepose-extract run --pictures 'my images' --out x/iuv.h5."),
+        ("densepose-extract run --jobs 2.", "densepose-extract run --pictures 'my images' --out x/iuv.h5 --jobs 2."),
+        ("Show: densepose-extract stats.", "Show: densepose-extract stats --pictures 'my images' --store x/iuv.h5."),
+        ("Build: dsap build.", "Build: dsap build --pictures 'my images' --iuv x/iuv.h5 --out x/dsap.h5."),
+    ],
+)  # fmt: skip
+def test_commands_of_a_folder_of_images_get_that_folder(message: str, completed: str) -> None:
+    remedies.remember([])
+    remedies.remember_pictures(Path("my images"), Path("x/iuv.h5"), Path("x/dsap.h5"))
+    assert remedies.complete(message) == completed
+    check(message)
+    remedies.remember([])
 
 
 @pytest.mark.parametrize("command", sorted(remedies.WITH_SETTINGS))
@@ -63,6 +86,73 @@ def test_a_message_with_an_option_that_does_not_exist_is_found() -> None:
         check("Build it again: dsap build --overwite.")
     with pytest.raises(AssertionError, match="does not exist"):
         check("Build it again: dsap biuld.")
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ("Make it again: dsa-train embed --overwrite.", "without its folder"),
+        ("Make it again: dsa-train embed DIR.", "without its folder"),
+        ("Make it again: dsa-train embed DIR --out FILE.", ""),
+        ("Make it again: dsa-train embed --dataset market1501 --overwrite.", ""),
+        ("Search: dsa-train search --query a.jpg.", "without --gallery"),
+        ("Search: dsa-train search --query a.jpg --gallery g.h5.", ""),
+        ("Write it: dsa-train export.", "without its argument"),
+        ("Write it: dsa-train export again.", "without its argument"),
+        ("Write it: dsa-train export FILE --model MODEL.", ""),
+        ("See dsa-train export --help.", ""),
+        ("Build: dsap build --dataset x, or dsa-train export.", "without its argument"),
+    ],
+)
+def test_what_a_command_requires_is_in_the_message(message: str, fault: str) -> None:
+    if fault:
+        with pytest.raises(AssertionError, match=fault):
+            check(message)
+    else:
+        check(message)
+
+
+# Refusals in an empty folder, and what each must say. All of them are checked as command lines, by the fixture of
+# conftest.py; the next case is a line.
+REFUSALS = {
+    "dsap build --pictures nowhere --iuv x/iuv.h5 --out x/dsap.h5": "nowhere is not a folder. Name the folder",
+    "dsap build --pictures here --iuv x/iuv.h5 --out x/dsap.h5": "List the images first: densepose-extract run "
+    "--pictures here --out x/iuv.h5.",
+    "dsap build --dataset synthetic": "List the images first: dsa-data prepare --dataset synthetic.",
+    "dsap verify --dataset synthetic": "List the images first: dsa-data prepare --dataset synthetic.",
+    "dsap export --dataset synthetic --out y": "List the images first: dsa-data prepare --dataset synthetic.",
+    "dsap show --dataset synthetic": "Build it first: dsap build --dataset synthetic.",
+    "densepose-extract stats --dataset synthetic": "Make the maps first: densepose-extract run --dataset synthetic.",
+    "densepose-extract stats --pictures here --store x/iuv.h5": "Make the maps first: densepose-extract run "
+    "--pictures here --out x/iuv.h5.",
+    "dsa-train run --dataset synthetic": "List the images first: dsa-data prepare --dataset synthetic.",
+    "dsa-train export m.onnx --dataset synthetic --experiment demo": "Train first: dsa-train run --dataset synthetic "
+    "--experiment demo; or name",
+    "dsa-train export m.onnx --model m.pt": "m.pt does not exist. Name another model: --model FILE.",
+    "dsa-train search --query a.jpg --gallery g.h5": "Make it first: dsa-train embed DIR --out FILE.",
+    "dsa-train search": "Missing option '--query'. See ",
+    "dsa-train summary --dataset market1501 --set train.network.main.trunk=resnet51": "--set: train.network.main: "
+    "trunk = 'resnet51' is invalid",
+    "dsa-data check --dataset market1501+": "'market1501+' joins datasets by '+', and a name is missing.",
+    "dsa-train run --dataset +": "'+' joins datasets by '+', and a name is missing.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_refusals_in_an_empty_folder(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    import densepose_extract.cli
+    import dsa_data.cli
+
+    groups = {"dsa-data": dsa_data.cli.main, "densepose-extract": densepose_extract.cli.main, "dsap": dsap.cli.main}
+    program, *arguments = line.split()
+    result = CliRunner().invoke(groups.get(program, dsa_train), arguments)
+    remedies.remember([])
+    assert result.exit_code == 2, result.output
+    assert REFUSALS[line] in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["here"], "a refusal leaves nothing behind"
 
 
 def test_a_pasted_remedy_keeps_the_size(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

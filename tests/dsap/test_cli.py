@@ -55,7 +55,7 @@ def test_build_one_split(run: Run, case: Case) -> None:
         (["--set", "warp.collision=first"], "warp: collision = 'first' is invalid"),
         (["--backend", "dask"], "need each other"),
         (["--manifest", "nowhere.csv"], "nowhere.csv does not exist"),
-        (["--iuv", "nowhere.h5"], "nowhere.h5 does not exist. Make it again: densepose-extract run"),
+        (["--iuv", "nowhere.h5"], "nowhere.h5 does not exist. Make the maps first: densepose-extract run"),
         (["--split", "val"], "the split 'val' is empty"),
     ],
 )

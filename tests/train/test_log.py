@@ -72,12 +72,18 @@ def test_tensorboard(tmp_path):
 
 
 def test_a_line_has_speed_and_time_left(capsys, monkeypatch):
-    clock = iter([100.0, 105.0, 112.0, 112.0])
-    monkeypatch.setattr("dsa_train.log.time.monotonic", lambda: next(clock))
+    now = 100.0
+    monkeypatch.setattr("dsa_train.log.time.monotonic", lambda: now)
     progress = Progress(done=10, total=1000, images=64)
     losses = EpochLosses(["id_f_global", "id_z_global", "triplet_z_global"], torch.tensor([[1.0, 0.75, 0.75]]))
-    progress.step("epoch 1/2, step 1/9", EpochLosses())
-    progress.step("epoch 1/2, step 2/9", losses)
-    lines = capsys.readouterr().err.splitlines()
+    lines = []
+    for seconds, each in ((160, EpochLosses()), (166, losses), (172, losses), (183, EpochLosses())):
+        now = float(seconds)
+        progress.step(f"at {seconds} s", each)
+        lines += capsys.readouterr().err.splitlines()
     loss = "loss 2.500 (id 1.750, triplet 0.750)"
-    assert lines == [f"epoch 1/2, step 2/9: {loss}, 11 images a second, 1 h 38 min left"]
+    assert lines == [
+        "at 160 s",  # neither loss nor rate is known; the first minute is the compiler's
+        f"at 172 s: {loss}, 11 images a second, 1 h 38 min left",  # a step took 6 s
+        f"at 183 s: {loss}, 8 images a second, 2 h 5 min left",  # the loss of the epoch before
+    ]

@@ -79,8 +79,11 @@ def existing_model(path: Path | None, dataset: str | None, experiment: str) -> P
     """
     if path is None and not dataset:
         raise ConfigError("No model was named. Name one: --model FILE.")
-    path = path or console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
-    return existing(path, "Train first: dsa-train run; or name a model: --model FILE.")
+    if path is not None:
+        return existing(path, "Name another model: --model FILE.")
+    path = console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
+    named = "" if experiment == PLAIN else f" --experiment {experiment}"
+    return existing(path, f"Train first: dsa-train run --dataset {dataset}{named}; or name a model: --model FILE.")
 
 
 def evaluation_task(settings: Settings, manifest: Path | None, dsap: Path | None, source: Path | None) -> Task:

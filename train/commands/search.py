@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -13,6 +13,11 @@ from dsa_app.errors import ConfigError
 
 from ..gallery.config import Engine
 from . import options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..gallery.search import QueryResult
 
 
 @click.command()
@@ -52,13 +57,12 @@ def search(
     dataset = features.header.dataset
     path = options.existing_model(model, dataset, experiment)
 
-    from dsa_data.images import write_png
-    from dsa_data.sets import dataset_root
-
-    root = pictures or (dataset_root(dataset) if dataset else None)
-    if root is None and out:
+    if pictures and not pictures.is_dir():
+        raise ConfigError(f"{pictures} is not a folder. Name the folder of the gallery's images: --pictures DIR.")
+    if out and not pictures and not dataset:
         raise ConfigError("--out renders the hits, and the gallery is of a folder: name that with --pictures DIR.")
 
+    from dsa_data.images import write_png
     from dsa_reid.model import load
 
     from ..device import choose_device
@@ -68,6 +72,30 @@ def search(
     pids = read_identities(console.artifacts(dataset) / "manifest.csv") if dataset else {}
     network = load(path, choose_device(device))
     results = search_images(queries, features, network, path, top, engine, index, explain, overwrite, pids)
-    click.echo(page.table(results))
-    if root is not None:
-        click.echo(write_png(out or Path("ranking.png"), page.page(results, root)))
+    table, rendered = page.table(results), _page(results, pictures, dataset, required=bool(pictures or out))
+    click.echo(table)
+    if rendered is not None:
+        click.echo(write_png(out or Path("ranking.png"), rendered))
+
+
+def _page(results: Sequence[QueryResult], pictures: Path | None, dataset: str, required: bool) -> np.ndarray | None:
+    """Return the page of the hits; None, after a note, where the gallery's images are not there and none was asked for.
+
+    Args:
+        pictures: the folder of the gallery's images; that of `dataset` if None.
+        required: whether the user asked for the page, so that images which are missing are an error.
+    """
+    from dsa_app.errors import DatasetError, ImageError
+    from dsa_data.sets import dataset_root
+
+    from ..gallery import page
+
+    if not pictures and not dataset:
+        return None
+    try:
+        return page.page(results, pictures or dataset_root(dataset))
+    except (DatasetError, ImageError) as error:
+        if required:
+            raise
+        click.echo(f"note: the hits are not rendered. {error} Name the folder of the images: --pictures DIR.", err=True)
+        return None

@@ -23,7 +23,7 @@ from dsa_reid.atomic import atomic, resolved, write_atomic
 FORMAT = "dsa-reid features"
 SUFFIXES = (".h5", ".hdf5", ".npy")
 COLUMNS = ["key", "digest"]
-REMEDY = "Make it again: dsa-train embed --overwrite."
+REMEDY = "Make it again: dsa-train embed DIR --out FILE --overwrite."
 
 
 class NumpyFeatures:
@@ -93,8 +93,8 @@ def check_neighbours(path: Path) -> None:
         beside = path.with_suffix(suffix)
         if beside.exists() and ours.encode() not in beside.read_bytes():
             raise StoreError(
-                f"{beside} was not written by dsa-train embed and would be overwritten. Write to another file: --out; "
-                "or allow it: --overwrite."
+                f"{beside} was not written as the features' companion and would be overwritten. Write to another "
+                "file: --out; or allow it: --overwrite."
             )
 
 

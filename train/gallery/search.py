@@ -106,7 +106,7 @@ def check_same_model(gallery: FeatureFile, model: Model, model_path: Path) -> No
         raise StoreError(
             f"{gallery.path} holds features of the model {gallery.origin.model[:12]}, {model_path} is "
             f"{model.digest[:12]}: features of different models cannot be compared. Name that model with --model, or "
-            "embed the gallery again: dsa-train embed."
+            "embed the gallery again: dsa-train embed DIR --out FILE."
         )
 
 

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
+
 from dsa_app.errors import DatasetError, ImageError
 from dsa_data import images
 from dsa_data.records import read_manifest
-from dsa_data.walk import images_below
+from dsa_data.walk import images_below, is_map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,15 @@ class Source:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return all image files below a folder, sorted by path; print which files are not read."""
-    return [folder / name for name in images_below(folder)]
+    """Return all image files below a folder, sorted by path; print which files are not read.
+
+    I, U, V maps beside the images (a_IUV.png) are no images of people: they are left out, counted and named.
+    """
+    names = images_below(folder)
+    maps = [name for name in names if is_map(name)]
+    if maps:
+        click.echo(f"note: {folder}: {len(maps)} I, U, V maps are left out, first {maps[0]}.", err=True)
+    return [folder / name for name in names if not is_map(name)]
 
 
 def in_folder(root: Path, workers: int = 1) -> list[Source]:

@@ -61,7 +61,7 @@ def test_another_format_or_version_is_refused(tmp_path: Path, monkeypatch: pytes
         DsapStore(make_iuv(tmp_path / "iuv.h5"))
     with pytest.raises(StoreError, match=r"none\.h5 does not exist"):
         IuvStore(tmp_path / "none.h5")
-    monkeypatch.setattr("dsa_data.stores.header.VERSION", 2)
+    monkeypatch.setattr("dsa_data.stores.iuv.IuvStore.versions", (2,))
     with pytest.raises(StoreError, match="has version 1, this program reads 2"):
         IuvStore(tmp_path / "iuv.h5")
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densepose_extract.engines.imported import Imported, channel_orders, inspect_map, match_files
+from densepose_extract.engines.map_files import MapValues, decode_map
 from densepose_extract.target import folder_entries
 from dsa_app.errors import ImageError
 from dsa_data import images
@@ -160,3 +161,26 @@ def test_a_map_of_16_bits_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a_IUV.png").write_bytes(cv2.imencode(".png", iuv)[1].tobytes())
     with pytest.raises(ImageError, match=r"a_IUV\.png has 16 bits a channel, expected 8"):
         inspect_map(tmp_path / "a_IUV.png")
+
+
+def test_each_map_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def counting(data: bytes, path: Path) -> MapValues:
+        decoded.append(path.name)
+        return decode_map(data, path)
+
+    for module in ("imported", "maps"):
+        monkeypatch.setattr(f"densepose_extract.engines.{module}.decode_map", counting)
+    keys = [f"{n}.jpg" for n in range(5)]
+    for n, key in enumerate(keys):
+        write_iuv_image(tmp_path / key.replace(".jpg", "_IUV.png"), random_iuv(6, 8, n))
+    engine = Imported(tmp_path, [record(key) for key in keys])
+    for n, key in enumerate(keys):
+        assert (read(engine, key) == random_iuv(6, 8, n)).all()
+    assert decoded == sorted(decoded)
+    assert len(decoded) == 5
+    # Beyond the memory that is set aside, a map is decoded again.
+    monkeypatch.setattr("densepose_extract.engines.imported.MEMORY", 1)
+    assert (read(Imported(tmp_path, [record("3.jpg")]), "3.jpg") == random_iuv(6, 8, 3)).all()
+    assert len(decoded) == 7

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from densepose_extract.engines.imported import Imported
-from densepose_extract.engines.map_files import decode_map, is_map
+from densepose_extract.engines.map_files import decode_map
 from dsa_app.errors import ImageError
 from dsa_data import images
 from dsa_data.records import Record
+from dsa_data.walk import is_map
 from tiny import random_iuv
 
 IUV = random_iuv(6, 8)
@@ -92,7 +93,7 @@ def test_two_names_for_one_image(tmp_path: Path) -> None:
 )
 def test_content(tmp_path: Path, ending: str, arrays: dict[str, np.ndarray]) -> None:
     path = save(tmp_path / f"a_IUV{ending}", **arrays)
-    assert (decode_map(path.read_bytes(), path) == IUV).all()
+    assert (decode_map(path.read_bytes(), path).values == IUV).all()
 
 
 @pytest.mark.parametrize(
@@ -132,9 +133,9 @@ def test_damaged_files_are_named(tmp_path: Path, ending: str, data: bytes) -> No
 def test_a_map_without_a_person_and_one_of_few_pixels_are_maps(tmp_path: Path) -> None:
     iuv = np.zeros((6, 8, 3), np.uint8)
     path = save(tmp_path / "a_IUV.png", iuv=iuv)
-    assert not decode_map(path.read_bytes(), path).any()
+    assert not decode_map(path.read_bytes(), path).values.any()
     iuv[2, 2] = 5, 0, 1
-    assert (decode_map(save(path, iuv=iuv).read_bytes(), path) == iuv).all()
+    assert (decode_map(save(path, iuv=iuv).read_bytes(), path).values == iuv).all()
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_table_of_the_users_own_is_not_overwritten(run, tmp_path, model, image
     command = ["embed", image_folder, "--model", model, "--out", tmp_path / "gallery.npy"]
     refused = run(*command)
     assert refused.exit_code == 2
-    assert "gallery.csv was not written by dsa-train embed" in refused.stderr
+    assert "gallery.csv was not written as the features" in refused.stderr
     assert mine.read_text() == "picture,name\n"
     assert run(*command, "--overwrite").exit_code == 0
     assert mine.read_text().startswith("key,digest\n")

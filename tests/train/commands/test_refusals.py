@@ -11,7 +11,7 @@ import pytest
         (["embed", "x"], "need --out FILE"),
         (["embed", "x", "--out", "f.h5"], "x is not a folder"),
         (["export", "m.onnx"], "No model was named"),
-        (["export", "m.onnx", "--model", "absent.pt"], "absent.pt does not exist. Train first"),
+        (["export", "m.onnx", "--model", "absent.pt"], "absent.pt does not exist. Name another model"),
         (["search", "--query", "a.jpg", "--gallery", "absent.h5"], "does not exist"),
         (["search", "--query", "a.jpg", "--gallery", "absent.npy"], "cannot be read"),
     ],

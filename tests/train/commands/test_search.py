@@ -1,5 +1,7 @@
 """`dsa-train search`: from query images and features to a ranking, with its faults."""
 
+import dataclasses
+
 import faiss
 import pytest
 
@@ -68,3 +70,34 @@ def test_an_index_that_cannot_be_read(run, tmp_path, model, image_folder):
     refused = run(*search)
     assert refused.exit_code == 2
     assert "cannot be read" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ([], 0, "note: the hits are not rendered"),
+        (["--pictures", "nowhere"], 2, "nowhere is not a folder"),
+        (["--out", "page.png"], 2, "04.jpg"),
+    ],
+)
+def test_a_table_is_printed_where_the_images_are_gone(
+    run, tmp_path, model, image_folder, monkeypatch, options, code, words
+):
+    """The gallery's images may be elsewhere: the table is what was asked for, and it is no error to have that alone."""
+    from dsa_train.gallery.feature_files import open_features
+
+    monkeypatch.chdir(tmp_path)
+    run("embed", image_folder, "--model", model, "--out", tmp_path / "features.h5")
+    monkeypatch.setattr(
+        "dsa_train.gallery.feature_files.open_features", lambda path: _of_dataset(open_features(path), "synthetic")
+    )
+    query = ["search", "--query", image_folder / "a" / "04.jpg", "--gallery", "features.h5", "--model", model]
+    done = run(*query, *options)
+    assert done.exit_code == code, done.output
+    assert words in done.stderr
+    assert ("a/04.jpg" in done.stdout) == (code == 0)
+
+
+def _of_dataset(features, name):
+    features.header = dataclasses.replace(features.header, dataset=name)
+    return features

@@ -23,3 +23,9 @@ def test_all_commands_list_the_same_images(tmp_path: Path, capsys: pytest.Captur
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
     assert all("1 files are left out, as their type is not read (.heic: 1), first d.heic" in line for line in lines)
+
+
+def test_maps_beside_the_images_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_images(tmp_path / "images", ["a.png", "a_IUV.png", "sub/b.jpg", "sub/b.jpg_iuv.png"])
+    assert [source.key for source in in_folder(root)] == ["a.png", "sub/b.jpg"]
+    assert "2 I, U, V maps are left out, first a_IUV.png" in capsys.readouterr().err

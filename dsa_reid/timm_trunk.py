@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,16 +55,40 @@ class TimmTrunk(nn.Module):
 
     def load_pretrained(self) -> None:
         """Load the weights that timm publishes for the model. Raises ModelError if they cannot be downloaded."""
-        _published(self.name)  # without published weights, timm would leave random ones, with a warning
-        try:
-            source = create(self.name, self.size, pretrained=True, device="cpu", out_indices=(self.map_index,))
-        except (OSError, RuntimeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(
-                f"timm's weights of {self.name} could not be downloaded ({reason}). Download them on a machine with a "
-                "network, to the cache of $HF_HOME, or set weights=none for random initial weights."
-            ) from None
+        source = download(self.name, self.size, out_indices=(self.map_index,))
         self.body.load_state_dict(source.state_dict())
+
+
+def download(name: str, size: tuple[int, int], **options: Any) -> Any:
+    """Return timm's model with the weights that timm publishes for it. Raises ModelError if that cannot be downloaded.
+
+    Args:
+        options: of `create`.
+    """
+    _published(name)  # without published weights, timm would leave random ones, with a warning
+    try:
+        with _without_retries():
+            return create(name, size, pretrained=True, device="cpu", **options)
+    except (OSError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"timm's weights of {name} could not be downloaded ({reason}). Download them on a machine with a "
+            "network, to the cache of $HF_HOME, or set weights=none for random initial weights."
+        ) from None
+
+
+@contextmanager
+def _without_retries() -> Iterator[None]:
+    """Keep the logs of timm and its downloads silent: a line for each retry, before our own error."""
+    loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub", "urllib3", "httpx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def colours(name: str) -> tuple[Colour, Colour]:

@@ -25,7 +25,6 @@ from . import checkpoint
 from .batches.dataset import Images, open_store
 from .batches.guidance import guide_weight
 from .config import TrainConfig
-from .device import choose_device, memory_explained
 from .evaluation import metrics
 from .evaluation.config import EvaluateConfig
 from .evaluation.distmat import Rows
@@ -36,6 +35,7 @@ from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
 from .stage import preprocessing_of
+from .torch_setup import choose_device, memory_explained
 
 RANKS = (1, 5, 10)
 

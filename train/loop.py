@@ -20,18 +20,18 @@ from . import checkpoint
 from .batches.feed import TrainingSet, epoch_order, feed
 from .batches.guidance import guide_weight
 from .config import TrainConfig
-from .device import autocast, memory_explained
 from .distributed import Processes, without_gradient_exchange
 from .ema import AveragedWeights
 from .evaluation.config import EvaluateConfig
 from .evaluation.retrieval import Retrieval, measure
-from .interrupt import Interrupts, StoppedError
 from .log import EpochLosses, Log, Progress
 from .losses.gradients import compare_gradients
 from .losses.terms import loss_terms, total_loss
 from .network.performance import apply_performance
 from .network.two_stream import TwoStream
 from .schedule import learning_rate
+from .stopping import Interrupts, StoppedError
+from .torch_setup import autocast, memory_explained
 
 OUT_OF_MEMORY = (
     "Use a smaller batch (train.identities, train.pictures), smaller images (train.height, train.width), or "

@@ -12,9 +12,26 @@ from dsa_app.errors import CheckpointError
 from . import checkpoint
 from .network.config import NetworkConfig
 from .network.two_stream import TwoStream
-from .network.weights import load_trunk
+from .network.weights import find_weights, load_trunk
 
 CLASSIFIERS = "classifiers."  # of the identities of the other run's dataset
+
+
+def find_pretrained(config: NetworkConfig) -> None:
+    """Fetch the pretrained weights of a network before it is built, which takes long: offline, the error is at once.
+
+    Raises:
+        CheckpointError, ConfigError, ModelError: as `load_pretrained`; a file is not read yet.
+    """
+    path = Path(config.weights)
+    if config.weights not in ("imagenet", "none") and path.is_dir():
+        path = path / "checkpoint.pt"
+    elif found := find_weights(config.main, config.weights, config.conv5_init):
+        path = found
+    else:
+        return
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist. Set train.network.weights to another file or run.")
 
 
 def load_pretrained(network: TwoStream, config: NetworkConfig) -> None:

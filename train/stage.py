@@ -33,7 +33,6 @@ from .batches.augment import mirror_table
 from .batches.dataset import GIB, Images, memory_limit, number_identities, open_store
 from .batches.feed import TrainingSet, epoch_order
 from .config import FREE, TrainConfig, check_trunk_size
-from .device import choose_device, prepare_torch
 from .distributed import Processes, processes_on_this_machine
 from .evaluation.config import EvaluateConfig
 from .evaluation.multiquery import read_multiquery
@@ -41,7 +40,8 @@ from .evaluation.retrieval import Retrieval, check_matches, read_retrieval
 from .kept_runs import bring_in
 from .loop import Run
 from .network.two_stream import TwoStream
-from .pretrained import load_pretrained
+from .pretrained import find_pretrained, load_pretrained
+from .torch_setup import choose_device, prepare_torch
 
 
 def run(
@@ -94,6 +94,8 @@ def run(
             processes.wait()
             state = _checkpoint_to_resume(path, configuration, config.epochs, overwrite)
             finished = state is not None and state["epoch"] == config.epochs and _is_of(model, state)
+            if state is None and processes.is_main:
+                find_pretrained(config.network)
             data = open_training_set(root, records, store, config)
             epoch_order(data, config, epoch=0)  # refuses batches that cannot be sampled, before any image is read
             evaluation = dataclasses.replace(evaluation or EvaluateConfig(), match="main")

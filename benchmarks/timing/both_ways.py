@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dsa_train.device import autocast
+from dsa_train.torch_setup import autocast
 
 
 def both_ways(

@@ -9,9 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsa_train.batches.feed import TrainingSet, epoch_order, feed
-from dsa_train.device import autocast
 from dsa_train.losses.terms import loss_terms, total_loss
 from dsa_train.network.two_stream import Outputs
+from dsa_train.torch_setup import autocast
 
 from .both_ways import both_ways
 from .side import Batch, Side

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import torch
 
 from dsa_train.config import TrainConfig
-from dsa_train.device import autocast
 from dsa_train.loop import Run
 from dsa_train.losses.terms import loss_terms, total_loss
 from dsa_train.network.two_stream import Outputs, TwoStream
+from dsa_train.torch_setup import autocast
 
 Batch = tuple[torch.Tensor, ...]  # images, parts, labels
 

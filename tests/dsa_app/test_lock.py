@@ -68,3 +68,12 @@ def test_the_lock_of_a_killed_process_is_deleted_and_a_held_one_stays(tmp_path: 
         delete_left_lock(guarded)
         with pytest.raises(BusyError), locked(guarded, "busy"):
             pass
+
+
+def test_folders_of_a_refused_command_are_removed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="refused"), locked(tmp_path / "a" / "b" / "out", "busy"):
+        raise ValueError("refused")
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path / "a" / "b" / "out", "busy"):
+        (tmp_path / "a" / "written").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["written"]

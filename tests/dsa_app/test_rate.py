@@ -7,7 +7,7 @@ from dsa_app.rate import Rate
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that only moves when it is set."""
 
     now = 0.0
 

@@ -8,11 +8,11 @@ import torch
 
 from dsa_train import checkpoint, loop, stage
 from dsa_train.batches.feed import epoch_order, feed
-from dsa_train.interrupt import StoppedError
 from dsa_train.loop import Run
 from dsa_train.losses.terms import loss_terms
 from dsa_train.network.two_stream import TwoStream
 from dsa_train.network.weights import load_trunk
+from dsa_train.stopping import StoppedError
 
 from .test_stage import STEPS, at, content
 

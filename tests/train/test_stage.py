@@ -12,11 +12,12 @@ from scipy.io import savemat
 
 from dsa_app.errors import BusyError, CheckpointError, ConfigError, DatasetError, StoreError, TrainingError
 from dsa_data.records import read_manifest, write_manifest
+from dsa_reid.errors import ModelError
 from dsa_reid.model import load
 from dsa_train import checkpoint, loop, stage
 from dsa_train.batches.augment import mirror_table
 from dsa_train.evaluation.config import EvaluateConfig
-from dsa_train.interrupt import StoppedError
+from dsa_train.stopping import StoppedError
 from dsap.config import WarpConfig
 from processes import fresh
 
@@ -455,3 +456,31 @@ def test_an_evaluation_that_fails_loses_no_epoch(tiny, small, tmp_path, monkeypa
     with pytest.raises(TrainingError, match="no"):
         stage.run(tiny.manifest, tiny.root, tiny.dsap, tmp_path, small(epochs=2, evaluate_every=1, save_every=2))
     assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"weights": "imagenet"}, "ImageNet weights could not be downloaded"),
+        ({"weights": "nowhere.pt"}, r"nowhere\.pt does not exist"),
+        ({"weights": "a folder"}, r"a folder/checkpoint\.pt does not exist"),
+        ({"weights": "imagenet", "main": {"trunk": "timm/convnext_atto", "size": [64, 32]}}, "could not be downloaded"),
+    ],
+)
+def test_pretrained_weights_are_fetched_before_a_network_is_built(tiny, train, tmp_path, monkeypatch, network, message):
+    """The paper's network takes half a minute to initialise: without a connection, the error comes before."""
+
+    def offline(*_, **__):
+        raise OSError("no connection")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a folder").mkdir()
+    monkeypatch.setattr(stage, "TwoStream", lambda *_: pytest.fail("a network was built"))
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    if "main" in network:
+        monkeypatch.setattr(pytest.importorskip("timm"), "create_model", offline)
+    main = {"trunk": "resnet18", **network.get("main", {})}
+    with pytest.raises((CheckpointError, ModelError), match=message):
+        train(tmp_path / "runs" / "paper", network={**network, "main": main})
+    assert not (tmp_path / "runs").exists(), "a refused training leaves no folder"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from joblib.externals.loky import get_reusable_executor
 
-from ..interrupt import StoppedError
+from ..stopping import StoppedError
 
 
 @contextmanager

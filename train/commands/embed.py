@@ -67,8 +67,8 @@ def embed(
 
     from dsa_reid.model import load
 
-    from ..device import choose_device, memory_explained
     from ..gallery import embed as embedding
+    from ..torch_setup import choose_device, memory_explained
 
     network = load(path, choose_device(device))
     with memory_explained(f"{batch} images at once", "Use a smaller batch: --batch 8."):

@@ -80,9 +80,9 @@ def explain(
     from dsa_data.images import write_png
     from dsa_data.sets import dataset_root
 
-    from ..device import choose_device
     from ..explain import explanation
     from ..explain import regions as tables
+    from ..torch_setup import choose_device
 
     count = count or (TABLE_QUERIES if regions else PAGE_QUERIES)
     root, usual_iuv = dataset_root(settings.dataset), artifacts / "iuv.h5"

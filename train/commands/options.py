@@ -16,7 +16,7 @@ from dsa_app.errors import ConfigError, TrainingError
 from dsap.config import WarpConfig
 
 from ..evaluation.config import EvaluateConfig, Match
-from ..interrupt import StoppedError
+from ..stopping import StoppedError
 
 if TYPE_CHECKING:
     from ..evaluation_stage import Task

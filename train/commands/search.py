@@ -65,9 +65,9 @@ def search(
     from dsa_data.images import write_png
     from dsa_reid.model import load
 
-    from ..device import choose_device
     from ..gallery import page
     from ..gallery.search import read_identities, search_images
+    from ..torch_setup import choose_device
 
     pids = read_identities(console.artifacts(dataset) / "manifest.csv") if dataset else {}
     network = load(path, choose_device(device))

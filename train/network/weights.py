@@ -13,9 +13,10 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from dsa_app.errors import CheckpointError, ConfigError
+from dsa_reid.config import TIMM, MainStreamConfig
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import FORMAT
-from dsa_reid.timm_trunk import TimmTrunk
+from dsa_reid.timm_trunk import TimmTrunk, download
 
 IMAGENET: dict[str, str] = {
     "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
@@ -47,34 +48,51 @@ def load_trunk(
         CheckpointError: if the weights are missing, damaged, or of another network.
         ConfigError: for settings that contradict each other.
     """
-    if conv5_init == "imagenet" and (weights == "none" or main_stream.global_head is None):
+    path = find_weights(main_stream.config, weights, conv5_init, cache)
+    if isinstance(main_stream.trunk, TimmTrunk) and weights != "none":
+        main_stream.trunk.load_pretrained()
+    if path is None:
+        return None
+    trunk = main_stream.config.trunk
+    state = _read(path)
+    _fill(main_stream.trunk, _without_head(state), path, trunk)
+    if conv5_init == "imagenet" and main_stream.global_head is not None:
+        conv5 = {name[len("layer4.") :]: value for name, value in state.items() if name.startswith("layer4.")}
+        _fill(main_stream.global_head, conv5, path, f"{trunk} layer4")
+    return path
+
+
+def find_weights(
+    config: MainStreamConfig,
+    weights: str,
+    conv5_init: Literal["random", "imagenet"] = "random",
+    cache: Path | None = None,
+) -> Path | None:
+    """Return the file with the pretrained weights of a main stream, downloaded if it is not there; build no network.
+
+    Arguments, results and errors are those of `load_trunk`, but for a file of another network, which is not read here.
+    """
+    if conv5_init == "imagenet" and (weights == "none" or config.heads == "local"):
         raise ConfigError(
             "train.network.conv5_init=imagenet needs pretrained weights and a global head. Set "
             "train.network.conv5_init=random."
         )
     if weights == "none":
         return None
-    config = main_stream.config
-    if isinstance(main_stream.trunk, TimmTrunk):
+    if config.trunk.startswith(TIMM):
         if weights != "imagenet" or conv5_init == "imagenet":
             raise ConfigError(
                 f"weights = {weights!r}, conv5_init = {conv5_init!r} is invalid for the trunk {config.trunk}: set "
                 "weights=imagenet (timm's published weights) or weights=none, and conv5_init=random."
             )
-        main_stream.trunk.load_pretrained()
+        download(config.trunk.removeprefix(TIMM), config.size)
         return None
     if weights == "imagenet" and config.width != 1:
         raise ConfigError(
             f"ImageNet weights have width 1, this network has width {config.width}. Set train.network.main.width=1, or "
             "train.network.weights=none for random initial weights."
         )
-    path = _imagenet_file(config.trunk, cache) if weights == "imagenet" else Path(weights)
-    state = _read(path)
-    _fill(main_stream.trunk, _without_head(state), path, config.trunk)
-    if conv5_init == "imagenet" and main_stream.global_head is not None:
-        conv5 = {name[len("layer4.") :]: value for name, value in state.items() if name.startswith("layer4.")}
-        _fill(main_stream.global_head, conv5, path, f"{config.trunk} layer4")
-    return path
+    return _imagenet_file(config.trunk, cache) if weights == "imagenet" else Path(weights)
 
 
 def _imagenet_file(trunk: str, cache: Path | None) -> Path:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_train.device import autocast, choose_device, memory_explained, prepare_torch
+from dsa_train.torch_setup import autocast, choose_device, memory_explained, prepare_torch
 
 
 def test_auto_is_what_there_is():

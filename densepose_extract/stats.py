@@ -56,7 +56,9 @@ def explained(none: int, skipped: int, without_person: int | None) -> str:
     else:
         missed = none - skipped - without_person
         reasons += [f"{without_person} show no person"] if without_person else []
-        reasons += [f"in {missed} the imitated errors of an estimator (extract.errors) missed the person"] if missed else []
+        reasons += (
+            [f"in {missed} the imitated errors of an estimator (extract.errors) missed the person"] if missed else []
+        )
     return f": {', '.join(reasons)}; their maps are empty"
 
 

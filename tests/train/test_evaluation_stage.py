@@ -11,8 +11,8 @@ from dsa_reid.model import load, save
 from dsa_train import evaluation_stage as module
 from dsa_train import stage
 from dsa_train.evaluation import kept_features
-from dsa_train.evaluation.config import EvaluateConfig
-from dsa_train.evaluation_stage import Task, evaluate, protocol, write
+from dsa_train.evaluation.config import EvaluateConfig, protocol
+from dsa_train.evaluation_stage import Task, evaluate, write
 from dsap.config import WarpConfig
 
 

@@ -13,7 +13,8 @@ from dsa_app.errors import TrainingError
 from dsa_app.guard import shown
 
 from ..config import TrainConfig
-from .rows import EVERY_ROW, MAIN
+from ..published import EVERY_ROW
+from .rows import MAIN
 
 
 @config

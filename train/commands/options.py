@@ -17,11 +17,12 @@ from dsap.config import WarpConfig
 
 from ..evaluation.config import EvaluateConfig, Match
 from ..interrupt import StoppedError
+from ..published import PLAIN
 
 if TYPE_CHECKING:
     from ..evaluation_stage import Task
 
-PLAIN = "paper"  # the run of the paper's hyper-parameters, where no experiment is named
+NAMED = 3  # other runs that an error names; the rest are counted
 FILE = click.Path(path_type=Path)
 
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
@@ -69,7 +70,26 @@ def existing_manifest(settings: Settings, manifest: Path | None) -> Path:
 
 def existing_run(settings: Settings, source: Path | None) -> Path:
     """Return the run: the one named, or that of the settings. Raises TrainingError if it does not exist."""
+    if source is None and not run_folder(settings).exists() and (other := other_runs(settings)):
+        command = click.get_current_context().info_name
+        raise TrainingError(
+            f"{run_folder(settings)} does not exist, but {_listed(other)}. Use one: dsa-train {command} --run "
+            f"{other[0]}; or train first: dsa-train run."
+        )
     return existing(source or run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
+
+
+def other_runs(settings: Settings) -> list[Path]:
+    """Return the dataset's finished runs, the newest first."""
+    models = (console.artifacts(settings.dataset) / "runs").rglob("model.pt")
+    return [path.parent for path in sorted(models, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def _listed(runs: list[Path]) -> str:
+    names = ", ".join(str(run) for run in runs[:NAMED])
+    if len(runs) == 1:
+        return f"there is another run, {names}"
+    return f"there are other runs, {names}" + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")
 
 
 def existing_model(path: Path | None, dataset: str | None, experiment: str) -> Path:

@@ -49,12 +49,11 @@ def of_evaluation(config: EvaluateConfig, protocol: str) -> Values:
     """Return what differs from the paper's values in the settings that decide what an evaluation measures.
 
     Args:
-        config: with the gallery that is used, which is not "auto".
         protocol: the gallery of the dataset's own protocol, "whole" or "single-shot".
     """
     values = {name: value for name, value in _flat({"evaluate": to_dict(config)}) if _decides(name)}
     sampled = config.gallery == "single-shot"
-    values["evaluate.gallery"] = "auto" if config.gallery == protocol else config.gallery
+    values["evaluate.gallery"] = "auto" if config.gallery in ("auto", protocol) else config.gallery
     # A part that is switched off has no effect, whatever its other settings.
     unused = [] if sampled else ["evaluate.repeats", "evaluate.seed"]
     unused += [] if config.expansion.neighbours else ["evaluate.expansion.alpha"]

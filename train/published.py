@@ -20,8 +20,8 @@ class Row:
         title: of the row, as the paper prints it where it has it.
         experiment: the file in experiments/ with the settings of its training.
         match: the feature that is compared.
-        mAP, rank1, rank5, rank10: published for Market-1501, in percent; None if not known here. No copy of the paper
-            was at hand for Rank-5 and Rank-10 of its Tables 3 to 5: whoever has one fills them in.
+        mAP, rank1, rank5, rank10: published for Market-1501, in percent; None if not known here: Rank-5 and Rank-10 of
+            Tables 3 to 5 are to be filled in from a copy of the paper.
     """
 
     table: int | str

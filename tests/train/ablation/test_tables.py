@@ -5,6 +5,7 @@ from dsa_train.ablation.tables import (
     QUESTIONS,
     distillation_gains,
     judged,
+    read_rows,
     result,
     rows_of,
     signed,
@@ -12,6 +13,7 @@ from dsa_train.ablation.tables import (
     table,
 )
 from dsa_train.published import ROWS
+from repository import ROOT
 
 
 def trained(experiment, seed, rate=None, **mAP):
@@ -141,6 +143,12 @@ def test_the_papers_orderings_and_their_size(better, worse, points):
     published = {row.title: row.mAP for row in ROWS}
     assert claim.paper == points == pytest.approx(published[better] - published[worse])
     assert claim.as_good is None
+
+
+def test_the_document_shows_what_the_command_prints():
+    """Lines that are too long for the page are wrapped there."""
+    printed = table(read_rows(ROOT / "benchmarks" / "results" / "tables_synthetic.json"))
+    assert " ".join(printed.split()) in " ".join((ROOT / "docs" / "evidence.md").read_text(encoding="utf-8").split())
 
 
 def test_numbers_in_points():

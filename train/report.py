@@ -13,7 +13,7 @@ from dsa_app.guard import guarded
 from .evaluation.metrics import Result
 from .evaluation.views import Bin
 from .published import NOT_KNOWN, row_experiment
-from .result_settings import short
+from .result_settings import UNKNOWN, short
 
 COLUMNS = {
     "rank1": "Rank-1",
@@ -65,8 +65,10 @@ def _remarks(metrics: Metrics) -> list[str]:
             f"mAP is not above that of random rankings ({100 * metrics['chance_mAP']:.1f}): these features do not tell "
             "the people apart. Is the network trained, and are the identities of the images right (dsa-data check)?"
         )
-    made = metrics.get("settings") or {}
-    if changes := made.get("changes"):
+    made = metrics.get("settings")
+    if not made:
+        lines.append(f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}.")
+    elif changes := made.get("changes"):
         row = row_experiment(made.get("experiment", ""))
         lines.append(f"Settings other than those of {row}: {short(changes.split(', '))}.")
     return lines
@@ -141,7 +143,15 @@ def read(path: Path) -> dict[str, Any]:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(metrics, dict) or not all(isinstance(metrics.get(name), (int, float)) for name in NUMBERS):
         raise TrainingError(f"{path} is not a metrics.json. Evaluate again: dsa-train evaluate.")
+    if not _are_texts(metrics.get("settings", {})) or not isinstance(metrics.get("protocol", ""), str):
+        raise TrainingError(
+            f"{path} is not a metrics.json: its settings are damaged. Evaluate again: dsa-train evaluate."
+        )
     return metrics
+
+
+def _are_texts(settings: Any) -> bool:
+    return isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())
 
 
 def made(artifacts: Path, run: Path) -> list[str]:

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsa_app.errors import TrainingError
 from dsa_reid.atomic import write_atomic
 
 from . import result_settings
 from .published import row_experiment
 from .result_settings import SEED, UNKNOWN, Values
 
+MEASURES = ("mAP", "rank1", "rank5", "rank10")
 OTHER_IMAGES = "of other images than the manifest lists now"
 TRAINED_ELSEWHERE = "trained on images of another manifest"
 
@@ -83,22 +85,40 @@ def write(artifacts: Path, result: Result) -> Path:
 
 
 def read_all(artifacts: Path) -> list[Result]:
-    """Return the results of a dataset. A file of an earlier version has no settings; other files are left out."""
+    """Return the results of a dataset; those of an earlier version have no settings. Raises TrainingError."""
     folder = artifacts / "results"
-    found = []
-    for path in sorted(folder.rglob("*.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue
-        if not isinstance(content, dict) or not {"mAP", "rank1"} <= content.keys():
-            continue
-        known = content.pop("settings", None) or {}
-        values, trained, tested = (content.pop(name, "") for name in ("values", "trained", "tested"))
-        experiment = known.get("experiment") or path.parent.relative_to(folder).as_posix()
-        match = known.get("match") or path.stem
-        found.append(Result(experiment, match, content, values if known else None, trained, tested))
-    return found
+    return [_read(path, path.parent.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.json"))]
+
+
+def _read(path: Path, experiment: str) -> Result:
+    """Return the result in a file. Raises TrainingError for another file.
+
+    Args:
+        experiment: of a result that does not say it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not _is_result(content):
+        raise TrainingError(f"{path} is not a result of dsa-train evaluate. Remove it, or evaluate that run again.")
+    settings = content.pop("settings", None) or {}
+    values, trained, tested = (content.pop(name, "") for name in ("values", "trained", "tested"))
+    match = settings.get("match") or path.stem
+    known = None if not settings or values is None else values or {}
+    return Result(settings.get("experiment") or experiment, match, content, known, trained, tested)
+
+
+def _is_result(content: Any) -> bool:
+    """Return whether JSON has the measures of an evaluation, and settings of the right kinds if it has any."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), int | float) for name in MEASURES):
+        return False
+    settings, values = content.get("settings") or {}, content.get("values") or {}
+    texts = [content.get(name, "") for name in ("trained", "tested")]
+    if not isinstance(settings, dict) or not isinstance(values, dict):
+        return False
+    texts += [settings.get(name, "") for name in ("experiment", "match")]
+    return all(isinstance(text, str) for text in texts) and isinstance(values.get(SEED, 0), int)
 
 
 def manifest_of(artifacts: Path) -> str:

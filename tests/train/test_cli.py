@@ -153,6 +153,9 @@ def test_an_absent_run_names_the_others(dsa_train, tmp_path):
         assert f"{runs / 'paper'} does not exist, but there is another run, {runs / 'demo'}." in refused.output
         remedy = re.search(rf"Use one: dsa-train ({command} .*?); or train first", refused.output)[1]
         assert dsa_train(*shlex.split(remedy), params=None).exit_code == 0
+    refused = CliRunner().invoke(main, ["export", "--dataset", "market1501", str(tmp_path / "model.onnx")])
+    assert refused.exit_code == 2
+    assert f"Name its model: --model {runs / 'demo' / 'model.pt'}" in refused.output
     for name in "abc":
         shutil.copytree(runs / "demo", runs / "mine" / name)
     refused = dsa_train("evaluate", "--dataset", "market1501", params=None)

@@ -18,6 +18,7 @@ FOUND = {
     "queries": 3368,
     "queries_left_out": 0,
     "gallery": 15913,
+    "settings": {"experiment": "table3/dsa-reid", "match": "main", "digest": "0f", "changes": ""},
 }
 
 
@@ -106,6 +107,8 @@ def test_what_made_it_is_said_where_it_is_not_a_rows_own():
     many = ", ".join(f"train.a{n}=[1,2]" for n in range(8))
     assert line("table4/csa", many).endswith("of table4/csa: " + ", ".join(many.split(", ")[:6]) + " and 2 more.")
     assert line("demo", "").startswith("3368 queries")
+    old = {name: value for name, value in FOUND.items() if name != "settings"}
+    assert table(old, "mine").splitlines()[-1] == "Made by an earlier version; unknown settings."
 
 
 def test_between_cameras():
@@ -143,7 +146,7 @@ def test_the_mean_over_splits(tmp_path):
     assert mean["rank1"] == 0.5
     assert mean["mAP"] == pytest.approx(FOUND["mAP"])
     assert mean["queries"] == 2 * FOUND["queries"]
-    assert mean["settings"] == {}
+    assert mean["settings"] == {"experiment": "table3/dsa-reid", "match": "main", "changes": ""}
 
 
 def test_the_mean_of_other_settings_is_said(tmp_path):
@@ -159,7 +162,13 @@ def test_read(tmp_path):
     path = tmp_path / "metrics.json"
     with pytest.raises(TrainingError, match="Evaluate first: dsa-train evaluate"):
         report.read(path)
-    for broken in ("{", "[]", '{"mAP": 1}', json.dumps({**FOUND, "rank1": "0.5"})):
+    for broken in (
+        "{",
+        "[]",
+        '{"mAP": 1}',
+        json.dumps({**FOUND, "rank1": "0.5"}),
+        json.dumps({**FOUND, "settings": [1]}),
+    ):
         path.write_text(broken)
         with pytest.raises(TrainingError, match="Evaluate again"):
             report.read(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsa_app.config import build, override, to_dict
+from dsa_app.errors import TrainingError
 from dsa_train import result_settings, results
 from dsa_train.ablation import rows
 from dsa_train.config import TrainConfig
@@ -163,6 +164,29 @@ def test_a_result_of_an_earlier_version_is_no_rows(tmp_path: Path) -> None:
     assert line.endswith("made by an earlier version; unknown settings")
     results.write(tmp_path, Result(DSA, "main", MEASURES, {}))
     assert listed(tmp_path)[1] == [], "the row's own replaces it"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        json.dumps({"mAP": 0.5}),
+        json.dumps({**MEASURES, "mAP": "0.5"}),
+        json.dumps({**MEASURES, "settings": ["main"]}),
+        json.dumps({**MEASURES, "settings": {"experiment": 1}}),
+        json.dumps({**MEASURES, "settings": {"experiment": "demo"}, "values": [1]}),
+        json.dumps({**MEASURES, "settings": {"experiment": "demo"}, "values": {"train.seed": "1"}}),
+        json.dumps({**MEASURES, "settings": {"experiment": "demo"}, "values": {}, "tested": 1}),
+    ],
+)
+def test_another_file_among_the_results_is_named(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "results" / "table3" / "dsa-reid" / "main.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    with pytest.raises(TrainingError, match=r"main\.json is not a result of dsa-train evaluate\. Remove it"):
+        results.read_all(tmp_path)
 
 
 def test_no_result_takes_the_place_of_another(tmp_path: Path) -> None:

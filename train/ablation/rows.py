@@ -9,12 +9,11 @@ from typing import Any
 from .. import results
 from ..published import DSA, EVERY_ROW, NOT_KNOWN, TABLES_DATASET, TWO_BRANCHES, Row, published, row_experiment
 from ..result_settings import short
-from ..results import Result
+from ..results import MEASURES, Result
 
 DISTILLED = "beyond/taught"
 MAIN = {DSA, TWO_BRANCHES, DISTILLED, *(row.experiment for row in EVERY_ROW if row.table == "control")}
 """Experiments of the main comparison and of the controls, which are trained from more seeds."""
-COLUMNS = ("mAP", "rank1", "rank5", "rank10")
 
 
 def table(artifacts: Path, dataset: str) -> str:
@@ -51,7 +50,7 @@ def _by_seed(own: Sequence[Result], experiment: str) -> dict[int, Result]:
 def _row(row: Row, dataset: str, by_seed: Mapping[int, Result]) -> Iterator[str]:
     table_ = f"Table {row.table}" if isinstance(row.table, int) else row.table
     paper = next(iter(published(dataset, row.experiment, row.match).values()), {})
-    cells = "".join(f"{_paper_cell(paper, name):>8}" for name in COLUMNS)
+    cells = "".join(f"{_paper_cell(paper, name):>8}" for name in MEASURES)
     measured = f"{'not yet':>16}{'':24}"
     for number, seed in enumerate(sorted(by_seed)):
         measured = f"{'':8}{_cells(by_seed[seed].measures)}"
@@ -84,4 +83,4 @@ def _paper_cell(paper: Mapping[str, float | None], name: str) -> str:
 
 
 def _cells(measures: Mapping[str, Any]) -> str:
-    return "".join(f"{100 * measures[name]:8.1f}" if name in measures else f"{'':8}" for name in COLUMNS)
+    return "".join(f"{100 * measures[name]:8.1f}" for name in MEASURES)

@@ -117,6 +117,9 @@ def _is_row(row: Any) -> bool:
     """Return whether `row` has what the table and the figure need."""
     if not isinstance(row, dict) or not isinstance(row.get("name"), str) or row.get("table") not in KINDS:
         return False
+    changes = row.get("changes", [])
+    if not isinstance(changes, list) or not all(isinstance(change, str) for change in changes):
+        return False
     numbers = [row.get(name) for name in ("seeds", "mAP", "rank1")]
     if row["table"] == "curve":
         numbers.append([row.get("rate")] * len(numbers[0] or ()))

@@ -127,6 +127,7 @@ def _extract(
     from . import stage
     from .engines.imported import Imported
     from .engines.make import make_engine
+    from .engines.rendered import Rendered
     from .stats import summary
     from .target import Target
 
@@ -146,7 +147,12 @@ def _extract(
                 click.echo(
                     f"note: {len(engine.unused)} maps fit no image of the manifest, first {engine.unused[0]}", err=True
                 )
-            for line in summary(IuvStore(target.store), outcome):
+            store = IuvStore(target.store)
+            without_person = None
+            if isinstance(engine, Rendered):
+                none = [key for key, status in zip(store.keys, store.statuses, strict=True) if status == "none"]
+                without_person = engine.count_without_person(key for key in none if key not in outcome.skipped)
+            for line in summary(store, outcome, without_person):
                 click.echo(line)
 
 

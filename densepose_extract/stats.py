@@ -21,8 +21,13 @@ TOTAL = ("total", "")  # the last row of the table by split and camera
 BINS, BAR = 10, 40  # rows of a histogram, and characters of its longest bar
 
 
-def summary(store: IuvStore, outcome: Outcome) -> list[str]:
-    """Return lines about the result of a run."""
+def summary(store: IuvStore, outcome: Outcome, without_person: int | None = None) -> list[str]:
+    """Return lines about the result of a run.
+
+    Args:
+        without_person: of rendered maps, the images of status "none" that show no person at all; in the others the
+            imitated errors missed the person. None for maps of other engines.
+    """
     made = f"{outcome.made} maps made in {outcome.seconds:.1f} s"
     if outcome.made and outcome.seconds:
         made += f", {outcome.made / outcome.seconds:,.1f} a second"
@@ -30,7 +35,8 @@ def summary(store: IuvStore, outcome: Outcome) -> list[str]:
     lines = [
         f"{store.path}: {len(store)} maps, {store.path.stat().st_size / 2**20:.1f} MiB",
         made if outcome.changed else "up to date: the same images, the same settings",
-        ", ".join(f"{statuses[status]} {status}" for status in STATUSES),
+        ", ".join(f"{statuses[status]} {status}" for status in STATUSES)
+        + explained(statuses["none"], len(outcome.skipped), without_person),
     ]
     if "checkpoint" in store.header.configuration:
         lines.append(f"checkpoint SHA-256 {store.header.configuration['checkpoint']}")
@@ -38,6 +44,22 @@ def summary(store: IuvStore, outcome: Outcome) -> list[str]:
         lines.append(f"{len(outcome.skipped)} images could not be read and have an empty map:")
         lines += [f"  {reason}" for reason in list(outcome.skipped.values())[:NAMED]]
     return lines
+
+
+def explained(none: int, skipped: int, without_person: int | None) -> str:
+    """Return why images have the status "none", to continue the line that counts them; empty if none has it."""
+    if not none:
+        return ""
+    reasons = [f"{skipped} could not be read"] if skipped else []
+    if without_person is None:
+        reasons += [f"in {none - skipped} no person was detected"] if none > skipped else []
+    else:
+        missed = none - skipped - without_person
+        reasons += [f"{without_person} show no person"] if without_person else []
+        reasons += (
+            [f"in {missed} the imitated errors of an estimator (extract.errors) missed the person"] if missed else []
+        )
+    return f": {', '.join(reasons)}; their maps are empty"
 
 
 def report(store: IuvStore, records: Sequence[Record]) -> list[str]:

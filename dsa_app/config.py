@@ -253,6 +253,14 @@ def experiment_file(name: str) -> Path:
     )
 
 
+def installed_experiment(name: str) -> dict[str, Any]:
+    """Return the sections of an experiment that comes with the project, though the user has one of this name.
+
+    Raises ConfigError if there is none.
+    """
+    return read_yaml(_installed_experiments() / f"{name}.yaml")
+
+
 def _installed_experiments() -> Path:
     """Return the folder of the experiments that come with the project."""
     package = importlib.util.find_spec("dsa_train")

@@ -20,7 +20,11 @@ ROOMS = {  # of a package: folders, and modules at its top
 GROUND_MAY_USE = {"torch", "torchvision", "numpy", "PIL"}
 GROUND_MAY_USE_INSIDE_FUNCTIONS = {"faiss", "timm"}  # extras, for those who ask for what they do
 START = "dsa_app.entry"  # what a command imports before anything else
-EXTRACTS = {"dsa_train.ablation.stores", "dsa_train.explain.body_maps"}  # what of the trainer may know DensePose
+EXTRACTS = {
+    "dsa_train.ablation.stores",
+    "dsa_train.explain.body_maps",
+    "dsa_train.result_settings",
+}  # what of the trainer may know DensePose
 
 
 def room(module: str) -> str:

@@ -19,12 +19,13 @@ import dsa_train.cli
 import dsap.cli
 import trees
 from densepose_extract.config import ExtractConfig
-from dsa_app.config import read_settings
+from dsa_app.config import override, read_settings
 from dsa_data import images, sets
-from dsa_train.ablation.rows import ROWS
+from dsa_train import result_settings
 from dsa_train.config import TrainConfig
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.network.summary import rows
+from dsa_train.published import ROWS
 from dsap.config import WarpConfig
 from repository import ROOT
 
@@ -171,10 +172,19 @@ def made_small(command: Command) -> Command:
     return [program, name, *arguments, *small]
 
 
+def make_rows_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the rows have the settings of `made_small`, so that the page's trainings are the rows' own."""
+    own = result_settings.installed_experiment
+    small = [*THIN, "train.network.weights=none"]
+    monkeypatch.setattr(result_settings, "installed_experiment", lambda name: override(own(name), small))
+    monkeypatch.setattr(result_settings, "of_row", result_settings.of_row.__wrapped__)  # without its cache
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_whole_page_on_tiny_trees(project: Path) -> None:
+def test_the_whole_page_on_tiny_trees(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(project / "artifacts")
+    make_rows_small(monkeypatch)
     make_datasets(project)
     told: dict[tuple[str, ...], str] = {}
     for block in BLOCKS:

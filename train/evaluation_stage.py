@@ -14,6 +14,7 @@ import torch
 from dsa_app.config import build
 from dsa_app.errors import TrainingError
 from dsa_data.records import read_manifest
+from dsa_data.sets import dataset
 from dsa_data.synthetic.dataset import read_views
 from dsa_reid.atomic import write_atomic
 from dsa_reid.main_stream import MainStream
@@ -21,12 +22,12 @@ from dsa_reid.model import digest_of, load
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
 
-from . import checkpoint
+from . import checkpoint, result_settings, run_settings
 from .batches.dataset import Images, open_store
 from .batches.guidance import guide_weight
 from .config import TrainConfig
 from .evaluation import metrics
-from .evaluation.config import EvaluateConfig
+from .evaluation.config import EvaluateConfig, protocol
 from .evaluation.distmat import Rows
 from .evaluation.features import check_match, extract
 from .evaluation.kept_features import kept_features
@@ -34,6 +35,7 @@ from .evaluation.multiquery import read_multiquery
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
+from .results import Result
 from .stage import preprocessing_of
 from .torch_setup import choose_device, memory_explained
 
@@ -74,7 +76,7 @@ class Evaluation(NamedTuple):
         views: the measures by view difference, if asked for.
     """
 
-    metrics: dict[str, float | int | str]
+    metrics: dict[str, Any]
     cmc: np.ndarray
     pairs: dict[tuple[int, int], metrics.Result]
     views: dict[Bin, metrics.Result]
@@ -95,6 +97,24 @@ def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, 
     if protocol(config):
         values["protocol"] = protocol(config)
     return Evaluation(values, compared.result.cmc, compared.pairs, compared.views)
+
+
+def result_of(task: Task, config: EvaluateConfig, experiment: str, measures: Mapping[str, Any]) -> Result:
+    """Return the measures of an evaluation with what made them.
+
+    Args:
+        experiment: the name of the run.
+        measures: the content of metrics.json.
+    """
+    made = run_settings.read(task.source)
+    tested = run_settings.manifest_digest(task.manifest)
+    if made is None:
+        return Result(experiment, config.match, measures, None, "", tested)
+    values = made.values | result_settings.of_evaluation(config, dataset(task.dataset).gallery)
+    if config.match != "main":
+        with open_store(task.dsap, task.warp) as store:
+            values |= result_settings.of_part_images(made.values, store.header.configuration)
+    return Result(experiment, config.match, measures, values, made.manifest, tested)
 
 
 def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.device]:
@@ -127,20 +147,6 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         return *sides(retrieval, config, features), device
 
 
-def protocol(config: EvaluateConfig) -> str:
-    """Return in words what differs from single query over the whole gallery; empty if nothing does."""
-    differences = {
-        f"one gallery image of each identity, sampled {config.repeats} times": config.gallery == "single-shot",
-        f"multi-query by the {config.multiquery}": config.multiquery != "off",
-        "images of the query's camera are not left out": config.cameras == "ignore",
-        "flip test": config.flip,
-        "average precision by trapezoids": config.trapezoid,
-        f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,
-        "re-ranked": config.rerank.on,
-    }
-    return "; ".join(words for words, applies in differences.items() if applies)
-
-
 def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     """Return both streams of a finished run, with their preprocessing, from its checkpoint."""
     if run.is_file():
@@ -160,7 +166,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     return network, preprocessing_of(config)
 
 
-def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, float | int | str]:
+def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, Any]:
     """Return the content of metrics.json: fractions, and the numbers of queries and gallery images."""
     return {
         **{f"rank{k}": result.rank(k) for k in RANKS},
@@ -173,7 +179,7 @@ def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, fl
     }
 
 
-def write(path: Path, values: Mapping[str, float | int | str], cmc: np.ndarray) -> Path:
+def write(path: Path, values: Mapping[str, Any], cmc: np.ndarray) -> Path:
     """Write metrics.json to `path` and, for DVC's plots, cmc.json beside it; return `path`."""
     curve = [{"rank": k, "share": float(share)} for k, share in enumerate(cmc, start=1)]
     write_json(path.with_name("cmc.json"), curve)

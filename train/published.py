@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from .evaluation.config import Match
+from .evaluation.config import SINGLE_SHOT, Match
+
+PLAIN = "paper"  # the run of the paper's hyper-parameters, where no experiment is named
+NOT_KNOWN = "–"  # in a table: the paper prints a number that is not known here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Row:
         title: of the row, as the paper prints it where it has it.
         experiment: the file in experiments/ with the settings of its training.
         match: the feature that is compared.
-        mAP, rank1: published for Market-1501, in percent; None if not published.
+        mAP, rank1, rank5, rank10: published for Market-1501, in percent; None if not known here: Rank-5 and Rank-10 of
+            Tables 3 to 5 are to be filled in from a copy of the paper.
     """
 
     table: int | str
@@ -26,6 +30,14 @@ class Row:
     match: Match
     mAP: float | None = None  # noqa: N815 - the field's name
     rank1: float | None = None
+    rank5: float | None = None
+    rank10: float | None = None
+
+    @property
+    def published(self) -> dict[str, float | None]:
+        """The paper's measures by their name in metrics.json, None where not known here; empty for a further row."""
+        known = {"rank1": self.rank1, "rank5": self.rank5, "rank10": self.rank10, "mAP": self.mAP}
+        return known if isinstance(self.table, int) else {}
 
 
 DSA, TWO_BRANCHES = "table3/dsa-reid", "table3/two-branches"
@@ -45,9 +57,23 @@ ROWS = (
     Row(5, "Concatenation + fc", "table5/concatenation", "main", 81.6, 93.0),
     Row(5, "Elem-add", DSA, "main", 87.6, 95.7),
 )
+FURTHER_ROWS = (
+    Row("control", "Guide fed nothing", "controls/nothing", "main"),
+    Row("control", "Guide fed another's", "controls/another", "main"),
+    Row("control", "Losses without guide", "controls/no-guide", "main"),
+    Row("beyond", "Own triplets", "beyond/own-losses", "main"),
+    Row("beyond", "Guide faded out", "beyond/faded", "main"),
+    Row("beyond", "Charts dropped", "beyond/dropped-charts", "main"),
+    Row("beyond", "Streams apart, taught", "beyond/apart", "main"),
+    Row("beyond", "Guide teaches", "beyond/taught", "main"),
+    Row("beyond", "Guide teaches, fused", "beyond/taught", "fused"),
+)
+EVERY_ROW = ROWS + FURTHER_ROWS
+
+TABLES_DATASET = "market1501"  # of the paper's Tables 3, 4 and 5
 
 # Of the full model matched on (f_G, f_L), as the paper reports them; those of Market-1501 are in `ROWS`.
-OTHER_DATASETS: dict[str, dict[str, dict[str, float]]] = {
+OTHER_DATASETS: dict[str, dict[str, dict[str, float | None]]] = {
     "dukemtmcreid": {"the paper": {"rank1": 86.2, "mAP": 74.3}},
     "cuhk03-labeled": {"the paper": {"rank1": 78.9, "mAP": 75.2}},
     "cuhk03-detected": {"the paper": {"rank1": 78.2, "mAP": 73.1}},
@@ -58,18 +84,38 @@ OTHER_DATASETS: dict[str, dict[str, dict[str, float]]] = {
         "the paper, from CUHK03": {"rank1": 90.4, "rank5": 97.8},
     },
 }
+SINGLE_SHOT_DATASETS = ("cuhk01",)  # there the paper samples one gallery image of each identity
 
 
-def published(dataset: str, experiment: str | None, match: Match) -> Mapping[str, Mapping[str, float]]:
-    """Return the paper's rows for an experiment, by title: measures by their name in metrics.json.
+def published(
+    dataset: str, experiment: str | None, match: Match, protocol: str = ""
+) -> Mapping[str, Mapping[str, float | None]]:
+    """Return the paper's rows for a result, by title: measures by their name in metrics.json, None if not known here.
 
-    Those of the dataset, if the paper reports the experiment on it, else those of Market-1501; none if it reports
-    neither.
+    Args:
+        dataset: the result's. The paper's numbers stand beside those of its own datasets alone.
+        experiment: the run's name; None for the paper's hyper-parameters.
+        match: the feature that was compared.
+        protocol: in words, as metrics.json has it. The paper's numbers stand beside its own protocol alone.
     """
-    experiment = experiment or DSA  # without an experiment a command uses the paper's hyper-parameters
+    if not is_papers_protocol(dataset, protocol):
+        return {}
+    experiment = DSA if experiment in (None, PLAIN) else experiment
     if dataset in OTHER_DATASETS:
         return OTHER_DATASETS[dataset] if (experiment, match) == (DSA, "main") else {}
-    for row in ROWS:
-        if (row.experiment, row.match) == (experiment, match) and row.mAP is not None and row.rank1 is not None:
-            return {"the paper, Market-1501": {"rank1": row.rank1, "mAP": row.mAP}}
+    for row in ROWS if dataset == TABLES_DATASET else ():
+        if (row.experiment, row.match) == (experiment, match):
+            return {"the paper, Market-1501": row.published}
     return {}
+
+
+def is_papers_protocol(dataset: str, protocol: str) -> bool:
+    """Return whether a protocol in words is the paper's: single query, no re-ranking, the gallery of the dataset."""
+    parts = protocol.split("; ") if protocol else []
+    sampled = [part for part in parts if part.startswith(SINGLE_SHOT)]
+    return len(sampled) == len(parts) == (dataset in SINGLE_SHOT_DATASETS)
+
+
+def row_experiment(run: str) -> str:
+    """Return the experiment of the rows that a run is compared with: its own, or the paper's full scheme."""
+    return run if any(row.experiment == run for row in EVERY_ROW) else DSA

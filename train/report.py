@@ -12,6 +12,8 @@ from dsa_app.guard import guarded
 
 from .evaluation.metrics import Result
 from .evaluation.views import Bin
+from .published import NOT_KNOWN, row_experiment
+from .result_settings import UNKNOWN, short
 
 COLUMNS = {
     "rank1": "Rank-1",
@@ -26,22 +28,50 @@ NUMBERS = (*COLUMNS, *COUNTS)
 Metrics = Mapping[str, Any]  # the content of metrics.json
 
 
-def table(metrics: Metrics, dataset: str, published: Mapping[str, Mapping[str, float]]) -> str:
+def table(metrics: Metrics, dataset: str, published: Mapping[str, Mapping[str, float | None]]) -> str:
     """Return metrics.json as text, in percent, the paper's numbers below.
 
     Args:
         published: rows of the paper by title, in percent, see `published.published`; empty where it has none.
+
+    Remarks below say what else was measured than the table's titles say, and a result that is no better than chance.
     """
     rows = {dataset: [f"{100 * float(metrics[name]):.1f}" for name in COLUMNS]}
     for title, known in published.items():
-        rows[title] = [f"{known[name]:.1f}" if name in known else "" for name in COLUMNS]
+        rows[title] = [_published_cell(known, name) for name in COLUMNS]
     counted = f"{metrics['queries']} queries, {metrics['gallery']} gallery images"
     if metrics["queries_left_out"]:
         counted += f"; {metrics['queries_left_out']} queries have no match in another camera and do not count"
     lines = [text_table(list(COLUMNS.values()), rows), counted + ". Percent."]
+    if any(value is None for known in published.values() for value in known.values()):
+        lines.append(f"{NOT_KNOWN}: a number of the paper that is not known here.")
     if metrics.get("protocol"):
         lines.append(f"Protocol: {metrics['protocol']}.")
-    return "\n".join(lines)
+    return "\n".join(lines + _remarks(metrics))
+
+
+def _published_cell(known: Mapping[str, float | None], name: str) -> str:
+    if name not in known:
+        return ""
+    value = known[name]
+    return NOT_KNOWN if value is None else f"{value:.1f}"
+
+
+def _remarks(metrics: Metrics) -> list[str]:
+    """Return a line for what a reader would otherwise have to see from the numbers, or could not see."""
+    lines = []
+    if metrics["mAP"] <= metrics["chance_mAP"]:
+        lines.append(
+            f"mAP is not above that of random rankings ({100 * metrics['chance_mAP']:.1f}): these features do not tell "
+            "the people apart. Is the network trained, and are the identities of the images right (dsa-data check)?"
+        )
+    made = metrics.get("settings")
+    if not made:
+        lines.append(f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}.")
+    elif changes := made.get("changes"):
+        row = row_experiment(made.get("experiment", ""))
+        lines.append(f"Settings other than those of {row}: {short(changes.split(', '))}.")
+    return lines
 
 
 def camera_table(pairs: Mapping[tuple[int, int], Result]) -> str:
@@ -90,7 +120,12 @@ def mean_of(files: Sequence[Path]) -> Metrics:
     splits = [read(path) for path in files]
     fractions = {name: sum(split[name] for split in splits) / len(splits) for name in COLUMNS}
     counts = {name: sum(split[name] for split in splits) for name in COUNTS}
-    return {**fractions, **counts, "protocol": splits[0].get("protocol", "")}
+    settings = [{**(split.get("settings") or {})} for split in splits]
+    for one in settings:
+        one.pop("digest", None)
+    if any(one != settings[0] for one in settings):
+        settings[0]["changes"] = "the files are of different settings"
+    return {**fractions, **counts, "protocol": splits[0].get("protocol", ""), "settings": settings[0]}
 
 
 def text_table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
@@ -108,7 +143,15 @@ def read(path: Path) -> dict[str, Any]:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(metrics, dict) or not all(isinstance(metrics.get(name), (int, float)) for name in NUMBERS):
         raise TrainingError(f"{path} is not a metrics.json. Evaluate again: dsa-train evaluate.")
+    if not _are_texts(metrics.get("settings", {})) or not isinstance(metrics.get("protocol", ""), str):
+        raise TrainingError(
+            f"{path} is not a metrics.json: its settings are damaged. Evaluate again: dsa-train evaluate."
+        )
     return metrics
+
+
+def _are_texts(settings: Any) -> bool:
+    return isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())
 
 
 def made(artifacts: Path, run: Path) -> list[str]:
@@ -119,6 +162,7 @@ def made(artifacts: Path, run: Path) -> list[str]:
         artifacts / "dsap.h5": "24 part images of each image (DSAP)",
         run / "checkpoint.pt": "both streams and the state of the training, to resume it",
         run / "model.pt": "the main stream, for deployment: dsa_reid.load reads it",
+        run / "settings.json": "the settings that made it",
         run / "live": "losses by epoch (DVCLive)",
         artifacts / "metrics.json": "Rank-k, mAP and mINP",
         artifacts / "cmc.json": "the CMC curve",

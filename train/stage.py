@@ -28,7 +28,7 @@ from dsa_reid.timm_trunk import colours
 from dsap.config import WarpConfig
 from dsap.mirror import read_symmetry
 
-from . import checkpoint, loop
+from . import checkpoint, loop, run_settings
 from .batches.augment import mirror_table
 from .batches.dataset import GIB, Images, memory_limit, number_identities, open_store
 from .batches.feed import TrainingSet, epoch_order
@@ -62,8 +62,8 @@ def run(
         manifest: lists the images.
         root: the dataset's folder.
         dsap: the DSAP store; not opened for a network without a guide.
-        out: folder of checkpoint.pt (both streams, and the state of the training), model.pt (the main stream alone)
-            and live/ (DVCLive's logs).
+        out: folder of checkpoint.pt (both streams, and the state of the training), model.pt (the main stream alone),
+            settings.json (what made it) and live/ (DVCLive's logs).
         warp: what the DSAP should have been built with; None for any settings.
         overwrite: start again if the checkpoint in `out` is damaged; if it is of another configuration or other data,
             the run is kept beside `out` (`kept_runs`).
@@ -101,7 +101,10 @@ def run(
             evaluation = dataclasses.replace(evaluation or EvaluateConfig(), match="main")
             retrieval = None if finished else _open_retrieval(manifest, root, config, evaluation)
             processes.wait()  # all have read the checkpoint; from here on files change
+            made_with = {**configuration["train"], "epochs": config.epochs}
             if finished:
+                if processes.is_main:
+                    run_settings.write(out, made_with, store, manifest)  # a run of an earlier version has none
                 _print(processes, f"{out}: all {config.epochs} epochs are trained already.")
                 return model
 
@@ -115,6 +118,7 @@ def run(
             if processes.is_main:
                 with training.final_weights():
                     save(training.network.main, model, data.images.preprocessing)
+                run_settings.write(out, made_with, store, manifest)
             processes.wait()
             return model
 

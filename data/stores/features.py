@@ -81,6 +81,11 @@ class FeatureStore(Store):
         blocks = [self[start : start + BLOCK] for start in range(0, len(self), BLOCK)]
         return np.concatenate(blocks) if blocks else self._rows
 
+    def check(self) -> None:
+        """Raise StoreError if a row is damaged."""
+        for start in range(0, len(self), BLOCK):
+            self[start : start + BLOCK]
+
     @property
     def identity(self) -> str:
         """SHA-256 of configuration, keys and checksums: equal only for equal features."""

@@ -1,7 +1,8 @@
-"""Whether an output that exists already is reused, refused or replaced: one policy for all stages that write a store.
+"""Whether an output that exists already is reused, refused or replaced: one policy for all that write a store.
 
 - It does not exist: it is made.
-- It was made with the wanted settings: its records of unchanged images are reused.
+- It was made with the wanted settings: its records of unchanged images are reused. Features are reused as a whole, if
+  they are of the same images.
 - It was made with other settings, or it is damaged: it is refused; with --overwrite it is replaced, which is reported
   before the work begins.
 - It is open for writing in another program, or its writer was killed: it is refused, also with --overwrite.
@@ -10,18 +11,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import click
 
 from dsa_app.config import setting_changes
 from dsa_app.errors import StoreError
 
-from .header import Header, OtherFormatError, Store
+from .header import Header, OtherFormatError
 
-S = TypeVar("S", bound=Store)
+
+class Output(Protocol):
+    """An open store: its header is compared with the wanted one."""
+
+    @property
+    def header(self) -> Header:
+        """How the store was made."""
+
+    def close(self) -> None:
+        """Close its file."""
+
+
+S = TypeVar("S", bound=Output)
+AGAIN = "All of it is made again (--overwrite)."
 
 
 @contextmanager
@@ -42,7 +56,7 @@ def reusable(
     if store is None:
         yield None
         return
-    with store:
+    with closing(store):
         yield store
 
 
@@ -54,6 +68,8 @@ def open_reusable(
     overwrite: bool = False,
     decisive: Sequence[str] | None = None,
     report: bool = True,
+    whole: bool = False,
+    again: str = AGAIN,
 ) -> S | None:
     """Return the store at `out`, open, if its records may be reused; None if a new one is to be made.
 
@@ -66,6 +82,8 @@ def open_reusable(
         decisive: the configuration's keys that decide the bytes of a single record. With `overwrite`, the records of a
             store that agrees in these may be reused, though its other settings differ. All of them by default.
         report: print, with `overwrite`, that a store is replaced, and why; False where another process prints it.
+        whole: the store is reused as a whole or not at all, so that `inputs` are compared too.
+        again: what happens to a store that is replaced, as the sentence that is printed.
 
     Raises:
         StoreError: without `overwrite`, for a store that is damaged or was made with other settings; also with it, for
@@ -83,21 +101,22 @@ def open_reusable(
             raise
         if report:
             fault = str(error).removesuffix(str(getattr(opener, "remedy", ""))).rstrip(" .")
-            click.echo(f"note: {fault}. All of it is made again (--overwrite).", err=True)
+            click.echo(f"note: {fault}. {again}", err=True)
         return None
     made_with = store.header
     changed = setting_changes(_settings(made_with), _settings(wanted))
-    if not changed:
+    fault = f"was made with other settings: {changed}" if changed else ""
+    if whole and not changed and made_with.inputs != wanted.inputs:
+        fault = "was made from other images"
+    if not fault:
         return store
     if not overwrite:
         store.close()
-        raise StoreError(f"{out} was made with other settings: {changed}.\n{remedy}")
+        raise StoreError(f"{out} {fault}.\n{remedy}")
     reuse = decisive and all(made_with.configuration.get(key) == wanted.configuration.get(key) for key in decisive)
     if report:
-        consequence = "Only what that changes" if reuse else "All of it"
-        click.echo(
-            f"note: {out} was made with other settings: {changed}. {consequence} is made again (--overwrite).", err=True
-        )
+        consequence = "Only what that changes is made again (--overwrite)." if reuse else again
+        click.echo(f"note: {out} {fault}. {consequence}", err=True)
     if reuse:
         return store
     store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dsa_app.config import to_dict
-from dsa_app.errors import EngineError
+from dsa_app.errors import EngineError, ImageError
 from dsa_data import images
 from dsa_data.records import Record
 
@@ -65,3 +66,10 @@ class Rendered:
         path = self.folder / map_name(record.key)
         digest = hashlib.sha256(images.read_bytes(path)).hexdigest()
         return EstimatedFile(path, digest, score=1.0, errors=self.errors)
+
+    def count_without_person(self, keys: Iterable[str]) -> int | None:
+        """Return how many of these images show no person at all: their true maps are empty. None if one is missing."""
+        try:
+            return sum(not images.read(self.folder / map_name(key)).any() for key in keys)
+        except ImageError:
+            return None

@@ -42,7 +42,7 @@ def test_run_lists_extracts_and_reports(synthetic: Path) -> None:
     assert lines[0].startswith(f"{synthetic / 'manifest.csv'}: 16 images of ")
     assert lines[1].startswith(f"{synthetic / 'iuv.h5'}: 16 maps, 0.0 MiB")
     assert lines[2].startswith("16 maps made in ")
-    assert lines[3] == "15 found, 0 fallback, 1 none"
+    assert lines[3] == "15 found, 0 fallback, 1 none: 1 show no person; their maps are empty"
     assert "up to date" in call("run", "--dataset", "synthetic", "--set", "extract.errors.missed=0").stdout
     assert "errors.missed was 0.0, this run wants 0.15" in refused("run", "--dataset", "synthetic")
 

@@ -85,9 +85,29 @@ def test_summary(store: IuvStore) -> None:
     assert lines[0].startswith(f"{store.path}: 4 maps, 0.0 MiB")
     assert lines[1:] == [
         "3 maps made in 1.5 s, 2.0 a second",
-        "2 found, 1 fallback, 1 none",
+        "2 found, 1 fallback, 1 none: 1 could not be read; their maps are empty",
         f"checkpoint SHA-256 {'ab' * 32}",
         "1 images could not be read and have an empty map:",
         "  1.jpg is missing.",
     ]
     assert "up to date" in stats.summary(store, Outcome(store.path, changed=False))[1]
+
+
+@pytest.mark.parametrize(
+    ("skipped", "without_person", "says"),
+    [
+        (0, None, ": in 147 no person was detected; their maps are empty"),
+        (7, None, ": 7 could not be read, in 140 no person was detected; their maps are empty"),
+        (147, None, ": 147 could not be read; their maps are empty"),
+        (
+            0,
+            9,
+            ": 9 show no person, in 138 the imitated errors of an estimator (extract.errors) missed the person; "
+            "their maps are empty",
+        ),
+        (0, 147, ": 147 show no person; their maps are empty"),
+    ],
+)
+def test_why_images_have_no_map(skipped: int, without_person: int | None, says: str) -> None:
+    assert stats.explained(147, skipped, without_person) == says
+    assert stats.explained(0, 0, None) == ""

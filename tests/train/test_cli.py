@@ -1,4 +1,6 @@
 import json
+import re
+import shlex
 import shutil
 import signal
 
@@ -7,10 +9,12 @@ import yaml
 from click.testing import CliRunner
 
 from densepose_extract import cli as extract_cli
+from dsa_app.config import build, override, to_dict
 from dsa_data import cli as data_cli
 from dsa_data.images import read
-from dsa_train import checkpoint, loop, stage
+from dsa_train import checkpoint, loop, result_settings, run_settings, stage
 from dsa_train.cli import main
+from dsa_train.config import TrainConfig
 from repository import ROOT
 
 TRAIN = {
@@ -60,18 +64,103 @@ def test_from_training_to_a_table(dsa_train, tmp_path):
     assert measured.exit_code == 0
     assert "chance mAP" in measured.output
     metrics = json.loads((made / "metrics.json").read_text())
-    assert json.loads((made / "results" / "demo" / "main.json").read_text()) == metrics
+    (kept,) = (made / "results" / "demo").glob("main-*.json")
+    assert metrics.items() <= json.loads(kept.read_text()).items()
     assert len(json.loads((made / "cmc.json").read_text())) == 50
 
     joint = dsa_train("evaluate", "--match", "fused", "--out", str(tmp_path / "fused.json"))
     assert joint.exit_code == 0
     assert json.loads((made / "metrics.json").read_text()) == metrics
-    assert (made / "results" / "demo" / "fused.json").read_bytes() == (tmp_path / "fused.json").read_bytes()
+    (kept,) = (made / "results" / "demo").glob("fused-*.json")
+    assert json.loads((tmp_path / "fused.json").read_text()).items() <= json.loads(kept.read_text()).items()
 
     told = dsa_train("report")
     assert told.exit_code == 0
     assert f"{100 * metrics['mAP']:.1f}" in told.output
     assert "dsa_reid.load reads it" in told.output
+
+
+SMALL = [
+    word
+    for assignment in (
+        "warp.size=8", "train.height=64", "train.width=32", "train.identities=3", "train.pictures=2", "train.epochs=1",
+        "train.network.main.trunk=resnet18", "train.network.main.width=0.125", "train.network.weights=none",
+        "train.network.classifier_width=8",
+    )
+    for word in ("--set", assignment)
+]  # fmt: skip
+
+
+def test_a_number_says_what_made_it_through_every_command(dsa_train, tmp_path, monkeypatch):
+    """The README's own commands, with the paper's values made small: the row shows the run, and no other."""
+    made = tmp_path / "artifacts" / "market1501"
+    market = ("--dataset", "market1501")
+    assert dsa_train("run", *market, *SMALL, params=None).exit_code == 0
+    settings = json.loads((made / "runs" / "paper" / "settings.json").read_text())
+    assert settings["values"]["train.network.main.width"] == 0.125
+    assert settings["values"]["warp.size"] == 8
+    measured = dsa_train("evaluate", *market, params=None).output
+    assert "the paper, Market-1501" in measured
+    assert "Settings other than those of table3/dsa-reid: train.epochs=1, " in measured
+    assert measured.splitlines()[:-1] == dsa_train("report", *market, params=None).output.splitlines()[: 4 + 2]
+    table = dsa_train("experiments", *market, params=None).output
+    assert "paper main" in table.partition("Other results")[2]
+    assert "seed" not in table
+
+    own = override({}, SMALL[1::2])
+    values = result_settings.of_training(to_dict(build(TrainConfig, own["train"], "test")), own["warp"], None)
+    monkeypatch.setattr(result_settings, "of_row", lambda name: values if name == "table3/dsa-reid" else {})
+    table = dsa_train("experiments", *market, params=None).output
+    assert "Other results" not in table
+    assert [line[8:30].strip() for line in table.splitlines() if "not yet" not in line and " main" in line] == [
+        "Only MF-Stream", "DSA", "Elem-add",
+    ]  # fmt: skip
+    flipped = dsa_train("evaluate", *market, "--set", "evaluate.flip=true", params=None).output
+    assert "the paper" not in flipped
+    table = dsa_train("experiments", *market, params=None).output
+    assert table.partition("Other results")[2].rstrip().endswith("evaluate.flip=true")
+
+    (made / "runs" / "paper" / "settings.json").unlink()  # as of an earlier version
+    assert "unknown settings" in dsa_train("evaluate", *market, params=None).output
+    assert "trained already" in dsa_train("run", *market, *SMALL, params=None).output
+    assert json.loads((made / "runs" / "paper" / "settings.json").read_text()) == settings
+    dsa_train("evaluate", *market, params=None)
+    assert "settings.json" in dsa_train("report", *market, params=None).output
+
+
+def test_settings_are_those_of_the_model_beside_them(dsa_train, tmp_path):
+    run = tmp_path / "artifacts" / "market1501" / "runs" / "demo"
+    dsa_train("run")
+    first = (run / "settings.json").read_bytes()
+    assert dsa_train("run", "--set", "train.epochs=2").exit_code == 0  # resumed
+    second = json.loads((run / "settings.json").read_text())
+    assert second["values"]["train.epochs"] == 2
+    assert run_settings.read(run).values == second["values"]
+    assert run_settings.read(run / "model.pt") == run_settings.read(run)
+    (run / "settings.json").write_bytes(first)  # as after a partial checkout
+    assert run_settings.read(run) is None
+    for broken in (b"", b"[]", b"{}", b'{"format": 1}'):
+        (run / "settings.json").write_bytes(broken)
+        assert run_settings.read(run) is None
+
+
+def test_an_absent_run_names_the_others(dsa_train, tmp_path):
+    runs = tmp_path / "artifacts" / "market1501" / "runs"
+    dsa_train("run")
+    for command in ("evaluate", "rank"):
+        refused = dsa_train(command, "--dataset", "market1501", params=None)
+        assert refused.exit_code == 2
+        assert f"{runs / 'paper'} does not exist, but there is another run, {runs / 'demo'}." in refused.output
+        remedy = re.search(rf"Use one: dsa-train ({command} .*?); or train first", refused.output)[1]
+        assert dsa_train(*shlex.split(remedy), params=None).exit_code == 0
+    refused = CliRunner().invoke(main, ["export", "--dataset", "market1501", str(tmp_path / "model.onnx")])
+    assert refused.exit_code == 2
+    assert f"Name its model: --model {runs / 'demo' / 'model.pt'}" in refused.output
+    for name in "abc":
+        shutil.copytree(runs / "demo", runs / "mine" / name)
+    refused = dsa_train("evaluate", "--dataset", "market1501", params=None)
+    assert "but there are other runs, " in refused.output
+    assert " and 1 more. Use one" in refused.output
 
 
 @pytest.mark.slow
@@ -112,14 +201,10 @@ def test_json_cameras_and_rankings(dsa_train, tmp_path):
     assert "Did you mean 'query/0031_c1s1_000000_00.png'" in nobody.output
 
 
-def test_other_protocols_do_not_count_among_the_papers_rows(dsa_train, tmp_path):
+def test_a_mean_of_splits_is_reported(dsa_train, tmp_path):
     dsa_train("run")
-    kept = tmp_path / "artifacts" / "market1501" / "results" / "demo" / "main.json"
-    assert dsa_train("evaluate", "--set", "evaluate.flip=true").exit_code == 0
-    assert not kept.exists()
     dsa_train("evaluate")
     metrics = str(tmp_path / "artifacts" / "market1501" / "metrics.json")
-    assert kept.exists()
     assert "8 queries" in dsa_train("report", "--mean", metrics, "--mean", metrics).output
 
 

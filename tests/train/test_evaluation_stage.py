@@ -1,18 +1,20 @@
 import dataclasses
+import fcntl
 import json
 import shutil
 
+import h5py
 import pytest
 
-from dsa_app.errors import DatasetError, StoreError, TrainingError
+from dsa_app.errors import BusyError, DatasetError, StoreError, TrainingError
 from dsa_data.records import write_manifest
 from dsa_reid.errors import ModelError
 from dsa_reid.model import load, save
 from dsa_train import evaluation_stage as module
 from dsa_train import stage
 from dsa_train.evaluation import kept_features
-from dsa_train.evaluation.config import EvaluateConfig
-from dsa_train.evaluation_stage import Task, evaluate, protocol, write
+from dsa_train.evaluation.config import EvaluateConfig, protocol
+from dsa_train.evaluation_stage import Task, evaluate, write
 from dsap.config import WarpConfig
 
 
@@ -82,7 +84,7 @@ def test_features_are_extracted_once_and_again_for_another_model(tiny, finished,
     save(model.main_stream, other, dataclasses.replace(model.preprocessing, std=(1.0, 1.0, 1.0)))
     capsys.readouterr()
     found = evaluate(task(tiny, other, keep=tmp_path), EvaluateConfig()).metrics
-    assert "holds other features" in capsys.readouterr().err
+    assert "was made with other settings: origin." in capsys.readouterr().err
     assert found == evaluate(task(tiny, other), EvaluateConfig()).metrics
 
 
@@ -92,6 +94,24 @@ def test_damaged_features_are_extracted_again(tiny, finished, tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-30])
     assert evaluate(task(tiny, finished, keep=tmp_path), EvaluateConfig()).metrics == first.metrics
     assert "are extracted again" in capsys.readouterr().err
+
+
+def test_kept_features_in_use_and_other_files_are_not_replaced(tiny, finished, tmp_path):
+    """The policy of all stores: only what is damaged, or of others, is replaced."""
+    evaluate(task(tiny, finished, keep=tmp_path), EvaluateConfig())
+    path = tmp_path / "main" / "gallery.h5"
+    before = path.read_bytes()
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as HDF5 does where it opens a file for writing
+        with pytest.raises(BusyError, match=r"gallery\.h5 is open for writing in another program"):
+            evaluate(task(tiny, finished, keep=tmp_path), EvaluateConfig())
+    assert path.read_bytes() == before
+    with h5py.File(path, "w") as file:
+        file["mine"] = 1
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="it is another program's"):
+        evaluate(task(tiny, finished, keep=tmp_path), EvaluateConfig())
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("match", ["main", "fused"])

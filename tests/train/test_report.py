@@ -18,18 +18,20 @@ FOUND = {
     "queries": 3368,
     "queries_left_out": 0,
     "gallery": 15913,
+    "settings": {"experiment": "table3/dsa-reid", "match": "main", "digest": "0f", "changes": ""},
 }
 
 
 def table(metrics, dataset, experiment=None):
-    return report.table(metrics, dataset, published(dataset, experiment, "main"))
+    return report.table(metrics, dataset, published(dataset, experiment, "main", metrics.get("protocol", "")))
 
 
 def test_measures_stand_beside_chance_and_the_paper():
-    names, ours, paper, counted = table(FOUND, "market1501", "table3/dsa-reid").splitlines()
+    names, ours, paper, counted, note = table(FOUND, "market1501", "table3/dsa-reid").splitlines()
     assert names.split() == ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "chance", "mAP"]
     assert ours.split() == ["market1501", "95.7", "98.0", "99.0", "87.6", "60.0", "0.3"]
-    assert paper.split()[-2:] == ["95.7", "87.6"]
+    assert paper.split()[3:] == ["95.7", "–", "–", "87.6"]
+    assert note == "–: a number of the paper that is not known here."
     assert counted.startswith("3368 queries, 15913 gallery images.")
 
 
@@ -42,7 +44,8 @@ def test_a_run_that_is_not_in_the_paper_and_queries_left_out():
 def test_another_dataset_has_its_own_published_numbers():
     paper = table(FOUND, "cuhk03-labeled").splitlines()[2]
     assert paper.split()[-2:] == ["78.9", "75.2"]
-    first, second = table(FOUND, "cuhk01").splitlines()[2:4]
+    sampled = {**FOUND, "protocol": "one gallery image of each identity, sampled 10 times"}
+    first, second = table(sampled, "cuhk01").splitlines()[2:4]
     assert first.split()[-2:] == ["88.6", "97.1"]
     assert second.split()[-2:] == ["90.4", "97.8"]
     assert len(table(FOUND, "dukemtmcreid", "table3/baseline").splitlines()) == 3
@@ -50,6 +53,62 @@ def test_another_dataset_has_its_own_published_numbers():
 
 def test_another_protocol_is_named():
     assert "re-ranked" in table({**FOUND, "protocol": "re-ranked"}, "market1501").splitlines()[-1]
+
+
+SAMPLED = "one gallery image of each identity, sampled 10 times"
+# dataset, experiment, match, protocol, and the titles of the paper's rows beside the result
+PUBLISHED = {
+    "the paper's hyper-parameters": ("market1501", None, "main", "", ["the paper, Market-1501"]),
+    "the run of the README": ("market1501", "paper", "main", "", ["the paper, Market-1501"]),
+    "a row": ("market1501", "table4/csa", "main", "", ["the paper, Market-1501"]),
+    "a Joint row": ("market1501", "table3/dsa-reid", "local", "", ["the paper, Market-1501"]),
+    "a match that the paper does not report": ("market1501", "table4/csa", "fused", "", []),
+    "a control": ("market1501", "controls/nothing", "main", "", []),
+    "one's own dataset": ("mine", None, "main", "", []),
+    "one's own dataset, a row": ("mine", "table3/baseline", "main", "", []),
+    "rendered people": ("synthetic", "table3/dsa-reid", "main", "", []),
+    "more distractors": ("market1501-500k", None, "main", "", []),
+    "trained on more": ("market1501+msmt17", None, "main", "", []),
+    "a dataset of no table": ("msmt17", None, "main", "", []),
+    "re-ranked": ("market1501", None, "main", "re-ranked", []),
+    "flipped": ("market1501", None, "main", "flip test", []),
+    "multi-query": ("market1501", None, "main", "multi-query by the average", []),
+    "one gallery image": ("market1501", None, "main", SAMPLED, []),
+    "CUHK03": ("cuhk03-labeled", None, "main", "", ["the paper"]),
+    "CUHK03, a row": ("cuhk03-labeled", "table3/baseline", "main", "", []),
+    "CUHK03, the classic protocol": ("cuhk03-classic-labeled", None, "main", SAMPLED, []),
+    "DukeMTMC-reID": ("dukemtmcreid", "table3/dsa-reid", "main", "", ["the paper"]),
+    "DukeMTMC-reID, fused": ("dukemtmcreid", "table3/dsa-reid", "fused", "", []),
+    "CUHK01": ("cuhk01", None, "main", SAMPLED, ["the paper", "the paper, from CUHK03"]),
+    "CUHK01, the whole gallery": ("cuhk01", None, "main", "", []),
+    "CUHK01, re-ranked": ("cuhk01", None, "main", f"{SAMPLED}; re-ranked", []),
+    "CUHK01, the other division": ("cuhk01-100", None, "main", SAMPLED, []),
+}
+
+
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_the_papers_rows_stand_beside_its_own_dataset_and_protocol_alone(case):
+    dataset, experiment, match, protocol, titles = PUBLISHED[case]
+    assert list(published(dataset, experiment, match, protocol)) == titles
+
+
+def test_no_better_than_chance_is_said():
+    lines = table({**FOUND, "mAP": 0.003}, "mine").splitlines()
+    assert lines[-1].startswith("mAP is not above that of random rankings (0.3)")
+    assert "random rankings" not in table({**FOUND, "mAP": 0.0031}, "mine")
+
+
+def test_what_made_it_is_said_where_it_is_not_a_rows_own():
+    def line(experiment, changes):
+        settings = {"experiment": experiment, "match": "main", "digest": "0f", "changes": changes}
+        return table({**FOUND, "settings": settings}, "mine").splitlines()[-1]
+
+    assert line("demo", "train.epochs=1") == "Settings other than those of table3/dsa-reid: train.epochs=1."
+    many = ", ".join(f"train.a{n}=[1,2]" for n in range(8))
+    assert line("table4/csa", many).endswith("of table4/csa: " + ", ".join(many.split(", ")[:6]) + " and 2 more.")
+    assert line("demo", "").startswith("3368 queries")
+    old = {name: value for name, value in FOUND.items() if name != "settings"}
+    assert table(old, "mine").splitlines()[-1] == "Made by an earlier version; unknown settings."
 
 
 def test_between_cameras():
@@ -87,13 +146,29 @@ def test_the_mean_over_splits(tmp_path):
     assert mean["rank1"] == 0.5
     assert mean["mAP"] == pytest.approx(FOUND["mAP"])
     assert mean["queries"] == 2 * FOUND["queries"]
+    assert mean["settings"] == {"experiment": "table3/dsa-reid", "match": "main", "changes": ""}
+
+
+def test_the_mean_of_other_settings_is_said(tmp_path):
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for number, changes in enumerate(("", "train.epochs=1")):
+        settings = {"experiment": "paper", "match": "main", "digest": str(number), "changes": changes}
+        files[number].write_text(json.dumps({**FOUND, "settings": settings}))
+    assert report.mean_of(files[:1] * 2)["settings"] == {"experiment": "paper", "match": "main", "changes": ""}
+    assert report.mean_of(files)["settings"]["changes"] == "the files are of different settings"
 
 
 def test_read(tmp_path):
     path = tmp_path / "metrics.json"
     with pytest.raises(TrainingError, match="Evaluate first: dsa-train evaluate"):
         report.read(path)
-    for broken in ("{", "[]", '{"mAP": 1}', json.dumps({**FOUND, "rank1": "0.5"})):
+    for broken in (
+        "{",
+        "[]",
+        '{"mAP": 1}',
+        json.dumps({**FOUND, "rank1": "0.5"}),
+        json.dumps({**FOUND, "settings": [1]}),
+    ):
         path.write_text(broken)
         with pytest.raises(TrainingError, match="Evaluate again"):
             report.read(path)

@@ -2,53 +2,85 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from dsa_app.errors import TrainingError
-from dsa_app.guard import guarded
-
-from ..evaluation.config import Match
-from ..published import DSA, ROWS, TWO_BRANCHES, Row
+from .. import results
+from ..published import DSA, EVERY_ROW, NOT_KNOWN, TABLES_DATASET, TWO_BRANCHES, Row, published, row_experiment
+from ..result_settings import short
+from ..results import MEASURES, Result
 
 DISTILLED = "beyond/taught"
-FURTHER_ROWS = (
-    Row("control", "Guide fed nothing", "controls/nothing", "main"),
-    Row("control", "Guide fed another's", "controls/another", "main"),
-    Row("control", "Losses without guide", "controls/no-guide", "main"),
-    Row("beyond", "Own triplets", "beyond/own-losses", "main"),
-    Row("beyond", "Guide faded out", "beyond/faded", "main"),
-    Row("beyond", "Charts dropped", "beyond/dropped-charts", "main"),
-    Row("beyond", "Streams apart, taught", "beyond/apart", "main"),
-    Row("beyond", "Guide teaches", DISTILLED, "main"),
-    Row("beyond", "Guide teaches, fused", DISTILLED, "fused"),
-)
-EVERY_ROW = ROWS + FURTHER_ROWS
-MAIN = {DSA, TWO_BRANCHES, DISTILLED, *(row.experiment for row in FURTHER_ROWS if row.table == "control")}
+MAIN = {DSA, TWO_BRANCHES, DISTILLED, *(row.experiment for row in EVERY_ROW if row.table == "control")}
 """Experiments of the main comparison and of the controls, which are trained from more seeds."""
 
 
-def result_file(artifacts: Path, experiment: str, match: Match) -> Path:
-    """Return the file of the result of one trained network by one match."""
-    return artifacts / "results" / experiment / f"{match}.json"
+def table(artifacts: Path, dataset: str) -> str:
+    """Return all rows as text: the paper's numbers where it has them for this dataset, and those measured here.
 
-
-def table(artifacts: Path) -> str:
-    """Return all rows as text, with the paper's numbers and those measured here, read from `artifacts`."""
-    lines = [
-        "Published for Market-1501; measured here on the dataset of " + str(artifacts) + ".",
-        f"{'':8}{'row':22}{'mAP':>6}{'Rank-1':>8}{'measured':>16}   --experiment, --match",
-    ]
+    A row shows the runs with its own settings, of any seed; all other results are listed below, with their changes.
+    """
+    found, manifest = results.read_all(artifacts), results.manifest_of(artifacts)
+    lines = [*_title(artifacts, dataset), ""]
+    names = "".join(f"{name:>8}" for name in ("mAP", "Rank-1", "Rank-5", "Rank-10"))
+    lines.append(f"{'':8}{'row':22}{'paper:':>8}{names}{'here:':>8}{names}   --experiment, --match")
+    shown: set[int] = set()
     for row in EVERY_ROW:
-        file = result_file(artifacts, row.experiment, row.match)
-        measured = "not yet"
-        if file.exists():
-            with guarded(
-                TrainingError, file, "is not a result of an evaluation", "Evaluate again: dsa-train evaluate."
-            ):
-                result = json.loads(file.read_text(encoding="utf-8"))
-                measured = f"{100 * float(result['mAP']):.1f} {100 * float(result['rank1']):.1f}"
-        paper = f"{row.mAP:6.1f}{row.rank1:8.1f}" if row.mAP is not None else " " * 14
-        table_ = f"Table {row.table}" if isinstance(row.table, int) else row.table
-        lines.append(f"{table_:8}{row.title:22}{paper}{measured:>16}   {row.experiment} {row.match}")
+        own = [one for one in found if one.match == row.match and not one.changes(row.experiment, manifest)]
+        shown |= {id(one) for one in own}
+        lines += _row(row, dataset, _by_seed(own, row.experiment))
+    lines += _others([one for one in found if id(one) not in shown], manifest)
     return "\n".join(lines)
+
+
+def _title(artifacts: Path, dataset: str) -> list[str]:
+    here = f"Here: measured on the dataset of {artifacts}, with the settings of the row."
+    if dataset == TABLES_DATASET:
+        return [f"Paper: published for Market-1501; {NOT_KNOWN} is a number of the paper that is not known here.", here]
+    return [f"The paper's Tables 3 to 5 are of Market-1501: dsa-train experiments --dataset {TABLES_DATASET}.", here]
+
+
+def _by_seed(own: Sequence[Result], experiment: str) -> dict[int, Result]:
+    """Return a row's results by seed; of two runs with one seed and the same settings, that of the row's own name."""
+    first = sorted(own, key=lambda one: (one.seed, one.experiment != experiment))
+    return {one.seed: one for one in reversed(first)}
+
+
+def _row(row: Row, dataset: str, by_seed: Mapping[int, Result]) -> Iterator[str]:
+    table_ = f"Table {row.table}" if isinstance(row.table, int) else row.table
+    paper = next(iter(published(dataset, row.experiment, row.match).values()), {})
+    cells = "".join(f"{_paper_cell(paper, name):>8}" for name in MEASURES)
+    measured = f"{'not yet':>16}{'':24}"
+    for number, seed in enumerate(sorted(by_seed)):
+        measured = f"{'':8}{_cells(by_seed[seed].measures)}"
+        start = f"{table_:8}{row.title:22}{'':8}{cells}" if number == 0 else " " * 70
+        of_seed = f"  seed {seed}" if len(by_seed) > 1 or seed else ""
+        yield f"{start}{measured}   {row.experiment} {row.match}{of_seed}"
+    if not by_seed:
+        yield f"{table_:8}{row.title:22}{'':8}{cells}{measured}   {row.experiment} {row.match}"
+
+
+def _others(other: Sequence[Result], manifest: str) -> list[str]:
+    """Return lines of the results that are no row's, with what differs from the settings of the row of their name."""
+    if not other:
+        return []
+    width = max(len(f"{one.experiment} {one.match}") for one in other) + 2
+    names = "".join(f"{name:>8}" for name in ("mAP", "Rank-1", "Rank-5", "Rank-10"))
+    lines = ["", f"{'Other results':{width}}{names}   made otherwise than the row of that name by"]
+    for one in other:
+        changes = one.changes(row_experiment(one.experiment), manifest)
+        seed = f", seed {one.seed}" if one.seed else ""
+        lines.append(f"{f'{one.experiment} {one.match}':{width}}{_cells(one.measures)}   {short(changes)}{seed}")
+    return lines
+
+
+def _paper_cell(paper: Mapping[str, float | None], name: str) -> str:
+    if name not in paper:
+        return ""
+    value = paper[name]
+    return NOT_KNOWN if value is None else f"{value:.1f}"
+
+
+def _cells(measures: Mapping[str, Any]) -> str:
+    return "".join(f"{100 * measures[name]:8.1f}" for name in MEASURES)

@@ -26,7 +26,7 @@ from dsa_data.sets import is_synthetic
 from dsa_data.stores.dsap import DsapStore
 
 from .. import checkpoint, stage
-from ..evaluation.config import EvaluateConfig, Match
+from ..evaluation.config import Match
 from ..evaluation_stage import Task, evaluate, write_json
 from .stores import build_stores
 from .trainings import Folders, Training
@@ -65,7 +65,11 @@ def run_all(todo: Sequence[Training], folders: Folders, jobs: int = 1, keep: boo
                 f"{folders.result(training)} was replaced during the ablation: is another ablation of this dataset "
                 "running? Run the same command again when that one has finished."
             )
-    return [result for result in results if result is not None]
+    return [
+        {**result, "changes": training.changes}
+        for training, result in zip(todo, results, strict=True)
+        if result is not None
+    ]
 
 
 def _check(training: Training) -> None:
@@ -102,7 +106,7 @@ def _train(training: Training, folders: Folders, dsap: Path | None, digest: str,
 
 def _measure(training: Training, folders: Folders, dsap: Path, run: Path) -> dict[str, dict[str, Any]]:
     network, dataset = training.train.network, training.settings.dataset
-    evaluation = training.settings.section("evaluate", EvaluateConfig)
+    evaluation = training.evaluation
     task = Task(folders.manifest, folders.root, dsap, run)
     by_match: dict[str, dict[str, Any]] = {}
     for match in MATCHES if network.guide else ("main",):
@@ -124,7 +128,7 @@ def _digest(training: Training, folders: Folders, dsap: Path | None) -> str:
         **stage.run_configuration(train, records, store),
         "epochs": train.epochs,
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "",
-        "evaluate": to_dict(training.settings.section("evaluate", EvaluateConfig)),
+        "evaluate": to_dict(training.evaluation),
         "tested": [record.digest for record in read_manifest(folders.manifest, ["query", "gallery"])],
     }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from dsa_app.config import Settings, config, override
-from dsa_app.errors import TrainingError
+from dsa_app.config import Settings, config, override, to_dict
+from dsa_app.errors import DatasetError, TrainingError
 from dsa_app.guard import shown
+from dsap.config import WarpConfig
 
+from .. import result_settings
 from ..config import TrainConfig
-from .rows import EVERY_ROW, MAIN
+from ..evaluation.config import EvaluateConfig
+from ..published import EVERY_ROW
+from .rows import MAIN
 
 
 @config
@@ -65,6 +69,21 @@ class Training:
         """The settings of its training."""
         return dataclasses.replace(self.settings.section("train", TrainConfig), seed=self.seed)
 
+    @property
+    def changes(self) -> list[str]:
+        """Where its settings differ from those of its row, as assignments; the errors' rate is in its name."""
+        warp = to_dict(self.settings.section("warp", WarpConfig)) if self.train.network.guide else None
+        values = result_settings.of_training(to_dict(self.train), warp, None)
+        values |= result_settings.of_evaluation(self.evaluation, _own_gallery(self.settings.dataset))
+        return result_settings.changes(values, result_settings.of_row(self.experiment))
+
+    @property
+    def evaluation(self) -> EvaluateConfig:
+        """How it is measured, with the protocol of the dataset."""
+        config = self.settings.section("evaluate", EvaluateConfig)
+        sampled = config.gallery == "auto" and _own_gallery(self.settings.dataset) == "single-shot"
+        return dataclasses.replace(config, gallery="single-shot") if sampled else config
+
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
@@ -108,6 +127,16 @@ def trainings(base: Settings, wanted: AblationConfig) -> list[Training]:
         for rate in wanted.rates if seed < wanted.curve_seeds else ():
             planned += [Training(name, seed, _at_rate(settings[name], rate), rate) for name in wanted.curve]
     return planned
+
+
+def _own_gallery(name: str) -> str:
+    """Return the gallery of a dataset's own protocol; the whole one for a dataset that is given by its folders."""
+    from dsa_data.sets import dataset
+
+    try:
+        return dataset(name).gallery
+    except DatasetError:
+        return "whole"
 
 
 def _of(base: Settings, experiment: str, changes: Sequence[str]) -> Settings:

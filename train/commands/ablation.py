@@ -41,7 +41,7 @@ def ablation(settings: Settings, jobs: int, out: Path | None) -> None:
     figure.check_installed()
     with options.exit_when_stopped(), workers.stopped_by_signals():
         results = runner.run_all(todo, Folders(artifacts, dataset_root(settings.dataset)), jobs, wanted.keep)
-    rows = tables.rows_of(results)
+    rows = tables.rows_of(results, settings.dataset)
     write_json(path, rows)
     click.echo(tables.table(rows))
     click.echo(path)

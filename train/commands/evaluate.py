@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import click
 from dsa_app import console
 from dsa_app.config import Settings
 
-from .. import report
-from ..ablation.rows import result_file
+from .. import report, results
 from ..evaluation.config import Match
 from ..published import published
 from . import options
@@ -48,17 +46,17 @@ def evaluate(
     from .. import evaluation_stage
 
     metrics, cmc, pairs, views = evaluation_stage.evaluate(task, config, between_cameras, by_view)
+    result = evaluation_stage.result_of(task, config, options.run_name(settings), metrics)
+    metrics["settings"] = result.summary()
+    if source is None:  # the table of experiments lists the dataset's own runs
+        results.write(artifacts, result)
     path = evaluation_stage.write(out or artifacts / "metrics.json", metrics, cmc)
-    # The table of experiments lists results by the protocol of the paper's tables, and those of its own runs alone.
-    plain = not evaluation_stage.protocol(dataclasses.replace(config, gallery="whole"))
-    if source is None and plain:
-        evaluation_stage.write_json(result_file(artifacts, options.run_name(settings), config.match), metrics)
     if as_json:
         more = {"cameras": report.camera_measures(pairs)} if between_cameras else {}
         more |= {"views": report.view_measures(views)} if by_view else {}
         click.echo(json.dumps({**metrics, "cmc": cmc.tolist(), **more}))
         return
-    rows = published(settings.dataset, settings.experiment, config.match)
+    rows = published(settings.dataset, settings.experiment, config.match, str(metrics.get("protocol", "")))
     click.echo(report.table(metrics, settings.dataset, rows))
     if between_cameras:
         click.echo(report.camera_table(pairs))

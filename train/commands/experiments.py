@@ -7,10 +7,15 @@ import click
 from dsa_app import console
 
 from ..ablation import rows
+from ..published import TABLES_DATASET
 
 
 @click.command()
 @console.dataset_option("The dataset of the measured results.", needed=False)
 def experiments(dataset: str) -> None:
-    """List the rows of the paper's Tables 3 to 5, with results."""
-    click.echo(rows.table(console.artifacts(dataset or "market1501")))
+    """List the rows of the paper's Tables 3 to 5, with results.
+
+    A row shows the runs with its own settings; all others are listed below, with what differs.
+    """
+    dataset = dataset or TABLES_DATASET
+    click.echo(rows.table(console.artifacts(dataset), dataset))

@@ -16,12 +16,13 @@ from dsa_app.errors import ConfigError, TrainingError
 from dsap.config import WarpConfig
 
 from ..evaluation.config import EvaluateConfig, Match
+from ..published import PLAIN
 from ..stopping import StoppedError
 
 if TYPE_CHECKING:
     from ..evaluation_stage import Task
 
-PLAIN = "paper"  # the run of the paper's hyper-parameters, where no experiment is named
+NAMED = 3  # other runs that an error names; the rest are counted
 FILE = click.Path(path_type=Path)
 
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
@@ -69,7 +70,27 @@ def existing_manifest(settings: Settings, manifest: Path | None) -> Path:
 
 def existing_run(settings: Settings, source: Path | None) -> Path:
     """Return the run: the one named, or that of the settings. Raises TrainingError if it does not exist."""
+    if source is None and not run_folder(settings).exists() and (other := other_runs(settings.dataset)):
+        command = click.get_current_context().info_name
+        raise TrainingError(
+            f"{run_folder(settings)} does not exist, but {_listed(other)}. Use one: dsa-train {command} --run "
+            f"{other[0]}; or train first: dsa-train run."
+        )
     return existing(source or run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
+
+
+def other_runs(dataset: str) -> list[Path]:
+    """Return a dataset's finished runs, the newest first."""
+    runs = [path.parent for path in (console.artifacts(dataset) / "runs").rglob("model.pt")]
+    # those that a run of other settings has moved aside come last
+    return sorted(runs, key=lambda run: (".kept" in run.parent.name, -(run / "model.pt").stat().st_mtime))
+
+
+def _listed(runs: list[Path]) -> str:
+    names = ", ".join(str(run) for run in runs[:NAMED])
+    if len(runs) == 1:
+        return f"there is another run, {names}"
+    return f"there are other runs, {names}" + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")
 
 
 def existing_model(path: Path | None, dataset: str | None, experiment: str) -> Path:
@@ -81,9 +102,14 @@ def existing_model(path: Path | None, dataset: str | None, experiment: str) -> P
         raise ConfigError("No model was named. Name one: --model FILE.")
     if path is not None:
         return existing(path, "Name another model: --model FILE.")
-    path = console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
-    named = "" if experiment == PLAIN else f" --experiment {experiment}"
-    return existing(path, f"Train first: dsa-train run --dataset {dataset}{named}; or name a model: --model FILE.")
+    own = console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
+    train = "dsa-train run --dataset " + str(dataset) + ("" if experiment == PLAIN else f" --experiment {experiment}")
+    if not own.exists() and (other := other_runs(str(dataset))):
+        raise TrainingError(
+            f"{own} does not exist, but {_listed(other)}. Name its model: --model {other[0] / 'model.pt'}; or train "
+            f"first: {train}."
+        )
+    return existing(own, f"Train first: {train}; or name a model: --model FILE.")
 
 
 def evaluation_task(settings: Settings, manifest: Path | None, dsap: Path | None, source: Path | None) -> Task:

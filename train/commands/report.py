@@ -21,9 +21,12 @@ from . import options
 def report(settings: Settings, files: tuple[Path, ...]) -> None:
     """Print the last measures again, and where the files are."""
     artifacts = console.artifacts(settings.dataset)
-    match = settings.section("evaluate", EvaluateConfig).match
     metrics = reports.mean_of(files) if files else reports.read(artifacts / "metrics.json")
-    rows = published(settings.dataset, settings.experiment, match)
+    # metrics.json says which run it is of; one of an earlier version is taken for that of the settings
+    made = metrics.get("settings") or {}
+    match = made.get("match", settings.section("evaluate", EvaluateConfig).match)
+    experiment = made.get("experiment", settings.experiment)
+    rows = published(settings.dataset, experiment, match, metrics.get("protocol", ""))
     click.echo(reports.table(metrics, settings.dataset, rows))
     for line in () if files else reports.made(artifacts, options.run_folder(settings)):
         click.echo(line)

@@ -82,3 +82,21 @@ class EvaluateConfig:
     memory: PositiveFloat = 0.5
     device: str = "auto"
     threads: NonNegativeInt = 0
+
+
+SINGLE_SHOT = "one gallery image of each identity"  # begins its part of a protocol in words
+
+
+def protocol(config: EvaluateConfig) -> str:
+    """Return in words what differs from single query over the whole gallery; empty if nothing does."""
+    differences = {
+        f"{SINGLE_SHOT}, sampled {config.repeats} times": config.gallery == "single-shot",
+        f"multi-query by the {config.multiquery}": config.multiquery != "off",
+        "images of the query's camera are not left out": config.cameras == "ignore",
+        "flip test": config.flip,
+        "cosine distance": config.distance == "cosine",
+        "average precision by trapezoids": config.trapezoid,
+        f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,
+        "re-ranked": config.rerank.on,
+    }
+    return "; ".join(words for words, applies in differences.items() if applies)

@@ -7,12 +7,9 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import click
-
-from dsa_app.config import setting_changes
-from dsa_app.errors import StoreError
 from dsa_data.stores.features import FeatureStore, Origin, write_features
 from dsa_data.stores.header import Header, digest_of
+from dsa_data.stores.reuse import open_reusable
 from dsa_reid.atomic import atomic
 from dsa_reid.main_stream import MainStream
 
@@ -20,6 +17,8 @@ from ..batches.dataset import Images
 from ..network.two_stream import TwoStream
 from .config import EvaluateConfig
 from .features import extract_batches, lengths
+
+AGAIN = "Its features are extracted again."
 
 
 class KeptFeatures(FeatureStore):
@@ -39,14 +38,19 @@ def kept_features(
 ) -> KeptFeatures:
     """Return the features of images from `path`; they are extracted if `path` does not have them.
 
-    Features of another model, match or preprocessing, of other images, or in a damaged file, are extracted again.
+    Features of another model, match or preprocessing, of other images, or in a damaged file, are extracted again: the
+    policy is that of all stores (`stores.reuse`), with leave to replace.
 
     Args:
         model: SHA-256 of the file that the network was read from.
         dataset: its name, which the file notes.
+
+    Raises:
+        BusyError: if another program has the file open for writing.
+        StoreError: if the file is no store of features.
     """
     header = Header(dataset, _configuration(network, model, images, config), _inputs(images))
-    cached = _cached(path, header)
+    cached = open_reusable(path, KeptFeatures, header, "", overwrite=True, whole=True, again=AGAIN)
     if cached is not None:
         return cached
     batches = extract_batches(network, images, config.match, config.batch, workers, path.stem.capitalize(), config.flip)
@@ -76,19 +80,3 @@ def _inputs(images: Images) -> str:
     store = images.store
     texels = {record.key: int(store.checksums[store.index(record.key)]) for record in images.records} if store else {}
     return digest_of(f"{record.key} {record.digest} {texels.get(record.key, '')}" for record in images.records)
-
-
-def _cached(path: Path, header: Header) -> KeptFeatures | None:
-    """Return the features at `path` if they are those of `header`; else print why they are extracted again."""
-    if not path.exists():
-        return None
-    try:
-        store = KeptFeatures(path)
-    except StoreError as error:
-        click.echo(f"{error} Its features are extracted again.", err=True)
-        return None
-    if store.header == header:
-        return store
-    why = setting_changes(store.header.configuration, header.configuration) or "of other images"
-    click.echo(f"{path} holds other features ({why}). They are extracted again.", err=True)
-    return None

@@ -11,17 +11,16 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 
-from dsa_app.config import setting_changes
 from dsa_app.console import progress
-from dsa_app.errors import DatasetError, ImageError, StoreError, TrainingError
+from dsa_app.errors import DatasetError, ImageError, TrainingError
 from dsa_data import images
 from dsa_data.stores.features import TYPES, Origin
-from dsa_data.stores.header import Header, OtherFormatError, digest_of
+from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.pieces import Pieces, delete_leftovers
+from dsa_data.stores.reuse import open_reusable
 from dsa_reid.atomic import atomic
 from dsa_reid.model import Model
 from dsa_reid.preprocessing import Preprocessing
@@ -176,36 +175,36 @@ def _plain(preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
+class _Opener:
+    """Opens a file of features; with `check` every row is checked, so that --overwrite makes damaged ones again."""
+
+    remedy = feature_files.REMEDY
+
+    def __init__(self, check: bool) -> None:
+        self.check = check
+
+    def __call__(self, path: Path) -> feature_files.FeatureFile:
+        features = feature_files.open_features(path)
+        if self.check:
+            features.check()
+        return features
+
+
 def _is_done(out: Path, header: Header, overwrite: bool) -> bool:
-    """Return whether `out` holds exactly these features. With `overwrite` print what is replaced, and return False.
+    """Return whether `out` holds exactly these features, by the policy of all stores (`stores.reuse`).
 
     Raises:
-        StoreError: if `out` holds others and may not be replaced.
+        StoreError: if `out` holds others, or is damaged, and may not be replaced.
         BusyError: if another program has it open for writing.
     """
-    if not out.exists():
-        if not overwrite:
-            feature_files.check_neighbours(out)
+    if not out.exists() and not overwrite:
+        feature_files.check_neighbours(out)
+    remedy = "Replace it with --overwrite, or write to another file: --out."
+    present = open_reusable(out, _Opener(check=overwrite), header, remedy, overwrite, whole=True)
+    if present is None:
         return False
-    try:
-        present = feature_files.open_features(out).header
-    except OtherFormatError:
-        raise
-    except StoreError as error:
-        if not overwrite:
-            raise
-        click.echo(f"note: {str(error).removesuffix(feature_files.REMEDY).rstrip()} --overwrite replaces it.", err=True)
-        return False
-    if present == header and not overwrite:
-        return True
-    changes = setting_changes(dataclasses.asdict(present), dataclasses.asdict(header))
-    if not overwrite:
-        raise StoreError(
-            f"{out} holds other features: {changes}.\nReplace them with --overwrite, or write to another file: --out."
-        )
-    held = f"other features: {changes}" if changes else "the same features already"
-    click.echo(f"note: {out} holds {held}. All of them are made again (--overwrite).", err=True)
-    return False
+    present.close()
+    return True
 
 
 def skipped_file(out: Path) -> Path:

@@ -15,7 +15,7 @@ from numpy.lib.format import open_memmap
 from dsa_app.errors import ConfigError, StoreError
 from dsa_app.guard import guarded, shown
 from dsa_data.keys import is_key
-from dsa_data.stores.features import TYPES, FeatureStore, origin_of, write_features
+from dsa_data.stores.features import BLOCK, TYPES, FeatureStore, origin_of, write_features
 from dsa_data.stores.header import Header, digest_of, header_of
 from dsa_data.stores.mapped import allocated
 from dsa_reid.atomic import atomic, resolved, write_atomic
@@ -58,6 +58,17 @@ class NumpyFeatures:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Return rows (n, D), as stored."""
         return np.asarray(self._rows[rows])
+
+    def check(self) -> None:
+        """Raise StoreError if the rows are not those that were written."""
+        checksum = 0
+        for start in range(0, len(self), BLOCK):
+            checksum = zlib.crc32(np.ascontiguousarray(self[start : start + BLOCK]).data, checksum)
+        if checksum != self._checksum:
+            raise StoreError(f"{self.path}: its features are damaged. {REMEDY}")
+
+    def close(self) -> None:
+        """Do nothing: a file that is mapped into memory has nothing to close."""
 
     @property
     def identity(self) -> str:

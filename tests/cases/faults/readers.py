@@ -477,11 +477,12 @@ def _results(project: Path, artifacts: Path, synthetic: Path) -> list[Reader]:
                 (mutate.json_value,),
             )
         )
+        result = next(iter(sorted((artifacts / "results").rglob("*.json"))), metrics)
         found.append(
             Reader(
                 "result of a row",
-                {"results/table3/dsa-reid/main.json": _read(metrics)},
-                lambda path: find("dsa_train.ablation.rows:table")(path.parents[3]),
+                {"results/table3/dsa-reid/main.json": _read(result)},
+                lambda path: find("dsa_train.ablation.rows:table")(path.parents[3], "market1501"),
                 (mutate.json_value,),
             )
         )

@@ -61,6 +61,20 @@ def test_other_settings_are_refused_or_replaced(
     assert re.search(rf"out\.h5 was made with other settings: {difference}\. All of it is made again", line)
 
 
+@pytest.mark.parametrize("settings", [{}, {"warp": {"size": 16}}])
+def test_what_is_reused_as_a_whole_is_of_the_same_images(
+    out: Path, settings: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = dataclasses.replace(changed(**settings), inputs="cd" * 32)
+    fault = r"was made with other settings: warp\.size" if settings else r"was made from other images\.\n"
+    with pytest.raises(StoreError, match=fault):
+        open_reusable(out, FeatureStore, wanted, REMEDY, whole=True)
+    assert open_reusable(out, FeatureStore, wanted, "", overwrite=True, whole=True, again="It is made anew.") is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(". It is made anew.")
+    assert open_reusable(out, FeatureStore, HEADER, REMEDY, whole=True) is not None
+
+
 def test_records_are_reused_where_their_decisive_settings_agree(out: Path) -> None:
     wanted = changed(maps={"engine": "native"})
     assert open_reusable(out, FeatureStore, wanted, REMEDY, overwrite=True, decisive=["warp"]) is not None

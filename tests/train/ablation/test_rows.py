@@ -1,15 +1,12 @@
-import json
-
 import pytest
 import torch
 
 from dsa_app.config import read_settings
-from dsa_train.ablation.rows import EVERY_ROW, FURTHER_ROWS, result_file, table
 from dsa_train.config import TrainConfig
 from dsa_train.losses.config import LossConfig
 from dsa_train.losses.terms import loss_terms
 from dsa_train.network.two_stream import TwoStream
-from dsa_train.published import DSA, ROWS
+from dsa_train.published import DSA, FURTHER_ROWS, ROWS
 from dsap.config import WarpConfig
 from repository import ROOT
 
@@ -83,17 +80,6 @@ def test_what_the_small_files_change(settings):
 def test_joint_rows_share_one_training():
     matches = [row.match for row in ROWS if row.table == 3 and row.experiment == DSA]
     assert matches == ["global", "local", "fused", "main"]
-
-
-def test_table_shows_what_was_measured(tmp_path):
-    before = table(tmp_path)
-    assert before.count("not yet") == len(EVERY_ROW)
-    file = result_file(tmp_path, DSA, "global")
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"mAP": 0.871, "rank1": 0.953}))
-    (line,) = [line for line in table(tmp_path).splitlines() if "Global (Joint)" in line]
-    assert "87.4" in line
-    assert "87.1 95.3" in line
 
 
 # what each control and what goes beyond asks of the main stream: terms of its loss, and which of them are on f

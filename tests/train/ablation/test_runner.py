@@ -17,10 +17,11 @@ from dsa_app.errors import TrainingError
 from dsa_app.lock import locked
 from dsa_train import stage
 from dsa_train.ablation import runner as ablation
-from dsa_train.ablation.rows import EVERY_ROW, MAIN
+from dsa_train.ablation.rows import MAIN
 from dsa_train.ablation.runner import run_all
 from dsa_train.ablation.trainings import AblationConfig, Folders, trainings
 from dsa_train.cli import main
+from dsa_train.published import EVERY_ROW
 from repository import ROOT
 
 BUDGET = {

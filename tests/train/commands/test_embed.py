@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import re
 import shutil
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_features_of_another_model_are_neither_replaced_nor_searched(run, tmp_pa
     run("embed", image_folder, "--model", model, "--out", out)
     refused = run("embed", image_folder, "--model", other, "--out", out)
     assert refused.exit_code == 2
-    assert "holds other features: configuration.origin.model was" in refused.stderr
+    assert "was made with other settings: origin.model was" in refused.stderr
     assert "--overwrite" in refused.stderr
     searched = run("search", "--query", image_folder / "a" / "00.jpg", "--gallery", out, "--model", other)
     assert searched.exit_code == 2
@@ -75,7 +76,7 @@ def test_features_of_another_model_are_neither_replaced_nor_searched(run, tmp_pa
     replaced = run("embed", image_folder, "--model", other, "--out", out, "--overwrite")
     assert replaced.exit_code == 0
     assert "note: " in replaced.stderr
-    assert "other features: configuration.origin.model was" in replaced.stderr
+    assert "was made with other settings: origin.model was" in replaced.stderr
     assert FeatureStore(out).origin.model == dsa_reid.digest_of(other)
 
 
@@ -90,7 +91,35 @@ def test_features_that_another_program_has_open_are_not_replaced(run, tmp_path, 
     assert done.exit_code == 2
     assert "is open for writing in another program" in done.stderr
     assert out.read_bytes() == before
-    assert "holds the same features already. All of them are made again" in run(*embed, "--overwrite").stderr
+
+
+@pytest.mark.parametrize("ending", ["h5", "npy"])
+def test_overwrite_makes_again_what_is_damaged_or_of_other_images_alone(
+    run, tmp_path, model, image_folder, ending, monkeypatch
+):
+    out = tmp_path / f"features.{ending}"
+    embed = ("embed", image_folder, "--model", model, "--out", out)
+    first = run(*embed)
+    before = out.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(dsa_reid.Model, "features", None)  # it would fail
+        again = run(*embed, "--overwrite")
+        assert (again.exit_code, again.stdout) == (0, first.stdout)
+        assert "made again" not in again.stderr
+    damaged = bytearray(before)
+    damaged[before.index(open_features(out)[:1].tobytes())] ^= 1  # in a row: the header stays readable
+    out.write_bytes(damaged)
+    mended = run(*embed, "--overwrite")
+    assert mended.exit_code == 0
+    assert re.search(r"damaged\. All of it is made again \(--overwrite\)\.", mended.stderr)
+    assert out.read_bytes() == before
+    (image_folder / "a" / "00.jpg").unlink()
+    refused = run(*embed)
+    assert refused.exit_code == 2
+    assert "was made from other images.\nReplace it with --overwrite" in refused.stderr
+    fewer = run(*embed, "--overwrite")
+    assert "was made from other images. All of it is made again (--overwrite)." in fewer.stderr
+    assert len(open_features(out)) == 11
 
 
 @pytest.mark.parametrize("ending", ["h5", "npy"])

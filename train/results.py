@@ -1,0 +1,127 @@
+"""The results of a dataset, artifacts/<dataset>/results: measures, each with the settings that made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsa_app.errors import TrainingError
+from dsa_reid.atomic import write_atomic
+
+from . import result_settings
+from .published import row_experiment
+from .result_settings import SEED, UNKNOWN, Values
+
+MEASURES = ("mAP", "rank1", "rank5", "rank10")
+OTHER_IMAGES = "of other images than the manifest lists now"
+TRAINED_ELSEWHERE = "trained on images of another manifest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The measures of one evaluation, and what made them.
+
+    Args:
+        experiment: the name of the run.
+        match: the feature that was compared.
+        measures: the content of metrics.json, without its settings.
+        values: settings that differ from the paper's; None if they are not known.
+        trained, tested: SHA-256 of the manifests of the training, and of query and gallery.
+    """
+
+    experiment: str
+    match: str
+    measures: Mapping[str, Any]
+    values: Values | None = None
+    trained: str = ""
+    tested: str = ""
+
+    @property
+    def seed(self) -> int:
+        """The seed of its training."""
+        return int((self.values or {}).get(SEED, 0))
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides the measures; empty if that is not known."""
+        if self.values is None:
+            return ""
+        return result_settings.digest(self.values, self.match, self.trained + self.tested)
+
+    def changes(self, experiment: str, manifest: str = "") -> list[str]:
+        """Return how it was made otherwise than a row's experiment; empty for one of the row's own.
+
+        Args:
+            manifest: SHA-256 of the dataset's manifest; empty if there is none.
+        """
+        if self.values is None:
+            return [UNKNOWN]
+        found = result_settings.changes(self.values, result_settings.of_row(experiment))
+        found += [OTHER_IMAGES] if manifest and self.tested != manifest else []
+        return found + ([TRAINED_ELSEWHERE] if self.trained != self.tested else [])
+
+    def summary(self) -> dict[str, str]:
+        """Return what metrics.json says of it, as texts: run, match, digest, changes from its row's settings."""
+        words = {"experiment": self.experiment, "match": self.match, "digest": self.digest}
+        return words | {"changes": ", ".join(self.changes(row_experiment(self.experiment)))}
+
+
+def write(artifacts: Path, result: Result) -> Path:
+    """Write a result to the dataset's results; return its file.
+
+    <match>.json is that of the row's own settings, its first seed and the dataset's own images; the name of any other
+    has the digest of what made it, so that none replaces another's.
+    """
+    own = not result.changes(row_experiment(result.experiment), manifest_of(artifacts)) and result.seed == 0
+    name = result.match if own else f"{result.match}-{result.digest[:8] or 'unknown'}"
+    path = artifacts / "results" / result.experiment / f"{name}.json"
+    content = {**result.measures, "settings": result.summary()}
+    content |= {"values": result.values, "trained": result.trained, "tested": result.tested}
+    return write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_all(artifacts: Path) -> list[Result]:
+    """Return the results of a dataset; those of an earlier version have no settings. Raises TrainingError."""
+    folder = artifacts / "results"
+    return [_read(path, path.parent.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.json"))]
+
+
+def _read(path: Path, experiment: str) -> Result:
+    """Return the result in a file. Raises TrainingError for another file.
+
+    Args:
+        experiment: of a result that does not say it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not _is_result(content):
+        raise TrainingError(f"{path} is not a result of dsa-train evaluate. Remove it, or evaluate that run again.")
+    settings = content.pop("settings", None) or {}
+    values, trained, tested = (content.pop(name, "") for name in ("values", "trained", "tested"))
+    match = settings.get("match") or path.stem
+    known = None if not settings or values is None else values or {}
+    return Result(settings.get("experiment") or experiment, match, content, known, trained, tested)
+
+
+def _is_result(content: Any) -> bool:
+    """Return whether JSON has the measures of an evaluation, and settings of the right kinds if it has any."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), int | float) for name in MEASURES):
+        return False
+    settings, values = content.get("settings") or {}, content.get("values") or {}
+    texts = [content.get(name, "") for name in ("trained", "tested")]
+    if not isinstance(settings, dict) or not isinstance(values, dict):
+        return False
+    texts += [settings.get(name, "") for name in ("experiment", "match")]
+    return all(isinstance(text, str) for text in texts) and isinstance(values.get(SEED, 0), int)
+
+
+def manifest_of(artifacts: Path) -> str:
+    """Return the SHA-256 of a dataset's manifest; empty if there is none."""
+    path = artifacts / "manifest.csv"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -10,6 +10,7 @@ import click
 from dsa_app import console, remedies
 from dsa_app.errors import ConfigError
 
+from ..published import PLAIN
 from . import options
 
 
@@ -44,7 +45,7 @@ def embed(
 
     The same command resumes after an interruption.
     """
-    remedies.remember([("--dataset", dataset), ("--experiment", None if experiment == options.PLAIN else experiment)])
+    remedies.remember([("--dataset", dataset), ("--experiment", None if experiment == PLAIN else experiment)])
     if (folder is None) == (dataset is None):
         raise ConfigError("Name the images to embed: a folder, or --dataset NAME.")
     if folder and (out is None or split):

@@ -125,6 +125,11 @@ def digest(values: Values, match: str, images: str) -> str:
     return hashlib.sha256(json.dumps([values, match, images], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def are_values(content: Any) -> bool:
+    """Return whether JSON has the form of `Values`."""
+    return isinstance(content, dict) and isinstance(content.get(SEED, 0), int)
+
+
 def _decides(name: str) -> bool:
     return not any(f"{name}.".startswith(f"{one}.") for one in UNDECIDING)
 

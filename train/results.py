@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsa_app.errors import TrainingError
+from dsa_app.guard import guarded
 from dsa_reid.atomic import write_atomic
 
 from . import result_settings
@@ -96,12 +97,11 @@ def _read(path: Path, experiment: str) -> Result:
     Args:
         experiment: of a result that does not say it.
     """
-    try:
+    problem, remedy = "is not a result of dsa-train evaluate", "Remove it, or evaluate that run again."
+    with guarded(TrainingError, path, problem, remedy):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
     if not _is_result(content):
-        raise TrainingError(f"{path} is not a result of dsa-train evaluate. Remove it, or evaluate that run again.")
+        raise TrainingError(f"{path} {problem}. {remedy}")
     settings = content.pop("settings", None) or {}
     values, trained, tested = (content.pop(name, "") for name in ("values", "trained", "tested"))
     match = settings.get("match") or path.stem
@@ -115,10 +115,10 @@ def _is_result(content: Any) -> bool:
         return False
     settings, values = content.get("settings") or {}, content.get("values") or {}
     texts = [content.get(name, "") for name in ("trained", "tested")]
-    if not isinstance(settings, dict) or not isinstance(values, dict):
+    if not isinstance(settings, dict) or not result_settings.are_values(values):
         return False
     texts += [settings.get(name, "") for name in ("experiment", "match")]
-    return all(isinstance(text, str) for text in texts) and isinstance(values.get(SEED, 0), int)
+    return all(isinstance(text, str) for text in texts)
 
 
 def manifest_of(artifacts: Path) -> str:

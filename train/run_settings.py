@@ -12,7 +12,7 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_reid.atomic import write_atomic
 from dsa_reid.model import digest_of
 
-from .result_settings import Values, of_training
+from .result_settings import Values, are_values, of_training
 
 FILE = "settings.json"
 FORMAT, VERSION = "dsa-reid settings", 1
@@ -62,9 +62,10 @@ def read(source: Path) -> RunSettings | None:
         content = json.loads(model.with_name(FILE).read_text(encoding="utf-8"))
         if (content["format"], content["version"], content["model"]) != (FORMAT, VERSION, digest_of(model)):
             return None
-        return RunSettings(dict(content["values"]), str(content["manifest"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        values, manifest = content["values"], content["manifest"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return RunSettings(values, manifest) if are_values(values) and isinstance(manifest, str) else None
 
 
 def manifest_digest(manifest: Path) -> str:

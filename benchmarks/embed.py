@@ -106,7 +106,7 @@ def embedding(folder: Path, batch: int, count: int, turns: Turns) -> dict[str, A
     rates = {name: count / taken for name, taken in turns.seconds(work).items()}
     reached = rates["embed, from files"] / (rates["torchvision ResNet-50, tensors in memory"] * ratio)
     return {
-        "pictures_a_second": {name: round(rate, 1) for name, rate in rates.items()},
+        "images_a_second": {name: round(rate, 1) for name, rate in rates.items()},
         "arithmetic_of_resnet50_over_ours": round(ratio, 3),
         "embed_over_resnet50_times_ratio": round(reached, 3),
         "wanted": 0.8,  # the target: decoding and resizing take at most a fifth of the time
@@ -198,7 +198,7 @@ def searching(folder: Path, count: int, D: int, from_disk: bool, limit: float, t
 @click.argument("what", type=click.Choice(["embedding", "search", "both"]), default="both")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--batch", default=16, show_default=True)
-@click.option("--pictures", "count", default=64, show_default=True)
+@click.option("--images", "count", default=64, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--gallery", default=16_000, show_default=True, help="Features to search.")
 @click.option("--dimensions", default=4096, show_default=True, help="Of a feature: 4096 the paper's, 256 the demo's.")

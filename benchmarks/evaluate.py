@@ -174,7 +174,7 @@ def time_rerank(name: str, folder: Path | None, share: float) -> dict[str, Any]:
             q_g, q_q, g_g = (next(blocks(a, b, "euclidean", CPU, memory=8))[1] for a, b in sides)
             result = loaded(folder / "torchreid/utils/rerank.py").re_ranking(q_g, q_q, g_g)
     return {
-        "pictures": len(query) + len(gallery),
+        "images": len(query) + len(gallery),
         "seconds": round(time.process_time() - start, 1),
         "megabytes beyond": peak.megabytes,
         "sum": float(result.sum(dtype=np.float64)),

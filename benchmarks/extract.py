@@ -66,9 +66,9 @@ def main(model: str, device: str, batch: int, rounds: int) -> None:
     for name, engine in native.items():
         gflop = operations(engine, crops) / 1e9
         result[name] = {
-            "pictures_a_second": round(batch / seconds[name], 3),
+            "images_a_second": round(batch / seconds[name], 3),
             "share_of_time": shares(engine, crops),
-            "gflop_a_picture": round(gflop / batch, 1),
+            "gflop_an_image": round(gflop / batch, 1),
             "gflop_a_second": round(gflop / seconds[name], 1),
             "gflop_a_second_of_a_matrix_product": round(2e-9 * len(side(engine)) ** 3 / seconds[f"product {name}"], 1),
         }
@@ -76,7 +76,7 @@ def main(model: str, device: str, batch: int, rounds: int) -> None:
             result[name]["gpu_utilisation"] = utilisation(engine, crops)
     for name in default:
         faster = {precision: round(batch / seconds[precision] * seconds[name], 1) for precision in native}
-        result[name] = {"pictures_a_second": round(1 / seconds[name], 4), "native_is_faster_by": faster}
+        result[name] = {"images_a_second": round(1 / seconds[name], 4), "native_is_faster_by": faster}
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"extract_{torch.device(device).type}.json"
     target.write_text(json.dumps(result, indent=2) + "\n")

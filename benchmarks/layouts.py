@@ -107,7 +107,7 @@ def variants_of(case: str, device: torch.device, precision: str) -> dict[str, di
         name: optimiser(copy.deepcopy(network), fused).step for name, fused in (("fused", True), ("not fused", False))
     }
     pixels = torch.randint(0, 256, (64, H, W, 3), dtype=torch.uint8, device=device)
-    jobs["normalisation of 64 pictures"] = {
+    jobs["normalisation of 64 images"] = {
         "ours": functools.partial(Preprocessing().normalise, pixels),
         "textbook": functools.partial(textbook, pixels),
     }

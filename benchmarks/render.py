@@ -87,7 +87,7 @@ def measure(settings: SynthConfig, identities: int, folder: Path) -> dict[str, d
         "render": lambda: [render(scene) for scene in scenes],
         "encode and write": lambda: write(rendered),
         "cast": lambda: [raycast.cast(scene.body.solids, scene.frames, scene.window) for scene in scenes],
-        "cast every solid over the whole picture": cast_everywhere,
+        "cast every solid over the whole image": cast_everywhere,
     }
     return rates(jobs, len(shots))
 
@@ -101,7 +101,7 @@ def main(identities: int, out: Path) -> None:
         "command": "python benchmarks/render.py",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, OpenCV {cv2.__version__}",
-        "unit": "pictures a second on one core, by processor time and by the clock, median of rounds",
+        "unit": "images a second on one core, by processor time and by the clock, median of rounds",
         "load": os.getloadavg()[0],
         "rounds": ROUNDS,
     }

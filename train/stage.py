@@ -30,8 +30,9 @@ from dsap.mirror import read_symmetry
 
 from . import checkpoint, loop, run_settings
 from .batches.augment import mirror_table
-from .batches.dataset import GIB, Images, memory_limit, number_identities, open_store
+from .batches.dataset import GIB, Images, memory_limit, number_identities
 from .batches.feed import TrainingSet, epoch_order
+from .batches.parts_store import open_store
 from .config import FREE, TrainConfig, check_trunk_size
 from .distributed import Processes, processes_on_this_machine
 from .evaluation.config import EvaluateConfig

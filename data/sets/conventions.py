@@ -84,30 +84,42 @@ class Convention:
 # layumi's Person_reID_baseline_pytorch: Market-1501's images, a folder for each person; `train_all` is `train` + `val`.
 BY_PERSON = re.compile(r"(?P<pid>-1|[0-9]+)/[^/]*?_?c(?P<camid>[0-9]+)[^/]*")
 LAYUMI = "layumi's layout of a folder for each person"
-READ = [
-    Convention(LAYUMI, {f"{within}{folder}": split for folder, split in folders.items()}, BY_PERSON, example)
-    for example in ["0002/0002_c1s1_000451_03.jpg"]
-    for within in ("", "pytorch/")
-    for folders in (
-        {"train_all": "train", "query": "query", "gallery": "gallery"},
-        {"train": "train", "val": "train", "query": "query", "gallery": "gallery"},
-        {"train": "train", "query": "query", "gallery": "gallery"},
-    )
-] + [
-    Convention(
-        "VeRi-776's layout",
-        {"image_train": "train", "image_query": "query", "image_test": "gallery"},
-        re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_c(?P<camid>[0-9]+)_[^/]*"),
-        "0001_c001_00016450_0.jpg",
-    ),
-    Convention(
-        "LTCC's layout",
-        {"train": "train", "query": "query", "test": "gallery"},
-        re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_[0-9]+_c(?P<camid>[0-9]+)_[^/]*"),
-        "094_1_c9_015833.png",
-        first=1,
-    ),
-]
+READ = (
+    [
+        Convention(LAYUMI, {f"{within}{folder}": split for folder, split in folders.items()}, BY_PERSON, example)
+        for example in ["0002/0002_c1s1_000451_03.jpg"]
+        for within in ("", "pytorch/")
+        for folders in (
+            {"train_all": "train", "query": "query", "gallery": "gallery"},
+            {"train": "train", "val": "train", "query": "query", "gallery": "gallery"},
+            {"train": "train", "query": "query", "gallery": "gallery"},
+        )
+    ]
+    + [
+        Convention(
+            "the layout of folders for the splits, with Market-1501's names",
+            {"train": "train", "query": "query", gallery: "gallery"},
+            re.compile(r"(?P<pid>-1|[0-9]+)_c(?P<camid>[0-9]+)[^/]*"),
+            "0002_c1s1_000451_03.jpg",
+        )
+        for gallery in ("gallery", "test")
+    ]
+    + [
+        Convention(
+            "VeRi-776's layout",
+            {"image_train": "train", "image_query": "query", "image_test": "gallery"},
+            re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_c(?P<camid>[0-9]+)_[^/]*"),
+            "0001_c001_00016450_0.jpg",
+        ),
+        Convention(
+            "LTCC's layout",
+            {"train": "train", "query": "query", "test": "gallery"},
+            re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_[0-9]+_c(?P<camid>[0-9]+)_[^/]*"),
+            "094_1_c9_015833.png",
+            first=1,
+        ),
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +164,14 @@ def _has_persons(*folders: str) -> Callable[[Path], bool]:
     return fits
 
 
+SPLITS = {"train", "training", "val", "validation", "test", "query", "probe", "gallery"}
+
+
+def _is_persons(root: Path) -> bool:
+    """Return whether the folders of `root` are persons: of images, and not called as splits are."""
+    return _has_persons(".")(root) and not any(path.is_dir() and path.name.lower() in SPLITS for path in root.iterdir())
+
+
 WITHOUT_CAMERAS = "all images have camera 1 (evaluate with --set evaluate.cameras=ignore)"
 FIRST = '"query" if k == 0 else "gallery"'
 RECIPES = [
@@ -193,7 +213,7 @@ RECIPES = [
     ),
     Recipe(
         "a folder for each person",
-        _has_persons("."),
+        _is_persons,
         "the first half of the persons is for training, each other person's first image is the query, and "
         f"{WITHOUT_CAMERAS}",
         f"import pathlib as p; {PRINT}; d = sorted(x for x in p.Path().iterdir() if x.is_dir()); "

@@ -59,7 +59,8 @@ def run_until_killed(command: list[str], seconds: float) -> bool:
     return True
 
 
-def test_killed_at_ten_random_moments(root: Path, manifest: Path, expected: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(root: Path, manifest: Path, expected: bytes, tmp_path: Path, moments: int) -> None:
     out = tmp_path / "iuv.h5"
     command = [*COMMAND, "run", *options(root, manifest, out)]
     start = time.monotonic()
@@ -67,10 +68,10 @@ def test_killed_at_ten_random_moments(root: Path, manifest: Path, expected: byte
     whole = time.monotonic() - start
     rng = random.Random(0)
     kills = 0
-    while kills < 10:
+    while kills < moments:
         out.unlink(missing_ok=True)
         finished = False
-        while not finished and kills < 10:
+        while not finished and kills < moments:
             finished = run_until_killed(command, whole * rng.uniform(0.3, 1.1))
             kills += not finished
             assert not out.exists() or out.read_bytes() == expected

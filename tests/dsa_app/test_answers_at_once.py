@@ -131,3 +131,20 @@ REFUSALS = {
 @pytest.mark.parametrize("line", REFUSALS)
 def test_refusals(line: str, tmp_path: Path) -> None:
     check(*line.split(), code=2, words=REFUSALS[line], without=SLOW, folder=tmp_path)
+
+
+WITH_MANIFEST = {
+    "dsa-train run --dataset market1501 --set train.identities=3": "Set fewer: --set train.identities=2.",
+    "dsa-train run --dataset market1501 --set train.identities=2": "dsap.h5 does not exist. Build it first: dsap build",
+    "dsap build --dataset market1501": "iuv.h5 does not exist. Make the maps first: densepose-extract run",
+    "dsa-train evaluate --dataset market1501": "runs/paper does not exist. Train first",
+}
+
+
+@pytest.mark.parametrize("line", WITH_MANIFEST)
+def test_refusals_of_data_come_before_torch(line: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "artifacts" / "market1501" / "manifest.csv"
+    manifest.parent.mkdir(parents=True)
+    rows = [f"bounding_box_train/{n}.jpg,train,{n},1,64,128,{n:064x}" for n in (1, 2)]
+    manifest.write_text("\n".join(["key,split,pid,camid,width,height,digest", *rows]) + "\n")
+    check(*line.split(), code=2, words=WITH_MANIFEST[line], without=SLOW, folder=tmp_path)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from dsa_app.config import setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import StoreError
 from dsa_data.charts import CHARTS
@@ -18,7 +17,6 @@ from dsa_data.records import Record, read_listed
 from dsa_data.stores.dsap import DsapStore
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
-from dsap.config import WarpConfig
 
 GIB = 2**30
 CHUNK = 64  # images read together when memory is filled
@@ -121,15 +119,6 @@ class Images:
     def _image(self, record: Record) -> torch.Tensor:
         data = read_listed(self.root, record.key, record.digest)
         return self.preprocessing.resize(torch.from_numpy(decode(data, self.root / record.key)))
-
-
-def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
-    """Open a DSAP store. Raises StoreError if it was built with other settings than `warp`."""
-    store = DsapStore(dsap)
-    different = setting_changes(store.header.configuration["warp"], to_dict(warp)) if warp else ""
-    if different:
-        raise StoreError(f"{dsap} was built with other settings: {different}.\nBuild it again: dsap build --overwrite.")
-    return store
 
 
 def memory_limit(gib: float | None) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from dsa_app.errors import TrainingError
+from .parts_store import check_identities
 
 
 def epoch_batches(pids: torch.Tensor, P: int, K: int, generator: torch.Generator) -> torch.Tensor:
@@ -29,16 +29,7 @@ def epoch_batches(pids: torch.Tensor, P: int, K: int, generator: torch.Generator
         TrainingError: if there are fewer than P identities, or fewer than two.
     """
     identities, owner, counts = pids.unique(return_inverse=True, return_counts=True)
-    if len(identities) < 2:
-        raise TrainingError(
-            f"The training split has images of {len(identities)} identity: there is nobody to tell it from. "
-            "Add images of other persons to the split 'train'."
-        )
-    if len(identities) < P:
-        raise TrainingError(
-            f"A batch needs {P} identities, the training split has {len(identities)}. "
-            f"Set fewer: --set train.identities={len(identities)}."
-        )
+    check_identities(identities.tolist(), P)
     # Shuffle all images, then sort them by identity. The sort is stable, so within an identity the order stays random.
     shuffled = torch.randperm(len(pids), generator=generator)
     shuffled = shuffled[owner[shuffled].argsort(stable=True)]  # (N)

@@ -27,8 +27,13 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
     train, warp = settings.section("train", TrainConfig), settings.section("warp", WarpConfig)
     evaluation = options.evaluate_config(settings, None)
     manifest = options.existing_manifest(settings, manifest)
+    dsap = dsap or console.artifacts(settings.dataset) / "dsap.h5"
 
     from dsa_data.sets import dataset_root
+
+    from ..batches.parts_store import check_before_training
+
+    check_before_training(manifest, dsap if train.network.guide else None, warp, train.identities)
 
     from .. import stage
 
@@ -36,7 +41,7 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
         model = stage.run(
             manifest,
             dataset_root(settings.dataset),
-            dsap or console.artifacts(settings.dataset) / "dsap.h5",
+            dsap,
             out or options.run_folder(settings),
             train,
             warp,

@@ -26,6 +26,13 @@ VERI = [
     "image_query/0002_c002_00030600_0.png",
     *[f"image_test/0002_c{c:03}_00030600_0.png" for c in (2, 3)],
 ]
+SPLITS = [
+    *[f"train/{p:04}_c{c}s1_000451_03.png" for p in (2, 7) for c in (1, 2)],
+    "query/0001_c1s1_000001_00.png",
+    *[f"gallery/0001_c{c}s1_000001_00.png" for c in (2, 3)],
+    "gallery/0000_c3s1_000002_00.png",
+    "gallery/-1_c3s1_000003_00.png",
+]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +56,14 @@ VERI = [
         ),
         (LTCC, {"train": 4, "query": 1, "gallery": 2}, ("train/000_1_c12_015830.png", 1, 12)),
         (VERI, {"train": 4, "query": 1, "gallery": 2}, ("image_train/0004_c020_00016450_0.png", 4, 20)),
+        (SPLITS, {"train": 4, "query": 1, "gallery": 3}, ("gallery/0000_c3s1_000002_00.png", 0, 3)),
+        (
+            [name.replace("gallery", "test") for name in SPLITS],
+            {"train": 4, "query": 1, "gallery": 3},
+            ("test/0001_c2s1_000001_00.png", 1, 2),
+        ),
     ],
-    ids=["layumi", "layumi pytorch", "layumi train and val", "layumi train", "LTCC", "VeRi"],
+    ids=["layumi", "layumi pytorch", "layumi train and val", "layumi train", "LTCC", "VeRi", "splits", "splits, test"],
 )
 def test_layouts_that_are_read(
     datasets: Path, names: list[str], counts: dict[str, int], sample: tuple[str, int, int]
@@ -143,3 +156,10 @@ def test_what_is_wrong_in_them_is_named(datasets: Path, names: list[str], change
     trees.write_images(datasets / "mine", [*names, change])
     with pytest.raises(DatasetError, match=message):
         sets.scan("mine")
+
+
+def test_folders_of_splits_are_not_taken_for_persons(datasets: Path) -> None:
+    trees.write_images(datasets / "mine", [f"{split}/{n}.jpg" for split in ("train", "query") for n in range(3)])
+    with pytest.raises(DatasetError) as error:
+        sets.scan("mine")
+    assert "for each person" not in str(error.value)

@@ -1,0 +1,53 @@
+"""The store of part images that a run reads, and what is checked before torch, which takes seconds, is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsa_app.config import setting_changes, to_dict
+from dsa_app.errors import StoreError, TrainingError
+from dsa_data.records import read_manifest
+from dsa_data.stores.dsap import DsapStore
+from dsap.config import WarpConfig
+
+
+def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
+    """Open a DSAP store. Raises StoreError if it was built with other settings than `warp`."""
+    store = DsapStore(dsap)
+    different = setting_changes(store.header.configuration["warp"], to_dict(warp)) if warp else ""
+    if different:
+        raise StoreError(f"{dsap} was built with other settings: {different}.\nBuild it again: dsap build --overwrite.")
+    return store
+
+
+def check_before_training(manifest: Path, dsap: Path | None, warp: WarpConfig, identities: int) -> None:
+    """Raise for data that no training can begin with.
+
+    Args:
+        dsap: the store of part images; None for a network without a guide.
+        identities: P, of a batch.
+
+    Raises:
+        DatasetError: for a manifest that is damaged, or has no training images.
+        StoreError: for a store that is missing, damaged or of other settings.
+        TrainingError: for fewer identities than a batch has.
+    """
+    check_identities([record.pid for record in read_manifest(manifest, ["train"])], identities)
+    if dsap is not None:
+        open_store(dsap, warp).close()
+
+
+def check_identities(pids: Sequence[int], identities: int) -> None:
+    """Raise TrainingError if there are fewer than P identities, or fewer than two."""
+    found = len(set(pids))
+    if found < 2:
+        raise TrainingError(
+            f"The training split has images of {found} identity: there is nobody to tell it from. "
+            "Add images of other persons to the split 'train'."
+        )
+    if found < identities:
+        raise TrainingError(
+            f"A batch needs {identities} identities, the training split has {found}. "
+            f"Set fewer: --set train.identities={found}."
+        )

@@ -41,7 +41,10 @@ def test_state_dict_has_detectron2s_names_and_shapes(model: str) -> None:
     assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == shapes(model)
 
 
-@pytest.mark.parametrize("model", ["R_50_FPN_s1x", "R_101_FPN_s1x", "R_50_FPN_DL_s1x"])
+SLOW_MODELS = [pytest.param(model, marks=pytest.mark.slow) for model in ("R_101_FPN_s1x", "R_50_FPN_DL_s1x")]
+
+
+@pytest.mark.parametrize("model", ["R_50_FPN_s1x", *SLOW_MODELS])
 def test_outputs_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
     if model != "R_50_FPN_s1x":
         network = build(model)

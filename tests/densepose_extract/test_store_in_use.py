@@ -1,5 +1,6 @@
 """Both stages' commands: a store that another program has open is left alone, and a replaced one is reported first."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from dsap_cases import Case
 from tiny import write_true_maps
@@ -28,13 +30,16 @@ def run(market: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProce
     case.list_images()
     write_true_maps(market)
 
+    def arguments(stage: str) -> list[str]:
+        return COMMANDS[stage].format(root=market, folder=tmp_path).split()
+
     def run(stage: str, *more: str) -> subprocess.CompletedProcess[str]:
-        arguments = COMMANDS[stage].format(root=market, folder=tmp_path).split()
-        command = [sys.executable, "-c", RUN, *arguments, *more]
+        command = [sys.executable, "-c", RUN, *arguments(stage), *more]
         return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
 
-    for stage in COMMANDS:
-        assert run(stage).returncode == 0
+    for stage in COMMANDS:  # in this process, which is quicker
+        module, *options = arguments(stage)
+        assert CliRunner().invoke(importlib.import_module(module).main, options).exit_code == 0
     return run
 
 

@@ -1,8 +1,8 @@
 """Fitting the region heads before the first epoch, on cells of the maps of the pretrained trunk.
 
 A head that learns along with the rest is worse than the mean label map in the first epochs, and the local features
-learn to pool by what it shows then. Fitting takes a minute or two on a CPU core: the maps are computed once, for the first
-batches of the first epoch, and the heads alone are trained on their cells.
+learn to pool by what it shows then. Fitting takes a minute or two on a CPU core: the maps are computed once, for the
+first batches of the first epoch, and the heads alone are trained on their cells.
 """
 
 from __future__ import annotations

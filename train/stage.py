@@ -279,7 +279,7 @@ def _prepare_regions(network: TwoStream, data: TrainingSet, config: TrainConfig)
     if pooling.heads and config.regions.fit:
         right = fit_region_heads(network, data, config)
         words = ", ".join(f"{part:.1%} at stride {level}" for level, part in right.items())
-        click.echo(f"Region heads fitted: {words} of the cells right.", err=True)
+        click.echo(f"Region heads fitted. Cells with the right region: {words}.", err=True)
 
 
 def _load_images(images: Images, config: TrainConfig, device: torch.device) -> None:

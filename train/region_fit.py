@@ -20,9 +20,9 @@ from dsa_reid.region_pooling import RegionHead, in_cells, label_shares, position
 
 from .batches.feed import TrainingSet, epoch_order, feed, generator
 from .config import TrainConfig
-from .torch_setup import autocast
 from .losses.regions import cells_right, region_loss
 from .network.two_stream import TwoStream
+from .torch_setup import autocast
 
 NUMBERS = 2**27  # values that the kept cells of a level may have: half a GiB in float32
 BATCH = 4096  # cells of a step

@@ -139,7 +139,7 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
         settings["augment"]["symmetry"] = hashlib.sha256(read_symmetry(Path(table)).tobytes()).hexdigest()
     # Settings that there were not always are left out in the same way where they have no effect.
     settings["network"]["main"] = written(settings["network"]["main"])
-    if not config.network.main.predicts_regions:
+    if config.network.main.local_pooling in ("average", "stripes"):
         del settings["regions"]
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
     texels, charts = None, {}

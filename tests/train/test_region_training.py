@@ -8,10 +8,10 @@ from dsa_reid.model import load
 from dsa_train import checkpoint, loop, stage
 from dsa_train.batches.feed import generator
 from dsa_train.batches.regions import of_other_people
-from dsa_train.interrupt import StoppedError
 from dsa_train.network.two_stream import TwoStream
 from dsa_train.region_fit import fit_region_heads
 from dsa_train.schedule import ScheduleConfig, learning_rate, ramp, region_rate
+from dsa_train.stopping import StoppedError
 from finished import content
 from small_stores import as_version_1
 

@@ -41,3 +41,13 @@ _REGION_CHARTS: tuple[tuple[int, ...], ...] = (
 )
 BODY_REGIONS: dict[str, tuple[int, ...]] = dict(zip(REGION_NAMES, _REGION_CHARTS, strict=True))
 """Charts, from 1, of each of the 8 maps that the second merging leaves, in the order of f_L and d_L."""
+
+NO_MAP = 255
+"""The value of a chart image, and of an image of regions, where nothing is known: no person was detected."""
+
+REGION_OF_CHART = np.full(256, NO_MAP, np.uint8)
+"""Each chart's region, uint8 (256,): 0 for the background, 1 to 8 for charts 1 to 24, `NO_MAP` for all else."""
+REGION_OF_CHART[0] = 0
+for _number, _charts in enumerate(BODY_REGIONS.values(), start=1):
+    REGION_OF_CHART[list(_charts)] = _number
+REGION_OF_CHART.flags.writeable = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .body import REGION_NAMES
 from .errors import ModelError
@@ -12,6 +14,8 @@ REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the 
 STEM = 64  # channels of conv1 at width 1
 RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
+COARSE, FINE = 16, 8  # strides of F, and of the map that `local_levels` may add
+LocalPooling = Literal["average", "regions", "stripes", "regions+stripes", "template"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,13 @@ class MainStreamConfig:
         pooling: "average", or "gem", the generalised mean with a trained power.
         neck: "bn" is a batch norm without bias after each feature, before comparison and classification (BNNeck, Luo et
             al. 2019); triplet losses and fusion use the feature before it.
-        size: height and width of the images that a timm trunk with position embeddings (ViT, Swin) is built for.
+        size: height and width of the images that a timm trunk with position embeddings (ViT, Swin) or a template is
+            built for.
+        local_pooling: how the local features are pooled from their maps: "average" over the whole image is the
+            paper's; "regions" over the body region of each, predicted from the image by a small head; "stripes" over
+            eight horizontal stripes; "regions+stripes" both; "template" over the mean regions of the training images.
+        local_levels: strides of the maps that they are pooled from, [16] or [16, 8].
+        local_join: "concat" joins what ways and levels give to a longer feature, "sum" adds it.
 
     Raises ModelError for an invalid value.
     """
@@ -39,6 +49,9 @@ class MainStreamConfig:
     pooling: Literal["average", "gem"] = "average"
     neck: Literal["none", "bn"] = "none"
     size: tuple[int, int] = (256, 128)
+    local_pooling: LocalPooling = "average"
+    local_levels: tuple[int, ...] = (COARSE,)
+    local_join: Literal["concat", "sum"] = "concat"
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a file."""
@@ -50,11 +63,48 @@ class MainStreamConfig:
         _one_of("heads", self.heads, ("both", "global", "local"))
         _one_of("pooling", self.pooling, ("average", "gem"))
         _one_of("neck", self.neck, ("none", "bn"))
+        _one_of("local_pooling", self.local_pooling, ("average", "regions", "stripes", "regions+stripes", "template"))
+        _one_of("local_levels", list(self.local_levels), ([COARSE], [COARSE, FINE]))
+        _one_of("local_join", self.local_join, ("concat", "sum"))
+        if self.heads == "global" and not self.pools_plainly:
+            raise ModelError(
+                "local_pooling and local_levels are for local heads, and heads = 'global' has none. Use heads 'both' "
+                "or 'local'."
+            )
         if not (self.width > 0 and (STEM * self.width) % REGIONS == 0):
             raise ModelError(
                 f"width = {self.width!r} is invalid: the {STEM} × width channels of conv1 must be divisible by "
                 f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
             )
+
+    @property
+    def pools_plainly(self) -> bool:
+        """Whether the local features are pooled as in the paper: the average, at one level."""
+        return self.local_pooling == "average" and len(self.local_levels) == 1
+
+    @property
+    def predicts_regions(self) -> bool:
+        """Whether there are region heads."""
+        return "regions" in self.local_pooling
+
+
+LATER = ("local_pooling", "local_levels", "local_join")
+"""Settings that the first model files and checkpoints did not have."""
+
+
+def written(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration of plain values without those of `LATER` that have their default values.
+
+    Model files and checkpoints of networks that do not use them are the same as before there were these settings.
+    """
+    defaults = dataclasses.asdict(MainStreamConfig())
+    return {
+        name: value for name, value in config.items() if name not in LATER or _plain(value) != _plain(defaults[name])
+    }
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .config import REGIONS, STEM, TIMM, MainStreamConfig
+from .config import COARSE, FINE, REGIONS, STEM, TIMM, MainStreamConfig
 from .errors import ModelError
+from .local_pooling import Local, LocalPooling
 from .pooling import GeneralisedMean, average
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
 from .timm_trunk import TimmTrunk
@@ -30,6 +31,19 @@ class Features(NamedTuple):
     local: torch.Tensor | None  # (B, 8, L)
 
 
+class Look(NamedTuple):
+    """The features of a batch before any neck, with where the local ones look.
+
+    Attributes:
+        logits: of the regions at each level, by its stride, (B, 9, h, w) each; empty without region heads.
+        visibility: of each region, (B, 8); None without region heads.
+    """
+
+    features: Features
+    logits: Mapping[int, torch.Tensor]
+    visibility: torch.Tensor | None
+
+
 class Trunk(nn.Module):
     """ResNet's conv1 to conv4_x under torchvision's names: images to F at stride 16."""
 
@@ -44,10 +58,14 @@ class Trunk(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised images (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
+        return self.levels(images)[COARSE]
+
+    def levels(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Map normalised images to F and conv3_x's map (B, c_A / 2, H/8, W/8), by their strides."""
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
-        maps: torch.Tensor = self.layer3(self.layer2(self.layer1(x)))
-        return maps
+        fine = self.layer2(self.layer1(x))
+        return {COARSE: self.layer3(fine), FINE: fine}
 
 
 class MainStream(nn.Module):
@@ -58,7 +76,9 @@ class MainStream(nn.Module):
 
     Attributes:
         channels: c_A, the channels of F (1024 for ResNet-50).
-        feature_width: G, the dimensions of the global feature, and of the eight local ones together.
+        feature_width: G, the dimensions of the global feature, and of the eight local maps together.
+        local_width: dimensions of the eight local features together: G, unless several are concatenated.
+        local_pooling: how they are pooled where that is not the paper's way; None for the paper's.
     """
 
     trunk: Trunk | TimmTrunk
@@ -68,13 +88,14 @@ class MainStream(nn.Module):
         self.config = config = config or MainStreamConfig()
         if config.trunk.startswith(TIMM):
             block, depth = HEAD_OF_TIMM
-            self.trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size)
+            self.trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size, FINE in config.local_levels)
+            fine = self.trunk.fine_channels
             self.channels, self.feature_width = self.trunk.channels, self.trunk.last_width
             _check_divides(config.trunk, self.channels, self.feature_width, block)
         else:
             block, (*depths, depth) = DEPTHS[config.trunk]
             stem = int(STEM * config.width)
-            self.channels = 4 * stem * block.expansion
+            self.channels, fine = 4 * stem * block.expansion, 2 * stem * block.expansion
             self.feature_width = 8 * stem * block.expansion
             self.trunk = Trunk(block, tuple(depths), stem, ibn=config.trunk.endswith("_ibn"))
             initialise(self.trunk)
@@ -89,11 +110,17 @@ class MainStream(nn.Module):
             self.local_head = stage(block, self.channels, width, depth, groups=REGIONS, input_groups=reading)
             initialise(self.local_head)
         self.pool = GeneralisedMean() if config.pooling == "gem" else None
+        self.local_pooling: LocalPooling | None = None
+        self.local_width = self.feature_width
+        if not config.pools_plainly:
+            self.local_pooling = LocalPooling(config, {COARSE: self.channels, FINE: fine}, self.feature_width)
+            self.local_width *= self.local_pooling.sources
+            initialise(self.local_pooling)
         self.necks = nn.ModuleDict()
         if config.neck == "bn":
             heads = ("global", "local") if config.heads == "both" else (config.heads,)
             # "f_global", as "global" is a keyword of Python and torch.export writes the names into code
-            self.necks.update({f"f_{head}": neck(self.feature_width) for head in heads})
+            self.necks.update({f"f_{head}": neck(self.parts[head]) for head in heads})
 
     def forward(self, images: torch.Tensor) -> Features:
         """Map normalised images, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared."""
@@ -101,7 +128,30 @@ class MainStream(nn.Module):
 
     def features(self, images: torch.Tensor) -> Features:
         """Map normalised images to f_G and f_L before any neck: the guide's d_G and d_L are added to these."""
-        return pooled(self.trunk(images), self.global_head, self.local_head, self.pool or average)
+        return self.look(images).features
+
+    def look(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> Look:
+        """Map normalised images to their features before any neck, and to where the local features look.
+
+        Args:
+            images: float (B, 3, H, W).
+            labels: shares of pixels (B, 9, H, W), see `region_pooling.label_shares`; regions are pooled by them
+                instead of the predicted shares, in images that have any.
+        """
+        if self.local_pooling is None:
+            features = pooled(self.trunk(images), self.global_head, self.local_head, self.pool or average)
+            return Look(features, {}, None)
+        assert self.local_head is not None, "the configuration has refused all others"
+        maps = self.trunk.levels(images)
+        whole, _ = pooled(maps[COARSE], self.global_head, None, self.pool or average)
+        local: Local = self.local_pooling(maps, self.local_head(maps[COARSE]), self.pool, labels)
+        return Look(Features(whole, local.features), local.logits, local.visibility)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The parts of the joined feature, in order, with their lengths: "global", "local" or both."""
+        widths = {"global": self.feature_width, "local": self.local_width}
+        return {head: width for head, width in widths.items() if self.config.heads in ("both", head)}
 
     def after_necks(self, f: Features) -> Features:
         """Pass features through their necks; without necks they are returned unchanged."""

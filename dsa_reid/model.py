@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .atomic import write_atomic
-from .config import MainStreamConfig
+from .config import MainStreamConfig, written
 from .crops import Crop, many
 from .device import usable_device
 from .errors import ModelError, NotInstalledError
@@ -50,8 +50,7 @@ class Model:
     @property
     def parts(self) -> dict[str, int]:
         """The parts that a feature consists of, in order, with their lengths: "global", "local" or both."""
-        heads = self.main_stream.config.heads
-        return {head: self.main_stream.feature_width for head in ("global", "local") if heads in ("both", head)}
+        return self.main_stream.parts
 
     @property
     def dimensions(self) -> int:
@@ -89,7 +88,7 @@ def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: P
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "config": dataclasses.asdict(main_stream.config),
+        "config": written(dataclasses.asdict(main_stream.config)),
         "preprocessing": dataclasses.asdict(preprocessing),
         "state": {key: value.detach().cpu().contiguous() for key, value in main_stream.state_dict().items()},
     }

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from .config import COARSE, FINE
 from .errors import ModelError, NotInstalledError
 from .extras import install_command
 
 TIMM = "timm/"  # prefix of the name of such a trunk
-STRIDE = 16
 Colour = tuple[float, float, float]  # of red, green and blue
 
 
@@ -24,38 +24,54 @@ class TimmTrunk(nn.Module):
     Args:
         name: of timm, "convnext_tiny" or "vit_base_patch16_224.augreg2_in21k_ft_in1k".
         size: height and width of the images; models with position embeddings are built for it.
+        two_levels: also return the map at stride 8.
 
     Attributes:
         channels: c_A, of that map.
+        fine_channels: of the map at stride 8; 0 without it.
         last_width: channels of the model's last stage, and dimensions of the heads' features.
 
     Raises ModelError if timm is not installed, or if it has no such model or the model no such map.
     """
 
-    def __init__(self, name: str, size: tuple[int, int]) -> None:
+    def __init__(self, name: str, size: tuple[int, int], two_levels: bool = False) -> None:
         super().__init__()
         info = create(name, size, pretrained=False, device="meta").feature_info
-        at = [index for index, stride in enumerate(info.reduction()) if stride == STRIDE]
+        at = [index for index, stride in enumerate(info.reduction()) if stride == COARSE]
         if not at:
             raise ModelError(
-                f"timm's {name} has maps at strides {info.reduction()}, none at {STRIDE}. "
+                f"timm's {name} has maps at strides {info.reduction()}, none at {COARSE}. "
                 "Choose another trunk, as timm/convnext_tiny or timm/vit_base_patch16_224."
+            )
+        fine = [index for index, stride in enumerate(info.reduction()) if stride == FINE] if two_levels else []
+        if two_levels and not fine:
+            raise ModelError(
+                f"timm's {name} has maps at strides {info.reduction()}, none at {FINE}. Set local_levels=[{COARSE}], "
+                "or choose another trunk, as timm/convnext_tiny."
             )
         # timm lists only the last maps of some models: the third of a ViT is the output of its twelfth block.
         self.name, self.size, self.map_index = name, size, info.out_indices[at[-1]]
         self.channels, self.last_width = info.channels()[at[-1]], info.channels()[-1]
         # Not on the meta device: tables that timm computes, such as Swin's relative positions, are in no state dict.
-        self.body = create(name, size, pretrained=False, device="cpu", out_indices=(self.map_index,))
+        self.indices = (*(info.out_indices[index] for index in fine[-1:]), self.map_index)
+        self.fine_channels = info.channels()[fine[-1]] if fine else 0
+        self.body = create(name, size, pretrained=False, device="cpu", out_indices=self.indices)
         self.channels_innermost = str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised images (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
-        maps: torch.Tensor = self.body(images)[0]
-        return maps.permute(0, 3, 1, 2).contiguous() if self.channels_innermost else maps
+        return self.levels(images)[COARSE]
+
+    def levels(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Map normalised images to F and, if made for two levels, the map (B, c_8, H/8, W/8), by their strides."""
+        maps = reversed(self.body(images))
+        if self.channels_innermost:
+            maps = (one.permute(0, 3, 1, 2).contiguous() for one in maps)
+        return dict(zip((COARSE, FINE), maps, strict=False))
 
     def load_pretrained(self) -> None:
         """Load the weights that timm publishes for the model. Raises ModelError if they cannot be downloaded."""
-        source = download(self.name, self.size, out_indices=(self.map_index,))
+        source = download(self.name, self.size, out_indices=self.indices)
         self.body.load_state_dict(source.state_dict())
 
 

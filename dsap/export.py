@@ -38,13 +38,15 @@ def export(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     return to_parquet(store, records, out) if out.suffix == ".parquet" else to_npy(store, records, out)
 
 
-FILES = {"texels.npy", "valid.npy", "records.csv"}  # of an exported folder
+FILES = {"texels.npy", "valid.npy", "charts.npy", "chart_shapes.npy", "records.csv"}  # of an exported folder
 
 
 def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     """Write a folder: `texels.npy` uint8 (N, 24, S, S, 3), `valid.npy` bool (N, 24, S, S), and `records.csv`.
 
-    `np.load(..., mmap_mode="r")` maps the arrays without loading them. A folder of an earlier export is replaced.
+    Of a store that has chart images also `charts.npy` uint8 (ΣHW), the chart images end to end, row-major, and
+    `chart_shapes.npy` int32 (N, 2), their H and W. `np.load(..., mmap_mode="r")` maps the arrays without loading them.
+    A folder of an earlier export is replaced.
     """
     target = resolved(out)
     part = target.with_name(target.name + SUFFIX)
@@ -67,12 +69,23 @@ def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
 
 def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:
     count, S = len(records), store.size
+    indices = [store.index(record.key) for record in records]
     texels = allocated(folder / "texels.npy", np.uint8, (count, CHARTS, S, S, 3))
     valid = allocated(folder / "valid.npy", bool, (count, CHARTS, S, S))
-    for row, record in enumerate(progress(records, count, "exporting")):
-        texels[row], valid[row] = store.read(store.index(record.key))
+    for row, index in enumerate(progress(indices, count, "exporting")):
+        texels[row], valid[row] = store.read(index)
     texels.flush()
     valid.flush()
+    if store.has_charts:
+        shapes = store.chart_shapes[indices]  # (N, 2)
+        np.save(folder / "chart_shapes.npy", shapes)
+        charts = allocated(folder / "charts.npy", np.uint8, (int(shapes.prod(axis=1).sum()),))
+        start = 0
+        for index in indices:
+            pixels = store.read_charts(index).ravel()
+            charts[start : start + pixels.size] = pixels
+            start += pixels.size
+        charts.flush()
     write_manifest(records, folder / "records.csv")
 
 
@@ -80,7 +93,8 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     """Write a Parquet file with one row an image.
 
     Columns: key, split, pid, camid, size (S), texels (the bytes of uint8 (24, S, S, 3)), valid (the bits of (24, S, S),
-    packed most significant first), count (valid texels by chart).
+    packed most significant first), count (valid texels by chart), and the chart image: charts (the bytes of uint8
+    (H, W), row-major), chart_height, chart_width; null for a store without chart images.
     """
     try:
         import pyarrow as pa
@@ -97,6 +111,9 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
             ("texels", pa.binary()),
             ("valid", pa.binary()),
             ("count", pa.list_(pa.int32(), CHARTS)),
+            ("charts", pa.binary()),
+            ("chart_height", pa.int32()),
+            ("chart_width", pa.int32()),
         ]
     )
     groups = [records[start : start + ROWS] for start in range(0, len(records), ROWS)]
@@ -107,7 +124,9 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
 
 
 def _row(store: DsapStore, record: Record) -> dict[str, object]:
-    texels, valid = store.read(store.index(record.key))
+    index = store.index(record.key)
+    texels, valid = store.read(index)
+    charts = store.read_charts(index) if store.has_charts else None
     return {
         "key": record.key,
         "split": record.split,
@@ -117,4 +136,7 @@ def _row(store: DsapStore, record: Record) -> dict[str, object]:
         "texels": texels.tobytes(),
         "valid": np.packbits(valid).tobytes(),
         "count": valid.sum(axis=(1, 2)).tolist(),
+        "charts": None if charts is None else charts.tobytes(),
+        "chart_height": None if charts is None else charts.shape[0],
+        "chart_width": None if charts is None else charts.shape[1],
     }

@@ -12,7 +12,7 @@ import numpy as np
 from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.records import read_listed
-from dsa_data.stores.dsap import Chunk, pack
+from dsa_data.stores.dsap import VERSIONS, Chunk, chart_image, pack
 from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
 
@@ -43,8 +43,11 @@ class WarpJob:
 
     @property
     def name(self) -> str:
-        """The piece's name: a digest of its inputs, so that an existing piece is never taken for another."""
-        return inputs_digest(self.items)[:32]
+        """The piece's name: a digest of its inputs, so that an existing piece is never taken for another.
+
+        It has the format's version too: a piece of an older one lacks some of a chunk.
+        """
+        return f"{inputs_digest(self.items)[:32]}-v{VERSIONS[-1]}"
 
 
 def make_piece(job: WarpJob, pieces: Pieces) -> WarpJob:
@@ -64,9 +67,20 @@ def read_piece(job: WarpJob, pieces: Pieces) -> Iterator[Chunk]:
     """Yield the chunks of a piece in the order of its items. Raises StoreError if it is damaged."""
     piece = pieces.read(job.name)
     texels, valid = _split(piece["texels"], piece["texel_bytes"]), _split(piece["valid"], piece["valid_bytes"])
+    charts = _split(piece["charts"], piece["chart_bytes"])
     for index, item in enumerate(job.items):
-        checksum, count = int(piece["checksum"][index]), piece["count"][index]
-        yield Chunk(next(texels), next(valid), checksum, count, item.digest, item.map_digest)
+        height, width = piece["chart_shape"][index].tolist()
+        yield Chunk(
+            next(texels),
+            next(valid),
+            int(piece["checksum"][index]),
+            piece["count"][index],
+            item.digest,
+            item.map_digest,
+            next(charts),
+            (height, width),
+            int(piece["chart_checksum"][index]),
+        )
 
 
 def warp_item(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) -> Chunk:
@@ -86,7 +100,7 @@ def warp_item(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) ->
             texels, valid = warp(image, iuv, config.size, config.collision, iuv_map.fine)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
-    return pack(texels, valid, item.digest, item.map_digest)
+    return pack(texels, valid, chart_image(iuv), item.digest, item.map_digest)
 
 
 @lru_cache(maxsize=1)
@@ -104,6 +118,10 @@ def _arrays(chunks: Sequence[Chunk]) -> dict[str, np.ndarray]:
         "valid_bytes": np.array([len(chunk.valid) for chunk in chunks]),
         "checksum": np.array([chunk.checksum for chunk in chunks], np.uint32),
         "count": np.array([chunk.count for chunk in chunks]),
+        "charts": np.frombuffer(b"".join(chunk.charts for chunk in chunks), np.uint8),
+        "chart_bytes": np.array([len(chunk.charts) for chunk in chunks]),
+        "chart_shape": np.array([chunk.chart_shape for chunk in chunks]),
+        "chart_checksum": np.array([chunk.chart_checksum for chunk in chunks], np.uint32),
     }
 
 

@@ -80,14 +80,18 @@ def build(
 
 
 def is_unchanged(item: WarpItem, store: DsapStore) -> bool:
-    """Return whether a store holds the undamaged part images of this image, warped with this map."""
-    if item.key not in store:
+    """Return whether a store holds the undamaged part and chart images of this image, warped with this map.
+
+    A store of version 1 has no chart images: all of it is made again.
+    """
+    if item.key not in store or not store.has_charts:
         return False
     index = store.index(item.key)
     if (store.digests[index], store.maps[index]) != (item.digest, item.map_digest):
         return False
     try:
         _, valid = store.read(index)
+        store.read_charts(index)
     except StoreError:
         return False
     return bool((valid.sum(axis=(1, 2)) == store.counts[index]).all())

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from dsa_app.console import progress
 from dsa_app.errors import StoreError
-from dsa_data.charts import CHARTS
+from dsa_data.charts import CHARTS, NO_MAP
 from dsa_data.records import Record
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.iuv import IuvStore
@@ -85,7 +87,31 @@ def _image(store: DsapStore, index: int, digests: dict[str, str], maps: IuvStore
         yield Fault(key, f"has {counts.sum()} valid texels, but counts by chart of {store.counts[index].sum()}")
     if texels[~valid].any():
         yield Fault(key, "has colours in texels that are not valid")
+    if store.has_charts:
+        yield from _charts(store, index, counts)
     if digests.get(key, store.digests[index]) != store.digests[index]:
         yield Fault(key, "was warped from another image file")
     if maps and (key not in maps or maps.checksums[maps.index(key)] != store.maps[index]):
         yield Fault(key, "was warped with another I, U, V map")
+
+
+def _charts(store: DsapStore, index: int, counts: np.ndarray) -> Iterator[Fault]:
+    """Yield the faults of one chart image: a chart in it is one with texels, and the reverse.
+
+    Coarse parts may miss a chart of few pixels, none of which is at the middle of a texel.
+    """
+    key = store.keys[index]
+    try:
+        present = set(np.unique(store.read_charts(index)).tolist())
+    except StoreError as error:
+        yield Fault(key, str(error))
+        return
+    warped = set((np.flatnonzero(counts) + 1).tolist())
+    if present == {NO_MAP}:
+        present = set()
+    elif max(present) > CHARTS:
+        yield Fault(key, f"has the value {max(present)} in its chart image; charts are 1 to {CHARTS}")
+        return
+    fine = store.header.configuration.get("warp", {}).get("parts", "fine") == "fine"
+    if warped - present or (fine and present - {0} - warped):
+        yield Fault(key, "has other charts in its chart image than in its texels")

@@ -177,6 +177,7 @@ def test_decisions_are_complete_and_listed() -> None:
     index = (DECISIONS / "README.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| \[(D-\d{3})\]\([\w-]+\.md#d-\d{3}\) \| (.+) \|$", index, re.MULTILINE))
     found = decisions()
+    assert sorted(found) == [f"D-{number:03d}" for number in range(1, len(found) + 1)], "no number is left out"
     for number, section in found.items():
         title = section.splitlines()[0].removeprefix(f"### {number} ")
         assert listed[number] == title, f"{number} in decisions/README.md"

@@ -12,7 +12,7 @@ from dsa_reid.config import TIMM
 
 from .batches.config import AugmentConfig, GuidanceConfig
 from .losses.config import LossConfig
-from .network.config import NetworkConfig, SpeedConfig
+from .network.config import NetworkConfig, RegionConfig, SpeedConfig
 from .schedule import ScheduleConfig
 
 # Settings that may change when a run is resumed: none of them affects what the steps before it have computed.
@@ -32,6 +32,7 @@ class TrainConfig:
             al. 2020, FastReID, "backbone freezing").
         ema: decay of a moving average of the weights, which is then evaluated and saved; 0 for none.
         synchronised_norm: with several processes: batch norm over the whole batch instead of each process's share.
+        regions: how the heads learn that predict body regions, if the network has any.
         speed: how it is computed; may change when a run is resumed.
         evaluate_every: epochs between evaluations on query and gallery, for the log alone; 0 for none.
         save_every: epochs between checkpoints; the last epoch and an interrupted one are always saved.
@@ -61,6 +62,7 @@ class TrainConfig:
     network: NetworkConfig = NetworkConfig()
     guidance: GuidanceConfig = GuidanceConfig()
     losses: LossConfig = LossConfig()
+    regions: RegionConfig = RegionConfig()
     speed: SpeedConfig = SpeedConfig()
     evaluate_every: NonNegativeInt = 0
     save_every: PositiveInt = 1
@@ -73,12 +75,24 @@ class TrainConfig:
     workers: PositiveInt = 2
     tensorboard: bool = False
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether training needs to know the body regions of images."""
+        main = self.network.main
+        return main.local_pooling == "template" or (main.predicts_regions and self.regions.weight > 0)
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether training needs the DSAP store, for the guide's part images or for labels of regions."""
+        return self.network.guide or self.needs_labels
+
 
 def check_trunk_size(config: TrainConfig) -> None:
-    """Raise ConfigError where a timm trunk is built for images of another size than the run's."""
+    """Raise ConfigError where a timm trunk or a template is made for images of another size than the run's."""
     main = config.network.main
-    if main.trunk.startswith(TIMM) and tuple(main.size) != (config.height, config.width):
+    fixed = f"trunk {main.trunk}" if main.trunk.startswith(TIMM) else "template"
+    if (fixed != "template" or main.local_pooling == fixed) and tuple(main.size) != (config.height, config.width):
         raise ConfigError(
-            f"The trunk {main.trunk} is built for images of {main.size[0]}x{main.size[1]}, the run's are "
+            f"The {fixed} is built for images of {main.size[0]}x{main.size[1]}, the run's are "
             f"{config.height}x{config.width}. Set train.network.main.size=[{config.height},{config.width}]."
         )

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from dsa_app.errors import TrainingError
+from dsa_reid.region_pooling import in_cells, label_shares
 
 from . import checkpoint
-from .batches.feed import TrainingSet, epoch_order, feed
+from .batches.feed import Inputs, TrainingSet, epoch_order, feed
 from .batches.guidance import guide_weight
 from .config import TrainConfig
 from .distributed import Processes, without_gradient_exchange
@@ -26,10 +27,11 @@ from .evaluation.config import EvaluateConfig
 from .evaluation.retrieval import Retrieval, measure
 from .log import EpochLosses, Log, Progress
 from .losses.gradients import compare_gradients
-from .losses.terms import loss_terms, total_loss
+from .losses.regions import cells_right
+from .losses.terms import loss_terms, region_terms, total_loss
 from .network.performance import apply_performance
-from .network.two_stream import TwoStream
-from .schedule import learning_rate
+from .network.two_stream import Outputs, TwoStream
+from .schedule import learning_rate, ramp, region_rate
 from .stopping import Interrupts, StoppedError
 from .torch_setup import autocast, memory_explained
 
@@ -49,6 +51,7 @@ class Run:
         epoch: epochs done.
         step: batches done of the next one.
         losses: of those batches.
+        cells: the part of the cells of those batches that the region heads have right, and the mean label map.
         history: the row that was logged of each epoch done.
     """
 
@@ -56,22 +59,29 @@ class Run:
         self.network, self.config = apply_performance(network, config.speed), config
         self.processes = processes or Processes()
         self.optimiser = torch.optim.Adam(
-            network.parameters(),
+            _parameter_groups(network),
             lr=learning_rate(0, config.schedule),
             weight_decay=config.weight_decay,
             fused=config.speed.fused_optimiser,
         )
         self.average = AveragedWeights(network, config.ema) if config.ema else None
         self.epoch, self.step = 0, 0
-        self.losses = EpochLosses(mean=self.processes.mean)
+        self.losses, self.cells = (EpochLosses(mean=self.processes.mean) for _ in range(2))
         self.history: list[dict[str, float]] = []
         self.module: nn.Module | None = None
+        self._local_pooling = network.main.local_pooling
+        if self._local_pooling is not None:
+            self._local_pooling.detach, self._local_pooling.steer = config.regions.detach, config.regions.steer
         self._trunk = [weight for weight in network.main.trunk.parameters() if weight.requires_grad]
 
     def start_epoch(self) -> None:
-        """Set what depends on the epoch: learning rate, the guide's weight, training mode, whether the trunk learns."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.epoch, self.config.schedule)
+        """Set what depends on the epoch: rates, the weights of guide and regions, and whether the trunk learns."""
+        rest, *heads = self.optimiser.param_groups
+        rest["lr"] = learning_rate(self.epoch, self.config.schedule)
+        for group in heads:
+            group["lr"] = region_rate(self.epoch, self.config.regions.lr, self.config.schedule)
+        if self._local_pooling is not None:
+            self._local_pooling.ramp.fill_(ramp(self.epoch, self.config.regions.ramp))
         self.network.guide_weight.fill_(guide_weight(self.epoch, self.config.guidance))
         frozen = self.epoch < self.config.freeze
         self.network.train()
@@ -104,6 +114,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "random": checkpoint.random_states(),
             "losses": {"names": self.losses.names, "steps": self.losses.steps},
+            **({"cells": {"names": self.cells.names, "steps": self.cells.steps}} if self.cells.names else {}),
             "history": self.history,
         }
 
@@ -115,8 +126,22 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         checkpoint.restore_random(state["random"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.losses = EpochLosses(state["losses"]["names"], state["losses"]["steps"], self.processes.mean)
+        self.losses, self.cells = (
+            EpochLosses(state[name]["names"], state[name]["steps"], self.processes.mean)
+            if name in state
+            else EpochLosses(mean=self.processes.mean)
+            for name in ("losses", "cells")
+        )
         self.history = state["history"]
+
+
+def _parameter_groups(network: TwoStream) -> list[dict[str, Any]]:
+    """Return the parameters in groups of one learning rate: all others, then those of the region heads if any."""
+    pooling = network.main.local_pooling
+    heads = [] if pooling is None else list(pooling.heads.parameters())
+    own = {id(parameter) for parameter in heads}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in own]
+    return [{"params": rest}, *([{"params": heads}] if heads else [])]
 
 
 class Accumulation(NamedTuple):
@@ -134,26 +159,38 @@ def accumulation(step: int, steps: int, accumulate: int) -> Accumulation:
     return Accumulation(position == 0, position + 1 == batches, batches)
 
 
+class Step(NamedTuple):
+    """What a step of the training returns.
+
+    Args:
+        losses: the weighted terms of the loss by name.
+        comparison: of the gradients that f gets from its own losses and through the guide; empty unless asked for.
+        cells: the part of the cells whose region is right, as "accuracy_16" by the region head at stride 16, and
+            "template_16" by the mean label map; empty without labels of regions.
+    """
+
+    losses: dict[str, torch.Tensor]
+    comparison: dict[str, float]
+    cells: dict[str, torch.Tensor]
+
+
 def train_step(
     run: Run,
-    images: torch.Tensor,
-    parts: torch.Tensor | None,
+    inputs: Inputs,
     labels: torch.Tensor,
     group: Accumulation,
     compare: bool = False,
-) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    templates: Mapping[int, torch.Tensor] | None = None,
+) -> Step:
     """Train on one batch: forward, losses, backward and, with the last batch of its group, the optimiser's step.
 
     Args:
         run: after `Run.start_epoch`.
-        images: normalised, float32 (B, 3, H, W); with several processes this process's share.
-        parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
+        inputs: images, part images and labels of regions; with several processes this process's share.
         labels: int64 (B), identities numbered from 0.
         group: the batch's position among those whose gradients are averaged.
         compare: compare the gradients that f gets from its own losses and through the guide, which costs time.
-
-    Returns:
-        The weighted terms of the loss by name, and the comparison of gradients (empty unless asked for).
+        templates: the mean label map at each stride, (9, h, w).
     """
     config, module = run.config, run.module
     assert module is not None, "an epoch was started"
@@ -161,10 +198,13 @@ def train_step(
     # group that is left out, since the sum of the group's gradients is all that counts.
     with without_gradient_exchange(module, not group.last):
         # The network runs in bfloat16 where `precision` says so, the losses always in float32 (`losses.precision`).
-        with autocast(images.device, config.precision):
-            outputs = module(images, parts)  # f, d, z: (B, G) and (B, 8, G/8); logits (B, identities)
+        with autocast(inputs.images.device, config.precision):
+            outputs = module(inputs.images, inputs.parts)  # f, d, z: (B, G) and (B, 8, L); logits (B, identities)
         # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
         losses = loss_terms(outputs, labels, config.losses, run.processes.gather)
+        # Where the regions are, by pixel: (B, 9, H, W).
+        shares = None if inputs.regions is None else label_shares(inputs.regions)
+        losses |= region_terms(outputs, shares, config.regions)
         comparison = compare_gradients(outputs, losses) if compare else {}
         if group.first:
             run.optimiser.zero_grad()
@@ -174,27 +214,43 @@ def train_step(
         run.optimiser.step()
         if run.average:
             run.average.update(run.network)
-    return losses, comparison
+    return Step(losses, comparison, _cells(outputs, shares, templates or {}))
+
+
+def _cells(
+    outputs: Outputs, shares: torch.Tensor | None, templates: Mapping[int, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return `Step.cells`."""
+    cells: dict[str, torch.Tensor] = {}
+    if shares is not None and outputs.regions is not None:
+        for level, logits in outputs.regions.items():
+            labels = in_cells(shares, (logits.shape[2], logits.shape[3]))
+            cells[f"accuracy_{level}"] = cells_right(logits, labels)
+            if level in templates:
+                cells[f"template_{level}"] = cells_right(templates[level][None], labels)
+    return cells
 
 
 def train_epoch(run: Run, data: TrainingSet, progress: Progress, interrupts: Interrupts) -> dict[str, float] | None:
     """Train the rest of the current epoch; return the row to log, or None if a signal interrupted it.
 
-    The row has "epoch" (epochs done), "lr", the mean of each loss term as "train/NAME", and how the guide's gradients
-    compare in the epoch's last batch as "guide/NAME".
+    The row has "epoch" (epochs done), "lr", the mean of each loss term as "train/NAME", how the guide's gradients
+    compare in the epoch's last batch as "guide/NAME", and the part of cells with the right region as "regions/NAME".
     """
     config = run.config
     run.start_epoch()
     order = epoch_order(data, config, run.epoch)  # (steps, B): indices of images
     steps = len(order)
     comparison: dict[str, float] = {}
-    for images, parts, labels in _rest_of_epoch(run, data, order):
+    for inputs, labels in _rest_of_epoch(run, data, order):
         group = accumulation(run.step, steps, config.accumulate)
         # One comparison an epoch is enough to follow the guide; with torch.compile the graph does not expose f.
         compare = run.step + 1 == steps and config.speed.compile == "off"
-        losses, comparison = train_step(run, images, parts, labels, group, compare)
+        losses, comparison, cells = train_step(run, inputs, labels, group, compare, data.templates)
         run.step += 1
         run.losses.add(losses)
+        if cells:
+            run.cells.add(cells)
         progress.step(f"epoch {run.epoch + 1}/{config.epochs}, step {run.step}/{steps}", run.losses)
         # Stop only between steps of the optimiser: gradients accumulated so far are in no checkpoint. All processes
         # agree on it, for a signal may have reached one of them.
@@ -204,22 +260,22 @@ def train_epoch(run: Run, data: TrainingSet, progress: Progress, interrupts: Int
     row = {"epoch": run.epoch + 1, "lr": learning_rate(run.epoch, config.schedule)}
     row |= {f"train/{name}": value for name, value in run.losses.means().items()}
     row |= {f"guide/{name}": value for name, value in comparison.items()}
-    run.epoch, run.step, run.losses = run.epoch + 1, 0, EpochLosses(mean=run.processes.mean)
+    row |= {f"regions/{name}": value for name, value in run.cells.means().items() if name != "loss"}
+    run.epoch, run.step = run.epoch + 1, 0
+    run.losses, run.cells = (EpochLosses(mean=run.processes.mean) for _ in range(2))
     return row
 
 
-def _rest_of_epoch(
-    run: Run, data: TrainingSet, order: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]]:
-    """Yield this process's share of each batch from `run.step` on: images, part images and labels, on the device."""
+def _rest_of_epoch(run: Run, data: TrainingSet, order: torch.Tensor) -> Iterator[tuple[Inputs, torch.Tensor]]:
+    """Yield this process's share of each batch from `run.step` on: inputs and identities, on the device."""
     device = next(run.network.parameters()).device
     own = run.processes.share(order.shape[1])
     order = order[run.step :, own]  # (steps left, B / processes)
     # Threads read the next batches from disk or memory while the network computes this one.
     batches = data.images.batches(order.tolist(), run.config.workers, pin=device.type == "cuda")
     for step, (indices, batch) in enumerate(zip(order, batches, strict=True), start=run.step):
-        images, parts = feed(batch.to(device), data, run.config, run.epoch, step, own)
-        yield images, parts, data.labels[indices].to(device)
+        inputs = feed(batch.to(device), data, run.config, run.epoch, step, own)
+        yield inputs, data.labels[indices].to(device)
 
 
 def train(

@@ -16,7 +16,7 @@ class Row:
     """One row of a table.
 
     Args:
-        table: its number in the paper, or "control", "beyond" for rows that the paper does not have.
+        table: its number in the paper, or "control", "beyond", "regions" for rows that the paper does not have.
         title: of the row, as the paper prints it where it has it.
         experiment: the file in experiments/ with the settings of its training.
         match: the feature that is compared.
@@ -41,6 +41,8 @@ class Row:
 
 
 DSA, TWO_BRANCHES = "table3/dsa-reid", "table3/two-branches"
+REGIONS = "regions/own"
+REGION_CONTROLS = ("regions/other", "regions/template", "regions/unsupervised", "regions/stripes")
 ROWS = (
     Row(3, "Baseline", "table3/baseline", "main", 76.4, 91.2),
     Row(3, "Baseline + RE", "table3/baseline-re", "main", 78.6, 92.3),
@@ -67,6 +69,21 @@ FURTHER_ROWS = (
     Row("beyond", "Streams apart, taught", "beyond/apart", "main"),
     Row("beyond", "Guide teaches", "beyond/taught", "main"),
     Row("beyond", "Guide teaches, fused", "beyond/taught", "fused"),
+    Row("regions", "Regions", REGIONS, "main"),
+    Row("regions", "Regions, others' maps", "regions/other", "main"),
+    Row("regions", "Mean regions", "regions/template", "main"),
+    Row("regions", "Free attention", "regions/unsupervised", "main"),
+    Row("regions", "Stripes", "regions/stripes", "main"),
+    Row("regions", "Two levels", "regions/two-levels-own", "main"),
+    Row("regions", "Two levels, others'", "regions/two-levels-other", "main"),
+    Row("regions", "Two levels, mean", "regions/two-levels-template", "main"),
+    Row("regions", "Two levels, stripes", "regions/two-levels-stripes", "main"),
+    Row("regions", "Two levels, average", "regions/two-levels-average", "main"),
+    Row("regions", "Two levels, added", "regions/two-levels-sum", "main"),
+    Row("regions", "Regions and stripes", "regions/with-stripes", "main"),
+    Row("regions", "Head attached", "regions/attached", "main"),
+    Row("regions", "Head not fitted", "regions/unfitted", "main"),
+    Row("regions", "Regions and guide", "regions/guided", "main"),
 )
 EVERY_ROW = ROWS + FURTHER_ROWS
 

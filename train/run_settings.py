@@ -36,17 +36,18 @@ def write(run: Path, train: Mapping[str, Any], store: DsapStore | None, manifest
     Args:
         run: the folder of the finished run.
         train: section "train" as plain values, with its epochs.
-        store: of the part images; None for a training without a guide.
+        store: of the part images, or of the labels of regions; None for a training that needs neither.
         manifest: of the training images.
     """
     made_with = store.header.configuration if store else {}
+    warp = made_with.get("warp") if train["network"]["guide"] else None  # no part image is shown without a guide
     content = {
         "format": FORMAT,
         "version": VERSION,
         "model": digest_of(run / "model.pt"),
         "manifest": manifest_digest(manifest),
         "maps": made_with.get("maps"),
-        "values": of_training(train, made_with.get("warp"), (made_with.get("maps") or {}).get("errors")),
+        "values": of_training(train, warp, (made_with.get("maps") or {}).get("errors")),
     }
     return write_atomic(run / FILE, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 

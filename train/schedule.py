@@ -46,3 +46,16 @@ def learning_rate(epoch: int, config: ScheduleConfig) -> float:
         done = min((epoch - config.warmup) / (config.end - config.warmup), 1.0)
         return config.least + (config.lr - config.least) * (1 + math.cos(math.pi * done)) / 2
     return config.lr * config.decay ** ((epoch - config.warmup) // config.decay_every)
+
+
+def region_rate(epoch: int, lr: float, config: ScheduleConfig) -> float:
+    """Return the region heads' rate of one epoch: `lr` until the warm-up's end, since the heads are fitted before it.
+
+    From then on it falls as the schedule's does.
+    """
+    return lr * learning_rate(max(epoch, config.warmup), config) / config.lr
+
+
+def ramp(epoch: int, epochs: int) -> float:
+    """Return the weight of region pooling against the average in one epoch: from 0 linearly to 1 after `epochs`."""
+    return min(1.0, epoch / epochs) if epochs else 1.0

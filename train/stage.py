@@ -13,15 +13,16 @@ import click
 import torch
 
 from dsa_app.config import to_dict
-from dsa_app.errors import CheckpointError
+from dsa_app.errors import CheckpointError, StoreError
 from dsa_app.lock import locked
 from dsa_app.process_group import join_process_group
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of
 from dsa_reid.atomic import resolved
-from dsa_reid.config import TIMM
+from dsa_reid.config import TIMM, written
 from dsa_reid.errors import ModelError
+from dsa_reid.local_pooling import cells
 from dsa_reid.model import load, save
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.timm_trunk import colours
@@ -31,8 +32,9 @@ from dsap.mirror import read_symmetry
 from . import checkpoint, loop, run_settings
 from .batches.augment import mirror_table
 from .batches.dataset import GIB, Images, memory_limit, number_identities
-from .batches.feed import TrainingSet, epoch_order
+from .batches.feed import TrainingSet, epoch_order, generator
 from .batches.parts_store import open_store
+from .batches.regions import mean_label_maps, of_other_people
 from .config import FREE, TrainConfig, check_trunk_size
 from .distributed import Processes, processes_on_this_machine
 from .evaluation.config import EvaluateConfig
@@ -42,6 +44,7 @@ from .kept_runs import bring_in
 from .loop import Run
 from .network.two_stream import TwoStream
 from .pretrained import find_pretrained, load_pretrained
+from .region_fit import fit_region_heads
 from .torch_setup import choose_device, prepare_torch
 
 
@@ -62,7 +65,7 @@ def run(
     Args:
         manifest: lists the images.
         root: the dataset's folder.
-        dsap: the DSAP store; not opened for a network without a guide.
+        dsap: the DSAP store; not opened for a network without a guide and without region heads.
         out: folder of checkpoint.pt (both streams, and the state of the training), model.pt (the main stream alone),
             settings.json (what made it) and live/ (DVCLive's logs).
         warp: what the DSAP should have been built with; None for any settings.
@@ -86,7 +89,7 @@ def run(
         prepare_torch(config.seed, config.deterministic, config.threads)
 
         records = read_manifest(manifest, ["train"])
-        store = open_store(dsap, warp) if config.network.guide else None
+        store = open_store(dsap, warp) if config.needs_store else None
         configuration = run_configuration(config, records, store)
         with _locked_by_main(out, processes):
             path, model = out / "checkpoint.pt", out / "model.pt"
@@ -109,10 +112,11 @@ def run(
                 _print(processes, f"{out}: all {config.epochs} epochs are trained already.")
                 return model
 
-            training = _start_or_resume(data.identities, config, device, processes, state)
+            _load_images(data.images, config, device)
+            data = with_templates(data, config, device)
+            training = _start_or_resume(data, config, device, processes, state)
             if state:
                 _print(processes, f"{path}: resuming after {training.epoch} epochs and {training.step} steps.")
-            _load_images(data.images, config, device)
             if processes.is_main:
                 model.unlink(missing_ok=True)  # of the same run with fewer epochs
             loop.train(training, data, configuration, out, retrieval, evaluation)
@@ -125,28 +129,67 @@ def run(
 
 
 def run_configuration(config: TrainConfig, records: Sequence[Record], store: DsapStore | None) -> dict[str, Any]:
-    """Return all that decides what a run computes: settings, and digests of images and DSAP."""
+    """Return all that decides what a run computes: settings, and digests of images, DSAP and labels of regions.
+
+    Raises StoreError for a store without the chart images that the run needs.
+    """
     settings = {key: value for key, value in to_dict(config).items() if key not in FREE}
     # The content of a table of symmetry decides, not its path. Without one the configuration has no such key, so that
     # checkpoints of before there was this setting are resumed.
     if table := settings["augment"].pop("symmetry"):
         settings["augment"]["symmetry"] = hashlib.sha256(read_symmetry(Path(table)).tobytes()).hexdigest()
+    # Settings that there were not always are left out in the same way where they have no effect.
+    settings["network"]["main"] = written(settings["network"]["main"])
+    if config.network.main.local_pooling in ("average", "stripes"):
+        del settings["regions"]
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
-    texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records) if store else None
+    texels, charts = None, {}
+    if store and config.network.guide:
+        texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records)
+    if store and config.needs_labels:
+        _check_charts(store)
+        charts = {"charts": digest_of(str(store.chart_checksums[store.index(record.key)]) for record in records)}
     identities = len({record.pid for record in records})
-    return {"train": settings, "identities": identities, "pictures": images, "dsap": texels}
+    return {"train": settings, "identities": identities, "pictures": images, "dsap": texels, **charts}
+
+
+def _check_charts(store: DsapStore) -> None:
+    """Raise StoreError for a store of version 1, which has no chart images."""
+    if not store.has_charts:
+        raise StoreError(
+            f"{store.path} has version {store.version}, which has no chart images, and regions are learnt from them. "
+            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite."
+        )
 
 
 def open_training_set(
     root: Path, records: Sequence[Record], store: DsapStore | None, config: TrainConfig
 ) -> TrainingSet:
-    """Return what the network is trained on; images and DSAP are read when they are needed."""
-    images = Images(root, records, preprocessing_of(config), store)
+    """Return what the network is trained on; images, DSAP and labels are read when they are needed."""
+    identities = number_identities(record.pid for record in records)
+    regions_of: list[int] | None = None
+    if config.needs_labels:
+        regions_of = list(range(len(records)))
+        if config.regions.labels == "other":
+            regions_of = of_other_people(identities, generator(config.seed, "regions of other people")).tolist()
+    images = Images(root, records, preprocessing_of(config), store, config.network.guide, regions_of)
     mirror = torch.zeros(0, dtype=torch.int64)
-    if store:
+    if store and config.network.guide:
         symmetry = Path(config.augment.symmetry) if config.augment.symmetry else None
         mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size, symmetry)
-    return TrainingSet(images, number_identities(record.pid for record in records), mirror)
+    return TrainingSet(images, identities, mirror)
+
+
+def with_templates(data: TrainingSet, config: TrainConfig, device: torch.device) -> TrainingSet:
+    """Return a training set with the mean label map at each level that the network pools at; unchanged without labels.
+
+    Raises TrainingError if no image has a label.
+    """
+    if not config.needs_labels:
+        return data
+    levels, size = config.network.main.local_levels, (config.height, config.width)
+    maps = mean_label_maps(data.images, [cells(size, level) for level in levels])
+    return dataclasses.replace(data, templates={level: one.to(device) for level, one in zip(levels, maps, strict=True)})
 
 
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
@@ -214,16 +257,30 @@ def _open_retrieval(manifest: Path, root: Path, config: TrainConfig, evaluation:
 
 
 def _start_or_resume(
-    identities: int, config: TrainConfig, device: torch.device, processes: Processes, state: dict[str, Any] | None
+    data: TrainingSet, config: TrainConfig, device: torch.device, processes: Processes, state: dict[str, Any] | None
 ) -> Run:
-    """Return a run with pretrained weights, or in the state of a checkpoint."""
-    network = TwoStream(config.network, identities)
+    """Return a run with pretrained weights and fitted region heads, or in the state of a checkpoint."""
+    network = TwoStream(config.network, data.identities)
     if state is None and processes.is_main:  # the others receive the weights of the main process
         load_pretrained(network, config.network)
+        _prepare_regions(network.to(device), data, config)
     training = Run(network.to(device), config, processes)
     if state:
         training.restore(state)
     return training
+
+
+def _prepare_regions(network: TwoStream, data: TrainingSet, config: TrainConfig) -> None:
+    """Fill the templates of a new network, or fit its region heads, if it has any."""
+    pooling = network.main.local_pooling
+    if pooling is None:
+        return
+    for level, template in pooling.templates().items():
+        template.copy_(data.templates[level])
+    if pooling.heads and config.regions.fit:
+        right = fit_region_heads(network, data, config)
+        words = ", ".join(f"{part:.1%} at stride {level}" for level, part in right.items())
+        click.echo(f"Region heads fitted. Cells with the right region: {words}.", err=True)
 
 
 def _load_images(images: Images, config: TrainConfig, device: torch.device) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dsa_app.config import to_dict
+from dsa_data.charts import NO_MAP
 from dsa_data.images import encode_jpeg
 from dsa_data.records import Entry, Record, index
 from dsa_data.stores.dsap import DsapStore, pack, write_dsap
@@ -34,6 +35,7 @@ def write_random_images(folder: Path, identities: int, size: int, config: TrainC
         for n in range(IMAGES)
     ]
     arrays = {}
+    charts = np.full((config.height, config.width), NO_MAP, np.uint8)
     for entry in entries:
         path = folder / entry.key
         path.parent.mkdir(exist_ok=True)
@@ -43,7 +45,7 @@ def write_random_images(folder: Path, identities: int, size: int, config: TrainC
         np.savez(path.with_suffix(".npz"), texels=texels, valid=valid)
         arrays[entry.key] = texels, valid
     records: list[Record] = index(folder, entries)
-    chunks = [pack(*arrays[record.key], record.digest, "0" * 64) for record in records]
+    chunks = [pack(*arrays[record.key], charts, record.digest, "0" * 64) for record in records]
     header = Header("benchmark", {"warp": to_dict(WarpConfig(size=size))}, "made up")
     path = write_dsap(folder / "dsap.h5", header, size, [record.key for record in records], chunks)
     data = open_training_set(folder, records, DsapStore(path), config)

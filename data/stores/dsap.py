@@ -1,4 +1,8 @@
-"""The schema of the DSAP store (`dsap.h5`): the 24 part images of each image, in one chunk an image."""
+"""The schema of the DSAP store (`dsap.h5`): the 24 part images of each image, and its chart image.
+
+A chart image is the first channel of the image's I, U, V map, at the map's own size: 0 for the background, 1 to 24 for
+the chart, `NO_MAP` everywhere if no person was detected. Version 1 of the format had none.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,11 @@ import zstandard
 
 from dsa_app.errors import StoreError
 
-from ..charts import CHARTS
+from ..charts import CHARTS, NO_MAP
 from .header import COMPRESSION, Header, Store, creating, from_hex, to_hex
 
 DSAP = "dsa-reid dsap"
+VERSIONS = (1, 2)  # 1 had no chart images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +34,9 @@ class Chunk:
         count: valid texels of each chart, int (24,).
         digest: SHA-256 of the image file.
         map: SHA-256 of its I, U, V map.
+        charts: zstd frame of the chart image, uint8 (H, W).
+        chart_shape: H and W.
+        chart_checksum: CRC-32 of the chart image before compression.
     """
 
     texels: bytes
@@ -37,11 +45,20 @@ class Chunk:
     count: np.ndarray
     digest: str
     map: str
+    charts: bytes
+    chart_shape: tuple[int, int]
+    chart_checksum: int
 
 
-def pack(texels: np.ndarray, valid: np.ndarray, digest: str, map_digest: str) -> Chunk:
-    """Return texels uint8 (24, S, S, 3) and valid bool (24, S, S), compressed as they are stored."""
-    raw, bits = np.ascontiguousarray(texels).data, np.packbits(valid).data
+def pack(texels: np.ndarray, valid: np.ndarray, charts: np.ndarray, digest: str, map_digest: str) -> Chunk:
+    """Return part images and chart image, compressed as they are stored.
+
+    Args:
+        texels: uint8 (24, S, S, 3).
+        valid: bool (24, S, S).
+        charts: uint8 (H, W), as `chart_image` returns it.
+    """
+    raw, bits, pixels = np.ascontiguousarray(texels).data, np.packbits(valid).data, np.ascontiguousarray(charts).data
     compressor = zstandard.ZstdCompressor(level=COMPRESSION, write_checksum=True)
     return Chunk(
         compressor.compress(raw),
@@ -50,13 +67,28 @@ def pack(texels: np.ndarray, valid: np.ndarray, digest: str, map_digest: str) ->
         valid.sum(axis=(1, 2), dtype=np.int32),
         digest,
         map_digest,
+        compressor.compress(pixels),
+        (charts.shape[0], charts.shape[1]),
+        zlib.crc32(pixels),
     )
 
 
+def chart_image(iuv: np.ndarray) -> np.ndarray:
+    """Return the charts uint8 (H, W) of a map uint8 (H, W, 3); all are `NO_MAP` for a map without a body."""
+    charts = iuv[..., 0]
+    return charts.copy() if charts.any() else np.full_like(charts, NO_MAP)
+
+
 class DsapStore(Store):
-    """The DSAP tensors of a dataset, by index, one or several at a time."""
+    """The DSAP tensors of a dataset, by index, one or several at a time.
+
+    Attributes:
+        has_charts: whether it has chart images; a store of version 1 has none.
+        chart_checksums: uint32 (N,), of the chart images; empty if there are none.
+    """
 
     form = DSAP
+    versions = VERSIONS
     remedy = "Build it again: dsap build --overwrite."
     missing = "Build it first: dsap build."
 
@@ -71,31 +103,65 @@ class DsapStore(Store):
             self.counts = self._column("count", "i4", (count, CHARTS))
             self.digests = to_hex(self._column("digest", "u1", (count, 32)))
             self.maps = to_hex(self._column("map", "u1", (count, 32)))
+            self.has_charts = self.version > 1
+            self.chart_checksums, self.chart_shapes = np.zeros(0, np.uint32), np.zeros((0, 2), np.int32)
+            if self.has_charts:
+                self.chart_checksums = self._column("chart_checksum", "u4", (count,))
+                self.chart_shapes = self._column("chart_shape", "i4", (count, 2))
+                self._chart_offset = self._column("chart_offset", "i8", (count + 1,))
+                frames = self._check_dataset("charts", "u1", None)
+                if (np.diff(self._chart_offset, prepend=0, append=len(frames)) < 0).any():
+                    raise ValueError("chart_offset does not divide charts")
 
     def chunk(self, index: int) -> Chunk:
-        """Return the chunk of the image at `index` as it is stored, without a check."""
-        with self._guard():
-            _, texels = self._dataset("texels").id.read_direct_chunk((index, 0, 0, 0, 0))
-            _, valid = self._dataset("valid").id.read_direct_chunk((index, 0))
+        """Return the chunk of the image at `index` as it is stored, without a check; the store has chart images."""
+        height, width = self.chart_shapes[index].tolist()
         return Chunk(
-            bytes(texels),
-            bytes(valid),
+            *self._part_frames(index),
             int(self.checksums[index]),
             self.counts[index],
             self.digests[index],
             self.maps[index],
+            self._chart_frame(index),
+            (height, width),
+            int(self.chart_checksums[index]),
         )
+
+    def _part_frames(self, index: int) -> tuple[bytes, bytes]:
+        with self._guard():
+            _, texels = self._dataset("texels").id.read_direct_chunk((index, 0, 0, 0, 0))
+            _, valid = self._dataset("valid").id.read_direct_chunk((index, 0))
+        return bytes(texels), bytes(valid)
+
+    def _chart_frame(self, index: int) -> bytes:
+        with self._guard():
+            frame = self._dataset("charts")[self._chart_offset[index] : self._chart_offset[index + 1]]
+        return bytes(frame)
+
+    def read_charts(self, index: int) -> np.ndarray:
+        """Return the chart image uint8 (H, W) of the image at `index`.
+
+        Raises StoreError if it is damaged, or if the store is of version 1 and has none.
+        """
+        if not self.has_charts:
+            raise StoreError(f"{self.path} has version {self.version}, which has no chart images. {self.remedy}")
+        frame, (height, width) = self._chart_frame(index), self.chart_shapes[index].tolist()
+        with self._guard():
+            pixels = _decompressed(frame, height * width)
+        if zlib.crc32(pixels) != self.chart_checksums[index]:
+            raise StoreError(f"{self.path}: the charts of {self.keys[index]} are damaged. {self.remedy}")
+        return np.frombuffer(pixels, np.uint8).reshape(height, width)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return texels uint8 (24, S, S, 3) and valid bool (24, S, S) of the image at `index`.
 
         Raises StoreError if they are damaged.
         """
-        chunk, S = self.chunk(index), self.size
+        (texel_frame, valid_frame), S = self._part_frames(index), self.size
         with self._guard():
-            texels = _decompressed(chunk.texels, CHARTS * S * S * 3)
-            bits = _decompressed(chunk.valid, CHARTS * S * S // 8)
-        if zlib.crc32(bits, zlib.crc32(texels)) != chunk.checksum:
+            texels = _decompressed(texel_frame, CHARTS * S * S * 3)
+            bits = _decompressed(valid_frame, CHARTS * S * S // 8)
+        if zlib.crc32(bits, zlib.crc32(texels)) != self.checksums[index]:
             raise StoreError(f"{self.path}: the texels of {self.keys[index]} are damaged. {self.remedy}")
         valid = np.unpackbits(np.frombuffer(bits, np.uint8)).view(bool)
         return np.frombuffer(texels, np.uint8).reshape(CHARTS, S, S, 3), valid.reshape(CHARTS, S, S)
@@ -123,7 +189,7 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
     Args:
         size: S.
         keys: N keys, in the order of `chunks`.
-        chunks: N chunks; one at a time is in memory.
+        chunks: N chunks; one at a time is in memory, and all chart images, which take less than a kilobyte each.
     """
     count = len(keys)
     columns: dict[str, np.ndarray] = {
@@ -131,10 +197,14 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
         "count": np.zeros((count, CHARTS), np.int32),
         "digest": np.zeros((count, 32), np.uint8),
         "map": np.zeros((count, 32), np.uint8),
+        "chart_shape": np.zeros((count, 2), np.int32),
+        "chart_offset": np.zeros(count + 1, np.int64),
+        "chart_checksum": np.zeros(count, np.uint32),
     }
+    frames = bytearray()  # of the chart images, end to end
     shape, bits = (CHARTS, size, size, 3), CHARTS * size * size // 8
     compression = hdf5plugin.Zstd(clevel=COMPRESSION)
-    with creating(path, DSAP, header, keys) as file:
+    with creating(path, DSAP, header, keys, VERSIONS[-1]) as file:
         texels = file.create_dataset("texels", (count, *shape), np.uint8, chunks=(1, *shape), **compression)
         valid = file.create_dataset("valid", (count, bits), np.uint8, chunks=(1, bits), **compression)
         written = 0
@@ -143,8 +213,12 @@ def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunk
             valid.id.write_direct_chunk((index, 0), chunk.valid)
             columns["checksum"][index], columns["count"][index] = chunk.checksum, chunk.count
             columns["digest"][index], columns["map"][index] = from_hex(chunk.digest), from_hex(chunk.map)
+            frames += chunk.charts
+            columns["chart_shape"][index], columns["chart_checksum"][index] = chunk.chart_shape, chunk.chart_checksum
+            columns["chart_offset"][index + 1] = len(frames)
             written += 1
         assert written == count, "a chunk for every key"
+        file["charts"] = np.frombuffer(bytes(frames), np.uint8)
         for name, column in columns.items():
             file[name] = column
     return path

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from dsa_data.stores.dsap import pack, write_dsap
+from dsa_data.stores.dsap import chart_image, pack, write_dsap
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
 
@@ -37,4 +38,17 @@ def tensors(size: int = 8, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 def make_dsap(path: Path, size: int = 8) -> Path:
-    return write_dsap(path, HEADER, size, KEYS, (pack(t, v, "0f" * 32, "f0" * 32) for t, v in tensors(size)))
+    chunks = (
+        pack(texels, valid, chart_image(one.iuv), "0f" * 32, "f0" * 32)
+        for (texels, valid), one in zip(tensors(size), iuv_maps(), strict=True)
+    )
+    return write_dsap(path, HEADER, size, KEYS, chunks)
+
+
+def as_version_1(path: Path) -> Path:
+    """Change a DSAP store into one of version 1, which had no chart images; return its path."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 1
+        for name in [name for name in file if name.startswith("chart")]:
+            del file[name]
+    return path

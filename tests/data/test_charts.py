@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsa_data.charts import BODY_REGIONS, CHART_NAMES, CHARTS, PAIRS, PARTNER
+from dsa_data.charts import BODY_REGIONS, CHART_NAMES, CHARTS, NO_MAP, PAIRS, PARTNER, REGION_OF_CHART
 from dsa_reid import REGION_NAMES
 
 
@@ -21,6 +21,14 @@ def test_every_chart_is_in_one_pair_and_one_region() -> None:
     assert len(PAIRS) == 13
     assert all(set(PARTNER[list(pair)]) == set(pair) for pair in PAIRS)
     assert all(sum(set(pair) <= set(charts) for charts in BODY_REGIONS.values()) == 1 for pair in PAIRS)
+
+
+def test_the_region_of_a_chart_is_that_of_its_partner() -> None:
+    assert REGION_OF_CHART[0] == 0
+    assert (REGION_OF_CHART[25:] == NO_MAP).all()
+    for number, charts in enumerate(BODY_REGIONS.values(), start=1):
+        assert {int(REGION_OF_CHART[chart]) for chart in charts} == {number}
+    assert (REGION_OF_CHART[PARTNER] == REGION_OF_CHART[:25]).all()
 
 
 @pytest.mark.parametrize("region", BODY_REGIONS)

@@ -13,6 +13,7 @@ from dsap.config import WarpConfig
 from dsap.export import export
 from dsap.stage import build
 from dsap_cases import Case
+from small_stores import as_version_1
 
 
 @pytest.fixture
@@ -33,6 +34,19 @@ def test_npy(case: Case, store: DsapStore, tmp_path: Path) -> None:
         assert (texels[row] == expected[0]).all()
         assert (valid[row] == expected[1]).all()
     assert [path.name for path in folder.parent.iterdir()] == ["parts"]
+    charts, shapes = np.load(folder / "charts.npy", mmap_mode="r"), np.load(folder / "chart_shapes.npy")
+    ends = shapes.prod(axis=1).cumsum()
+    for record, shape, end in zip(records, shapes, ends, strict=True):
+        expected = store.read_charts(store.index(record.key))
+        assert (charts[end - expected.size : end].reshape(shape) == expected).all()
+    assert ends[-1] == len(charts)
+
+
+def test_a_store_of_version_1_is_exported_without_charts(case: Case, tmp_path: Path) -> None:
+    records = read_manifest(case.manifest)
+    old = DsapStore(as_version_1(build(case.manifest, case.iuv, case.out, WarpConfig(size=6), case.root)))
+    folder = export(old, records, tmp_path / "parts")
+    assert {path.name for path in folder.iterdir()} == {"texels.npy", "valid.npy", "records.csv"}
 
 
 def test_parquet(case: Case, store: DsapStore, tmp_path: Path) -> None:
@@ -42,6 +56,9 @@ def test_parquet(case: Case, store: DsapStore, tmp_path: Path) -> None:
     assert table["key"].to_pylist() == [record.key for record in records]
     assert table["pid"].to_pylist() == [record.pid for record in records]
     assert set(table["size"].to_pylist()) == {6}
+    first = store.read_charts(store.index(records[0].key))
+    assert table["charts"][0].as_py() == first.tobytes()
+    assert (table["chart_height"][0].as_py(), table["chart_width"][0].as_py()) == first.shape
     for row, record in enumerate(records):
         texels, valid = store.read(store.index(record.key))
         assert table["texels"][row].as_py() == texels.tobytes()

@@ -22,6 +22,7 @@ from dsap.plan import WarpItem
 from dsap.stage import build
 from dsap.warp import warp
 from dsap_cases import Case
+from small_stores import as_version_1
 
 SMALL = WarpConfig(size=8)
 
@@ -149,6 +150,25 @@ def test_a_damaged_chunk_is_warped_again(case: Case, warped: list[str]) -> None:
     texels = store.chunk(3).texels
     store.close()
     middle = whole.index(texels) + len(texels) // 2
+    case.out.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
+    warped.clear()
+    assert make(case) == whole
+    assert warped == [read_manifest(case.manifest)[3].key]
+
+
+def test_a_store_of_version_1_is_made_anew(case: Case, warped: list[str]) -> None:
+    whole = make(case)
+    as_version_1(case.out)
+    warped.clear()
+    assert make(case) == whole
+    assert len(warped) == len(read_manifest(case.manifest))
+
+
+def test_a_damaged_chart_image_is_made_again(case: Case, warped: list[str]) -> None:
+    whole = make(case)
+    with DsapStore(case.out) as store:
+        frame = store.chunk(3).charts
+    middle = whole.index(frame) + len(frame) // 2
     case.out.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
     warped.clear()
     assert make(case) == whole

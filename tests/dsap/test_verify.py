@@ -1,10 +1,12 @@
 """Verifying a store: an intact one has no fault, every kind of damage is named, and none is read as texels."""
 
 import dataclasses
+import zlib
 
 import h5py
 import numpy as np
 import pytest
+import zstandard
 
 from dsa_app.errors import StoreError
 from dsa_data import images
@@ -15,6 +17,7 @@ from dsap.config import WarpConfig
 from dsap.stage import build
 from dsap.verify import verify
 from dsap_cases import Case
+from small_stores import as_version_1
 
 
 @pytest.fixture
@@ -55,6 +58,7 @@ def test_an_image_or_a_map_that_changed(built: Case) -> None:
     [
         ("count", (3, 0), 7777, "valid texels, but counts by chart of"),
         ("checksum", 3, 1, "texels of"),
+        ("chart_checksum", 3, 1, "the charts of"),
         ("digest", (3, 0), None, "was warped from another image file"),
         ("map", (3, 0), None, "was warped with another I, U, V map"),
     ],
@@ -66,6 +70,33 @@ def test_a_damaged_column(built: Case, name: str, index: tuple[int, ...], value:
     key = read_manifest(built.manifest)[3].key
     assert any(fault.startswith(key) and words in fault for fault in result)
     assert len(result) <= 2  # the header's digest of all inputs may differ too
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(25, "has the value 25 in its chart image"), (0, "has other charts in its chart image")]
+)
+def test_a_chart_image_that_does_not_fit_its_texels(built: Case, value: int, words: str) -> None:
+    with DsapStore(built.out) as store:
+        index = int(store.counts.sum(axis=1).argmax())
+        key, shape = store.keys[index], store.read_charts(index).shape
+        offset = store.file["chart_offset"][:]
+    pixels = np.full(shape, value, np.uint8).tobytes()
+    frame = np.frombuffer(zstandard.compress(pixels), np.uint8)
+    with h5py.File(built.out, "r+") as file:
+        frames = file["charts"][:]
+        parts = [frames[: offset[index]], frame, frames[offset[index + 1] :]]
+        del file["charts"]
+        file["charts"] = np.concatenate(parts)
+        file["chart_offset"][index + 1 :] = offset[index + 1 :] + len(frame) - (offset[index + 1] - offset[index])
+        file["chart_checksum"][index] = zlib.crc32(pixels)
+    (fault,) = faults(built)
+    assert fault.startswith(key)
+    assert words in fault
+
+
+def test_a_store_of_version_1_is_intact(built: Case) -> None:
+    as_version_1(built.out)
+    assert faults(built) == []
 
 
 def test_a_colour_in_an_invalid_texel(built: Case) -> None:

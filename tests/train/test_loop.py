@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dsa_train.batches.feed import Inputs
 from dsa_train.loop import Accumulation, Run, accumulation, train_step
 from dsa_train.network.two_stream import TwoStream
 
@@ -29,10 +30,10 @@ def run(small) -> Run:
     return run
 
 
-def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def batch(seed: int) -> tuple[Inputs, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     images, parts = (torch.randn(shape, generator=generator) for shape in ((4, 3, 64, 32), (4, 24, 3, 8, 8)))
-    return images, parts, LABELS
+    return Inputs(images, parts), LABELS
 
 
 def test_a_group_of_batches_makes_one_step_with_the_mean_gradient(run: Run) -> None:
@@ -50,8 +51,9 @@ def test_a_group_of_batches_makes_one_step_with_the_mean_gradient(run: Run) -> N
 
 
 def test_a_step_returns_the_terms_and_if_asked_the_gradients(run: Run) -> None:
-    losses, comparison = train_step(run, *batch(0), Accumulation(True, True, 1))
+    losses, comparison, cells = train_step(run, *batch(0), Accumulation(True, True, 1))
+    assert cells == {}
     assert len(losses) == 13
     assert comparison == {}
-    _, comparison = train_step(run, *batch(0), Accumulation(True, True, 1), compare=True)
+    _, comparison, _ = train_step(run, *batch(0), Accumulation(True, True, 1), compare=True)
     assert comparison.keys() == {"own", "guided", "cosine"}

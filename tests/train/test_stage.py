@@ -19,26 +19,10 @@ from dsa_train.batches.augment import mirror_table
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.stopping import StoppedError
 from dsap.config import WarpConfig
+from finished import content
 from processes import fresh
 
 STEPS = 4  # in an epoch: 1 + 2 + 2 + 2 + 3 + 2 groups of two pictures, three identities at a time
-
-
-def content(out):
-    """What must not depend on how often a run was interrupted: every value of the checkpoint, bytes of the rest."""
-    files = [out / "model.pt", *sorted((out / "live").rglob("*.tsv"))]
-    return [plain(checkpoint.load(out / "checkpoint.pt")), *(path.read_bytes() for path in files)]
-
-
-def plain(value):
-    """Bring tensors, to the last bit, into a form that is compared by ==."""
-    if isinstance(value, torch.Tensor):
-        return value.dtype, value.shape, value.numpy().tobytes()
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from dsa_reid.extras import install_command
 from . import tables
 from .claims import Result, differences
 
-COLOURS = dict(zip(tables.KINDS, ["#3465a4"] * 3 + ["#888a85", "#c17d11", "#c17d11"], strict=True))
+COLOURS = dict(zip(tables.KINDS, ["#3465a4"] * 3 + ["#888a85", "#c17d11", "#4e9a06", "#c17d11"], strict=True))
 
 
 def check_installed() -> None:

@@ -7,13 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from .. import results
-from ..published import DSA, EVERY_ROW, NOT_KNOWN, TABLES_DATASET, TWO_BRANCHES, Row, published, row_experiment
+from ..published import (
+    DSA,
+    EVERY_ROW,
+    NOT_KNOWN,
+    REGION_CONTROLS,
+    REGIONS,
+    TABLES_DATASET,
+    TWO_BRANCHES,
+    Row,
+    published,
+    row_experiment,
+)
 from ..result_settings import short
 from ..results import MEASURES, Result
 
 DISTILLED = "beyond/taught"
-MAIN = {DSA, TWO_BRANCHES, DISTILLED, *(row.experiment for row in EVERY_ROW if row.table == "control")}
-"""Experiments of the main comparison and of the controls, which are trained from more seeds."""
+MAIN = {
+    DSA,
+    TWO_BRANCHES,
+    DISTILLED,
+    *(row.experiment for row in EVERY_ROW if row.table == "control"),
+    REGIONS,
+    *REGION_CONTROLS,
+}
+"""Experiments of the main comparisons and of their controls, which are trained from more seeds."""
 
 
 def table(artifacts: Path, dataset: str) -> str:

@@ -31,7 +31,7 @@ from ..evaluation_stage import Task, evaluate, write_json
 from .stores import build_stores
 from .trainings import Folders, Training
 
-LOGGED = ("epoch", "train/loss", "guide/own", "guide/guided", "guide/cosine")  # kept of each epoch
+LOGGED = ("epoch", "train/loss", "guide/", "regions/")  # beginnings of the names of what is kept of each epoch
 MATCHES: tuple[Match, ...] = get_args(Match)
 
 
@@ -97,7 +97,7 @@ def _train(training: Training, folders: Folders, dsap: Path | None, digest: str,
         "seed": training.seed,
         "digest": digest,
         "matches": matches,
-        "history": [{name: value for name, value in row.items() if name in LOGGED} for row in history],
+        "history": [{name: value for name, value in row.items() if name.startswith(LOGGED)} for row in history],
     }
     write_json(path, result)
     if not keep:
@@ -123,7 +123,7 @@ def _digest(training: Training, folders: Folders, dsap: Path | None) -> str:
     train, weights = training.train, Path(training.train.network.weights)
     weights = weights / "checkpoint.pt" if weights.is_dir() else weights  # of a run
     records = read_manifest(folders.manifest, ["train"])
-    store = DsapStore(dsap) if dsap and train.network.guide else None
+    store = DsapStore(dsap) if dsap and train.needs_store else None
     known = {
         **stage.run_configuration(train, records, store),
         "epochs": train.epochs,

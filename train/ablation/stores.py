@@ -20,7 +20,7 @@ from .trainings import Folders, Training
 
 
 def build_stores(todo: Sequence[Training], folders: Folders, jobs: int) -> list[Path | None]:
-    """Return the DSAP store of each training, built if it does not exist; None for trainings without a guide.
+    """Return the DSAP store of each training, built if it does not exist; None for trainings that need none.
 
     Raises StoreError if the dataset has no store yet, and what stage one and stage two raise.
     """
@@ -28,9 +28,9 @@ def build_stores(todo: Sequence[Training], folders: Folders, jobs: int) -> list[
     stores = []
     for training in todo:
         key = json.dumps([training.rate, to_dict(training.settings.section("warp", WarpConfig))])
-        if training.train.network.guide and key not in built:
+        if training.train.needs_store and key not in built:
             built[key] = _store(training, folders, jobs)
-        stores.append(built[key] if training.train.network.guide else None)
+        stores.append(built[key] if training.train.needs_store else None)
     return stores
 
 

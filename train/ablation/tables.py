@@ -15,7 +15,7 @@ from ..published import EVERY_ROW, TABLES_DATASET, Row
 from .claims import Claim, Difference, Result, Verdict, difference, verdict
 
 Rows = Sequence[Mapping[str, Any]]  # of a tables.json
-KINDS = (3, 4, 5, "control", "beyond", "curve")  # of rows: the paper's tables, and others
+KINDS = (3, 4, 5, "control", "beyond", "regions", "curve")  # of rows: the paper's tables, and others
 REFERENCE = "Two branches"
 AT_RATE = ", errors × "  # in a row's name, before the error rate of the semantics it was trained and tested with
 AS_GOOD = 0.01  # mAP: a result that is lower by at most this counts as no worse
@@ -46,6 +46,14 @@ QUESTIONS = (
     Claim("distillation over two branches", "Guide teaches", REFERENCE),
     Claim("distillation over the paper's guide", "Guide teaches", "Only MF-Stream"),
     Claim("fused features over two branches", "Two streams fused", REFERENCE),
+    Claim("regions over two branches", "Regions", REFERENCE),
+    Claim("regions over those of other people's maps", "Regions", "Regions, others' maps"),
+    Claim("regions over the mean regions", "Regions", "Mean regions"),
+    Claim("regions over free attention", "Regions", "Free attention"),
+    Claim("regions over stripes", "Regions", "Stripes"),
+    Claim("two levels over one", "Two levels", "Regions"),
+    Claim("regions at two levels over those of others' maps", "Two levels", "Two levels, others'"),
+    Claim("regions at two levels over the mean regions", "Two levels", "Two levels, mean"),
 )
 
 

@@ -8,7 +8,7 @@ numbers of its own, and the arithmetic is on whole batches, without a Python loo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -122,7 +122,7 @@ def augment(
 
 
 def crop_and_flip(images: torch.Tensor, sampled: Augmentation, pad: int) -> torch.Tensor:
-    """Crop, then flip: uint8 (B, H, W, 3) to the same."""
+    """Crop, then flip: uint8 (B, H, W, C) to the same."""
     B, H, W, _ = images.shape
     rows = sampled.crop[:, :1] + torch.arange(H, device=images.device)  # (B, H)
     columns = sampled.crop[:, 1:] + torch.arange(W, device=images.device)  # (B, W)
@@ -135,11 +135,15 @@ def crop_and_flip(images: torch.Tensor, sampled: Augmentation, pad: int) -> torc
 
 def erase(images: torch.Tensor, sampled: Augmentation) -> torch.Tensor:
     """Set the boxes to 0, the mean, in normalised images (B, 3, H, W)."""
+    return images.masked_fill(inside_boxes(images.shape[2:], sampled)[:, None], 0)
+
+
+def inside_boxes(size: Sequence[int], sampled: Augmentation) -> torch.Tensor:
+    """Return which pixels of B images of a height and width are in the box to erase: bool (B, H, W)."""
     top, left, bottom, right = sampled.erased[:, :, None].unbind(1)  # (B, 1) each
-    y = torch.arange(images.shape[2], device=images.device)
-    x = torch.arange(images.shape[3], device=images.device)
-    inside = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]  # (B, H, W)
-    return images.masked_fill(inside[:, None], 0)
+    y = torch.arange(size[0], device=sampled.erased.device)
+    x = torch.arange(size[1], device=sampled.erased.device)
+    return ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None, :]
 
 
 def mirror_table(parts: Parts, size: int, symmetry: Path | None = None) -> torch.Tensor:

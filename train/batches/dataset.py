@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dsa_app.console import progress
 from dsa_app.errors import StoreError
-from dsa_data.charts import CHARTS
+from dsa_data.charts import CHARTS, REGION_OF_CHART
 from dsa_data.images import decode
 from dsa_data.records import Record, read_listed
 from dsa_data.stores.dsap import DsapStore
@@ -31,22 +32,28 @@ class Batch:
         images: uint8 (B, H, W, 3), RGB.
         texels: uint8 (B, 24, S, S, 3), RGB.
         valid: bool (B, 24, S, S).
+        regions: uint8 (B, H, W), see `batches.regions`; None for a network that has no labels of regions.
     """
 
     images: torch.Tensor
     texels: torch.Tensor | None = None
     valid: torch.Tensor | None = None
+    regions: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return those of the three that are not None."""
-        return [tensor for tensor in (self.images, self.texels, self.valid) if tensor is not None]
+        """Return those of the four that are not None."""
+        return list(self._named().values())
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """Return the batch with every tensor changed."""
-        return Batch(*map(change, self.tensors()))
+        return Batch(**{name: change(tensor) for name, tensor in self._named().items()})
+
+    def _named(self) -> dict[str, torch.Tensor]:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; from pinned memory without waiting."""
@@ -61,15 +68,24 @@ class Images:
         records: of the images; index n is that of records[n].
         preprocessing: the size that images are resized to.
         store: of their DSAP.
+        parts: whether the part images in the store are read.
+        regions_of: for each image the index of the one whose regions are its labels; None for no labels.
 
     Raises:
         StoreError: if the store lacks an image, or was built from another file of that name.
     """
 
     def __init__(
-        self, root: Path, records: Sequence[Record], preprocessing: Preprocessing, store: DsapStore | None = None
+        self,
+        root: Path,
+        records: Sequence[Record],
+        preprocessing: Preprocessing,
+        store: DsapStore | None = None,
+        parts: bool = True,
+        regions_of: Sequence[int] | None = None,
     ) -> None:
         self.root, self.records, self.preprocessing, self.store = root, records, preprocessing, store
+        self.parts, self.regions_of = parts and store is not None, regions_of
         self._rows = [_store_row(store, record) for record in records] if store else []
         self._memory: Batch | None = None
 
@@ -79,8 +95,9 @@ class Images:
     @property
     def bytes(self) -> int:
         """Memory that all images and their DSAP take."""
-        parts = CHARTS * self.store.size**2 * 4 if self.store else 0  # three colours and `valid`
-        return len(self) * (self.preprocessing.height * self.preprocessing.width * 3 + parts)
+        parts = CHARTS * self.store.size**2 * 4 if self.store and self.parts else 0  # three colours and `valid`
+        planes = 3 if self.regions_of is None else 4
+        return len(self) * (self.preprocessing.height * self.preprocessing.width * planes + parts)
 
     def load_into_memory(self, limit: float, workers: int, device: torch.device | None = None) -> bool:
         """Read everything into memory if it takes no more than `limit` bytes; return whether it does.
@@ -111,14 +128,34 @@ class Images:
             chosen = torch.as_tensor(list(indices), device=self._memory.images.device)
             return self._memory.map(lambda tensor: tensor[chosen])
         images = torch.stack([self._image(self.records[index]) for index in indices])  # (B, H, W, 3)
-        if self.store is None:
-            return Batch(images)
+        regions = self.read_regions(indices) if self.regions_of is not None else None
+        if self.store is None or not self.parts:
+            return Batch(images, regions=regions)
         texels, valid = self.store.read_many([self._rows[index] for index in indices])
-        return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid))
+        return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid), regions)
+
+    def read_regions(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return the labels of these indices, uint8 (B, H, W), without reading the images."""
+        assert self.store is not None, "regions come from a store"
+        assert self.regions_of is not None, "these images have labels"
+        if self._memory is not None and self._memory.regions is not None:
+            return self._memory.regions[torch.as_tensor(list(indices), device=self._memory.regions.device)]
+        size = self.preprocessing.height, self.preprocessing.width
+        rows = [self._rows[self.regions_of[index]] for index in indices]
+        return torch.stack([region_image(self.store.read_charts(row), *size) for row in rows])
 
     def _image(self, record: Record) -> torch.Tensor:
         data = read_listed(self.root, record.key, record.digest)
         return self.preprocessing.resize(torch.from_numpy(decode(data, self.root / record.key)))
+
+
+def region_image(charts: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Return the image of regions of a chart image uint8 (H', W'), resized to uint8 (height, width), nearest pixel."""
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * own // (2 * wanted)  # the pixel at the middle of each
+        for wanted, own in zip((height, width), charts.shape, strict=True)
+    )
+    return torch.from_numpy(REGION_OF_CHART[charts[rows[:, None], columns]])
 
 
 def memory_limit(gib: float | None) -> float:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 
@@ -14,7 +16,22 @@ from .augment import augment, sample_augmentation
 from .config import BatchSettings
 from .dataset import Batch, Images
 from .guidance import with_shown_parts
+from .regions import moved
 from .sampler import epoch_batches
+
+
+class Inputs(NamedTuple):
+    """What a batch of B images gives to the network and to the losses.
+
+    Args:
+        images: normalised, float32 (B, 3, H, W).
+        parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
+        regions: labels, uint8 (B, H, W), see `batches.regions`; None for a network that has none.
+    """
+
+    images: torch.Tensor
+    parts: torch.Tensor | None = None
+    regions: torch.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +39,16 @@ class TrainingSet:
     """The images that a network is trained on.
 
     Args:
-        images: N, with their DSAP if the network has a guide.
+        images: N, with their DSAP if the network has a guide, and labels if it predicts regions.
         labels: int64 (N,), identities numbered from 0.
         mirror: int64 (24·S·S), which texel takes each one's position in a flipped image, see `augment.mirror_table`.
+        templates: the mean label map at each stride of the region heads, float32 (9, h, w); empty without labels.
     """
 
     images: Images
     labels: torch.Tensor
     mirror: torch.Tensor
+    templates: Mapping[int, torch.Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def identities(self) -> int:
@@ -44,23 +63,23 @@ def epoch_order(data: TrainingSet, config: BatchSettings, epoch: int) -> torch.T
 
 def feed(
     batch: Batch, data: TrainingSet, config: BatchSettings, epoch: int, step: int, own: slice = slice(None)
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+) -> Inputs:
     """Augment a batch with the random numbers of one step, on the device where it is.
 
     Args:
         own: which images of the step's P·K those of `batch` are, where other processes have the rest.
-
-    Returns:
-        Normalised images, float32 (B, 3, H, W), and part images, float32 (B, 24, 3, S, S), or None.
     """
     device = batch.images.device
     _, H, W, _ = batch.images.shape
     B = config.identities * config.pictures
     # Sampled for the whole step, then cut to this process's share: the numbers do not depend on how many share it.
     sampled = sample_augmentation(B, H, W, config.augment, generator(config.seed, "augment", epoch, step))
+    sampled = sampled.of(own).to(device)
     batch = with_shown_parts(batch, config.guidance.shown, config.pictures)
     preprocessing = data.images.preprocessing
-    return augment(batch, sampled.of(own).to(device), config.augment.pad, data.mirror.to(device), preprocessing)
+    images, parts = augment(batch, sampled, config.augment.pad, data.mirror.to(device), preprocessing)
+    regions = None if batch.regions is None else moved(batch.regions, sampled, config.augment.pad)
+    return Inputs(images, parts, regions)
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:

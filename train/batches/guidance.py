@@ -36,7 +36,7 @@ def with_shown_parts(batch: Batch, shown: Shown, K: int) -> Batch:
         # Texels that are not valid become the mean when they are normalised (`augment.fill`).
         return dataclasses.replace(batch, valid=torch.zeros_like(batch.valid))
     others = torch.tensor(of_another_identity(len(batch) // K, K), device=batch.texels.device)
-    return Batch(batch.images, batch.texels[others], batch.valid[others])
+    return dataclasses.replace(batch, texels=batch.texels[others], valid=batch.valid[others])
 
 
 def of_another_identity(P: int, K: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from .dataset import Batch
@@ -27,7 +29,7 @@ def jitter(batch: Batch, colours: torch.Tensor) -> Batch:
         return _blended(stretched, _grey(stretched)[..., None], saturation).to(torch.uint8)
 
     texels = None if batch.texels is None else change(batch.texels)
-    return Batch(change(batch.images), texels, batch.valid)
+    return dataclasses.replace(batch, images=change(batch.images), texels=texels)
 
 
 def _scaled(pixels: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:

@@ -92,9 +92,9 @@ def lengths(network: MainStream | TwoStream, match: Match) -> dict[str, int]:
     """Return the parts that a feature joins and their dimensions, as in {"global": 2048, "local": 2048}."""
     main = network if isinstance(network, MainStream) else network.main
     heads = match if match in ("global", "local") else main.config.heads
-    parts = {head: main.feature_width for head in ("global", "local") if heads in ("both", head)}
+    parts = {head: width for head, width in main.parts.items() if heads in ("both", head)}
     if match == "fused" and isinstance(network, TwoStream) and network.apart:  # the guide's, then the main stream's
-        parts |= {f"main {head}": main.feature_width for head in parts}
+        parts |= {f"main {head}": width for head, width in parts.items()}
     return parts
 
 

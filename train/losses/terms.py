@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 import torch
 
+from dsa_reid.region_pooling import in_cells
+
+from ..network.config import RegionConfig
 from ..network.two_stream import Outputs
 from .circle import circle_loss
 from .config import LossConfig
 from .distillation import distillation_terms
 from .identity import cross_entropy
+from .regions import region_loss
 from .triplet import batch_hard_triplet
 
 
@@ -35,6 +39,21 @@ def loss_terms(
         **_identity_terms(outputs, labels, config, guided),
         **_metric_terms(outputs, labels, config, guided, gather),
         **distillation_terms(outputs, config.teach, gather),
+    }
+
+
+def region_terms(outputs: Outputs, shares: torch.Tensor | None, config: RegionConfig) -> dict[str, torch.Tensor]:
+    """Return the weighted loss of each region head by name, as "regions_16"; none without labels.
+
+    Args:
+        shares: of the labels, by pixel, (B, 9, H, W), see `label_shares`.
+    """
+    if shares is None or outputs.regions is None:
+        return {}
+    return {
+        f"regions_{level}": config.weight
+        * region_loss(logits, in_cells(shares, (logits.shape[2], logits.shape[3])), config.smoothing)
+        for level, logits in outputs.regions.items()
     }
 
 

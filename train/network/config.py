@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
 from dsa_reid.config import MainStreamConfig
@@ -45,6 +45,43 @@ class NetworkConfig:
             raise ValueError("apart = true needs a guide")
         if self.doubled and self.guide:
             raise ValueError("doubled = true is for a network without a guide")
+
+
+@config
+class RegionConfig:
+    """How the region heads learn, where the local features are pooled by regions (`main.local_pooling`).
+
+    Attributes:
+        labels: the regions of each image's own map, or for a control those of another person's image ("other"), the
+            same one throughout the training.
+        weight: of the loss against the labels; 0 without labels.
+        smoothing: of the labels.
+        detach: the heads read the trunk's maps detached, so that this loss does not change the trunk.
+        steer: the losses on the features change the heads too, through the weights of the pooling.
+        lr: the heads' learning rate, which has no warm-up and then falls as the schedule's.
+        fit: steps in which the heads are fitted before the first epoch, on maps of the pretrained trunk; 0 for none.
+        fit_images: how many images of the first epoch these maps are of, in whole batches.
+        fit_lr: the learning rate there, which falls along a cosine.
+        ramp: epochs over which local pooling goes from the average to regions; 0 pools by regions from the start.
+    """
+
+    labels: Literal["own", "other"] = "own"
+    weight: NonNegativeFloat = 1.0
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    detach: bool = True
+    steer: bool = False
+    lr: PositiveFloat = 1e-3
+    fit: NonNegativeInt = 600
+    fit_images: PositiveInt = 2048
+    fit_lr: PositiveFloat = 1e-2
+    ramp: NonNegativeInt = 3
+
+    def __post_init__(self) -> None:
+        """Check that something teaches the heads."""
+        if not self.weight and not self.steer:
+            raise ValueError("weight = 0 needs steer = true, or nothing trains the region heads")
+        if not self.weight and self.fit:
+            raise ValueError("weight = 0 needs fit = 0: the heads are fitted to labels")
 
 
 @config

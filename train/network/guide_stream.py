@@ -28,6 +28,7 @@ class GuideStream(nn.Module):
         heads: global, local or both, as in the main stream.
         branches: how the 24 branches are computed.
         pooling: as the main stream's, so that features of one kind are added.
+        local_width: dimensions of the eight d_L together; G if None.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class GuideStream(nn.Module):
         heads: Literal["both", "global", "local"] = "both",
         branches: Literal["grouped", "loop"] = "grouped",
         pooling: Literal["average", "gem"] = "average",
+        local_width: int | None = None,
     ) -> None:
         super().__init__()
         width = channels // REGIONS
@@ -47,7 +49,7 @@ class GuideStream(nn.Module):
         if heads != "local":
             self.global_head = stage(BasicBlock, channels, feature_width, depth=2)
         if heads != "global":
-            self.local_head = stage(BasicBlock, channels, feature_width, depth=2, groups=REGIONS)
+            self.local_head = stage(BasicBlock, channels, local_width or feature_width, depth=2, groups=REGIONS)
         self.pool = GeneralisedMean() if pooling == "gem" else None
         initialise(self)
 

@@ -20,6 +20,8 @@ LAYERS = (
     ("main", "trunk of timm", ("main.trunk.body",), 1, ""),
     ("main", "conv5_x, global", ("main.global_head",), 1, "3 bottlenecks, 2048, 16×8"),
     ("main", "conv5_x, local", ("main.local_head",), 8, "3 bottlenecks, 256, 16×8"),
+    ("main", "region heads", ("main.local_pooling.heads",), 1, ""),
+    ("main", "1×1 at stride 8", ("main.local_pooling.fine",), 8, ""),
     ("guide", "conv1", ("guide.branches.charts.conv1", "guide.branches.charts.bn1"), 24, "5×5, 32, 32×32"),
     ("guide", "conv2", ("guide.branches.charts.conv2", "guide.branches.charts.bn2"), 24, "3×3, 64, 32×32"),
     ("guide", "conv3_x", ("guide.branches.charts.conv3_x",), 24, "2 basic blocks, 64, 16×16"),

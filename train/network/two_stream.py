@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -26,6 +26,9 @@ class Outputs(NamedTuple):
 
     Global features are (B, G), local ones (B, 8, G/8). `logits` (B, identities) are named after the feature:
     "f_global", "f_local_0" … "f_local_7", "z_global", "z_local" (of all eight together).
+
+    `regions` (B, 9, h, w) are the logits of the region heads by stride, and `visibility` (B, 8) is that of the regions;
+    both None without region heads.
     """
 
     f_global: torch.Tensor | None
@@ -35,6 +38,8 @@ class Outputs(NamedTuple):
     z_global: torch.Tensor | None
     z_local: torch.Tensor | None
     logits: dict[str, torch.Tensor]
+    regions: Mapping[int, torch.Tensor] | None = None
+    visibility: torch.Tensor | None = None
 
 
 class TwoStream(nn.Module):
@@ -62,21 +67,30 @@ class TwoStream(nn.Module):
         if not isinstance(self.main.trunk, TimmTrunk):  # which keeps timm's own initialisation
             _initialise_each(seed, trunk=self.main.trunk)
         _initialise_each(seed, global_head=self.main.global_head, local_head=self.main.local_head)
-        width, heads = self.main.feature_width, config.main.heads
+        _initialise_each(seed, local_pooling=self.main.local_pooling)
+        heads = config.main.heads
+        widths = {"global": self.main.feature_width, "local": self.main.local_width}
         self.guide: GuideStream | None = None
         self.fuse_global: Sum | Concatenation | None = None
         self.fuse_local: Sum | Concatenation | None = None
         if config.guide:
-            guide = GuideStream(self.main.channels, width, heads, config.branches, config.main.pooling)
+            guide = GuideStream(
+                self.main.channels,
+                widths["global"],
+                heads,
+                config.branches,
+                config.main.pooling,
+                widths["local"],
+            )
             _initialise_each(seed, branches=guide.branches, conv5_g=guide.global_head, conv5_l=guide.local_head)
             self.guide = guide
             with _own_generator(seed, "fusion"):
-                self.fuse_global = _fusion(config.fusion, width) if heads != "local" else None
-                self.fuse_local = _fusion(config.fusion, width) if heads != "global" else None
+                self.fuse_global = _fusion(config.fusion, widths["global"]) if heads != "local" else None
+                self.fuse_local = _fusion(config.fusion, widths["local"]) if heads != "global" else None
         self.necks = nn.ModuleDict()
-        inputs = _classifier_inputs(heads, config.guide or config.doubled, width)
+        inputs = _classifier_inputs(self.main.parts, config.guide or config.doubled)
         if config.main.neck == "bn":
-            self.necks.update({name: neck(width) for name in inputs if name.startswith("z")})
+            self.necks.update({name: neck(width) for name, width in inputs.items() if name.startswith("z")})
         self.classifiers = nn.ModuleDict()
         for name, dimensions in inputs.items():
             with _own_generator(seed, name):
@@ -89,7 +103,7 @@ class TwoStream(nn.Module):
             images: normalised, float (B, 3, H, W).
             parts: normalised DSAP part images, float (B, 24, 3, S, S); not used without a guide.
         """
-        f = self.main.features(images.contiguous(memory_format=self.memory_format))
+        f, regions, visibility = self.main.look(images.contiguous(memory_format=self.memory_format))
         d = z = Features(None, None)
         if self.guide is not None:
             assert parts is not None, "a network with a guide is trained with part images"
@@ -98,7 +112,7 @@ class TwoStream(nn.Module):
         elif self.doubled:
             z = f
         logits = self._logits(self.main.after_necks(f), z)
-        return Outputs(f.global_, f.local, d.global_, d.local, z.global_, z.local, logits)
+        return Outputs(f.global_, f.local, d.global_, d.local, z.global_, z.local, logits, regions or None, visibility)
 
     def _fused(self, f: Features, d: Features) -> Features:
         """Return z_G and z_L, f and d joined (section 3.2.3)."""
@@ -149,15 +163,18 @@ def _initialise_each(seed: int, **parts: nn.Module | None) -> None:
                 initialise(part)
 
 
-def _classifier_inputs(heads: str, fused: bool, width: int) -> dict[str, int]:
-    """Return the features that have a classifier, with their dimensions: eleven in the full scheme."""
+def _classifier_inputs(parts: Mapping[str, int], fused: bool) -> dict[str, int]:
+    """Return the features that have a classifier, with their dimensions: eleven in the full scheme.
+
+    Args:
+        parts: of the main stream, with their dimensions.
+        fused: whether there is a z.
+    """
     inputs: dict[str, int] = {}
-    if heads != "local":
-        inputs["f_global"] = width
-    if heads != "global":
-        inputs |= {f"f_local_{i}": width // REGIONS for i in range(REGIONS)}
-    if fused and heads != "local":
-        inputs["z_global"] = width
-    if fused and heads != "global":
-        inputs["z_local"] = width
+    if "global" in parts:
+        inputs["f_global"] = parts["global"]
+    if "local" in parts:
+        inputs |= {f"f_local_{i}": parts["local"] // REGIONS for i in range(REGIONS)}
+    if fused:
+        inputs |= {f"z_{head}": width for head, width in parts.items()}
     return inputs

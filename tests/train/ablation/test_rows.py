@@ -92,13 +92,21 @@ FURTHER = {
     "beyond/dropped-charts": (13, set()),
     "beyond/apart": (17, {"triplet_f_global", "triplet_f_local"}),
     "beyond/taught": (17, {"triplet_f_global", "triplet_f_local"}),
+    **{
+        f"regions/{name}": (11, {"triplet_f_global", "triplet_f_local"})
+        for name in (
+            *("own", "other", "template", "unsupervised", "stripes", "with-stripes", "attached", "unfitted"),
+            *(f"two-levels-{kind}" for kind in ("own", "other", "template", "stripes", "average", "sum")),
+        )
+    },
+    "regions/guided": (13, set()),
 }
 
 
 def test_each_further_row_has_a_file_and_differs_from_the_paper(settings):
     files = {
         str(file.relative_to(ROOT / "experiments").with_suffix(""))
-        for folder in ("controls", "beyond")
+        for folder in ("controls", "beyond", "regions")
         for file in (ROOT / "experiments" / folder).glob("*.yaml")
     }
     assert files == {row.experiment for row in FURTHER_ROWS} == FURTHER.keys()
@@ -113,7 +121,7 @@ def test_further_rows_train_the_losses_they_should(settings, name):
     config = settings(name, *small).section("train", TrainConfig)
     network = TwoStream(config.network, identities=2).eval()
     parts = torch.rand(4, 24, 3, 8, 8) if config.network.guide else None
-    found = loss_terms(network(torch.rand(4, 3, 32, 16), parts), torch.tensor([0, 0, 1, 1]), config.losses)
+    found = loss_terms(network(torch.rand(4, 3, 256, 128), parts), torch.tensor([0, 0, 1, 1]), config.losses)
     count, on_f = FURTHER[name]
     assert len(found) == count
     assert {term for term in found if term.startswith("triplet_f")} == on_f

@@ -118,9 +118,9 @@ def test_rows_of_one_seed_begin_alike_and_see_the_same_batches(base, folders, mo
         begun[config.guide] = {name: value.clone() for name, value in network.main.state_dict().items()}
 
     def counted(batch, data, config, *place, **own):
-        images, parts = feed(batch, data, config, *place, **own)
-        seen.setdefault(config.network.guide, []).append(images)
-        return images, parts
+        inputs = feed(batch, data, config, *place, **own)
+        seen.setdefault(config.network.guide, []).append(inputs.images)
+        return inputs
 
     monkeypatch.setattr(stage, "load_pretrained", noted)
     monkeypatch.setattr(stage.loop, "feed", counted)

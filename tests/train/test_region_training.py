@@ -1,0 +1,214 @@
+"""Training with region pooling: fitted heads, the ramp, the log, resuming to the bit, controls, old checkpoints."""
+
+import pytest
+import torch
+
+from dsa_app.errors import ConfigError, StoreError
+from dsa_reid.model import load
+from dsa_train import checkpoint, loop, stage
+from dsa_train.batches.feed import generator
+from dsa_train.batches.regions import of_other_people
+from dsa_train.network.two_stream import TwoStream
+from dsa_train.region_fit import fit_region_heads
+from dsa_train.schedule import ScheduleConfig, learning_rate, ramp, region_rate
+from dsa_train.stopping import StoppedError
+from finished import content
+from small_stores import as_version_1
+
+FIT = 30
+
+
+def regions(guide: bool = False, **changes) -> dict:
+    """Return settings of a small run with region heads."""
+    main = {"trunk": "resnet18", "width": 0.125, "local_pooling": "regions", "size": [64, 32], **changes}
+    network = {"main": main, "weights": "none", "classifier_width": 8, "guide": guide}
+    return {"network": network, "regions": {"fit": FIT, "fit_images": 12, "ramp": 2}}
+
+
+def rows(out) -> list[dict]:
+    return checkpoint.load(out / "checkpoint.pt")["history"]
+
+
+def test_two_and_two_epochs_are_four_to_the_bit(train, tmp_path):
+    settings = regions(local_levels=[16, 8])
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    train(whole, epochs=4, **settings)
+    train(halves, epochs=2, **settings)
+    train(halves, epochs=4, **settings)
+    assert content(halves) == content(whole)
+    for row in rows(whole):
+        for level in (16, 8):
+            assert 0 < row[f"regions/template_{level}"] <= 1
+            assert 0 < row[f"regions/accuracy_{level}"] <= 1
+            assert row[f"train/regions_{level}"] > 0
+
+
+def test_interrupted_in_an_epoch_and_resumed_is_the_same_to_the_bit(train, tmp_path, monkeypatch):
+    settings = regions()
+    train(tmp_path / "whole", epochs=3, **settings)
+    real, calls = loop.train_step, []
+
+    def stopping(*arguments):
+        calls.append(0)
+        if len(calls) == 6:  # of four steps an epoch: in the middle of the second
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    broken = tmp_path / "broken"
+    monkeypatch.setattr(loop, "train_step", stopping)
+    with pytest.raises((KeyboardInterrupt, StoppedError)):
+        train(broken, epochs=3, **settings)
+    monkeypatch.setattr(loop, "train_step", real)
+    train(broken, epochs=3, **settings)
+    assert content(broken) == content(tmp_path / "whole")
+
+
+@pytest.fixture
+def prepared(tiny, small):
+    """Return a network and its training set, for settings."""
+
+    def make(**changes):
+        config = small(**changes)
+        store = tiny.store()
+        data = stage.open_training_set(tiny.root, tiny.records("train"), store, config)
+        data = stage.with_templates(data, config, torch.device("cpu"))
+        torch.manual_seed(0)
+        return TwoStream(config.network, data.identities), data, config
+
+    return make
+
+
+def test_fitting_changes_the_heads_alone_and_is_a_function_of_the_seed(prepared):
+    network, data, config = prepared(**regions(local_levels=[16, 8]))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    right = fit_region_heads(network, data, config)
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]) != (".heads." in name), name
+    assert right.keys() == {16, 8}
+    assert min(right.values()) > 0.6, "the labels of the tiny dataset are horizontal bands"
+    again, _, _ = prepared(**regions(local_levels=[16, 8]))
+    fit_region_heads(again, data, config)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_the_first_epoch_begins_with_fitted_heads(train, tmp_path):
+    accuracy = {}
+    for steps in (0, 200):
+        settings = regions()
+        settings["regions"] |= {"fit": steps, "lr": 1e-6}
+        train(tmp_path / str(steps), epochs=1, **settings)
+        (row,) = rows(tmp_path / str(steps))
+        accuracy[steps] = row["regions/accuracy_16"]
+    assert accuracy[200] > accuracy[0] + 0.3
+
+
+def test_the_ramp_by_epoch():
+    assert [ramp(epoch, 3) for epoch in range(5)] == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
+    assert ramp(0, 0) == 1
+
+
+def test_the_heads_have_no_warm_up_and_fall_with_the_schedule():
+    config = ScheduleConfig(lr=1e-3, warmup=3, fall="cosine", end=10)
+    assert region_rate(0, 0.5, config) == region_rate(3, 0.5, config) == 0.5
+    assert region_rate(7, 0.5, config) == pytest.approx(500 * learning_rate(7, config))
+
+
+def test_the_pooling_is_ramped_in_the_run(train, tmp_path, monkeypatch):
+    seen, real = [], loop.train_step
+
+    def noted(run, *arguments):
+        groups = [group["lr"] for group in run.optimiser.param_groups]
+        seen.append((run.epoch, float(run.network.main.local_pooling.ramp), groups[1]))
+        return real(run, *arguments)
+
+    monkeypatch.setattr(loop, "train_step", noted)
+    train(tmp_path, epochs=3, **regions())
+    assert sorted(set(seen)) == [(0, 0.0, 1e-3), (1, 0.5, 1e-3), (2, 1.0, 1e-3)]
+
+
+def test_the_template_is_in_the_model_and_has_no_loss(train, tiny, small, tmp_path, prepared):
+    settings = regions(local_pooling="template", local_levels=[16, 8])
+    model = load(train(tmp_path, epochs=1, **settings))
+    _, data, _ = prepared(**settings)
+    for level, template in data.templates.items():
+        assert torch.equal(getattr(model.main_stream.local_pooling, f"template_{level}"), template)
+    assert not any("regions" in name for name in rows(tmp_path)[0])
+
+
+def test_labels_of_others_differ_and_are_paired(prepared):
+    settings = regions()
+    own, data, _ = prepared(**settings)
+    settings["regions"] |= {"labels": "other"}
+    other, others, config = prepared(**settings)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in own.state_dict().items())
+    expected = of_other_people(data.labels, generator(config.seed, "regions of other people"))
+    N = len(data.images)
+    assert torch.equal(others.images.read(range(N)).regions, data.images.read(range(N)).regions[expected])
+    assert torch.equal(others.images.read(range(N)).images, data.images.read(range(N)).images)
+    torch.testing.assert_close(others.templates[16], data.templates[16])
+
+
+def test_free_attention_needs_no_maps(tiny, small, tmp_path):
+    settings = regions()
+    settings["regions"] = {"weight": 0, "steer": True, "fit": 0}
+    stage.run(tiny.manifest, tiny.root, tmp_path / "none.h5", tmp_path / "run", small(epochs=1, **settings))
+    assert not any("regions" in name for name in rows(tmp_path / "run")[0])
+
+
+def test_the_attached_head_and_the_guide_on_top(train, tmp_path):
+    settings = regions(guide=True)
+    settings["regions"] |= {"weight": 0.35, "smoothing": 0.1, "detach": False, "steer": True}
+    train(tmp_path, epochs=1, **settings)
+    (row,) = rows(tmp_path)
+    assert {"train/triplet_z_local", "train/regions_16", "guide/cosine", "regions/accuracy_16"} <= row.keys()
+
+
+@pytest.mark.parametrize("changes", [{"local_levels": [16, 8]}, {"local_pooling": "regions+stripes"}])
+def test_the_guide_has_the_width_of_longer_local_features(prepared, changes):
+    network, _, _ = prepared(**regions(guide=True, **changes))
+    outputs = network(torch.rand(2, 3, 64, 32), torch.rand(2, 24, 3, 8, 8))
+    assert outputs.f_local.shape == outputs.d_local.shape == outputs.z_local.shape == (2, 8, 16)
+    assert outputs.logits["z_local"].shape == (2, 6)
+
+
+def test_networks_of_one_seed_share_all_but_the_heads(prepared):
+    one, _, _ = prepared(**regions())
+    two, _, _ = prepared(**regions(local_pooling="average"))
+    of_two = two.state_dict()
+    for name, value in one.state_dict().items():
+        assert "local_pooling" in name or torch.equal(value, of_two[name]), name
+
+
+def test_a_run_without_regions_has_the_configuration_that_it_had(tiny, small):
+    records, store = tiny.records("train"), tiny.store()
+    found = stage.run_configuration(small(), records, store)
+    assert found.keys() == {"train", "identities", "pictures", "dsap"}
+    assert "regions" not in found["train"]
+    assert not any(name.startswith("local_p") for name in found["train"]["network"]["main"])
+    with_regions = stage.run_configuration(small(**regions()), records, store)
+    assert with_regions["train"]["regions"]["fit"] == FIT
+    assert with_regions["dsap"] is None
+    assert len(with_regions["charts"]) == 64
+
+
+def test_an_old_store_is_refused_with_the_remedy(tiny, small, tmp_path):
+    old = tmp_path / "dsap.h5"
+    old.write_bytes(tiny.dsap.read_bytes())
+    as_version_1(old)
+    with pytest.raises(StoreError, match=r"has version 1, .*\n?.*dsap build --dataset tiny --overwrite"):
+        stage.run(tiny.manifest, tiny.root, old, tmp_path / "run", small(**regions()))
+    stage.run(tiny.manifest, tiny.root, old, tmp_path / "guided", small(epochs=1))  # part images are all there
+
+
+def test_settings_that_cannot_be_are_refused(small):
+    with pytest.raises(ConfigError, match="weight = 0 needs steer = true"):
+        small(regions={"weight": 0, "fit": 0})
+    with pytest.raises(ConfigError, match="weight = 0 needs fit = 0"):
+        small(regions={"weight": 0, "steer": True})
+
+
+def test_a_template_of_another_size_is_refused(train, tmp_path):
+    with pytest.raises(ConfigError, match=r"The template is built for images of 256x128, .*size=\[64,32\]"):
+        train(tmp_path, **regions(local_pooling="template", size=[256, 128]))

@@ -194,7 +194,7 @@ class Settings:
         return Settings(self.dataset, experiment, _merged(self.sections, values), f"{self.source} and {path}")
 
 
-SECTIONS = ("synth", "extract", "warp", "train", "evaluate", "ablation")
+SECTIONS = ("synth", "extract", "warp", "train", "evaluate", "ablation", "probe")
 
 
 def read_settings(

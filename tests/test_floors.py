@@ -14,7 +14,8 @@ ROOMS = {  # of a package: folders, and modules at its top
         "charts", "numbers", "keys", "matlab", "images", "walk", "records", "sets", "stores", "synthetic", REST, "cli",
     ],
     "dsa_train": [
-        "network", "losses", "batches", "evaluation", "gallery", "explain", REST, "ablation", "commands", "cli",
+        "network", "losses", "batches", "evaluation", "gallery", "explain", "probe", REST,
+        "ablation", "commands", "cli",
     ],
 }  # fmt: skip
 GROUND_MAY_USE = {"torch", "torchvision", "numpy", "PIL"}

@@ -18,6 +18,7 @@ from .commands.evaluate import evaluate
 from .commands.experiments import experiments
 from .commands.explain import explain
 from .commands.export import export
+from .commands.probe import probe
 from .commands.rank import rank
 from .commands.report import report
 from .commands.run import run
@@ -28,7 +29,7 @@ from .commands.summary import summary
 TRAINING = (run, show_batch, summary)
 EVALUATION = (evaluate, rank, report, ceiling, explain)
 DEPLOYMENT = (embed, search, export, check_export)
-ABLATION = (experiments, ablation, ablation_table)
+ABLATION = (probe, experiments, ablation, ablation_table)
 
 
 class Commands(console.Commands):

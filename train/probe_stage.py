@@ -20,7 +20,6 @@ from dsa_reid.preprocessing import Preprocessing
 
 from .batches.dataset import Images
 from .config import TrainConfig, check_trunk_size
-from .device import choose_device, memory_explained, prepare_torch
 from .evaluation.config import EvaluateConfig
 from .evaluation.metrics import Result
 from .evaluation.retrieval import camera_numbers, check_matches, read_retrieval
@@ -33,6 +32,7 @@ from .probe.rows import AT_TEST, OWN, Labels, Pooled, joined, pool_level
 from .probe.score import Split, Splits, hold_out, mean_ap, score
 from .probe.table import Column, Probe
 from .stage import preprocessing_of
+from .torch_setup import choose_device, memory_explained, prepare_torch
 
 ENOUGH = 0.9  # share of test images with a map from which on there is a row with them
 UNSEEN = 0.05  # share of the training identities on whose images the heads' cells are counted

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from dsa_app.errors import DatasetError
+from dsa_app.errors import DatasetError, TrainingError
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_reid.main_stream import MainStream
@@ -19,6 +20,7 @@ from dsa_reid.model import load
 from dsa_reid.preprocessing import Preprocessing
 
 from .batches.dataset import Images
+from .batches.regions import of_other_people
 from .config import TrainConfig, check_trunk_size
 from .evaluation.config import EvaluateConfig
 from .evaluation.metrics import Result
@@ -26,7 +28,7 @@ from .evaluation.retrieval import camera_numbers, check_matches, read_retrieval
 from .network.weights import load_trunk
 from .probe.bootstrap import paired_difference
 from .probe.config import ProbeConfig
-from .probe.labels import labels_of_others, read_shares
+from .probe.labels import read_shares
 from .probe.maps import KeptMaps, Levels, keep_maps
 from .probe.rows import AT_TEST, OWN, Labels, Pooled, joined, pool_level
 from .probe.score import Split, Splits, hold_out, mean_ap, score
@@ -159,8 +161,19 @@ def _labels(
     rng = np.random.default_rng([config.seed, 2])
     unseen, fitted = hold_out(train, UNSEEN, rng)
     others = np.zeros(len(records), np.int64)
-    others[fitted.indices] = fitted.indices[labels_of_others(fitted.pids, rng)]
+    others[fitted.indices] = fitted.indices[_others(fitted.pids, config.seed)]
     return Labels(shares, known, others, fitted.indices, unseen.indices)
+
+
+def _others(pids: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return for each image the index of another person's. Raises DatasetError if one has more than half of them."""
+    try:
+        return of_other_people(torch.from_numpy(pids), torch.Generator().manual_seed(seed)).numpy()
+    except TrainingError:
+        raise DatasetError(
+            "One person has more than half of the training images with a map, and the probe compares with the maps of "
+            "other people. Use more people."
+        ) from None
 
 
 def _column(

@@ -16,7 +16,6 @@ class ProbeConfig:
     Attributes:
         seeds: region heads that are fitted from different seeds; their results are averaged.
         channels: maps with more channels are projected on so many principal components of the training images.
-        hidden: width of the region head's hidden layer.
         steps, cells, rate: of its fit: steps of so many sampled cells, and Adam's learning rate.
         ridges: of the discriminant analysis, of which the best is taken by mAP on held-out training identities.
         held_out: share of the training identities that are held out for that.
@@ -30,7 +29,6 @@ class ProbeConfig:
 
     seeds: PositiveInt = 2
     channels: PositiveInt = 128
-    hidden: PositiveInt = 64
     steps: PositiveInt = 600
     cells: PositiveInt = 4096
     rate: PositiveFloat = 3e-3

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from dsa_app.console import progress
 from dsa_app.errors import TrainingError
 from dsa_reid.atomic import write_atomic
+from dsa_reid.config import COARSE, FINE
+from dsa_reid.errors import ModelError
 from dsa_reid.main_stream import Trunk
-from dsa_reid.timm_trunk import TimmTrunk, create
+from dsa_reid.timm_trunk import TimmTrunk
 
 from ..batches.dataset import Images
 
@@ -35,28 +37,25 @@ class Levels(torch.nn.Module):
 
     def __init__(self, trunk: Trunk | TimmTrunk) -> None:
         super().__init__()
-        self.strides = [16, 8]
-        self.trunk = trunk
+        self.trunk, self.strides = trunk, [COARSE, FINE]
         if isinstance(trunk, TimmTrunk):
-            strides = create(trunk.name, trunk.size, pretrained=False, device="meta").feature_info.reduction()
-            self.strides = [16, 8] if 8 in strides else [16]
-            places = [*(len(strides) - 1 - strides[::-1].index(stride) for stride in self.strides[1:]), trunk.map_index]
-            self.body = create(trunk.name, trunk.size, pretrained=False, device="cpu", out_indices=tuple(places))
-            self.body.load_state_dict(trunk.body.state_dict())
+            self.trunk, self.strides = _with_every_level(trunk)
         self.eval()
 
     @torch.inference_mode()
     def forward(self, images: torch.Tensor) -> Maps:
         """Map normalised images (B, 3, H, W) to their maps by stride."""
-        if isinstance(self.trunk, TimmTrunk):
-            maps = self.body(images)
-            if self.trunk.channels_innermost:
-                maps = [one.permute(0, 3, 1, 2) for one in maps]
-            return dict(zip(self.strides, reversed(maps), strict=True))
-        trunk = self.trunk
-        x = torch.nn.functional.max_pool2d(torch.relu(trunk.bn1(trunk.conv1(images))), 3, stride=2, padding=1)
-        at_8 = trunk.layer2(trunk.layer1(x))
-        return {16: trunk.layer3(at_8), 8: at_8}
+        return self.trunk.levels(images)
+
+
+def _with_every_level(trunk: TimmTrunk) -> tuple[TimmTrunk, list[int]]:
+    """Return a timm trunk with the same weights that has a map at stride 8 too, if the model has one."""
+    try:
+        both = TimmTrunk(trunk.name, trunk.size, two_levels=True)
+    except ModelError:  # a ViT
+        return trunk, [COARSE]
+    both.body.load_state_dict(trunk.body.state_dict())
+    return both, [COARSE, FINE]
 
 
 @dataclasses.dataclass(frozen=True)

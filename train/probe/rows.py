@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dsa_app.console import progress
+from dsa_reid.region_pooling import RegionHead, position, stripes
 
 from .config import ProbeConfig
-from .head import RegionHead, fit, positions
+from .head import fit
 from .maps import KeptMaps, Maps
-from .pooling import pool, stripes, template
+from .pooling import pool, template
 
 AVERAGE, STRIPES, TEMPLATE = "whole image", "stripes", "average person's regions (template)"
 OTHERS, OWN = "regions predicted, fitted to other people's maps", "regions predicted, fitted to own maps"
@@ -80,7 +81,7 @@ def pool_level(
         images, seen = chunk.images, _seen(kept, stride, chunk.maps)
         weights = {
             AVERAGE: [torch.ones(1, 1, *grid)],
-            STRIPES: [stripes(grid)],
+            STRIPES: [stripes(*grid)],
             TEMPLATE: [average[:, 1:]],
             **({AT_TEST: [_own(labels, images, average)[:, 1:]]} if at_test else {}),
         }
@@ -88,7 +89,7 @@ def pool_level(
         classes = torch.from_numpy(labels.shares[images][counted].astype(np.float32)).argmax(1)  # (n, h, w)
         right.setdefault(TEMPLATE, []).extend(_right(average.argmax(1), classes))
         for row, ones in heads.items():
-            shares = [head.shares(seen) for head in ones]
+            shares = [_shares(head, seen) for head in ones]
             weights[row] = [one[:, 1:] for one in shares]
             right.setdefault(row, []).extend(_right(shares[0][counted].argmax(1), classes))
             if row == OWN:
@@ -108,7 +109,7 @@ def _fitted(kept: KeptMaps, stride: int, labels: Labels, others: bool, config: P
     rng = np.random.default_rng([config.seed, seed])
     _, (h, w) = kept.shape(stride)
     each = max(1, min(h * w, CELLS // max(1, len(labels.fitted))))
-    position = positions((h, w))
+    places_of = position(torch.empty(1, 1, h, w))[0].flatten(1).T  # (h w, 2)
     cells, places, targets = [], [], []
     for chunk in kept.chunks():
         images = chunk.images
@@ -119,11 +120,10 @@ def _fitted(kept: KeptMaps, stride: int, labels: Labels, others: bool, config: P
         pick = torch.from_numpy(np.argsort(rng.random((len(chosen), h * w)), axis=1)[:, :each])  # (n, each)
         cells.append(torch.take_along_dim(seen, pick[:, None], 2).transpose(1, 2).flatten(0, 1))
         targets.append(torch.take_along_dim(shares, pick[:, None], 2).transpose(1, 2).flatten(0, 1))
-        places.append(position[pick.flatten()])
+        places.append(places_of[pick.flatten()])
     return fit(
-        torch.cat(cells), torch.cat(places), torch.cat(targets),
-        config.hidden, config.steps, config.cells, config.rate, generator,
-    )  # fmt: skip
+        torch.cat(cells), torch.cat(places), torch.cat(targets), config.steps, config.cells, config.rate, generator
+    )
 
 
 def _seen(kept: KeptMaps, stride: int, maps: Maps) -> torch.Tensor:
@@ -131,6 +131,13 @@ def _seen(kept: KeptMaps, stride: int, maps: Maps) -> torch.Tensor:
     coarse = [one for other, one in maps.items() if other > stride]
     _, grid = kept.shape(stride)
     return torch.cat([maps[stride], *(F.interpolate(one, grid, mode="bilinear") for one in coarse)], dim=1)
+
+
+@torch.inference_mode()
+def _shares(head: RegionHead, seen: torch.Tensor) -> torch.Tensor:
+    """Return the shares (B, 9, h, w) that a head predicts; they sum to 1 in each cell."""
+    logits: torch.Tensor = head(seen)
+    return logits.softmax(1)
 
 
 def _own(labels: Labels, images: slice, average: torch.Tensor) -> torch.Tensor:

@@ -1,23 +1,14 @@
-"""Region labels of cells, and the labels of other people."""
+"""Region labels of cells."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from dsa_data.charts import BODY_REGIONS
 from dsa_data.records import Record
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
-from dsa_train.probe.labels import REGION_OF, cell_shares, labels_of_others, read_shares
-
-
-def test_each_chart_has_its_region() -> None:
-    assert REGION_OF[0] == 0
-    for number, charts in enumerate(BODY_REGIONS.values(), start=1):
-        assert all(REGION_OF[chart] == number for chart in charts)
+from dsa_train.probe.labels import cell_shares, read_shares
 
 
 def test_shares_of_a_cell_by_hand() -> None:
@@ -53,22 +44,6 @@ def test_images_without_a_map(tmp_path: Path) -> None:
     assert dict(zip(cases, known.tolist(), strict=True)) == {key: key in ("found", "fallback") for key in cases}
     assert shares[known].sum(1).tolist() == [[[1.0], [1.0]]] * 2
     assert not shares[~known].any()
-
-
-@given(st.lists(st.integers(1, 6), min_size=2, max_size=8), st.integers(0, 2**32 - 1))
-def test_nobody_gets_labels_of_the_same_person(counts: list[int], seed: int) -> None:
-    pids = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    others = labels_of_others(pids, np.random.default_rng(seed))
-    assert sorted(others) == list(range(len(pids)))
-    if 2 * max(counts) <= len(pids):
-        assert (pids[others] != pids).all()
-
-
-def test_the_same_seed_gives_the_same_labels() -> None:
-    pids = np.repeat(np.arange(30), 3)
-    one, same, other = (labels_of_others(pids, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert one.tolist() == same.tolist()
-    assert one.tolist() != other.tolist()
 
 
 def test_a_grid_that_does_not_divide_the_map() -> None:

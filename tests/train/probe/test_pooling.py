@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dsa_train.probe.pooling import LEAST, pool, stripes, template
+from dsa_reid.region_pooling import LEAST, region_pooled
+from dsa_train.probe.pooling import pool, template
 
 
 def test_a_feature_is_the_weighted_mean() -> None:
@@ -22,16 +23,9 @@ def test_weights_for_all_images() -> None:
     assert torch.equal(pool(maps, weights), pool(maps, weights.expand(3, -1, -1, -1)))
 
 
-@pytest.mark.parametrize("grid", [(8, 4), (16, 8), (4, 2), (12, 3), (5, 5)])
-def test_stripes_share_all_cells_evenly(grid: tuple[int, int]) -> None:
-    weights = stripes(grid)
-    assert weights.shape == (1, 8, *grid)
-    assert weights.sum(1).numpy() == pytest.approx(np.ones((1, *grid)), abs=1e-6)
-    assert weights.sum((2, 3)).numpy() == pytest.approx(np.full((1, 8), grid[0] * grid[1] / 8), abs=1e-5)
-
-
-def test_eight_rows_are_a_stripe_each() -> None:
-    assert stripes((8, 1))[0, :, :, 0].tolist() == torch.eye(8).tolist()
+def test_it_is_region_pooling_of_eight_equal_maps() -> None:
+    maps, weights = torch.randn(3, 5, 4, 2), torch.rand(3, 8, 4, 2)
+    assert torch.allclose(pool(maps, weights), region_pooled(maps.repeat(1, 8, 1, 1), weights), atol=1e-6)
 
 
 def test_the_template_is_the_mean_of_the_images_with_a_map() -> None:

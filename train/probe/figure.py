@@ -64,5 +64,6 @@ def _draw_differences(axes: Any, columns: list[Column]) -> None:
     names = [f"over {row}{' (control)' if row in CONTROLS else ''}" for row in rows]
     axes.set_yticks(np.arange(len(rows)), names, fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("own maps over others, points of mAP")
+    axes.set_title("own maps over others", fontsize=9)
+    axes.set_xlabel("points of mAP")
     axes.spines[["top", "right"]].set_visible(False)

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
+import zstandard
 
 from dsa_app.errors import BusyError, DsaError, StoreError
 from dsa_app.guard import shown
@@ -254,6 +255,13 @@ class _Disk(io.FileIO):
         except OSError as error:
             self.error = OSError(error.errno, error.strerror, str(self.name))
         return len(data)
+
+
+def decompressed(frame: bytes, length: int) -> bytes:
+    """Return the content of a zstd frame, which must say that it is so long: its memory is claimed by what it says."""
+    if zstandard.frame_content_size(frame) != length:
+        raise ValueError("a chunk is of another size")
+    return zstandard.ZstdDecompressor().decompress(frame, max_output_size=length)
 
 
 def to_hex(rows: np.ndarray) -> list[str]:

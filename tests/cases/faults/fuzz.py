@@ -28,9 +28,11 @@ from typing import Any
 from . import mutate
 from .readers import MIB, SLOW, Reader, own_errors
 from .record import commit
+from .warm import import_all
 
 SECONDS = 10.0  # that reading one file may take
 BASE, FACTOR = 64 * MIB, 64  # memory that reading one file may take: so many bytes, and so many times the file's size
+SLOWER = 50  # times fewer files for a reader in `SLOW`
 BATCH = 200  # files that one child reads
 
 
@@ -194,11 +196,12 @@ def record(
     if lines.exists():
         known = {result["reader"]: result for result in map(json.loads, lines.read_text().splitlines())}
     results = []
+    import_all()  # once, and not in every child
     for reader in readers:
         if reader.name not in known:
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="readers") as folder:
-                numbers = range(count // 5 if reader.name in SLOW else count)
+                numbers = range(count // SLOWER if reader.name in SLOW else count)
                 counts, findings = run(reader, numbers, Path(folder) / "try")
             known[reader.name] = {
                 "reader": reader.name,

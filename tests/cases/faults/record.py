@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from .disturb import KINDS, Case, applies
-from .stages import STAGES, Project, Stage
+from .stages import SHARED, STAGES, Project, Stage
 from .warm import Warm
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def plan(kinds: dict[str, int], stages: Iterable[Stage] = STAGES) -> list[tuple[str, Stage, int]]:
+def plan(kinds: dict[str, int], stages: Iterable[Stage] = (*STAGES, *SHARED)) -> list[tuple[str, Stage, int]]:
     """Return kind, stage and number of cases: so many of a kind for each stage, fewer where it has workers."""
     planned = []
     for kind, count in kinds.items():
@@ -26,7 +26,8 @@ def plan(kinds: dict[str, int], stages: Iterable[Stage] = STAGES) -> list[tuple[
             if applies(kind, stage):
                 some = count if not stage.workers or kind in ("worker", "orphans") else max(1, count // 4)
                 planned += [(kind, stage, number) for number in range(some)]
-    planned.sort(key=lambda case: case[2])  # an interrupted recording has some of everything
+    # An interrupted recording has some of everything, and many kills.
+    planned.sort(key=lambda case: case[2] * (1 if case[0] in ("kill", "point") else 4))
     return planned
 
 

@@ -23,6 +23,7 @@ import zstandard
 
 from dsa_app.errors import BusyError, DsaError, StoreError
 from dsa_app.guard import shown
+from dsa_app.interrupt import deferred
 from dsa_reid.guard import reason as reason_of
 
 from ..keys import is_key
@@ -249,11 +250,12 @@ class _Disk(io.FileIO):
     def write(self, data: Any) -> int:
         """Write all of `data`; after an error nothing is written. Returns the length of `data` in any case."""
         rest = memoryview(data)
-        try:
-            while rest and not self.error:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self.error = OSError(error.errno, error.strerror, str(self.name))
+        with deferred():
+            try:
+                while rest and not self.error:
+                    rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = OSError(error.errno, error.strerror, str(self.name))
         return len(data)
 
 

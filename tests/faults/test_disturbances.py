@@ -10,12 +10,11 @@ import pytest
 
 from faults import record
 from faults.disturb import can_mount
-from faults.stages import SHARED, STAGES, Project
+from faults.stages import SHARED, SLOW, STAGES, Project
 from faults.warm import Warm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SLOW = {"export program", "export ONNX", "ablation"}  # ten seconds and more; in the recorded run
 SHARES = {
     "kill": 12,
     "stop": 8,

@@ -244,6 +244,7 @@ def _pickles(readers: Mapping[str, Reader]) -> Iterator[Crafted]:
             continue
         (file,) = reader.seeds
         yield name, "9 bytes that claim gigabytes", file, _with_pickle(reader.seeds[file], LONG_BINPUT)
+        yield name, "a gigabyte of zeros, compressed", file, compressed(reader.seeds[file])
         yield name, "a list", file, _with_pickle(reader.seeds[file], b"\x80\x02]q\0.")
         yield name, "a number", file, _with_pickle(reader.seeds[file], b"\x80\x02K\x05.")
         yield name, "nothing", file, b""
@@ -290,3 +291,13 @@ def _indexes(readers: Mapping[str, Reader]) -> Iterator[Crafted]:
     (file,) = note.seeds
     yield note.name, "brackets", file, b"[" * 60000
     yield note.name, "another note", file, json.dumps({"format": "x" * 100000}).encode()
+
+
+def compressed(data: bytes) -> bytes:
+    """Return an archive of torch.save whose numbers are a gigabyte of zeros, compressed."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as changed:
+        for entry in archive.infolist():
+            numbers = entry.filename.endswith("data/0")
+            changed.writestr(entry.filename, bytes(1 << 30) if numbers else archive.read(entry))
+    return made.getvalue()

@@ -203,11 +203,17 @@ STAGES = [
         content=("*/checkpoint.pt",),
     ),
 ]
+SLOW = {"export program", "export ONNX", "ablation"}  # take ten seconds and more: fewer cases
 TORCHRUN = ("torchrun", "--no-python", "--standalone", "--nproc-per-node", "2")
 SHARED = [
     _stage("extract by two ranks", "densepose-extract run --params params.yaml", LISTED, ranks=True),
     _stage(
-        "train by two ranks", "dsa-train run --params params.yaml", WARPED, content=("*/checkpoint.pt",), ranks=True
+        "train by two ranks",
+        "dsa-train run --params params.yaml",
+        WARPED,
+        params=_other_settings("train", identities=2),
+        content=("*/checkpoint.pt",),
+        ranks=True,
     ),
 ]
 BY_NAME = {stage.name: stage for stage in (*STAGES, *SHARED)}

@@ -22,6 +22,7 @@ from .interrupt import MESSAGE, exit_code
 from .rate import Rate
 
 T = TypeVar("T")
+LONGEST = 300  # characters of a file's name that an error shows
 SECONDS = 10  # between two lines of progress
 REMEDIES = {
     errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
@@ -76,7 +77,7 @@ def message_of(error: BaseException) -> str | None:
         )
     if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):  # of a file; click handles a closed pipe
         remedy = REMEDIES.get(error.errno or 0, f"{error.strerror}. Use another path.")
-        return f"{error.filename2 or error.filename or 'Writing'}: {remedy}"
+        return f"{_name(error)}: {remedy}"
     return None
 
 
@@ -85,6 +86,13 @@ def usage_message(error: click.UsageError) -> str:
     message = " ".join(error.format_message().split())
     command = f" See {error.ctx.command_path} --help." if error.ctx else ""
     return message + ("" if message.endswith((".", "?")) else ".") + command
+
+
+def _name(error: OSError) -> str:
+    """Return the file of an error, shortened in the middle where the system found its name too long."""
+    name = error.filename2 or error.filename or "Writing"
+    name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
 
 
 def fail(message: str) -> None:

@@ -27,6 +27,7 @@ from dsa_app.interrupt import deferred
 from dsa_reid.guard import reason as reason_of
 
 from ..keys import is_key
+from .heap import check_heap
 from .in_use import check_not_in_use
 
 OPEN_ELSEWHERE = ("already open for", "file locking flag")  # HDF5's errors for a file that this process has open
@@ -83,6 +84,8 @@ class Store:
         self._datasets: dict[str, h5py.Dataset] = {}
         self._owner = -1
         with self._guard():
+            if self.path.is_file():  # else `file` says what there is instead
+                check_heap(self.path)
             attributes = dict(self.file.attrs)
             self._check_form(attributes)
             self.version = int(attributes["version"])

@@ -131,6 +131,8 @@ def _settings() -> Iterator[Crafted]:
         yield "--set", what, "0.txt", f"synth.seed={value}".encode()
         yield "params.yaml", what, "params.yaml", f"synth:\n  seed: {value}\n".encode()
         yield "experiment", what, "experiments/own.yaml", f"train:\n  seed: {value}\n".encode()
+    yield "params.yaml", "an experiment of 5,000 letters", "params.yaml", f"experiment: {'x' * 5000}\n".encode()
+    yield "params.yaml", "an experiment of half a surrogate", "params.yaml", b'experiment: "\\ud800"\n'
     yield "params.yaml", "aliases", "params.yaml", f"{ALIASES}train: *j\n".encode()
     yield "params.yaml", "aliases in a value", "params.yaml", b"x: &a [1]\ntrain:\n  seed: *a\n"
     yield "params.yaml", "a key of a million characters", "params.yaml", f"train:\n  {'x' * 1_000_000}: 1\n".encode()

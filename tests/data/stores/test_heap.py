@@ -42,7 +42,7 @@ def test_an_object_of_another_length_is_refused(path: Path, length: int, which: 
 
 
 def test_hdf5_itself_would_not_end(path: Path) -> None:
-    """If this fails, HDF5 was mended, and `check_heap` may go."""
+    """If this fails, HDF5 was fixed, and `check_heap` may go."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<HHIQ", data, objects(data)[-1], 0, 0, 0, 0)
     path.write_bytes(data)

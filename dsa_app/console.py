@@ -18,7 +18,7 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
-from .interrupt import MESSAGE, exit_code
+from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Rate
 
 T = TypeVar("T")
@@ -50,6 +50,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 2 for an error, with 128 + its number for a signal."""
+        with at_work():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (SystemExit, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):

@@ -46,6 +46,22 @@ def raise_interrupted() -> None:
     _handle(_raise)
 
 
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Within, a signal raises Interrupted, and after it ends the process silently; if `exit_at_once` was called before.
+
+    Click turns what is raised while it parses the arguments into an error of its own.
+    """
+    if _exit not in map(signal.getsignal, SIGNALS):
+        yield
+        return
+    raise_interrupted()
+    try:
+        yield
+    finally:
+        end_silently()
+
+
 def end_silently() -> None:
     """From now on a signal ends the process as if Python were not there: after the work."""
     _handle(signal.SIG_DFL)

@@ -122,6 +122,29 @@ def test_before_there_is_any_work() -> None:
     assert (done.returncode, done.stderr) == (130, interrupt.MESSAGE + "\n")
 
 
+def test_while_click_parses_the_arguments() -> None:
+    """Click prints "Aborted!" where a KeyboardInterrupt reaches it."""
+    program = """
+import importlib, os, signal, sys, types
+import click
+from dsa_app import console, entry
+
+@click.group(cls=console.Commands)
+def main(): pass
+
+@main.command()
+@click.option("--x", callback=lambda *_: None)
+def work(x): pass
+
+main.make_context = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+importlib.import_module = lambda name: types.SimpleNamespace(main=main)
+sys.argv = ["command", "work"]
+entry.data()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, interrupt.MESSAGE + "\n")
+
+
 def test_a_command_in_the_background_ignores_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupt.raise_interrupted()

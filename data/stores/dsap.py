@@ -16,6 +16,7 @@ import numpy as np
 import zstandard
 
 from dsa_app.errors import StoreError
+from dsa_reid.decoding.limits import pixel_limit
 
 from ..charts import CHARTS, NO_MAP
 from .header import COMPRESSION, Header, Store, creating, decompressed, from_hex, to_hex
@@ -112,6 +113,9 @@ class DsapStore(Store):
                 self.chart_checksums = self._column("chart_checksum", "u4", (count,))
                 self.chart_shapes = self._column("chart_shape", "i4", (count, 2))
                 self._chart_offset = self._column("chart_offset", "i8", (count + 1,))
+                sizes = np.prod(self.chart_shapes, axis=1, dtype=np.int64)
+                if (self.chart_shapes < 1).any() or sizes.max(initial=0) > pixel_limit():
+                    raise ValueError("a chart image has no pixels, or more than the limit")
                 frames = self._check_dataset("charts", "u1", None)
                 if (np.diff(self._chart_offset, prepend=0, append=len(frames)) < 0).any():
                     raise ValueError("chart_offset does not divide charts")

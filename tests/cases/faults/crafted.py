@@ -178,6 +178,7 @@ def _stores(readers: Mapping[str, Reader]) -> Iterator[Crafted]:
         _changed(dsap, _with_chunk("texels", (0, 0, 0, 0, 0), bomb)),
     )
     yield "iuv.h5", "a map of 30000 x 30000", "iuv.h5", _changed(iuv, _one_map(30000))
+    yield "dsap.h5", "a chart image of 30000 x 30000", "dsap.h5", _changed(dsap, _large_charts)
     yield "dsap.h5", "part images of 4096 x 4096", "dsap.h5", _changed(dsap, _texels(4096))
     npy = readers["features.npy"].seeds["features.npy"]
     for what, header in {
@@ -236,6 +237,15 @@ def _texels(side: int) -> Callable[[h5py.File], None]:
                 store[name].id.write_direct_chunk((n,) + (0,) * (store[name].ndim - 1), frame)
 
     return change
+
+
+def _large_charts(store: h5py.File) -> None:
+    frame = np.frombuffer(zstandard.ZstdCompressor(level=3).compress(bytes(30000 * 30000)), np.uint8)
+    store["chart_shape"][-1] = (30000, 30000)
+    charts = np.concatenate([store["charts"][: store["chart_offset"][-2]], frame])
+    store["chart_offset"][-1] = len(charts)
+    del store["charts"]
+    store["charts"] = charts
 
 
 def _pickles(readers: Mapping[str, Reader]) -> Iterator[Crafted]:

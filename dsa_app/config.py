@@ -26,6 +26,7 @@ from .errors import ConfigError
 from .guard import SHOWN, guarded, shown
 
 T = TypeVar("T")
+LONGEST_NAME = 200  # bytes of an experiment's name; file systems allow 255 bytes
 DEEPEST = 30  # levels of nested settings
 OWN_EXPERIMENTS = Path("experiments")  # the user's, in the working directory
 PARAMS = Path("params.yaml")  # of the pipeline, in the working directory
@@ -242,14 +243,14 @@ def experiment_file(name: str) -> Path:
     """
     folders = (OWN_EXPERIMENTS, _installed_experiments())
     for folder in folders:
-        if (path := folder / f"{name}.yaml").is_file():
+        if len(name.encode(errors="replace")) < LONGEST_NAME and (path := folder / f"{name}.yaml").is_file():
             return path
     known = {
         path.relative_to(folder).with_suffix("").as_posix() for folder in folders for path in folder.rglob("*.yaml")
     }
     raise ConfigError(
-        f"No experiment {shown(name)}: neither {OWN_EXPERIMENTS}/{name}.yaml nor one that comes with the project."
-        f"{suggestion(name, known)}"
+        f"No experiment {shown(name)}: neither {OWN_EXPERIMENTS}/{name[:LONGEST_NAME]}.yaml nor one that comes with "
+        f"the project.{suggestion(name, known)}"
     )
 
 

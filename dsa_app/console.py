@@ -18,10 +18,11 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
-from .interrupt import MESSAGE, exit_code
+from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Rate
 
 T = TypeVar("T")
+LONGEST = 300  # characters of a file's name that an error shows
 SECONDS = 10  # between two lines of progress
 REMEDIES = {
     errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
@@ -49,6 +50,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 2 for an error, with 128 + its number for a signal."""
+        with at_work():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (SystemExit, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
@@ -76,7 +81,7 @@ def message_of(error: BaseException) -> str | None:
         )
     if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):  # of a file; click handles a closed pipe
         remedy = REMEDIES.get(error.errno or 0, f"{error.strerror}. Use another path.")
-        return f"{error.filename2 or error.filename or 'Writing'}: {remedy}"
+        return f"{_name(error)}: {remedy}"
     return None
 
 
@@ -85,6 +90,13 @@ def usage_message(error: click.UsageError) -> str:
     message = " ".join(error.format_message().split())
     command = f" See {error.ctx.command_path} --help." if error.ctx else ""
     return message + ("" if message.endswith((".", "?")) else ".") + command
+
+
+def _name(error: OSError) -> str:
+    """Return the file of an error, shortened in the middle where the system found its name too long."""
+    name = error.filename2 or error.filename or "Writing"
+    name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
 
 
 def fail(message: str) -> None:

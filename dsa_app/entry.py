@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 
-from .interrupt import MESSAGE, end_silently, exit_at_once, exit_code, raise_interrupted
+from .interrupt import MESSAGE, end_silently, exit_at_once, exit_code
 
 
 def data() -> None:
@@ -33,9 +33,7 @@ def _run(module: str) -> None:
     """Run the command group `main` of a module; exit with code 2 where a package that it needs is not installed."""
     exit_at_once()
     try:
-        main = importlib.import_module(module).main
-        raise_interrupted()
-        main()
+        importlib.import_module(module).main()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package or importlib.util.find_spec(package) is not None:

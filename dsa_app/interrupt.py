@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -45,6 +46,22 @@ def raise_interrupted() -> None:
     _handle(_raise)
 
 
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Within, a signal raises Interrupted, and after it ends the process silently; if `exit_at_once` was called before.
+
+    Click turns what is raised while it parses the arguments into an error of its own.
+    """
+    if _exit not in map(signal.getsignal, SIGNALS):
+        yield
+        return
+    raise_interrupted()
+    try:
+        yield
+    finally:
+        end_silently()
+
+
 def end_silently() -> None:
     """From now on a signal ends the process as if Python were not there: after the work."""
     _handle(signal.SIG_DFL)
@@ -65,9 +82,29 @@ def _handle(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -
             signal.signal(number, handler)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let no signal raise Interrupted within: for functions that a library in C calls, which may not fail.
+
+    HDF5, for one, ends the process if a write fails while it closes a file.
+    """
+    global _deferred
+    if threading.current_thread() is not threading.main_thread():  # signals are handled in the main thread alone
+        yield
+        return
+    _deferred += 1
+    try:
+        yield
+    finally:
+        _deferred -= 1
+
+
+_deferred = 0  # how many `deferred` the main thread is within
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     Interrupted.last = number
-    if _is_finalizer(frame):  # what is raised here is printed by Python and passes: ask again when it is done
+    if _deferred or _is_finalizer(frame):  # Python prints what is raised in a finalizer, and goes on
         again = threading.Timer(0.01, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()

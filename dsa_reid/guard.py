@@ -48,14 +48,19 @@ def read_archive(path: Path) -> dict[str, bytes]:
     Raises zipfile.BadZipFile, OSError or whatever zipfile raises; to be called within `guarded`.
     """
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise zipfile.BadZipFile("it holds compressed files, which torch never writes")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise zipfile.BadZipFile("it states files that are larger than it is")
-        names = [entry.filename for entry in entries]
+        check_stored(archive, path)
+        names = archive.namelist()
         folders = {name.split("/")[0] for name in names}
         within = len(folders.pop()) + 1 if len(folders) == 1 else 0
         if len({name[within:] for name in names}) < len(names):
             raise zipfile.BadZipFile("it holds two files of one name")
         return {name[within:]: archive.read(name) for name in names}
+
+
+def check_stored(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise zipfile.BadZipFile if files in the archive at `path` could take more memory than it has bytes."""
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise zipfile.BadZipFile("it holds compressed files, which torch never writes")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise zipfile.BadZipFile("it states files that are larger than it is")

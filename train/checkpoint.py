@@ -15,6 +15,8 @@ from dsa_app.config import setting_changes
 from dsa_app.errors import CheckpointError
 from dsa_app.guard import shown
 from dsa_reid.atomic import atomic
+from dsa_reid.guard import check_stored
+from dsa_reid.guard import reason as reason_of
 
 FORMAT, VERSION = "dsa-reid checkpoint", 1
 
@@ -41,12 +43,13 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} does not exist. Train first: dsa-train run.")
     try:
         with zipfile.ZipFile(path) as archive:
+            check_stored(archive, path)
             damaged = archive.testzip()  # torch itself does not verify the checksums
         state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
-    except zipfile.BadZipFile:
-        raise CheckpointError(f"{path} is truncated, or not a checkpoint. {remedy}") from None
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path} is truncated, or not a checkpoint ({reason_of(error)}). {remedy}") from None
     except pickle.UnpicklingError:  # its own words advise to run what is in the file
         raise CheckpointError(
             f"{path} contains more than weights: it was refused, and no code in it was run. {remedy}"

@@ -27,7 +27,7 @@ SETS: dict[str, Dataset] = {
     **msmt17.SETS,
     "synthetic": SYNTHETIC,
 }
-OWN_NAME = re.compile(r"[\w][\w.-]*")
+OWN_NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
 def parent() -> Path:

@@ -67,6 +67,8 @@ def read_new_protocol(path: Path) -> NewProtocol:
                 raise IndexError(f"{split}_idx points outside the list")
             splits[indices] = split
             listed += len(indices)
+    if not files:
+        raise DatasetError(f"{path} lists no image. {LISTS}")
     if listed != len(files) or "" in splits or not len(pids) == len(camids) == len(files):
         raise DatasetError(f"{path} does not put each of its {len(files)} images into exactly one split. {LISTS}")
     return NewProtocol(files, pids, camids, splits.tolist())

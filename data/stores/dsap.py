@@ -16,12 +16,14 @@ import numpy as np
 import zstandard
 
 from dsa_app.errors import StoreError
+from dsa_reid.decoding.limits import pixel_limit
 
 from ..charts import CHARTS, NO_MAP
-from .header import COMPRESSION, Header, Store, creating, from_hex, to_hex
+from .header import COMPRESSION, Header, Store, creating, decompressed, from_hex, to_hex
 
 DSAP = "dsa-reid dsap"
 VERSIONS = (1, 2)  # 1 had no chart images
+LARGEST = 256  # of S, as in the settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,8 @@ class DsapStore(Store):
         super().__init__(path)
         with self._guard():
             count, S = len(self), int(self.file["texels"].shape[2])
+            if not 0 < S <= LARGEST:
+                raise ValueError(f"its part images have the size {S}")
             self.size = S
             self._check_dataset("texels", "u1", (count, CHARTS, S, S, 3), chunks=(1, CHARTS, S, S, 3))
             self._check_dataset("valid", "u1", (count, CHARTS * S * S // 8), chunks=(1, CHARTS * S * S // 8))
@@ -109,6 +113,9 @@ class DsapStore(Store):
                 self.chart_checksums = self._column("chart_checksum", "u4", (count,))
                 self.chart_shapes = self._column("chart_shape", "i4", (count, 2))
                 self._chart_offset = self._column("chart_offset", "i8", (count + 1,))
+                sizes = np.prod(self.chart_shapes, axis=1, dtype=np.int64)
+                if (self.chart_shapes < 1).any() or sizes.max(initial=0) > pixel_limit():
+                    raise ValueError("a chart image has no pixels, or more than the limit")
                 frames = self._check_dataset("charts", "u1", None)
                 if (np.diff(self._chart_offset, prepend=0, append=len(frames)) < 0).any():
                     raise ValueError("chart_offset does not divide charts")
@@ -147,7 +154,7 @@ class DsapStore(Store):
             raise StoreError(f"{self.path} has version {self.version}, which has no chart images. {self.remedy}")
         frame, (height, width) = self._chart_frame(index), self.chart_shapes[index].tolist()
         with self._guard():
-            pixels = _decompressed(frame, height * width)
+            pixels = decompressed(frame, height * width)
         if zlib.crc32(pixels) != self.chart_checksums[index]:
             raise StoreError(f"{self.path}: the charts of {self.keys[index]} are damaged. {self.remedy}")
         return np.frombuffer(pixels, np.uint8).reshape(height, width)
@@ -159,8 +166,8 @@ class DsapStore(Store):
         """
         (texel_frame, valid_frame), S = self._part_frames(index), self.size
         with self._guard():
-            texels = _decompressed(texel_frame, CHARTS * S * S * 3)
-            bits = _decompressed(valid_frame, CHARTS * S * S // 8)
+            texels = decompressed(texel_frame, CHARTS * S * S * 3)
+            bits = decompressed(valid_frame, CHARTS * S * S // 8)
         if zlib.crc32(bits, zlib.crc32(texels)) != self.checksums[index]:
             raise StoreError(f"{self.path}: the texels of {self.keys[index]} are damaged. {self.remedy}")
         valid = np.unpackbits(np.frombuffer(bits, np.uint8)).view(bool)
@@ -174,13 +181,6 @@ class DsapStore(Store):
         for row, index in enumerate(indices):
             texels[row], valid[row] = self.read(index)
         return texels, valid
-
-
-def _decompressed(frame: bytes, length: int) -> bytes:
-    """Return the content of a zstd frame, which must say that it is so long: its memory is claimed by what it says."""
-    if zstandard.frame_content_size(frame) != length:
-        raise ValueError("a chunk is of another size")
-    return zstandard.ZstdDecompressor().decompress(frame, max_output_size=length)
 
 
 def write_dsap(path: Path, header: Header, size: int, keys: Sequence[str], chunks: Iterable[Chunk]) -> Path:

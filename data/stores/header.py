@@ -19,12 +19,15 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
+import zstandard
 
 from dsa_app.errors import BusyError, DsaError, StoreError
 from dsa_app.guard import shown
+from dsa_app.interrupt import deferred
 from dsa_reid.guard import reason as reason_of
 
 from ..keys import is_key
+from .heap import check_heap
 from .in_use import check_not_in_use
 
 OPEN_ELSEWHERE = ("already open for", "file locking flag")  # HDF5's errors for a file that this process has open
@@ -81,6 +84,8 @@ class Store:
         self._datasets: dict[str, h5py.Dataset] = {}
         self._owner = -1
         with self._guard():
+            if self.path.is_file():  # else `file` says what there is instead
+                check_heap(self.path)
             attributes = dict(self.file.attrs)
             self._check_form(attributes)
             self.version = int(attributes["version"])
@@ -248,12 +253,20 @@ class _Disk(io.FileIO):
     def write(self, data: Any) -> int:
         """Write all of `data`; after an error nothing is written. Returns the length of `data` in any case."""
         rest = memoryview(data)
-        try:
-            while rest and not self.error:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self.error = OSError(error.errno, error.strerror, str(self.name))
+        with deferred():
+            try:
+                while rest and not self.error:
+                    rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = OSError(error.errno, error.strerror, str(self.name))
         return len(data)
+
+
+def decompressed(frame: bytes, length: int) -> bytes:
+    """Return the content of a zstd frame, which must say that it is so long: its memory is claimed by what it says."""
+    if zstandard.frame_content_size(frame) != length:
+        raise ValueError("a chunk is of another size")
+    return zstandard.ZstdDecompressor().decompress(frame, max_output_size=length)
 
 
 def to_hex(rows: np.ndarray) -> list[str]:

@@ -15,8 +15,9 @@ import hdf5plugin
 import numpy as np
 
 from dsa_app.errors import StoreError
+from dsa_reid.decoding.limits import pixel_limit
 
-from .header import COMPRESSION, Header, Store, creating, from_hex, to_hex
+from .header import COMPRESSION, Header, Store, creating, decompressed, from_hex, to_hex
 
 IUV = "dsa-reid iuv"
 STATUS = ("none", "found", "fallback")  # whether stage one detected a person; the store holds the index
@@ -111,18 +112,24 @@ class IuvStore(Store):
             sizes = np.prod(self.shapes, axis=1, dtype=np.int64)
             if self._offset[0] or (self.shapes < 1).any() or (np.diff(self._offset) != sizes).any():
                 raise ValueError("its offsets do not follow from its shapes")
+            if sizes.max(initial=0) > (limit := pixel_limit()):
+                raise ValueError(f"a map has {sizes.max()} pixels, more than the limit of {limit}")
             pixels = int(self._offset[-1])
-            self._check_dataset("iuv", "u1", (pixels, 3), chunks=(min(CHUNK, pixels), 3))
+            self._chunk_size = min(CHUNK, pixels)
+            self._check_dataset("iuv", "u1", (pixels, 3), chunks=(self._chunk_size, 3))
             self.bits = 16 if self.version == VERSIONS[16] else 8
             if self.bits == 16:
-                self._check_dataset("fine", "u2", (pixels, 2), chunks=(min(CHUNK, pixels), 2))
+                self._check_dataset("fine", "u2", (pixels, 2), chunks=(self._chunk_size, 2))
+        self._last: dict[str, tuple[int, np.ndarray]] = {}  # of each dataset the chunk read last, and its number
 
     def read(self, index: int) -> IuvMap:
         """Return the map of the image at `index`. Raises StoreError if it is damaged."""
         with self._guard():
-            rows = slice(self._offset[index], self._offset[index + 1])
-            iuv = self._dataset("iuv")[rows].reshape(*self.shapes[index], 3)
-            fine = self._dataset("fine")[rows].reshape(*self.shapes[index], 2) if self.bits == 16 else None
+            place = int(self._offset[index]), int(self._offset[index + 1])
+            iuv = self._rows("iuv", *place, np.dtype(np.uint8)).reshape(*self.shapes[index], 3)
+            fine = None
+            if self.bits == 16:
+                fine = self._rows("fine", *place, np.dtype("<u2")).reshape(*self.shapes[index], 2)
         if map_checksum(iuv, fine) != self.checksums[index]:
             raise StoreError(f"{self.path}: the map of {self.keys[index]} is damaged. {self.remedy}")
         return IuvMap(
@@ -134,6 +141,24 @@ class IuvStore(Store):
             self.batch_digests[index],
             fine,
         )
+
+    def _rows(self, name: str, start: int, end: int, dtype: np.dtype) -> np.ndarray:
+        """Return rows (n, channels) of all maps, one behind the other."""
+        size = self._chunk_size
+        numbers = range(start // size, (end - 1) // size + 1)
+        chunks = (self._chunk(name, n, dtype)[max(0, start - n * size) : end - n * size] for n in numbers)
+        return np.concatenate(list(chunks))
+
+    def _chunk(self, name: str, number: int, dtype: np.dtype) -> np.ndarray:
+        """Return a chunk (`_chunk_size`, channels); HDF5's filter would claim whatever memory its bytes state."""
+        last, rows = self._last.get(name, (-1, None))
+        if rows is None or last != number:
+            dataset = self._dataset(name)
+            _, frame = dataset.id.read_direct_chunk((number * self._chunk_size, 0))
+            shape = (self._chunk_size, dataset.shape[1])
+            rows = np.frombuffer(decompressed(bytes(frame), shape[0] * shape[1] * dtype.itemsize), dtype).reshape(shape)
+            self._last[name] = (number, rows)
+        return rows
 
 
 def write_iuv(

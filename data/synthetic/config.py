@@ -12,7 +12,7 @@ from dsa_app.config import config
 class SynthConfig:
     """What is rendered. The defaults are the benchmark's; the demo renders less (params.yaml)."""
 
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, lt=2**64)
     train_identities: int = Field(300, ge=1)
     test_identities: int = Field(100, ge=1)
     train_pictures: int = Field(6, ge=2)  # images of each training identity

@@ -38,6 +38,13 @@ def test_an_empty_split_is_named(market: Path, tmp_path: Path) -> None:
         sets.scan("market1501", market)
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "synthetic-" + "x" * 5000, "a\0b", "\ud800", "../../etc"], ids=ascii)
+def test_names_that_no_folder_has(name: str) -> None:
+    with pytest.raises(DatasetError, match="Unknown dataset") as error:
+        sets.dataset(name)
+    assert len(str(error.value)) < 500
+
+
 def test_an_unknown_dataset_is_reported_with_the_nearest() -> None:
     with pytest.raises(DatasetError, match=r"'market'\. Did you mean 'market1501'"):
         sets.dataset("market")

@@ -62,6 +62,44 @@ def test_a_library_that_turns_it_into_an_error_of_its_own() -> None:
     assert run(work) == (130, interrupt.MESSAGE + "\n")
 
 
+def test_where_a_library_calls_back_it_is_deferred() -> None:
+    work = """
+    import time
+    with interrupt.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        print("written", file=sys.stderr)
+    time.sleep(10)
+    """
+    assert run("from dsa_app import interrupt\n" + textwrap.dedent(work)) == (143, f"written\n{interrupt.MESSAGE}\n")
+
+
+def test_while_hdf5_writes_nothing_crashes() -> None:
+    """HDF5 ends the process if a write fails while it closes a file."""
+    work = """
+    import tempfile
+    from pathlib import Path
+    from dsa_data.stores import header
+    write, left = header._Disk.write, [3]
+    def interrupted(disk, data):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return write(disk, data)
+    class Disk(header._Disk):
+        def write(self, data):
+            with header.deferred():
+                return interrupted(self, data)
+    header._Disk = Disk
+    with tempfile.TemporaryDirectory() as folder:
+        with header.creating(Path(folder, "a.h5"), "form", header.Header("", {}, ""), ["a"]) as file:
+            file["x"] = list(range(100000))
+        import time
+        time.sleep(10)
+    """
+    assert run(work) == (143, interrupt.MESSAGE + "\n")
+
+
 def test_in_a_callback_of_the_garbage_collector() -> None:
     work = """
     import time, weakref
@@ -82,6 +120,29 @@ def test_before_there_is_any_work() -> None:
     program += "os.kill(os.getpid(), signal.SIGINT); time.sleep(10)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (130, interrupt.MESSAGE + "\n")
+
+
+def test_while_click_parses_the_arguments() -> None:
+    """Click prints "Aborted!" where a KeyboardInterrupt reaches it."""
+    program = """
+import importlib, os, signal, sys, types
+import click
+from dsa_app import console, entry
+
+@click.group(cls=console.Commands)
+def main(): pass
+
+@main.command()
+@click.option("--x", callback=lambda *_: None)
+def work(x): pass
+
+main.make_context = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+importlib.import_module = lambda name: types.SimpleNamespace(main=main)
+sys.argv = ["command", "work"]
+entry.data()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, interrupt.MESSAGE + "\n")
 
 
 def test_a_command_in_the_background_ignores_ctrl_c() -> None:

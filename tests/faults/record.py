@@ -23,7 +23,7 @@ from faults.seeds import seeded  # noqa: E402
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
 DISTURBANCES = {
     **{"kill": 8, "point": 12, "stop": 2, "full": 3, "read-only": 1},
-    **{"several": 2, "clock": 1, "worker": 2, "orphans": 2},
+    **{"several": 2, "clock": 1, "worker": 2, "orphans": 2, "rank": 6},
 }  # cases of a stage
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["disturbances", "readers", "endurance"])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "dsa-faults")
-    parser.add_argument("--count", type=int, default=2500, help="readers: files for each reader")
+    parser.add_argument("--count", type=int, default=3300, help="readers: files for each reader")
     parser.add_argument("--records", type=int, default=1_000_000, help="endurance: of the largest dataset")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,11 @@ import pytest
 
 from faults import record
 from faults.disturb import can_mount
-from faults.stages import STAGES, Project
+from faults.stages import SHARED, SLOW, STAGES, Project
 from faults.warm import Warm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SLOW = {"export program", "export ONNX", "ablation"}  # ten seconds and more; in the recorded run
 SHARES = {
     "kill": 12,
     "stop": 8,
@@ -30,13 +29,20 @@ def chosen() -> list[tuple[str, str]]:
     quick = [stage.name for stage in STAGES if not stage.workers and stage.name not in SLOW]
     drawn = [(kind, name) for kind, count in SHARES.items() for name in random.Random(kind).sample(quick, count)]
     parallel = [stage.name for stage in STAGES if stage.workers]
-    return [*drawn, ("worker", parallel[0]), ("worker", parallel[1]), ("orphans", parallel[2]), ("stop", parallel[0])]
+    return [
+        *drawn,
+        ("worker", parallel[0]),
+        ("worker", parallel[1]),
+        ("orphans", parallel[2]),
+        ("stop", parallel[0]),
+        ("rank", SHARED[0].name),
+    ]
 
 
 @pytest.mark.parametrize(("kind", "name"), chosen())
 def test_the_same_bytes_in_the_end(kind: str, name: str, disturbed: Project, warm: Warm, tmp_path: Path) -> None:
     if kind == "read-only" and not can_mount():
         pytest.skip("only root may mount a file system")
-    stage = next(stage for stage in STAGES if stage.name == name)
+    stage = next(stage for stage in (*STAGES, *SHARED) if stage.name == name)
     result = record.carry_out(disturbed, kind, stage, 0, tmp_path, warm)
     assert not result["faults"], result

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dsa_app.errors import StoreError
+from dsa_app.interrupt import deferred
 from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_reid.atomic import atomic, write_atomic
@@ -173,11 +174,12 @@ class _Disk:
 
     def write(self, data: bytes) -> None:
         """Write all of `data`; after an error nothing is written."""
-        try:
-            if not self.error:
-                self._file.write(data)
-        except OSError as error:
-            self.error = error
+        with deferred():
+            try:
+                if not self.error:
+                    self._file.write(data)
+            except OSError as error:
+                self.error = error
 
 
 def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from dsa_app.errors import CheckpointError, ConfigError
 from dsa_reid.config import TIMM, MainStreamConfig
+from dsa_reid.guard import check_stored
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import FORMAT
 from dsa_reid.timm_trunk import TimmTrunk, download
@@ -124,6 +126,9 @@ def _download(url: str, path: Path, digest: str) -> None:
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_stored(archive, path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(
@@ -134,14 +139,15 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
             f"{path} is damaged, or contains more than weights; no code in it was run. Download it again, or set "
             "train.network.weights to another file."
         ) from None
-    if isinstance(state, Mapping) and state.get("format") == FORMAT:
-        state = _torchvision_names(state["state"])
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    ours = isinstance(state, Mapping) and state.get("format") == FORMAT
+    state = state.get("state") if ours else state
+    tensors = isinstance(state, Mapping) and all(isinstance(value, torch.Tensor) for value in state.values())
+    if not tensors or not all(isinstance(name, str) for name in state):
         raise CheckpointError(
             f"{path} is not a state dict of tensors, as torchvision's files are. Set train.network.weights to another "
             "file."
         )
-    return state
+    return _torchvision_names(state) if ours else state
 
 
 def _torchvision_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -14,12 +14,14 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .run import Ended, Run
 from .stages import Project, Stage, differences, digests, half_written
+from .warm import cold
 
 BUSY = ("Another process", "another process", "was replaced during")
 OTHERS = (
@@ -148,6 +150,38 @@ def orphans(case: Case) -> dict[str, Any]:
     return {"kills": int(ended.killed), "faults": [*_left(ended), *case.finish()]}
 
 
+def rank_kills(case: Case) -> dict[str, Any]:
+    """Kill one of the two processes that torchrun started; the other ends, and the next run by two resumes."""
+    rng = random.Random(case.seed)
+    case = dataclasses.replace(case, carry_out=cold)
+    _, seconds = case.project.expected(case.stage)
+    begun = case.begin()
+    after = seconds * rng.uniform(0.2, 0.95)
+    run = case.new_run("rank", signal=signal.SIGKILL, after=after, target="rank")
+    (ended,) = case.carry_out(run)
+    faults = half_written(case.stage, case.project, case.folder / "case", begun)
+    if ended.hit and not ended.code:
+        faults.append("torchrun said that all is well")
+    if ended.hit and ended.seconds - after > 60:
+        faults.append(f"took {ended.seconds - after:.1f} s to end")
+    faults += [f"outlived it: {words[:120]}" for words in at_work_in(case.folder / "case")]
+    return {"kills": int(ended.hit), "faults": faults + case.finish()}
+
+
+def at_work_in(folder: Path) -> list[str]:
+    """Return the command lines of processes whose working directory is a folder, after ten seconds to end."""
+    until = time.monotonic() + 10
+    while True:
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and Path(os.readlink(entry / "cwd")) == folder.resolve():
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.05)
+
+
 def several(case: Case) -> dict[str, Any]:
     """Run the command two or four times at once: each succeeds or says that another is at work."""
     rng = random.Random(case.seed)
@@ -236,6 +270,7 @@ KINDS: dict[str, Callable[[Case], dict[str, Any]]] = {
     "stop": stops,
     "worker": worker_kills,
     "orphans": orphans,
+    "rank": rank_kills,
     "several": several,
     "full": full_disk,
     "read-only": read_only,
@@ -245,6 +280,8 @@ KINDS: dict[str, Callable[[Case], dict[str, Any]]] = {
 
 def applies(kind: str, stage: Stage) -> bool:
     """Tell whether a stage can be disturbed in this way."""
+    if kind == "rank" or stage.ranks:
+        return kind == "rank" and stage.ranks
     if kind in ("worker", "orphans"):
         return stage.workers
     if kind == "point":

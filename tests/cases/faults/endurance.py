@@ -248,13 +248,15 @@ def record(
 ) -> dict[str, Any]:
     """Measure evaluations, a training, and the pipeline over datasets up to `largest` images; return all of it.
 
+    Evaluations go up to the largest of `SIZES`, whatever `largest` is.
+
     Measurements that `lines` has are not made again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sizes = sorted({*(size for size in SIZES if size < largest), largest})
     planned: dict[str, Callable[[], Any]] = {
         f"training {EPOCHS}": lambda: training(folder / "training", EPOCHS),
-        **{f"evaluation {size}": lambda size=size: evaluation(folder / "features", QUERIES, size) for size in sizes},
+        **{f"evaluation {size}": lambda size=size: evaluation(folder / "features", QUERIES, size) for size in SIZES},
         **{f"pipeline {size}": lambda size=size: pipeline(folder / f"of-{size}", size) for size in sizes},
     }
     known = {}
@@ -271,7 +273,7 @@ def record(
     return {
         "commits": sorted({known[name]["commit"] for name in planned}),
         "training": known[f"training {EPOCHS}"]["found"],
-        "evaluation": [known[f"evaluation {size}"]["found"] for size in sizes],
+        "evaluation": [known[f"evaluation {size}"]["found"] for size in SIZES],
         "pipeline": {str(size): per_record(known[f"pipeline {size}"]["found"], size) for size in sizes},
     }
 

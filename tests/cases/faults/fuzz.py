@@ -28,9 +28,11 @@ from typing import Any
 from . import mutate
 from .readers import MIB, SLOW, Reader, own_errors
 from .record import commit
+from .warm import import_all
 
 SECONDS = 10.0  # that reading one file may take
 BASE, FACTOR = 64 * MIB, 64  # memory that reading one file may take: so many bytes, and so many times the file's size
+SLOWER = 50  # times fewer files for a reader in `SLOW`
 BATCH = 200  # files that one child reads
 
 
@@ -129,19 +131,30 @@ def _where(error: BaseException) -> str:
     return f"{Path(own.filename).name}:{own.name} < {Path(inner.filename).name}:{inner.name}"
 
 
-def run(reader: Reader, numbers: Iterable[int], folder: Path) -> tuple[Counter[str], list[Finding]]:
-    """Give a reader the damaged files of some numbers; return how many were read and refused, and what went wrong."""
+Make = Callable[[Reader, int], tuple[str, bytes]]
+
+
+def run(
+    reader: Reader, numbers: Iterable[int], folder: Path, make: Make = damaged
+) -> tuple[Counter[str], list[Finding]]:
+    """Give a reader the damaged files of some numbers; return how many were read and refused, and what went wrong.
+
+    Args:
+        make: returns name and bytes of the file of a number.
+    """
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     waiting = list(numbers)
     while waiting:
         batch = waiting[:BATCH]
-        done = _child(reader, batch, folder, counts, findings)
+        done = _child(reader, batch, folder, make, counts, findings)
         waiting = waiting[done:]
     return counts, findings
 
 
-def _child(reader: Reader, batch: list[int], folder: Path, counts: Counter[str], findings: list[Finding]) -> int:
+def _child(
+    reader: Reader, batch: list[int], folder: Path, make: Make, counts: Counter[str], findings: list[Finding]
+) -> int:
     """Let a child read the files of a batch; return how many of them are done, one that ended it included."""
     receive, send = os.pipe()
     sys.stdout.flush()
@@ -154,7 +167,7 @@ def _child(reader: Reader, batch: list[int], folder: Path, counts: Counter[str],
             null = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1, 2):  # libraries in C write what they think
                 os.dup2(null, descriptor)
-            _read_all(reader, batch, folder, send)
+            _read_all(reader, batch, folder, make, send)
             code = 0
         finally:
             os._exit(code)
@@ -163,14 +176,14 @@ def _child(reader: Reader, batch: list[int], folder: Path, counts: Counter[str],
     with os.fdopen(receive, "rb") as answers:
         while answer := _answer(answers):
             what, where = answer
-            _count(reader, batch[done], what, where, counts, findings)
+            _count(reader, batch[done], make, what, where, counts, findings)
             done += 1
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if done < len(batch):
         names = {-signal.SIGALRM: f"took more than {SECONDS:.0f} s", -signal.SIGKILL: "killed"}
         what = names.get(code, f"crash: {signal.Signals(-code).name}" if code < 0 else f"exit: {code}")
-        _count(reader, batch[done], what, "", counts, findings)
+        _count(reader, batch[done], make, what, "", counts, findings)
         done += 1
     return done
 
@@ -183,11 +196,12 @@ def record(
     if lines.exists():
         known = {result["reader"]: result for result in map(json.loads, lines.read_text().splitlines())}
     results = []
+    import_all()  # once, and not in every child
     for reader in readers:
         if reader.name not in known:
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="readers") as folder:
-                numbers = range(count // 5 if reader.name in SLOW else count)
+                numbers = range(count // SLOWER if reader.name in SLOW else count)
                 counts, findings = run(reader, numbers, Path(folder) / "try")
             known[reader.name] = {
                 "reader": reader.name,
@@ -219,15 +233,17 @@ def _answer(answers: Any) -> tuple[str, str] | None:
     return what, where
 
 
-def _count(reader: Reader, number: int, what: str, where: str, counts: Counter[str], findings: list[Finding]) -> None:
+def _count(
+    reader: Reader, number: int, make: Make, what: str, where: str, counts: Counter[str], findings: list[Finding]
+) -> None:
     if what in ("read", "refused"):
         counts[what] += 1
         return
     counts["wrong"] += 1
-    findings.append(Finding(reader.name, number, damaged(reader, number)[0], what, where))
+    findings.append(Finding(reader.name, number, make(reader, number)[0], what, where))
 
 
-def _read_all(reader: Reader, batch: list[int], folder: Path, send: int) -> None:
+def _read_all(reader: Reader, batch: list[int], folder: Path, make: Make, send: int) -> None:
     """Read the files of a batch, each within its limits of time and memory, and send how each ended."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -237,7 +253,7 @@ def _read_all(reader: Reader, batch: list[int], folder: Path, send: int) -> None
     for name, data in reader.seeds.items():  # what is imported for the first file is no memory that a file takes
         outcome(reader, place(reader, name, data, folder))
     for number in batch:
-        name, data = damaged(reader, number)
+        name, data = make(reader, number)
         path = place(reader, name, data, folder)
         allowed = BASE + FACTOR * len(data) + reader.memory
         signal.setitimer(signal.ITIMER_REAL, SECONDS)

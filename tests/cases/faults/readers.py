@@ -77,6 +77,8 @@ def read_store(kind: str) -> Callable[[Path], None]:
         try:
             for index in range(min(len(store), 50)):
                 store[index : index + 1] if "Feature" in kind else store.read(index)
+                if getattr(store, "has_charts", False):
+                    store.read_charts(index)
         finally:
             if hasattr(store, "close"):
                 store.close()

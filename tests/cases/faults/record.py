@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from .disturb import KINDS, Case, applies
-from .stages import STAGES, Project, Stage
+from .stages import SHARED, SLOW, STAGES, Project, Stage
 from .warm import Warm
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def plan(kinds: dict[str, int], stages: Iterable[Stage] = STAGES) -> list[tuple[str, Stage, int]]:
+def plan(kinds: dict[str, int], stages: Iterable[Stage] = (*STAGES, *SHARED)) -> list[tuple[str, Stage, int]]:
     """Return kind, stage and number of cases: so many of a kind for each stage, fewer where it has workers."""
     planned = []
     for kind, count in kinds.items():
         for stage in stages:
             if applies(kind, stage):
-                some = count if not stage.workers or kind in ("worker", "orphans") else max(1, count // 4)
+                fewer = stage.name in SLOW or (stage.workers and kind not in ("worker", "orphans"))
+                some = max(1, count // 4) if fewer else count
                 planned += [(kind, stage, number) for number in range(some)]
-    planned.sort(key=lambda case: case[2])  # an interrupted recording has some of everything
+    # An interrupted recording has some of everything, and many kills.
+    planned.sort(key=lambda case: case[2] * (1 if case[0] in ("kill", "point") else 4))
     return planned
 
 

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Literal
 
-Target = Literal["group", "leader", "worker"]
+Target = Literal["group", "leader", "worker", "rank"]
 ENTRIES = {"dsa-data": "data", "densepose-extract": "extract", "dsap": "dsap", "dsa-train": "train"}
 
 
@@ -21,7 +21,8 @@ class Run:
         log: its output is written to `<log>.out` and `<log>.err`.
         delay: seconds until it starts.
         signal: sent `after` so many seconds from its start; 0 for none.
-        target: who gets the signal: all of its processes, the first alone, or one of its joblib workers.
+        target: who gets the signal: all of its processes, the first alone, one of its joblib workers, or of
+            the processes that torchrun started.
         file_limit: the largest size of a file that it may write, in bytes (RLIMIT_FSIZE); None for no limit.
         point: the run is killed just before the change of its folder with this number, from 0; None for no such kill.
         clock: seed of a clock that jumps by up to a year in either direction; None for the true one.

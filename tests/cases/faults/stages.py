@@ -10,6 +10,7 @@ import dataclasses
 import fnmatch
 import hashlib
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import trees
 from dsa_data import images, sets
 
 from .run import Run
+from .warm import cold
 
 PARAMS = {
     "dataset": "synthetic",
@@ -79,6 +81,7 @@ class Stage:
         content: patterns of files that are compared by their content, where their bytes may differ.
         parts: patterns of outputs that consist of several files, and may be incomplete until the command ends.
         workers: the command starts joblib workers.
+        ranks: the command is started twice by torchrun, and the two share the work.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Stage:
     content: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     workers: bool = False
+    ranks: bool = False
 
 
 def _stage(name: str, command: str, needs: Iterable[str] = (), **more: Any) -> Stage:
@@ -199,7 +203,20 @@ STAGES = [
         content=("*/checkpoint.pt",),
     ),
 ]
-BY_NAME = {stage.name: stage for stage in STAGES}
+SLOW = {"export program", "export ONNX", "ablation"}  # take ten seconds and more: fewer cases
+TORCHRUN = ("torchrun", "--no-python", "--standalone", "--nproc-per-node", "2")
+SHARED = [
+    _stage("extract by two ranks", "densepose-extract run --params params.yaml", LISTED, ranks=True),
+    _stage(
+        "train by two ranks",
+        "dsa-train run --params params.yaml",
+        WARPED,
+        params=_other_settings("train", identities=2),
+        content=("*/checkpoint.pt",),
+        ranks=True,
+    ),
+]
+BY_NAME = {stage.name: stage for stage in (*STAGES, *SHARED)}
 
 
 class Project:
@@ -236,6 +253,8 @@ class Project:
 
     def command(self, stage: Stage) -> tuple[str, ...]:
         """Return a stage's command with QUERY replaced by an image of the dataset."""
+        if stage.ranks:
+            return (*TORCHRUN, str(Path(sys.executable).with_name(stage.command[0])), *stage.command[1:])
         if "QUERY" not in stage.command:
             return stage.command
         query = sorted((self.template / DATA[0] / "query").iterdir())[0].relative_to(self.template)
@@ -262,7 +281,8 @@ class Project:
         if stage.name not in self._expected:
             folder = self.folder / "undisturbed" / stage.name.replace(" ", "-")
             self.case(stage, folder)
-            ended = self._must(Run(self.command(stage), folder, self.folder / "logs" / stage.name))
+            run = Run(self.command(stage), folder, self.folder / "logs" / stage.name)
+            ended = self._must(run, cold if stage.ranks else self.run)
             self._expected[stage.name] = digests(folder), ended.seconds
         return self._expected[stage.name]
 
@@ -281,8 +301,8 @@ class Project:
         self.expected(stage)
         return self.folder / "undisturbed" / stage.name.replace(" ", "-")
 
-    def _must(self, run: Run) -> Any:
-        (ended,) = self.run(run)
+    def _must(self, run: Run, carry_out: Callable[..., Any] | None = None) -> Any:
+        (ended,) = (carry_out or self.run)(run)
         assert ended.code == 0, f"{' '.join(run.command)} ended with {ended.code}: {run.errors()}"
         return ended
 

@@ -172,8 +172,8 @@ class _Children:
             child.sent = _send(os.killpg, child.pid, run.signal)
         elif run.target == "leader":
             child.sent = _send(os.kill, child.pid, run.signal)
-        elif workers := _workers(child.pid):
-            child.sent = _send(os.kill, workers[0], run.signal)
+        elif workers := _workers(child.pid) if run.target == "worker" else _ranks(child.pid):
+            child.sent = _send(os.kill, workers[int(1000 * run.after) % len(workers)], run.signal)
 
     def _collect(self, children: Sequence[_Child]) -> None:
         by_pid = {child.pid: child for child in children if child.pid}
@@ -228,6 +228,12 @@ def _group(group: int) -> list[int]:
 def _workers(leader: int) -> list[int]:
     """Return the joblib workers of a command that are up: children that have started to import."""
     return [pid for pid, parent, _, _ in _processes() if parent == leader and "popen_loky" in _words(pid)]
+
+
+def _ranks(leader: int) -> list[int]:
+    """Return the processes that a torchrun has started, once both are up."""
+    found = [pid for pid, parent, _, _ in _processes() if parent == leader and "bin/d" in _words(pid)]
+    return found if len(found) == 2 else []
 
 
 def _words(pid: int) -> str:
@@ -346,7 +352,8 @@ def _note_memory(note: Path) -> None:
         time.sleep(0.2)
 
 
-def _import_all() -> None:
+def import_all() -> None:
+    """Import every module of the project, and what its modules import late."""
     for package in PACKAGES:
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, package + "."):
@@ -360,7 +367,7 @@ def _import_all() -> None:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    _import_all()
+    import_all()
     gc.collect()
     gc.freeze()
     children = _Children()

@@ -47,7 +47,7 @@ def origin_of(header: Header) -> Origin:
 
 
 class FeatureStore(Store):
-    """The features of N images: an array (N, D) on disk that can be sliced; every row is checked when it is read."""
+    """The features of N images: an array (N, D) on disk that can be sliced; a row is checked when it is first read."""
 
     form = FEATURES
     remedy = "Make it again: dsa-train embed DIR --out FILE --overwrite."
@@ -64,6 +64,7 @@ class FeatureStore(Store):
             rows = self._check_dataset("features", dtype, self.shape)
             self.dtype: np.dtype = rows.dtype
             offset = rows.id.get_offset()  # the dataset is contiguous in the file: its rows can be mapped into memory
+        self._checked = np.zeros(len(self), bool)
         self._rows: np.ndarray = np.empty(self.shape, self.dtype)
         if len(self):
             self._rows = np.memmap(self.path, self.dtype, "r", offset, self.shape)
@@ -71,9 +72,12 @@ class FeatureStore(Store):
     def __getitem__(self, indices: slice) -> np.ndarray:
         """Return rows (n, D), as stored. Raises StoreError if one is damaged."""
         rows = self._rows[indices]
-        for row, checksum, key in zip(rows, self.checksums[indices], self.keys[indices], strict=True):
-            if zlib.crc32(row) != checksum:
-                raise StoreError(f"{self.path}: the feature of {key} is damaged. {self.remedy}")
+        # A large gallery is read again for every block of queries: to check it each time takes longer than to rank it.
+        if not self._checked[indices].all():
+            for row, checksum, key in zip(rows, self.checksums[indices], self.keys[indices], strict=True):
+                if zlib.crc32(row) != checksum:
+                    raise StoreError(f"{self.path}: the feature of {key} is damaged. {self.remedy}")
+            self._checked[indices] = True
         return np.asarray(rows)
 
     def read(self) -> np.ndarray:

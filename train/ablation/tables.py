@@ -14,6 +14,7 @@ from dsa_app.guard import guarded
 from ..published import EVERY_ROW, TABLES_DATASET, Row
 from .claims import Claim, Difference, Result, Verdict, difference, verdict
 
+LARGEST = 2**63  # of a number in a row
 Rows = Sequence[Mapping[str, Any]]  # of a tables.json
 KINDS = (3, 4, 5, "control", "beyond", "regions", "curve")  # of rows: the paper's tables, and others
 REFERENCE = "Two branches"
@@ -128,13 +129,20 @@ def _is_row(row: Any) -> bool:
     changes = row.get("changes", [])
     if not isinstance(changes, list) or not all(isinstance(change, str) for change in changes):
         return False
+    paper = row.get("paper", {"mAP": 0, "rank1": 0})
+    if not isinstance(paper, dict) or not all(_is_number(paper.get(name)) for name in ("mAP", "rank1")):
+        return False
     numbers = [row.get(name) for name in ("seeds", "mAP", "rank1")]
     if row["table"] == "curve":
         numbers.append([row.get("rate")] * len(numbers[0] or ()))
     return all(
-        isinstance(one, list) and 0 < len(one) == len(numbers[0] or ()) and all(isinstance(x, int | float) for x in one)
-        for one in numbers
+        isinstance(one, list) and 0 < len(one) == len(numbers[0] or ()) and all(map(_is_number, one)) for one in numbers
     )
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that can be printed as a share or a seed: finite, and of a sensible size."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def result(rows: Rows, name: str) -> Result | None:

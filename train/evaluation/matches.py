@@ -11,6 +11,7 @@ that gives every image the same feature therefore has the worst possible score, 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -38,7 +39,15 @@ class Labels:
 
     def select(self, queries: Selection, gallery: Selection = slice(None)) -> Labels:
         """Return the labels of some queries and of some gallery images."""
-        return Labels(self.q_pids[queries], self.g_pids[gallery], self.q_camids[queries], self.g_camids[gallery])
+        some = Labels(self.q_pids[queries], self.g_pids[gallery], self.q_camids[queries], self.g_camids[gallery])
+        if isinstance(gallery, slice) and gallery == slice(None):
+            some.__dict__["by_pid"] = self.by_pid  # a large gallery is sorted once, and not for every block of queries
+        return some
+
+    @functools.cached_property
+    def by_pid(self) -> NDArray[np.intp]:
+        """Columns of the gallery in the order of their identities."""
+        return np.argsort(self.g_pids, kind="stable")
 
     def check(self, distmat: np.ndarray) -> None:
         """Raise TrainingError unless `distmat` is (Q, G), not empty, and all of it are numbers."""
@@ -63,7 +72,7 @@ class Labels:
 
     def same_pid(self) -> Iterator[NDArray[np.intp]]:
         """Yield for each query the gallery columns that show its person, from any camera."""
-        by_pid = np.argsort(self.g_pids, kind="stable")
+        by_pid = self.by_pid
         first = np.searchsorted(self.g_pids, self.q_pids, side="left", sorter=by_pid)
         end = np.searchsorted(self.g_pids, self.q_pids, side="right", sorter=by_pid)
         for start, stop in zip(first, end, strict=True):

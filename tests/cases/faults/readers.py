@@ -161,6 +161,7 @@ def _tables(project: Path, artifacts: Path, synthetic: Path) -> list[Reader]:
         "list_query.txt": "0000/0000_000_03_x.jpg 0\n",
         "list_gallery.txt": "0000/0000_001_04_x.jpg 0\n",
     }
+    listed = (synthetic / "scenes.csv").read_text().splitlines()[1].split(",")[0]
     msmt = project / "fuzz" / "msmt17"
     for folder in ("train", "test"):
         (msmt / folder).mkdir(parents=True, exist_ok=True)
@@ -189,7 +190,7 @@ def _tables(project: Path, artifacts: Path, synthetic: Path) -> list[Reader]:
         Reader(
             "scenes.csv",
             {"scenes.csv": (synthetic / "scenes.csv").read_bytes()},
-            lambda path: find("dsa_data.synthetic.dataset:read_views")(path.parent, ["query/x.jpg"]),
+            lambda path: find("dsa_data.synthetic.dataset:read_views")(path.parent, [listed]),
             (mutate.csv_cell,),
         ),
         Reader(

@@ -1,6 +1,7 @@
 """The feature store: rows are read as they were written, by blocks from disk; a damaged file is reported."""
 
 import dataclasses
+import zlib
 from pathlib import Path
 
 import h5py
@@ -57,6 +58,17 @@ def test_a_flipped_bit_is_reported_with_the_key(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store[:4], ROWS[:4])
     with pytest.raises(StoreError, match=r"the feature of gallery/4\.jpg is damaged.*dsa-train embed"):
         store[3:6]
+
+
+def test_a_row_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large gallery is read again for every block of queries."""
+    checked = []
+    store = FeatureStore(written(tmp_path / "features.h5"))
+    checksum = zlib.crc32
+    monkeypatch.setattr(zlib, "crc32", lambda row: (checked.append(len(row)), checksum(row))[1])
+    for some, count in ((slice(0, 3), 3), (slice(0, 3), 3), (slice(2, 5), 6), (slice(None), 13), (slice(None), 13)):
+        np.testing.assert_array_equal(store[some], ROWS[some])
+        assert len(checked) == count
 
 
 def test_a_file_cut_short_is_reported(tmp_path: Path) -> None:

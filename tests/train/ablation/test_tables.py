@@ -1,5 +1,8 @@
+import json
+
 import pytest
 
+from dsa_app.errors import TrainingError
 from dsa_train.ablation.tables import (
     CLAIMS,
     QUESTIONS,
@@ -155,3 +158,23 @@ def test_numbers_in_points():
     assert spread([0.5]) == "50.0"
     assert spread([0.5, 0.52]) == "51.0 ± 1.4"
     assert signed(judged(rows_of(RESULTS), CLAIMS)[0].measured).startswith("+3.0 [")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"mAP": [value]} for value in (None, "0.5", True, 10**400, float("nan"), float("inf"))),
+        *({"paper": paper} for paper in ([], {}, {"mAP": 0.5}, {"mAP": [1], "rank1": 2}, {"mAP": 10**400, "rank1": 1})),
+        {"rank1": [0.5, 0.5]},
+        {"seeds": []},
+    ],
+    ids=str,
+)
+def test_rows_with_other_values_than_numbers_are_refused(tmp_path, change):
+    row = {"name": "x", "table": 3, "seeds": [1], "mAP": [0.5], "rank1": [0.6], "paper": {"mAP": 80.0, "rank1": 90}}
+    path = tmp_path / "tables.json"
+    path.write_text(json.dumps([row]))
+    assert table(read_rows(path))
+    path.write_text(json.dumps([row | change]))
+    with pytest.raises(TrainingError, match="does not contain rows of an ablation"):
+        read_rows(path)

@@ -42,3 +42,11 @@ def test_a_part_of_the_gallery_by_index():
 def test_the_gallery_images_of_each_querys_person():
     labels = Labels(np.array([2, 9, 1]), np.array([1, 2, 1, 2]), np.zeros(3), np.zeros(4))
     assert [columns.tolist() for columns in labels.same_pid()] == [[1, 3], [], [0, 2]]
+
+
+def test_the_gallery_is_sorted_once(case):
+    _, labels = case
+    some = labels.select(slice(2, 5))
+    assert some.by_pid is labels.by_pid
+    part = labels.select(slice(None), np.array([3, 1, 7]))
+    np.testing.assert_array_equal(part.by_pid, np.argsort(labels.g_pids[[3, 1, 7]], kind="stable"))

@@ -83,7 +83,7 @@ def test_code_is_refused_and_not_run(path):
 
 def test_another_file_or_version(path):
     torch.save({"state": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="not a checkpoint of dsa-train run"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of a training"):
         checkpoint.load(path)
     torch.save({"format": checkpoint.FORMAT, "version": 99}, path)
     with pytest.raises(CheckpointError, match="version 99, this program reads 1"):

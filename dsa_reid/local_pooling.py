@@ -27,11 +27,13 @@ class Local(NamedTuple):
         features: (B, 8, L).
         logits: of the regions at each level, (B, 9, h, w) each; empty without region heads.
         visibility: (B, 8), see `region_pooling.visibility`; None without region heads.
+        foreground: how much of each cell at stride 16 is body, (B, h, w) or (1, h, w); None where it is not known.
     """
 
     features: torch.Tensor
     logits: Mapping[int, torch.Tensor]
     visibility: torch.Tensor | None
+    foreground: torch.Tensor | None
 
 
 class LocalPooling(nn.Module):
@@ -111,7 +113,17 @@ class LocalPooling(nn.Module):
         ]
         joined = torch.cat(sources, dim=2) if self.join == "concat" else torch.stack(sources).sum(0)
         seen = visibility(shares[self.levels[-1]]) if shares else None
-        return Local(joined, logits, seen)
+        return Local(joined, logits, seen, self._foreground(shares.get(COARSE)))
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether it is known which cells are body."""
+        return bool(self.heads) or "template" in self.ways
+
+    def _foreground(self, shares: torch.Tensor | None) -> torch.Tensor | None:
+        if shares is not None:
+            return 1 - (shares if self.steer else shares.detach())[:, 0]
+        return 1 - self.templates()[COARSE][None, 0] if "template" in self.ways else None
 
     def read(self, maps: Mapping[int, torch.Tensor], level: int) -> torch.Tensor:
         """Return what the region head of a level reads: F; at stride 8 F8 beside F, which is enlarged to its size."""

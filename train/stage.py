@@ -140,6 +140,7 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
         settings["augment"]["symmetry"] = hashlib.sha256(read_symmetry(Path(table)).tobytes()).hexdigest()
     # Settings that there were not always are left out in the same way where they have no effect.
     settings["network"]["main"] = written(settings["network"]["main"])
+    _leave_out_later(settings)
     if config.network.main.local_pooling in ("average", "stripes"):
         del settings["regions"]
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
@@ -151,6 +152,18 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
         charts = {"charts": digest_of(str(store.chart_checksums[store.index(record.key)]) for record in records)}
     identities = len({record.pid for record in records})
     return {"train": settings, "identities": identities, "pictures": images, "dsap": texels, **charts}
+
+
+LATER = (("network", "classified"), ("losses", "triplet_heads"), ("losses", "local_distance"), ("guidance", "drop"))
+"""Settings, by section, that checkpoints did not always have."""
+
+
+def _leave_out_later(settings: dict[str, Any]) -> None:
+    """Remove the settings of `LATER` that have their default values, in place."""
+    defaults = to_dict(TrainConfig())
+    for section, name in LATER:
+        if settings[section][name] == defaults[section][name]:
+            del settings[section][name]
 
 
 def _check_charts(store: DsapStore) -> None:

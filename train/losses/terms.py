@@ -15,7 +15,7 @@ from .config import LossConfig
 from .distillation import distillation_terms
 from .identity import cross_entropy
 from .regions import region_loss
-from .triplet import batch_hard_triplet
+from .triplet import batch_hard_triplet, region_triplet
 
 
 def loss_terms(
@@ -89,11 +89,17 @@ def _metric_terms(
     terms = {}
     for name, weight in weights.items():
         features = getattr(outputs, name)
-        if features is not None:
-            # The eight local features are compared as one: (B, 8, G/8) -> (B, G). Hard positives and negatives are
-            # searched in the whole batch, also where several processes share it.
+        if features is None or (config.triplet_heads == "local" and features.ndim == 2):
+            continue
+        # Hard positives and negatives are searched in the whole batch, also where several processes share it.
+        if features.ndim == 3 and config.local_distance == "regions":
+            visibility = outputs.visibility
+            seen = torch.ones_like(features[:, :, 0]) if visibility is None else visibility.detach()
+            loss = region_triplet(gather(features), gather(seen), gather(labels), config.margin)
+        else:
+            # The eight local features are compared as one: (B, 8, G/8) -> (B, G).
             loss = _metric_loss(gather(features.flatten(1)), gather(labels), config)
-            terms[f"{config.metric}_{name}"] = weight * loss
+        terms[f"{config.metric}_{name}"] = weight * loss
     return terms
 
 

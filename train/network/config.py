@@ -25,6 +25,9 @@ class NetworkConfig:
         apart: z is d alone: the losses on z train the guide only, and the main stream learns by its own losses and by
             distillation from the guide (`losses.teach`); the match "fused" then joins f and d.
         doubled: without a guide, z = f, classified once more: the guide's losses without the guide (a control).
+        classified: the main stream's features that have an identity classifier: the global and "each" local one as in
+            the paper, or the global one, the foreground's (if regions are known) and the eight local ones as a
+            "whole" (Somers et al. 2023, section 3.3).
         branches: how the guide's 24 branches are computed; the same to rounding.
         classifier_width: between the two FC layers of a classifier.
     """
@@ -36,6 +39,7 @@ class NetworkConfig:
     fusion: Literal["sum", "concat"] = "sum"
     apart: bool = False
     doubled: bool = False
+    classified: Literal["each", "whole"] = "each"
     branches: Literal["grouped", "loop"] = "grouped"
     classifier_width: PositiveInt = 512
 

@@ -25,7 +25,8 @@ class Outputs(NamedTuple):
     """The features and logits of a batch; those that the configuration leaves out are None, or not in `logits`.
 
     Global features are (B, G), local ones (B, 8, G/8). `logits` (B, identities) are named after the feature:
-    "f_global", "f_local_0" … "f_local_7", "z_global", "z_local" (of all eight together).
+    "f_global", "f_local_0" … "f_local_7", "z_global", "z_local" (of all eight together); or, where the local features
+    are classified as a whole, "f_global", "f_foreground", "f_local".
 
     `regions` (B, 9, h, w) are the logits of the region heads by stride, and `visibility` (B, 8) is that of the regions;
     both None without region heads.
@@ -88,7 +89,13 @@ class TwoStream(nn.Module):
                 self.fuse_global = _fusion(config.fusion, widths["global"]) if heads != "local" else None
                 self.fuse_local = _fusion(config.fusion, widths["local"]) if heads != "global" else None
         self.necks = nn.ModuleDict()
-        inputs = _classifier_inputs(self.main.parts, config.guide or config.doubled)
+        pooling = self.main.local_pooling
+        self.main.looks_at_foreground = (
+            config.classified == "whole" and heads == "both" and pooling is not None and pooling.has_foreground
+        )
+        inputs = _classifier_inputs(
+            self.main.parts, config.guide or config.doubled, config.classified, self.main.looks_at_foreground
+        )
         if config.main.neck == "bn":
             self.necks.update({name: neck(width) for name, width in inputs.items() if name.startswith("z")})
         self.classifiers = nn.ModuleDict()
@@ -96,36 +103,46 @@ class TwoStream(nn.Module):
             with _own_generator(seed, name):
                 self.classifiers[name] = classifier(dimensions, config.classifier_width, identities)
 
-    def forward(self, images: torch.Tensor, parts: torch.Tensor | None = None) -> Outputs:
+    def forward(
+        self, images: torch.Tensor, parts: torch.Tensor | None = None, unguided: torch.Tensor | None = None
+    ) -> Outputs:
         """Compute features and logits.
 
         Args:
             images: normalised, float (B, 3, H, W).
             parts: normalised DSAP part images, float (B, 24, 3, S, S); not used without a guide.
+            unguided: bool (B,), images whose z is f alone; None for none.
         """
-        f, regions, visibility = self.main.look(images.contiguous(memory_format=self.memory_format))
+        look = self.main.look(images.contiguous(memory_format=self.memory_format))
+        f = look.features
         d = z = Features(None, None)
         if self.guide is not None:
             assert parts is not None, "a network with a guide is trained with part images"
             d = self.guide(parts)
-            z = d if self.apart else self._fused(f, d)
+            z = d if self.apart else self._fused(f, d, unguided)
         elif self.doubled:
             z = f
-        logits = self._logits(self.main.after_necks(f), z)
-        return Outputs(f.global_, f.local, d.global_, d.local, z.global_, z.local, logits, regions or None, visibility)
+        logits = self._logits(self.main.after_necks(f), z, look.foreground)
+        return Outputs(
+            *(f.global_, f.local, d.global_, d.local, z.global_, z.local), logits, look.logits or None, look.visibility
+        )
 
-    def _fused(self, f: Features, d: Features) -> Features:
+    def _fused(self, f: Features, d: Features, unguided: torch.Tensor | None) -> Features:
         """Return z_G and z_L, f and d joined (section 3.2.3)."""
         weight = self.guide_weight
+        if unguided is not None:
+            weight = weight * ~unguided[:, None]  # (B, 1)
         whole = None if d.global_ is None else _join(self.fuse_global, f.global_, weight * d.global_)
-        parts = None if d.local is None else _join(self.fuse_local, f.local, weight * d.local)
+        of_parts = weight if unguided is None else weight[:, None]  # (B, 1, 1)
+        parts = None if d.local is None else _join(self.fuse_local, f.local, of_parts * d.local)
         return Features(whole, parts)
 
-    def _logits(self, f: Features, z: Features) -> dict[str, torch.Tensor]:
+    def _logits(self, f: Features, z: Features, foreground: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """Return the logits (B, identities) of every feature that has a classifier."""
         features = {"f_global": f.global_, "z_global": self._after_neck("z_global", z.global_)}
+        features["f_foreground"] = foreground
         if f.local is not None:
-            features |= {f"f_local_{i}": f.local[:, i] for i in range(REGIONS)}
+            features |= {"f_local": f.local.flatten(1), **{f"f_local_{i}": f.local[:, i] for i in range(REGIONS)}}
         if z.local is not None:
             features["z_local"] = self._after_neck("z_local", z.local.flatten(1))  # (B, 8, G/8) -> (B, G)
         return {name: layers(features[name]) for name, layers in self.classifiers.items()}
@@ -163,17 +180,23 @@ def _initialise_each(seed: int, **parts: nn.Module | None) -> None:
                 initialise(part)
 
 
-def _classifier_inputs(parts: Mapping[str, int], fused: bool) -> dict[str, int]:
+def _classifier_inputs(parts: Mapping[str, int], fused: bool, classified: str, foreground: bool) -> dict[str, int]:
     """Return the features that have a classifier, with their dimensions: eleven in the full scheme.
 
     Args:
         parts: of the main stream, with their dimensions.
         fused: whether there is a z.
+        classified: see `NetworkConfig`.
+        foreground: whether there is a foreground feature.
     """
     inputs: dict[str, int] = {}
     if "global" in parts:
         inputs["f_global"] = parts["global"]
-    if "local" in parts:
+    if foreground:
+        inputs["f_foreground"] = parts["global"]
+    if "local" in parts and classified == "whole":
+        inputs["f_local"] = parts["local"]
+    elif "local" in parts:
         inputs |= {f"f_local_{i}": parts["local"] // REGIONS for i in range(REGIONS)}
     if fused:
         inputs |= {f"z_{head}": width for head, width in parts.items()}

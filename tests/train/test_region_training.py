@@ -200,6 +200,9 @@ def test_a_run_without_regions_has_the_configuration_that_it_had(tiny, small):
     found = stage.run_configuration(small(), records, store)
     assert found.keys() == {"train", "identities", "pictures", "dsap"}
     assert "regions" not in found["train"]
+    assert "classified" not in found["train"]["network"]
+    assert not {"triplet_heads", "local_distance"} & found["train"]["losses"].keys()
+    assert "drop" not in found["train"]["guidance"]
     assert not any(name.startswith("local_p") for name in found["train"]["network"]["main"])
     with_regions = stage.run_configuration(small(**regions()), records, store)
     assert with_regions["train"]["regions"]["fit"] == FIT

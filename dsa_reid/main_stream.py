@@ -39,12 +39,14 @@ class Look(NamedTuple):
         logits: of the regions at each level, by its stride, (B, 9, h, w) each; empty without region heads.
         visibility: of each region, (B, 8); None without region heads.
         foreground: the global maps' mean over the body, (B, G); None unless `looks_at_foreground`.
+        local_maps: what the local features are pooled from, at stride 16, (B, G, h, w); None without local heads.
     """
 
     features: Features
     logits: Mapping[int, torch.Tensor]
     visibility: torch.Tensor | None
     foreground: torch.Tensor | None = None
+    local_maps: torch.Tensor | None = None
 
 
 class Trunk(nn.Module):
@@ -144,17 +146,21 @@ class MainStream(nn.Module):
                 instead of the predicted shares, in images that have any.
         """
         if self.local_pooling is None:
-            features = pooled(self.trunk(images), self.global_head, self.local_head, self.pool or average)
-            return Look(features, {}, None)
+            F_, pool = self.trunk(images), self.pool or average
+            whole, _ = pooled(F_, self.global_head, None, pool)
+            local_maps = None if self.local_head is None else self.local_head(F_)
+            parts = None if local_maps is None else pool(local_maps).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
+            return Look(Features(whole, parts), {}, None, None, local_maps)
         assert self.local_head is not None, "the configuration has refused all others"
         maps = self.trunk.levels(images)
         global_maps = None if self.global_head is None else self.global_head(maps[COARSE])
         whole = None if global_maps is None else (self.pool or average)(global_maps)
-        local: Local = self.local_pooling(maps, self.local_head(maps[COARSE]), self.pool, labels)
+        local_maps = self.local_head(maps[COARSE])
+        local: Local = self.local_pooling(maps, local_maps, self.pool, labels)
         foreground = None
         if self.looks_at_foreground and global_maps is not None and local.foreground is not None:
             foreground = weighted_mean(global_maps, local.foreground[:, None], self.pool)  # (B, G)
-        return Look(Features(whole, local.features), local.logits, local.visibility, foreground)
+        return Look(Features(whole, local.features), local.logits, local.visibility, foreground, local_maps)
 
     @property
     def parts(self) -> dict[str, int]:

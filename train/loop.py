@@ -200,7 +200,7 @@ def train_step(
         # The network runs in bfloat16 where `precision` says so, the losses always in float32 (`losses.precision`).
         with autocast(inputs.images.device, config.precision):
             # f, d, z: (B, G) and (B, 8, L); logits (B, identities)
-            outputs = module(inputs.images, inputs.parts, inputs.unguided)
+            outputs = module(inputs.images, inputs.parts, inputs.unguided, inputs.regions)
         # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
         losses = loss_terms(outputs, labels, config.losses, run.processes.gather)
         # Where the regions are, by pixel: (B, 9, H, W).

@@ -141,7 +141,7 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
     # Settings that there were not always are left out in the same way where they have no effect.
     settings["network"]["main"] = written(settings["network"]["main"])
     _leave_out_later(settings)
-    if config.network.main.local_pooling in ("average", "stripes"):
+    if config.network.main.local_pooling in ("average", "stripes") and not config.network.region_teacher:
         del settings["regions"]
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
     texels, charts = None, {}
@@ -154,7 +154,14 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
     return {"train": settings, "identities": identities, "pictures": images, "dsap": texels, **charts}
 
 
-LATER = (("network", "classified"), ("losses", "triplet_heads"), ("losses", "local_distance"), ("guidance", "drop"))
+LATER = (
+    ("network", "classified"),
+    ("network", "region_teacher"),
+    ("losses", "triplet_heads"),
+    ("losses", "local_distance"),
+    ("losses", "region_teacher"),
+    ("guidance", "drop"),
+)
 """Settings, by section, that checkpoints did not always have."""
 
 

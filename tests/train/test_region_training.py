@@ -328,3 +328,22 @@ def test_evaluation_settings_that_contradict_each_other():
         EvaluateConfig(distance="visible", rerank={"on": True})
     with pytest.raises(ValueError, match="is for match = main"):
         EvaluateConfig(regions="labels", match="fused")
+
+
+def test_a_region_teacher_leaves_the_deployed_network_as_it_is(train, tmp_path):
+    settings = regions(local_pooling="average")
+    settings["network"] |= {"region_teacher": True}
+    model = load(train(tmp_path, epochs=1, **settings))
+    assert model.main_stream.local_pooling is None
+    (row,) = rows(tmp_path)
+    assert {"train/align_t_local", "train/triplet_t_local", "train/id_t_local_7"} <= row.keys()
+    configuration = checkpoint.load(tmp_path / "checkpoint.pt")["configuration"]
+    assert configuration["train"]["network"]["region_teacher"]
+    assert configuration["charts"]
+
+
+def test_a_region_teacher_of_regions_is_refused(small):
+    settings = regions()
+    settings["network"] |= {"region_teacher": True}
+    with pytest.raises(ConfigError, match="region_teacher = true is for local heads with local_pooling = average"):
+        small(**settings)

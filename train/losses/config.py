@@ -54,6 +54,8 @@ class LossConfig:
         metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
         circle_margin, circle_scale: m and γ of the circle loss; the defaults are FastReID's (He et al. 2020).
         teach: distillation from the guide to the main stream; the paper has none.
+        region_teacher: with `network.region_teacher`, of the cosine between f_L,i and the mean t_L,i of the identity;
+            identity and triplet terms on t are weighted as those on f.
     """
 
     id_f: NonNegativeFloat = 0.5
@@ -69,6 +71,7 @@ class LossConfig:
     circle_margin: float = Field(default=0.25, ge=0, lt=1)
     circle_scale: PositiveFloat = 64.0
     teach: DistillationConfig = DistillationConfig()
+    region_teacher: NonNegativeFloat = 1.0
 
     def __post_init__(self) -> None:
         """Check that the distance fits the loss on pairs."""

@@ -14,6 +14,7 @@ from .circle import circle_loss
 from .config import LossConfig
 from .distillation import distillation_terms
 from .identity import cross_entropy
+from .region_teacher import region_teacher_terms
 from .regions import region_loss
 from .triplet import batch_hard_triplet, region_triplet
 
@@ -39,6 +40,7 @@ def loss_terms(
         **_identity_terms(outputs, labels, config, guided),
         **_metric_terms(outputs, labels, config, guided, gather),
         **distillation_terms(outputs, config.teach, gather),
+        **region_teacher_terms(outputs, labels, config, gather),
     }
 
 
@@ -69,6 +71,8 @@ def _identity_terms(
     baseline = not guided and outputs.f_local is None
     terms = {}
     for name, logits in outputs.logits.items():
+        if name.startswith("t_"):  # the region teacher's, see `region_teacher`
+            continue
         weight = config.id_z if baseline or name.startswith("z") else config.id_f
         terms[f"id_{name}"] = weight * cross_entropy(logits, labels, config.smoothing)
     return terms

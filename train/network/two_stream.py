@@ -31,9 +31,9 @@ class Outputs(NamedTuple):
     "f_global", "f_local_0" … "f_local_7", "z_global", "z_local" (of all eight together); or, where the local features
     are classified as a whole, "f_global", "f_foreground", "f_local".
 
-    `t_local` (B, 8, G/8) are the local maps pooled by the labels of their regions, with logits "t_local_0" …, and `seen`
-    bool (B, 8) says which regions the labels show; None without a region teacher. `regions` (B, 9, h, w) are the logits
-    of the region heads by stride, and `visibility` (B, 8) is that of the regions; both None without region heads.
+    `t_local` (B, 8, G/8) are the local maps pooled by the labels of their regions, with logits "t_local_0" …, and
+    `seen` bool (B, 8) says which regions the labels show; None without a region teacher. `regions` (B, 9, h, w) are the
+    logits of the region heads by stride, and `visibility` (B, 8) is that of the regions; both None without region heads.
     """
 
     f_global: torch.Tensor | None

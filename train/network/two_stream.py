@@ -33,7 +33,7 @@ class Outputs(NamedTuple):
 
     `t_local` (B, 8, G/8) are the local maps pooled by the labels of their regions, with logits "t_local_0" …, and
     `seen` bool (B, 8) says which regions the labels show; None without a region teacher. `regions` (B, 9, h, w) are the
-    logits of the region heads by stride, and `visibility` (B, 8) is that of the regions; both None without region heads.
+    logits of the region heads by stride, and `visibility` (B, 8) is that of the regions; None without region heads.
     """
 
     f_global: torch.Tensor | None
@@ -136,16 +136,16 @@ class TwoStream(nn.Module):
             z = d if self.apart else self._fused(f, d, unguided)
         elif self.doubled:
             z = f
-        t, seen = self._taught(look, regions) if self.region_teacher else (None, None)
+        t, seen = self._teacher(look, regions) if self.region_teacher else (None, None)
         logits = self._logits(self.main.after_necks(f), z, look.foreground, t)
         streams = (f.global_, f.local, d.global_, d.local, z.global_, z.local)
         return Outputs(*streams, logits, look.logits or None, look.visibility, t, seen)
 
-    def _taught(
+    def _teacher(
         self, look: Look, regions: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
         """Return t_L (B, 8, G/8) and which regions the labels show, bool (B, 8); where they do not, t is f."""
-        if regions is None:  # nothing is taught without labels, as in an evaluation
+        if regions is None:  # as in an evaluation
             return None, None
         assert look.local_maps is not None, "the configuration has refused all others"
         assert look.features.local is not None, "a network with local maps has local features"

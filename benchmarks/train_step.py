@@ -143,7 +143,7 @@ def ours(data: TrainingSet, config: TrainConfig, device: torch.device) -> Side:
             order = epoch_order(data, config, epoch)
             read = data.images.batches(order.tolist(), config.workers, pin=device.type == "cuda")
             for step, (indices, batch) in enumerate(zip(order, read, strict=True)):
-                images, parts, _ = feed(batch.to(device), data, config, epoch, step)
+                images, parts, *_ = feed(batch.to(device), data, config, epoch, step)
                 assert parts is not None, "the benchmark trains with the guide"
                 yield images, parts, data.labels[indices].to(device)
 

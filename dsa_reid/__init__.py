@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .errors import ModelError
     from .exports import check, export, load_exported
     from .main_stream import Features, MainStream
-    from .metric import distances, join
+    from .metric import distances, join, visible_distances
     from .model import Model, digest_of, load, save
     from .nearest import Ranking, build_index, search, search_index
     from .preprocessing import Preprocessing
@@ -46,6 +46,7 @@ __all__ = [
     "save",
     "search",
     "search_index",
+    "visible_distances",
 ]
 
 _MODULE_OF = {
@@ -54,7 +55,7 @@ _MODULE_OF = {
     "ModelError": "errors",
     **dict.fromkeys(["check", "export", "load_exported"], "exports"),
     **dict.fromkeys(["Features", "MainStream"], "main_stream"),
-    **dict.fromkeys(["distances", "join"], "metric"),
+    **dict.fromkeys(["distances", "join", "visible_distances"], "metric"),
     **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
     **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),
     "Preprocessing": "preprocessing",

@@ -27,11 +27,27 @@ class Local(NamedTuple):
         features: (B, 8, L).
         logits: of the regions at each level, (B, 9, h, w) each; empty without region heads.
         visibility: (B, 8), see `region_pooling.visibility`; None without region heads.
+        foreground: how much of each cell at stride 16 is body, (B, h, w) or (1, h, w); None where it is not known.
     """
 
     features: torch.Tensor
     logits: Mapping[int, torch.Tensor]
     visibility: torch.Tensor | None
+    foreground: torch.Tensor | None
+
+
+class Source(NamedTuple):
+    """Local maps of one level, and the weights of one way of pooling them.
+
+    Attributes:
+        way: as in `MainStreamConfig.local_pooling`.
+        maps: (B, G, h, w), eight side by side.
+        weights: of the cells, (B, 8, h, w) or (1, 8, h, w); None for the average over all.
+    """
+
+    way: str
+    maps: torch.Tensor
+    weights: torch.Tensor | None
 
 
 class LocalPooling(nn.Module):
@@ -99,19 +115,22 @@ class LocalPooling(nn.Module):
             labels: shares of pixels (B, 9, H, W) to pool by instead of the predicted ones; an image without any
                 label is pooled by its predicted ones.
         """
-        by_level = {COARSE: local}
-        if self.fine is not None:
-            by_level[FINE] = self.fine(maps[FINE])  # (B, G, 2·h, 2·w)
-        logits = {int(level): head(self.read(maps, int(level))) for level, head in self.heads.items()}
-        shares = {level: _shares(own, labels) for level, own in logits.items()}
-        sources = [
-            self._pooled(way, level, of_level, shares.get(level), pool)
-            for level, of_level in by_level.items()
-            for way in self.ways
-        ]
+        logits = self.predict(maps)
+        shares = {level: shares_of(own, labels) for level, own in logits.items()}
+        sources = [self._pooled(source, pool) for source in self.look(maps, local, shares)]
         joined = torch.cat(sources, dim=2) if self.join == "concat" else torch.stack(sources).sum(0)
         seen = visibility(shares[self.levels[-1]]) if shares else None
-        return Local(joined, logits, seen)
+        return Local(joined, logits, seen, self._foreground(shares.get(COARSE)))
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether it is known which cells are body."""
+        return bool(self.heads) or "template" in self.ways
+
+    def _foreground(self, shares: torch.Tensor | None) -> torch.Tensor | None:
+        if shares is not None:
+            return 1 - (shares if self.steer else shares.detach())[:, 0]
+        return 1 - self.templates()[COARSE][None, 0] if "template" in self.ways else None
 
     def read(self, maps: Mapping[int, torch.Tensor], level: int) -> torch.Tensor:
         """Return what the region head of a level reads: F; at stride 8 F8 beside F, which is enlarged to its size."""
@@ -121,25 +140,47 @@ class LocalPooling(nn.Module):
         F8 = maps[FINE].detach() if self.detach else maps[FINE]
         return torch.cat([F8, F.interpolate(F_, size=F8.shape[2:], mode="bilinear")], dim=1)
 
-    def _pooled(
-        self, way: str, level: int, local: torch.Tensor, shares: torch.Tensor | None, pool: GeneralisedMean | None
-    ) -> torch.Tensor:
-        """Return one source: local maps (B, G, h, w) to (B, 8, G/8)."""
-        whole: torch.Tensor = (pool or average)(local).unflatten(1, (REGIONS, -1))
+    def predict(self, maps: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        """Return the logits of the regions at each level, (B, 9, h, w) each; none without region heads."""
+        return {int(level): head(self.read(maps, int(level))) for level, head in self.heads.items()}
+
+    def look(
+        self, maps: Mapping[int, torch.Tensor], local: torch.Tensor, shares: Mapping[int, torch.Tensor]
+    ) -> list[Source]:
+        """Return the sources that the local features are pooled from, in the order in which they are joined.
+
+        Args:
+            maps, local: as for `forward`.
+            shares: of the regions at each level, (B, 9, h, w) each; empty without region heads.
+        """
+        by_level = {COARSE: local}
+        if self.fine is not None:
+            by_level[FINE] = self.fine(maps[FINE])  # (B, G, 2·h, 2·w)
+        return [
+            Source(way, of_level, self._weights(way, level, of_level, shares))
+            for level, of_level in by_level.items()
+            for way in self.ways
+        ]
+
+    def _weights(
+        self, way: str, level: int, local: torch.Tensor, shares: Mapping[int, torch.Tensor]
+    ) -> torch.Tensor | None:
         if way == "average":
-            return whole
-        h, w = local.shape[2:]
+            return None
         if way == "stripes":
-            return region_pooled(local, stripes(h, w, local.device), pool)
+            return stripes(local.shape[2], local.shape[3], local.device)
         if way == "template":
-            weights = getattr(self, f"template_{level}")[None, 1:]  # (1, 8, h, w)
-        else:
-            assert shares is not None, "regions have a head at every level"
-            weights = (shares if self.steer else shares.detach())[:, 1:]
-        pooled = region_pooled(local, weights, pool)
-        if not self.training:
+            return self.templates()[level][None, 1:]  # (1, 8, h, w)
+        return (shares[level] if self.steer else shares[level].detach())[:, 1:]
+
+    def _pooled(self, source: Source, pool: GeneralisedMean | None) -> torch.Tensor:
+        """Pool one source: local maps (B, G, h, w) to (B, 8, G/8)."""
+        weights, ramped = source.weights, self.training and source.way != "stripes"
+        pooled = None if weights is None else region_pooled(source.maps, weights, pool)
+        if pooled is not None and not ramped:
             return pooled
-        return torch.lerp(whole, pooled, self.ramp.to(pooled.dtype))
+        whole: torch.Tensor = (pool or average)(source.maps).unflatten(1, (REGIONS, -1))
+        return whole if pooled is None else torch.lerp(whole, pooled, self.ramp.to(pooled.dtype))
 
 
 def cells(size: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -147,7 +188,7 @@ def cells(size: tuple[int, int], stride: int) -> tuple[int, int]:
     return -(-size[0] // stride), -(-size[1] // stride)
 
 
-def _shares(logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+def shares_of(logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
     """Return the shares (B, 9, h, w) that logits predict, or those of the labels (B, 9, H, W) where there are any."""
     predicted = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
     if labels is None:

@@ -13,6 +13,7 @@ from .config import COARSE, FINE, REGIONS, STEM, TIMM, MainStreamConfig
 from .errors import ModelError
 from .local_pooling import Local, LocalPooling
 from .pooling import GeneralisedMean, average
+from .region_pooling import weighted_mean
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
 from .timm_trunk import TimmTrunk
 
@@ -37,11 +38,15 @@ class Look(NamedTuple):
     Attributes:
         logits: of the regions at each level, by its stride, (B, 9, h, w) each; empty without region heads.
         visibility: of each region, (B, 8); None without region heads.
+        foreground: the global maps' mean over the body, (B, G); None unless `looks_at_foreground`.
+        local_maps: what the local features are pooled from, at stride 16, (B, G, h, w); None without local heads.
     """
 
     features: Features
     logits: Mapping[int, torch.Tensor]
     visibility: torch.Tensor | None
+    foreground: torch.Tensor | None = None
+    local_maps: torch.Tensor | None = None
 
 
 class Trunk(nn.Module):
@@ -79,6 +84,7 @@ class MainStream(nn.Module):
         feature_width: G, the dimensions of the global feature, and of the eight local maps together.
         local_width: dimensions of the eight local features together: G, unless several are concatenated.
         local_pooling: how they are pooled where that is not the paper's way; None for the paper's.
+        looks_at_foreground: whether `look` also gives the foreground feature, which a loss may use.
     """
 
     trunk: Trunk | TimmTrunk
@@ -112,6 +118,7 @@ class MainStream(nn.Module):
         self.pool = GeneralisedMean() if config.pooling == "gem" else None
         self.local_pooling: LocalPooling | None = None
         self.local_width = self.feature_width
+        self.looks_at_foreground = False
         if not config.pools_plainly:
             self.local_pooling = LocalPooling(config, {COARSE: self.channels, FINE: fine}, self.feature_width)
             self.local_width *= self.local_pooling.sources
@@ -139,19 +146,40 @@ class MainStream(nn.Module):
                 instead of the predicted shares, in images that have any.
         """
         if self.local_pooling is None:
-            features = pooled(self.trunk(images), self.global_head, self.local_head, self.pool or average)
-            return Look(features, {}, None)
+            F_, pool = self.trunk(images), self.pool or average
+            whole, _ = pooled(F_, self.global_head, None, pool)
+            local_maps = None if self.local_head is None else self.local_head(F_)
+            parts = None if local_maps is None else pool(local_maps).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
+            return Look(Features(whole, parts), {}, None, None, local_maps)
         assert self.local_head is not None, "the configuration has refused all others"
         maps = self.trunk.levels(images)
-        whole, _ = pooled(maps[COARSE], self.global_head, None, self.pool or average)
-        local: Local = self.local_pooling(maps, self.local_head(maps[COARSE]), self.pool, labels)
-        return Look(Features(whole, local.features), local.logits, local.visibility)
+        global_maps = None if self.global_head is None else self.global_head(maps[COARSE])
+        whole = None if global_maps is None else (self.pool or average)(global_maps)
+        local_maps = self.local_head(maps[COARSE])
+        local: Local = self.local_pooling(maps, local_maps, self.pool, labels)
+        foreground = None
+        if self.looks_at_foreground and global_maps is not None and local.foreground is not None:
+            foreground = weighted_mean(global_maps, local.foreground[:, None], self.pool)  # (B, G)
+        return Look(Features(whole, local.features), local.logits, local.visibility, foreground, local_maps)
 
     @property
     def parts(self) -> dict[str, int]:
         """The parts of the joined feature, in order, with their lengths: "global", "local" or both."""
         widths = {"global": self.feature_width, "local": self.local_width}
         return {head: width for head, width in widths.items() if self.config.heads in ("both", head)}
+
+    def with_visibility(self, images: torch.Tensor) -> tuple[Features, torch.Tensor]:
+        """Map normalised images to the features of `forward`, and to the visibility of the regions (B, 8).
+
+        Raises ModelError for a network without region heads.
+        """
+        look = self.look(images)
+        if look.visibility is None:
+            raise ModelError(
+                "This network does not predict body regions, so their visibility is not known. Use a model that was "
+                "trained with local_pooling 'regions'."
+            )
+        return self.after_necks(look.features), look.visibility
 
     def after_necks(self, f: Features) -> Features:
         """Pass features through their necks; without necks they are returned unchanged."""

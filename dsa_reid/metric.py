@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .config import REGIONS
 from .errors import ModelError
+
+LEAST = 1e-6  # of the weights of a mean
 
 
 def join(*features: torch.Tensor | None) -> torch.Tensor:
@@ -59,6 +63,64 @@ def pairwise(a: torch.Tensor, b: torch.Tensor, metric: str) -> torch.Tensor:
             squared = torch.addmm(b.square().sum(1), a, b.T, alpha=-2)
             return squared.add_(a.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_()
     raise ModelError(f"metric = {metric!r} is invalid: expected 'euclidean' or 'cosine'.")
+
+
+def visible_distances(
+    a: torch.Tensor | np.ndarray, b: torch.Tensor | np.ndarray, parts: Mapping[str, int]
+) -> torch.Tensor:
+    """Return the distance of every row of `a` to every row of `b` over what is visible in both images.
+
+    The weighted mean of the distances of the global features and of the eight local ones, each of length one: the
+    weight of a region is the root of the product of both visibilities, that of the global feature is 1 (Somers et al.
+    2023, equation 7).
+
+    Args:
+        a: float (Q, D), as from `Model.embed` with visibility.
+        b: float (G, D).
+        parts: `Model.parts_with_visibility`, which gives the columns.
+
+    Returns a tensor, float (Q, G). Raises ModelError for features without local part or visibility, of other
+    dimensions, or not finite.
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    check_finite(a, "the first features")
+    check_finite(b, "the second features")
+    return visible_pairwise(a, b, parts)
+
+
+def visible_pairwise(a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int]) -> torch.Tensor:
+    """Return what `visible_distances` returns, of tensors; a row that is not finite gives distances that are not."""
+    if not {"local", "visibility"} <= parts.keys():
+        raise ModelError(
+            "These features have no visibility of regions. Use a model that was trained with local_pooling 'regions', "
+            "and embed with visibility."
+        )
+    width = sum(parts.values())
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != width or b.shape[1] != width:
+        raise ModelError(
+            f"Features of shape {tuple(a.shape)} and {tuple(b.shape)} do not have the parts {dict(parts)}. Embed both "
+            "with the same model, with visibility."
+        )
+    with torch.autocast(a.device.type, enabled=False):
+        (global_a, local_a, seen_a), (global_b, local_b, seen_b) = (_divided(rows, parts) for rows in (a, b))
+        total = torch.zeros(len(a), len(b), dtype=a.dtype, device=a.device)
+        weights = torch.full_like(total, LEAST)
+        if global_a is not None and global_b is not None:
+            total += pairwise(global_a, global_b, "euclidean")
+            weights += 1
+        for region in range(REGIONS):  # one by one: eight matrices of distances may not fit
+            weight = seen_a[:, region, None] * seen_b[None, :, region]
+            total += weight * pairwise(local_a[:, region], local_b[:, region], "euclidean")
+            weights += weight
+        return total / weights
+
+
+def _divided(rows: torch.Tensor, parts: Mapping[str, int]) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+    """Return the global feature (N, G), if any, the local ones (N, 8, L), of length one, and roots of visibilities."""
+    by_name = dict(zip(parts, rows.split(list(parts.values()), dim=1), strict=True))
+    whole = by_name.get("global")
+    local = F.normalize(by_name["local"].unflatten(1, (REGIONS, -1)), dim=2)
+    return None if whole is None else F.normalize(whole), local, by_name["visibility"].clamp(min=0).sqrt()
 
 
 def as_tensor(features: torch.Tensor | np.ndarray) -> torch.Tensor:

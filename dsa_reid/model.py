@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .atomic import write_atomic
-from .config import MainStreamConfig, written
+from .config import REGIONS, MainStreamConfig, written
 from .crops import Crop, many
 from .device import usable_device
 from .errors import ModelError, NotInstalledError
@@ -27,6 +27,7 @@ from .weights_file import read_weights
 
 FORMAT = "dsa-reid model"
 VERSION = 1
+VISIBILITY = "visibility"  # the name of a part
 
 
 class Model:
@@ -57,7 +58,18 @@ class Model:
         """D, the length of a feature: 4096 for the paper's network."""
         return sum(self.parts.values())
 
-    def embed(self, crops: Crop | Iterable[Crop], batch_size: int = 64, workers: int | None = None) -> torch.Tensor:
+    @property
+    def parts_with_visibility(self) -> dict[str, int]:
+        """The same with the visibilities of the eight regions, "visibility", at the end."""
+        return {**self.parts, VISIBILITY: REGIONS}
+
+    def embed(
+        self,
+        crops: Crop | Iterable[Crop],
+        batch_size: int = 64,
+        workers: int | None = None,
+        visibility: bool = False,
+    ) -> torch.Tensor:
         """Return the features of crops of people, of any sizes and kinds.
 
         Args:
@@ -65,6 +77,7 @@ class Model:
                 image, all RGB. A single crop is a list of one.
             batch_size: crops that go through the network together.
             workers: threads that decode and resize ahead of the network; one a core, at most 8, if None.
+            visibility: append the visibility of the eight regions, 0 to 1, for `visible_distances`.
 
         Returns:
             float32 (N, D) on the CPU: f_G and f_L, each of length one, concatenated. Compare them by `distances`.
@@ -73,14 +86,22 @@ class Model:
         ModelError for a crop that is not an image, with its path or its number.
         """
         read = batches(many(crops), self.preprocessing, batch_size, workers)
-        features = [self.features(images) for images in read]
+        features = [self.features(images, visibility) for images in read]
+        width = self.dimensions + (REGIONS if visibility else 0)
         with own_torch_state():
-            return torch.cat([torch.empty(0, self.dimensions, dtype=torch.float32), *features])
+            return torch.cat([torch.empty(0, width, dtype=torch.float32), *features])
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images of the network's size, uint8 RGB (B, height, width, 3), to float32 (B, D) on the CPU."""
+    def features(self, images: torch.Tensor, visibility: bool = False) -> torch.Tensor:
+        """Map images of the network's size, uint8 RGB (B, height, width, 3), to float32 (B, D) on the CPU.
+
+        With `visibility` that of the eight regions is appended, (B, D + 8). Raises ModelError if it is not known.
+        """
         with own_torch_state(self.device), torch.inference_mode():
-            return join(*self.main_stream(self.preprocessing.normalise(images.to(self.device)))).float().cpu()
+            normalised = self.preprocessing.normalise(images.to(self.device))
+            if not visibility:
+                return join(*self.main_stream(normalised)).float().cpu()
+            features, seen = self.main_stream.with_visibility(normalised)
+            return torch.cat([join(*features), seen], dim=1).float().cpu()
 
 
 def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: Preprocessing) -> Path:

@@ -89,11 +89,21 @@ def region_pooled(maps: torch.Tensor, weights: torch.Tensor, pool: GeneralisedMe
 
     Returns (B, 8, C).
     """
-    kind = torch.promote_types(maps.dtype, torch.float32)
-    x, P = maps.unflatten(1, (REGIONS, -1)).to(kind), weights[:, :, None].to(kind)  # (B, 8, C, h, w), (·, 8, 1, h, w)
+    return weighted_mean(maps.unflatten(1, (REGIONS, -1)), weights[:, :, None], pool)
+
+
+def weighted_mean(x: torch.Tensor, weights: torch.Tensor, pool: GeneralisedMean | None = None) -> torch.Tensor:
+    """Return the weighted mean over the last two dimensions of maps (…, h, w), in float32 or better: (…).
+
+    Args:
+        weights: of a shape that is broadcast to that of the maps.
+        pool: takes the generalised mean; None for the mean.
+    """
+    kind = torch.promote_types(x.dtype, torch.float32)
+    x, P = x.to(kind), weights.to(kind)
     if pool is not None:
         x = x.clamp(min=SMALLEST).pow(pool.p)
-    mean: torch.Tensor = (x * P).sum((3, 4)) / (P.sum((3, 4)) + LEAST)
+    mean: torch.Tensor = (x * P).sum((-2, -1)) / (P.sum((-2, -1)) + LEAST)
     if pool is not None:
         mean = mean.clamp(min=SMALLEST).pow(1 / pool.p)
     return mean

@@ -32,7 +32,7 @@ def batch_page(
     store = open_store(dsap, warp) if config.needs_store else None
     data = stage.open_training_set(root, records, store, config)
     indices = epoch_order(data, config, epoch)[0].tolist()
-    images, parts, _ = feed(data.images.read(indices), data, config, epoch, step=0)
+    images, parts, *_ = feed(data.images.read(indices), data, config, epoch, step=0)
     count = min(identities, config.identities) * config.pictures
     labels = [f"pid {records[index].pid}, camera {records[index].camid}" for index in indices]
     shown = None if parts is None else parts[:count]

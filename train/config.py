@@ -79,7 +79,8 @@ class TrainConfig:
     def needs_labels(self) -> bool:
         """Whether training needs to know the body regions of images."""
         main = self.network.main
-        return main.local_pooling == "template" or (main.predicts_regions and self.regions.weight > 0)
+        predicts = main.predicts_regions and self.regions.weight > 0
+        return predicts or main.local_pooling == "template" or self.network.region_teacher
 
     @property
     def needs_store(self) -> bool:

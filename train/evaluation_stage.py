@@ -26,11 +26,12 @@ from . import checkpoint, result_settings, run_settings
 from .batches.dataset import Images
 from .batches.guidance import guide_weight
 from .batches.parts_store import open_store
+from .batches.regions import has_labels
 from .config import TrainConfig
 from .evaluation import metrics
 from .evaluation.config import EvaluateConfig, protocol
 from .evaluation.distmat import Rows
-from .evaluation.features import check_match, extract
+from .evaluation.features import check_match, extract, lengths
 from .evaluation.kept_features import kept_features
 from .evaluation.multiquery import read_multiquery
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
@@ -50,7 +51,7 @@ class Task:
     Args:
         manifest: lists the images.
         root: the dataset's folder.
-        dsap: the DSAP store, not opened for the match "main".
+        dsap: the DSAP store, not opened for the match "main" by predicted regions.
         source: a run's folder, of which the match "main" needs model.pt alone and another checkpoint.pt; or a model
             file itself.
         warp: what the DSAP should have been built with; None for any settings.
@@ -136,16 +137,28 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         network, preprocessing = restore(task.source)
         check_match(network, config.match)
         network, store = network.to(device), open_store(task.dsap, task.warp)
-    retrieval = read_retrieval(task.root, records, preprocessing, store, more)
+    labels = config.regions == "labels"
+    if labels:
+        store = open_store(task.dsap, None)
+    retrieval = read_retrieval(task.root, records, preprocessing, store, more, labels)
+    visible = config.distance == "visible"
+    if labels and not any(has_labels(images) for images in (retrieval.query, retrieval.gallery)):
+        raise TrainingError(
+            f"No image of query and gallery has a map of the body in {task.dsap}. evaluate.regions=labels needs them; "
+            "use evaluate.regions=predicted."
+        )
 
     def features(images: Images, what: str) -> Rows:
         if task.keep is None or not config.keep:
-            return extract(network, images, config.match, config.batch, what=what, flip=config.flip).numpy()
-        saved = task.keep / config.match / f"{what}{'-flip' if config.flip else ''}.h5"
+            return extract(
+                network, images, config.match, config.batch, what=what, flip=config.flip, visible=visible
+            ).numpy()
+        kind = f"{'-flip' if config.flip else ''}{'-visible' if visible else ''}{'-labels' if labels else ''}"
+        saved = task.keep / config.match / f"{what}{kind}.h5"
         return kept_features(saved, network, digest_of(path), images, config, task.dataset)
 
     with memory_explained(f"batches of {config.batch} images", "Use smaller ones: --set evaluate.batch=8."):
-        return *sides(retrieval, config, features), device
+        return *sides(retrieval, config, features, lengths(network, config.match, visible)), device
 
 
 def restore(run: Path) -> tuple[TwoStream, Preprocessing]:

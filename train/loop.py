@@ -199,7 +199,8 @@ def train_step(
     with without_gradient_exchange(module, not group.last):
         # The network runs in bfloat16 where `precision` says so, the losses always in float32 (`losses.precision`).
         with autocast(inputs.images.device, config.precision):
-            outputs = module(inputs.images, inputs.parts)  # f, d, z: (B, G) and (B, 8, L); logits (B, identities)
+            # f, d, z: (B, G) and (B, 8, L); logits (B, identities)
+            outputs = module(inputs.images, inputs.parts, inputs.unguided, inputs.regions)
         # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
         losses = loss_terms(outputs, labels, config.losses, run.processes.gather)
         # Where the regions are, by pixel: (B, 9, H, W).

@@ -83,7 +83,15 @@ FURTHER_ROWS = (
     Row("regions", "Regions and stripes", "regions/with-stripes", "main"),
     Row("regions", "Head attached", "regions/attached", "main"),
     Row("regions", "Head not fitted", "regions/unfitted", "main"),
+    Row("regions", "Losses of the parts", "regions/parts", "main"),
+    Row("regions", "Two levels, of parts", "regions/two-levels-parts", "main"),
+    Row("regions", "Region teacher", "regions/teacher", "main"),
+    Row("regions", "Teacher, others' maps", "regions/teacher-other", "main"),
+    Row("regions", "Generalised mean", "regions/gem", "main"),
     Row("regions", "Regions and guide", "regions/guided", "main"),
+    Row("regions", "Guide, another's", "regions/guided-other", "main"),
+    Row("regions", "Guide, own triplets", "regions/guided-own-losses", "main"),
+    Row("regions", "Guide dropped", "regions/guided-dropped", "main"),
 )
 EVERY_ROW = ROWS + FURTHER_ROWS
 

@@ -13,7 +13,7 @@ import click
 import torch
 
 from dsa_app.config import to_dict
-from dsa_app.errors import CheckpointError, StoreError
+from dsa_app.errors import CheckpointError
 from dsa_app.lock import locked
 from dsa_app.process_group import join_process_group
 from dsa_data.records import Record, read_manifest
@@ -33,7 +33,7 @@ from . import checkpoint, loop, run_settings
 from .batches.augment import mirror_table
 from .batches.dataset import GIB, Images, memory_limit, number_identities
 from .batches.feed import TrainingSet, epoch_order, generator
-from .batches.parts_store import open_store
+from .batches.parts_store import check_charts, open_store
 from .batches.regions import mean_label_maps, of_other_people
 from .config import FREE, TrainConfig, check_trunk_size
 from .distributed import Processes, processes_on_this_machine
@@ -140,26 +140,37 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
         settings["augment"]["symmetry"] = hashlib.sha256(read_symmetry(Path(table)).tobytes()).hexdigest()
     # Settings that there were not always are left out in the same way where they have no effect.
     settings["network"]["main"] = written(settings["network"]["main"])
-    if config.network.main.local_pooling in ("average", "stripes"):
+    _leave_out_later(settings)
+    if config.network.main.local_pooling in ("average", "stripes") and not config.network.region_teacher:
         del settings["regions"]
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
     texels, charts = None, {}
     if store and config.network.guide:
         texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records)
     if store and config.needs_labels:
-        _check_charts(store)
+        check_charts(store)
         charts = {"charts": digest_of(str(store.chart_checksums[store.index(record.key)]) for record in records)}
     identities = len({record.pid for record in records})
     return {"train": settings, "identities": identities, "pictures": images, "dsap": texels, **charts}
 
 
-def _check_charts(store: DsapStore) -> None:
-    """Raise StoreError for a store of version 1, which has no chart images."""
-    if not store.has_charts:
-        raise StoreError(
-            f"{store.path} has version {store.version}, which has no chart images, and regions are learnt from them. "
-            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite."
-        )
+LATER = (
+    ("network", "classified"),
+    ("network", "region_teacher"),
+    ("losses", "triplet_heads"),
+    ("losses", "local_distance"),
+    ("losses", "region_teacher"),
+    ("guidance", "drop"),
+)
+"""Settings, by section, that checkpoints did not always have."""
+
+
+def _leave_out_later(settings: dict[str, Any]) -> None:
+    """Remove the settings of `LATER` that have their default values, in place."""
+    defaults = to_dict(TrainConfig())
+    for section, name in LATER:
+        if settings[section][name] == defaults[section][name]:
+            del settings[section][name]
 
 
 def open_training_set(

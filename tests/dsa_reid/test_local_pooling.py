@@ -220,3 +220,38 @@ def test_regions_at_two_levels_cost_at_most_eight_percent_more(trunk: str) -> No
             network(torch.empty(1, 3, *size, device="meta"))
         counts.append(counter.get_total_flops())
     assert 1 < counts[1] / counts[0] < 1.08
+
+
+def test_visibility_is_kept_with_the_features(tmp_path: Path) -> None:
+    network = stream(local_pooling="regions", local_levels=(16, 8))
+    model = dsa_reid.load(dsa_reid.save(network, tmp_path / "model.pt", dsa_reid.Preprocessing(*SIZE)))
+    crops = torch.randint(0, 256, (3, *SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain, kept = (model.embed(list(crops.numpy()), visibility=visibility) for visibility in (False, True))
+    assert torch.equal(kept[:, :-8], plain)
+    look = network.look(model.preprocessing.normalise(crops))
+    torch.testing.assert_close(kept[:, -8:], look.logits[8].softmax(1)[:, 1:].amax((2, 3)))
+    assert sum(model.parts_with_visibility.values()) == kept.shape[1]
+    found = dsa_reid.visible_distances(kept, kept, model.parts_with_visibility)
+    torch.testing.assert_close(found.diagonal(), torch.zeros(3), atol=2e-3, rtol=0)
+    assert model.embed([], visibility=True).shape == (0, kept.shape[1])
+
+
+def test_visibility_of_a_network_without_regions_is_refused(tmp_path: Path) -> None:
+    model = dsa_reid.load(dsa_reid.save(stream(), tmp_path / "model.pt", dsa_reid.Preprocessing(*SIZE)))
+    with pytest.raises(ModelError, match="does not predict body regions"):
+        model.features(torch.zeros(1, *SIZE, 3, dtype=torch.uint8), visibility=True)
+
+
+@pytest.mark.parametrize("way", ["regions", "template"])
+def test_the_foreground_feature_by_hand(way: str) -> None:
+    network = stream(local_pooling=way)
+    assert network.look(images()).foreground is None
+    network.looks_at_foreground = True
+    look = network.look(images())
+    maps = network.global_head(network.trunk(images()))
+    pooling = network.local_pooling
+    background = look.logits[16].softmax(1)[:, 0] if way == "regions" else pooling.template_16[None, 0]
+    body = 1 - background  # (B, h, w)
+    expected = (maps * body[:, None]).sum((2, 3)) / (body.sum((1, 2)) + 1e-3)[:, None]
+    torch.testing.assert_close(look.foreground, expected)
+    assert torch.equal(look.features.global_, network(images()).global_)

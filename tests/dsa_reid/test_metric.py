@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsa_reid import ModelError, distances, join
+from dsa_reid import ModelError, distances, join, visible_distances
 
 
 def test_by_hand() -> None:
@@ -85,3 +85,45 @@ def test_large_numbers_are_finite() -> None:
     rows = torch.full((2, 4), 3e38)
     assert torch.isfinite(distances(rows.double(), rows.double())).all()
     assert distances(rows, rows).shape == (2, 2)
+
+
+PARTS = {"global": 5, "local": 16, "visibility": 8}
+
+
+def test_visible_distances_by_a_slow_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(n, 29, generator=generator) for n in (3, 4))
+    a[1, -4:] = 0
+    found = visible_distances(a, b.numpy(), PARTS)
+    for i in range(3):
+        for j in range(4):
+            total, weights = _apart(a[i, :5], b[j, :5]), 1.0
+            for region in range(8):
+                weight = (a[i, 21 + region] * b[j, 21 + region]).sqrt()
+                columns = slice(5 + 2 * region, 7 + 2 * region)
+                total += weight * _apart(a[i, columns], b[j, columns])
+                weights += weight
+            torch.testing.assert_close(found[i, j], total / weights, atol=1e-4, rtol=1e-4)
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return (one / one.norm() - other / other.norm()).norm()
+
+
+def test_what_one_image_does_not_show_does_not_count() -> None:
+    a = torch.rand(1, 29, generator=torch.Generator().manual_seed(1))
+    a[:, 21:] = 1
+    b = a.clone()
+    b[:, 7:9] = -b[:, 7:9]
+    assert visible_distances(a, b, PARTS) > 0.2
+    b[:, 21 + 1] = 0
+    torch.testing.assert_close(visible_distances(a, b, PARTS), torch.zeros(1, 1), atol=1e-3, rtol=0)
+    without_global = {"local": 16, "visibility": 8}
+    assert visible_distances(a[:, 5:], b[:, 5:], without_global) < 1e-3
+
+
+def test_features_without_visibility_are_refused() -> None:
+    with pytest.raises(ModelError, match="have no visibility of regions"):
+        visible_distances(torch.ones(1, 21), torch.ones(1, 21), {"global": 5, "local": 16})
+    with pytest.raises(ModelError, match=r"do not have the parts .* with visibility"):
+        visible_distances(torch.ones(1, 21), torch.ones(1, 29), PARTS)

@@ -11,7 +11,6 @@ import torch
 from dsa_app.errors import TrainingError
 from dsa_app.process_group import ProcessGroup
 from dsa_train import checkpoint, loop, stage
-from dsa_train.batches.feed import Inputs
 from dsa_train.distributed import Processes
 from processes import together
 
@@ -24,8 +23,8 @@ def exactly(tiny, small, folder, **changes):
     feed, loss_terms, seen = loop.feed, loop.loss_terms, []
 
     def doubled(*arguments):
-        images, parts, regions = feed(*arguments)
-        return Inputs(images.double(), parts.double(), regions)
+        inputs = feed(*arguments)
+        return inputs._replace(images=inputs.images.double(), parts=inputs.parts.double())
 
     def noted(*arguments):
         found = loss_terms(*arguments)

@@ -95,7 +95,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(train, tiny, small, t
     for group in ([0, 1, 2], [3]):
         total = [torch.zeros_like(p) for p in network.parameters()]
         for n in group:
-            images, parts, _ = feed(data.images.read(order[n].tolist()), data, config, 0, n)
+            images, parts, *_ = feed(data.images.read(order[n].tolist()), data, config, 0, n)
             loss = sum(loss_terms(network(images, parts), data.labels[order[n]], config.losses).values())
             for mean, gradient in zip(total, torch.autograd.grad(loss, list(network.parameters())), strict=True):
                 mean += gradient / len(group)

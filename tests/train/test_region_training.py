@@ -1,13 +1,27 @@
 """Training with region pooling: fitted heads, the ramp, the log, resuming to the bit, controls, old checkpoints."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
-from dsa_app.errors import ConfigError, StoreError
+from dsa_app.errors import ConfigError, StoreError, TrainingError
+from dsa_data.stores.dsap import DsapStore
+from dsa_reid.metric import join, visible_distances
 from dsa_reid.model import load
+from dsa_reid.preprocessing import Preprocessing
+from dsa_reid.region_pooling import label_shares
 from dsa_train import checkpoint, loop, stage
-from dsa_train.batches.feed import generator
+from dsa_train.batches.config import GuidanceConfig
+from dsa_train.batches.feed import epoch_order, feed, generator
 from dsa_train.batches.regions import of_other_people
+from dsa_train.evaluation import metrics
+from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.evaluation.features import extract
+from dsa_train.evaluation.retrieval import read_retrieval
+from dsa_train.evaluation_stage import Task, evaluate
+from dsa_train.losses.triplet import region_triplet
 from dsa_train.network.two_stream import TwoStream
 from dsa_train.region_fit import fit_region_heads
 from dsa_train.schedule import ScheduleConfig, learning_rate, ramp, region_rate
@@ -186,6 +200,9 @@ def test_a_run_without_regions_has_the_configuration_that_it_had(tiny, small):
     found = stage.run_configuration(small(), records, store)
     assert found.keys() == {"train", "identities", "pictures", "dsap"}
     assert "regions" not in found["train"]
+    assert "classified" not in found["train"]["network"]
+    assert not {"triplet_heads", "local_distance"} & found["train"]["losses"].keys()
+    assert "drop" not in found["train"]["guidance"]
     assert not any(name.startswith("local_p") for name in found["train"]["network"]["main"])
     with_regions = stage.run_configuration(small(**regions()), records, store)
     assert with_regions["train"]["regions"]["fit"] == FIT
@@ -212,3 +229,121 @@ def test_settings_that_cannot_be_are_refused(small):
 def test_a_template_of_another_size_is_refused(train, tmp_path):
     with pytest.raises(ConfigError, match=r"The template is built for images of 256x128, .*size=\[64,32\]"):
         train(tmp_path, **regions(local_pooling="template", size=[256, 128]))
+
+
+def test_the_losses_of_the_parts(train, tmp_path):
+    settings = regions(local_levels=[16, 8])
+    settings["network"] |= {"classified": "whole"}
+    settings["losses"] = {"triplet_heads": "local", "local_distance": "regions"}
+    train(tmp_path, epochs=1, **settings)
+    (row,) = rows(tmp_path)
+    terms = {name.removeprefix("train/") for name in row if name.startswith("train/")}
+    expected = {"id_f_global", "id_f_foreground", "id_f_local", "triplet_f_local", "regions_16", "regions_8"}
+    assert terms == {"loss", *expected}
+
+
+def test_stripes_have_no_foreground_and_all_are_visible(prepared):
+    settings = regions(local_pooling="stripes")
+    settings["network"] |= {"classified": "whole"}
+    network, _, config = prepared(**settings, losses={"local_distance": "regions"})
+    outputs = network(torch.rand(4, 3, 64, 32))
+    assert list(outputs.logits) == ["f_global", "f_local"]
+    labels = torch.tensor([0, 0, 1, 1])
+    found = loop.loss_terms(outputs, labels, config.losses)["triplet_f_local"]
+    torch.testing.assert_close(found, 1.5 * region_triplet(outputs.f_local, torch.ones(4, 8), labels, 0.3))
+
+
+def test_images_whose_guide_is_dropped_have_z_equal_f(prepared):
+    network, data, config = prepared(**regions(guide=True), guidance={"drop": 0.5})
+    batch = data.images.read(epoch_order(data, config, 0)[0].tolist())
+    inputs = feed(batch, data, config, 0, 0)
+    again = feed(batch, data, dataclasses.replace(config, guidance=GuidanceConfig()), 0, 0)
+    assert again.unguided is None
+    assert torch.equal(inputs.images, again.images), "all other random numbers are the same"
+    outputs = network(inputs.images, inputs.parts, inputs.unguided)
+    assert inputs.unguided.any()
+    assert not inputs.unguided.all()
+    for n, dropped in enumerate(inputs.unguided.tolist()):
+        assert torch.equal(outputs.z_local[n], outputs.f_local[n]) == dropped
+        assert torch.equal(outputs.z_global[n], outputs.f_global[n]) == dropped
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished")
+    stage.run(tiny.manifest, tiny.root, tiny.dsap, out, small(epochs=2, **regions()))
+    return out
+
+
+def test_evaluation_weighted_by_visibility(tiny, finished, tmp_path):
+    task = Task(tiny.manifest, tiny.root, tiny.dsap, finished, keep=tmp_path)
+    plain, visible = (evaluate(task, EvaluateConfig(distance=one)).metrics for one in ("euclidean", "visible"))
+    assert visible["protocol"] == "distances weighted by visibility"
+    assert "protocol" not in plain
+    model = load(finished / "model.pt")
+    paths = {split: [tiny.root / record.key for record in tiny.records(split)] for split in ("query", "gallery")}
+    query, gallery = (model.embed(paths[split], visibility=True) for split in ("query", "gallery"))
+    distmat = visible_distances(query, gallery, model.parts_with_visibility).numpy()
+    numbers = [
+        np.array([getattr(r, name) for r in tiny.records(split)]) for name in ("pid", "camid") for split in paths
+    ]
+    assert visible["mAP"] == pytest.approx(metrics.evaluate(distmat, *numbers).mAP)
+    assert {path.name for path in (tmp_path / "main").glob("*.h5")} == {
+        "query.h5", "gallery.h5", "query-visible.h5", "gallery-visible.h5"
+    }  # fmt: skip
+    again = evaluate(task, EvaluateConfig(distance="visible", flip=True)).metrics
+    assert 0 <= again["mAP"] <= 1
+
+
+def test_evaluation_by_the_labels_of_query_and_gallery(tiny, finished, monkeypatch):
+    task = Task(tiny.manifest, tiny.root, tiny.dsap, finished)
+    found = evaluate(task, EvaluateConfig(regions="labels")).metrics
+    assert found["protocol"] == "regions by the labels of query and gallery"
+    network, images = (
+        load(finished / "model.pt").main_stream,
+        read_retrieval(
+            tiny.root, tiny.records("query", "gallery"), Preprocessing(64, 32), tiny.store(), labels=True
+        ).query,
+    )
+    batch = images.read([0, 1])
+    look = network.look(images.preprocessing.normalise(batch.images), label_shares(batch.regions))
+    torch.testing.assert_close(extract(network, images)[:2], join(*look.features).detach(), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(
+        extract(network, images)[:2], join(*network(images.preprocessing.normalise(batch.images)))
+    )
+    monkeypatch.setattr(DsapStore, "read_charts", lambda store, index: np.full((5, 5), 255, np.uint8))
+    with pytest.raises(TrainingError, match="No image of query and gallery has a map"):
+        evaluate(task, EvaluateConfig(regions="labels"))
+
+
+@pytest.mark.parametrize("settings", [{"distance": "visible"}, {"regions": "labels"}])
+def test_evaluations_that_need_regions_are_refused_without(tiny, train, tmp_path, settings):
+    train(tmp_path, epochs=1)
+    with pytest.raises(TrainingError, match="needs a network that predicts body regions"):
+        evaluate(Task(tiny.manifest, tiny.root, tiny.dsap, tmp_path), EvaluateConfig(**settings))
+
+
+def test_evaluation_settings_that_contradict_each_other():
+    with pytest.raises(ValueError, match="without re-ranking"):
+        EvaluateConfig(distance="visible", rerank={"on": True})
+    with pytest.raises(ValueError, match="is for match = main"):
+        EvaluateConfig(regions="labels", match="fused")
+
+
+def test_a_region_teacher_leaves_the_deployed_network_as_it_is(train, tmp_path):
+    settings = regions(local_pooling="average")
+    settings["network"] |= {"region_teacher": True}
+    model = load(train(tmp_path, epochs=1, **settings))
+    assert model.main_stream.local_pooling is None
+    (row,) = rows(tmp_path)
+    assert {"train/align_t_local", "train/triplet_t_local", "train/id_t_local_7"} <= row.keys()
+    configuration = checkpoint.load(tmp_path / "checkpoint.pt")["configuration"]
+    assert configuration["train"]["network"]["region_teacher"]
+    assert configuration["charts"]
+
+
+def test_a_region_teacher_of_regions_is_refused(small):
+    settings = regions()
+    settings["network"] |= {"region_teacher": True}
+    with pytest.raises(ConfigError, match="region_teacher = true is for local heads with local_pooling = average"):
+        small(**settings)

@@ -124,11 +124,14 @@ def _digest(training: Training, folders: Folders, dsap: Path | None) -> str:
     weights = weights / "checkpoint.pt" if weights.is_dir() else weights  # of a run
     records = read_manifest(folders.manifest, ["train"])
     store = DsapStore(dsap) if dsap and train.needs_store else None
+    evaluation = to_dict(training.evaluation)
+    if evaluation["regions"] == "predicted":  # results of before there was this setting were measured so
+        del evaluation["regions"]
     known = {
         **stage.run_configuration(train, records, store),
         "epochs": train.epochs,
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "",
-        "evaluate": to_dict(training.evaluation),
+        "evaluate": evaluation,
         "tested": [record.digest for record in read_manifest(folders.manifest, ["query", "gallery"])],
     }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]

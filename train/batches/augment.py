@@ -38,6 +38,7 @@ class Augmentation:
         erased: int64 (B, 4), top, left, bottom, right of the box to erase, end excluded; empty where there is none.
         colours: float32 (B, 3), factors of brightness, contrast and saturation; None for no jitter.
         dropped: bool (B, 24), charts that the guide is not shown; None to show all.
+        unguided: bool (B,), images whose z is f alone; None for none.
     """
 
     flip: torch.Tensor
@@ -45,6 +46,7 @@ class Augmentation:
     erased: torch.Tensor
     colours: torch.Tensor | None = None
     dropped: torch.Tensor | None = None
+    unguided: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Augmentation:
         """Return the same numbers on another device."""
@@ -55,22 +57,32 @@ class Augmentation:
         return self._map(lambda numbers: numbers[images])
 
     def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Augmentation:
-        optional = (None if numbers is None else change(numbers) for numbers in (self.colours, self.dropped))
+        optional = (
+            None if numbers is None else change(numbers) for numbers in (self.colours, self.dropped, self.unguided)
+        )
         return Augmentation(change(self.flip), change(self.crop), change(self.erased), *optional)
 
 
-def sample_augmentation(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> Augmentation:
-    """Sample the augmentation of B images of H×W pixels from a CPU generator."""
+def sample_augmentation(
+    B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator, drop: float = 0.0
+) -> Augmentation:
+    """Sample the augmentation of B images of H×W pixels from a CPU generator.
+
+    Args:
+        drop: probability that an image has no guide.
+    """
     flip = torch.rand(B, generator=generator) < config.flip
     crop = torch.randint(0, 2 * config.pad + 1, (B, 2), generator=generator)
     boxes = _sample_boxes(B, H, W, config, generator)
     # Sampled last, and only if asked for: runs with and without jitter share all other random numbers.
-    colours = dropped = None
+    colours = dropped = unguided = None
     if any(config.jitter):
         colours = 1 + (2 * torch.rand(B, 3, generator=generator) - 1) * torch.tensor(config.jitter)
     if config.drop_charts:
         dropped = torch.rand(B, CHARTS, generator=generator) < config.drop_charts
-    return Augmentation(flip, crop, boxes, colours, dropped)
+    if drop:
+        unguided = torch.rand(B, generator=generator) < drop
+    return Augmentation(flip, crop, boxes, colours, dropped, unguided)
 
 
 def _sample_boxes(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:

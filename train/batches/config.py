@@ -47,11 +47,13 @@ class GuidanceConfig:
     Attributes:
         shown: which part images the guide sees: the image's own, or for controls none ("nothing": all texels are the
             mean) or those of another identity's image in the batch, a different one for each ("another").
+        drop: probability that an image's z is f alone, as if it had no guide, so that f meets the losses on z too.
         fade: epochs done when the weight of d in z begins to fall, and when it has come to 0, linearly in between;
             None keeps it at 1. The losses on z are then, in the end, losses on the feature that is matched, f.
     """
 
     shown: Shown = "own"
+    drop: Fraction = 0.0
     fade: tuple[NonNegativeInt, NonNegativeInt] | None = None
 
     def __post_init__(self) -> None:

@@ -27,11 +27,13 @@ class Inputs(NamedTuple):
         images: normalised, float32 (B, 3, H, W).
         parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
         regions: labels, uint8 (B, H, W), see `batches.regions`; None for a network that has none.
+        unguided: bool (B,), images whose z is f alone; None for none.
     """
 
     images: torch.Tensor
     parts: torch.Tensor | None = None
     regions: torch.Tensor | None = None
+    unguided: torch.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +75,14 @@ def feed(
     _, H, W, _ = batch.images.shape
     B = config.identities * config.pictures
     # Sampled for the whole step, then cut to this process's share: the numbers do not depend on how many share it.
-    sampled = sample_augmentation(B, H, W, config.augment, generator(config.seed, "augment", epoch, step))
+    random = generator(config.seed, "augment", epoch, step)
+    sampled = sample_augmentation(B, H, W, config.augment, random, config.guidance.drop)
     sampled = sampled.of(own).to(device)
     batch = with_shown_parts(batch, config.guidance.shown, config.pictures)
     preprocessing = data.images.preprocessing
     images, parts = augment(batch, sampled, config.augment.pad, data.mirror.to(device), preprocessing)
     regions = None if batch.regions is None else moved(batch.regions, sampled, config.augment.pad)
-    return Inputs(images, parts, regions)
+    return Inputs(images, parts, regions, sampled.unguided)
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:

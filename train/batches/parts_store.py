@@ -21,12 +21,24 @@ def open_store(dsap: Path, warp: WarpConfig | None) -> DsapStore:
     return store
 
 
-def check_before_training(manifest: Path, dsap: Path | None, warp: WarpConfig, identities: int) -> None:
+def check_charts(store: DsapStore) -> None:
+    """Raise StoreError for a store of version 1, which has no chart images."""
+    if not store.has_charts:
+        raise StoreError(
+            f"{store.path} has version {store.version}, which has no chart images, and regions are learnt from them. "
+            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite."
+        )
+
+
+def check_before_training(
+    manifest: Path, dsap: Path | None, warp: WarpConfig, identities: int, charts: bool = False
+) -> None:
     """Raise for data that no training can begin with.
 
     Args:
-        dsap: the store of part images; None for a network without a guide.
+        dsap: the store of part images; None for a network without a guide and without region heads.
         identities: P, of a batch.
+        charts: whether the store must have chart images, from which regions are learnt.
 
     Raises:
         DatasetError: for a manifest that is damaged, or has no training images.
@@ -35,7 +47,9 @@ def check_before_training(manifest: Path, dsap: Path | None, warp: WarpConfig, i
     """
     check_identities([record.pid for record in read_manifest(manifest, ["train"])], identities)
     if dsap is not None:
-        open_store(dsap, warp).close()
+        with open_store(dsap, warp) as store:
+            if charts:
+                check_charts(store)
 
 
 def check_identities(pids: Sequence[int], identities: int) -> None:

@@ -55,6 +55,13 @@ def of_other_people(pids: torch.Tensor, generator: torch.Generator) -> torch.Ten
     return others
 
 
+def has_labels(images: Images) -> bool:
+    """Return whether any of the images has a label."""
+    starts = range(0, len(images), CHUNK)
+    parts = (images.read_regions(range(start, min(start + CHUNK, len(images)))) for start in starts)
+    return any(bool((part != NO_MAP).any()) for part in parts)
+
+
 def mean_label_maps(images: Images, sizes: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
     """Return the mean shares of all images with a label, in cells of each size, left and right alike: (9, h, w) each.
 

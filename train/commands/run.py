@@ -33,7 +33,9 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
 
     from ..batches.parts_store import check_before_training
 
-    check_before_training(manifest, dsap if train.network.guide else None, warp, train.identities)
+    check_before_training(
+        manifest, dsap if train.needs_store else None, warp, train.identities, charts=train.needs_labels
+    )
 
     from .. import stage
 

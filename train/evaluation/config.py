@@ -49,7 +49,10 @@ class EvaluateConfig:
         match: the feature that is compared, of the joined ones each L2-normalised. "main" is (f_G, f_L), of the main
             stream, the deployed part of the network; "fused" is (z_G, z_L); "global" z_G and "local" z_L alone, the
             Joint rows of Table 3; "guide" (d_G, d_L). All but "main" need the guide, and the DSAP of query and gallery.
-        distance: between those features.
+        distance: between those features; "visible" is the mean distance of the global and the eight local features,
+            these weighted by the visibility of their regions in both images (`dsa_reid.visible_distances`).
+        regions: local features are pooled by the "predicted" regions, or by the labels of query and gallery, where
+            they have maps ("labels"): what perfect prediction of the labels would give.
         flip: average each image's features with those of its mirror image.
         gallery: "whole" ranks every gallery image; "single-shot" samples one image of each identity, `repeats` times
             with `seed`, and reports the mean; "auto" is the dataset's own protocol.
@@ -67,7 +70,8 @@ class EvaluateConfig:
     """
 
     match: Match = "main"
-    distance: Literal["euclidean", "cosine"] = "euclidean"
+    distance: Literal["euclidean", "cosine", "visible"] = "euclidean"
+    regions: Literal["predicted", "labels"] = "predicted"
     flip: bool = False
     gallery: Literal["auto", "whole", "single-shot"] = "auto"
     repeats: PositiveInt = 10
@@ -83,6 +87,13 @@ class EvaluateConfig:
     device: str = "auto"
     threads: NonNegativeInt = 0
 
+    def __post_init__(self) -> None:
+        """Check that the settings do not contradict each other."""
+        if self.distance == "visible" and (self.rerank.on or self.expansion.neighbours):
+            raise ValueError("distance = visible is for rankings without re-ranking and query expansion")
+        if self.regions == "labels" and self.match != "main":
+            raise ValueError("regions = labels is for match = main")
+
 
 SINGLE_SHOT = "one gallery image of each identity"  # begins its part of a protocol in words
 
@@ -95,6 +106,8 @@ def protocol(config: EvaluateConfig) -> str:
         "images of the query's camera are not left out": config.cameras == "ignore",
         "flip test": config.flip,
         "cosine distance": config.distance == "cosine",
+        "distances weighted by visibility": config.distance == "visible",
+        "regions by the labels of query and gallery": config.regions == "labels",
         "average precision by trapezoids": config.trapezoid,
         f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,
         "re-ranked": config.rerank.on,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_reid.metric import pairwise
+from dsa_reid.metric import pairwise, visible_pairwise
 
 GIB = 2**30
 GALLERY = 4096  # rows of the gallery that are in memory together
-Metric = Literal["euclidean", "cosine"]
+Metric = Literal["euclidean", "cosine", "visible"]
 Block = tuple[slice, np.ndarray]  # n queries, and their rows of the distance matrix, float32 (n, G)
 
 
@@ -28,11 +28,19 @@ class Rows(Protocol):
         """Return rows (n, D)."""
 
 
-def blocks(query: Rows, gallery: Rows, metric: Metric, device: torch.device, memory: float) -> Iterator[Block]:
+def blocks(
+    query: Rows,
+    gallery: Rows,
+    metric: Metric,
+    device: torch.device,
+    memory: float,
+    parts: Mapping[str, int] | None = None,
+) -> Iterator[Block]:
     """Yield the distance matrix of (Q, D) to (G, D) by rows, in the order of the queries.
 
     Args:
         memory: GiB that one block may take.
+        parts: of a row, by their lengths in order, for the metric "visible".
 
     Raises:
         TrainingError: for features of different lengths, an empty gallery, or features that are not numbers.
@@ -42,10 +50,12 @@ def blocks(query: Rows, gallery: Rows, metric: Metric, device: torch.device, mem
     height = max(1, int(memory * GIB) // (4 * G))
     for start in range(0, Q, height):
         queries = slice(start, min(start + height, Q))
-        yield queries, distance_rows(query[queries], gallery, metric, device)
+        yield queries, distance_rows(query[queries], gallery, metric, device, parts)
 
 
-def distance_rows(query: np.ndarray, gallery: Rows, metric: Metric, device: torch.device) -> np.ndarray:
+def distance_rows(
+    query: np.ndarray, gallery: Rows, metric: Metric, device: torch.device, parts: Mapping[str, int] | None = None
+) -> np.ndarray:
     """Return the distances of features (n, D) to a gallery (G, D) that is read in pieces: float32 (n, G).
 
     Raises TrainingError for features that are not numbers.
@@ -55,7 +65,9 @@ def distance_rows(query: np.ndarray, gallery: Rows, metric: Metric, device: torc
     distmat = np.empty((len(query), G), np.float32)
     for start in range(0, G, GALLERY):
         piece = slice(start, min(start + GALLERY, G))
-        distmat[:, piece] = pairwise(left, on_device(gallery[piece], device), metric).cpu().numpy()
+        right = on_device(gallery[piece], device)
+        rows = visible_pairwise(left, right, parts or {}) if metric == "visible" else pairwise(left, right, metric)
+        distmat[:, piece] = rows.cpu().numpy()
     broken = np.flatnonzero(np.isnan(distmat.sum(axis=1)))
     if len(broken):
         raise TrainingError(

@@ -53,7 +53,8 @@ def kept_features(
     cached = open_reusable(path, KeptFeatures, header, "", overwrite=True, whole=True, again=AGAIN)
     if cached is not None:
         return cached
-    batches = extract_batches(network, images, config.match, config.batch, workers, path.stem.capitalize(), config.flip)
+    what, visible = path.stem.capitalize(), config.distance == "visible"
+    batches = extract_batches(network, images, config.match, config.batch, workers, what, config.flip, visible)
     first = next(batches)
     shape = (len(images), first.shape[1])
     keys, digests = zip(*((record.key, record.digest) for record in images.records), strict=True)
@@ -70,7 +71,7 @@ def _configuration(
     origin = Origin(
         model,
         {name: list(value) if isinstance(value, tuple) else value for name, value in preprocessing.items()},
-        lengths(network, config.match),
+        lengths(network, config.match, config.distance == "visible"),
     )
     return {"origin": dataclasses.asdict(origin), "match": config.match, "flip": config.flip}
 
@@ -78,5 +79,8 @@ def _configuration(
 def _inputs(images: Images) -> str:
     """Return the digest of what the network sees: images and, for a match that needs the guide, their texels."""
     store = images.store
+    if store and images.regions_of is not None:
+        charts = store.chart_checksums
+        return digest_of(f"{one.key} {one.digest} charts {charts[store.index(one.key)]}" for one in images.records)
     texels = {record.key: int(store.checksums[store.index(record.key)]) for record in images.records} if store else {}
     return digest_of(f"{record.key} {record.digest} {texels.get(record.key, '')}" for record in images.records)

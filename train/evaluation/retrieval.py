@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from .camera_pairs import CameraPairs
 from .config import EvaluateConfig
 from .distmat import Block, Rows, blocks
 from .expansion import expanded
-from .features import extract
+from .features import extract, lengths
 from .matches import Labels, find_matches, joined
 from .metrics import NO_MATCH
 from .multiquery import pooled
@@ -50,11 +50,13 @@ class Side:
         features: (N, D).
         records: N.
         camids: (N,), see `camera_numbers`.
+        parts: of a feature, by their lengths in order; only for distances that compare them one by one.
     """
 
     features: Rows
     records: Sequence[Record]
     camids: np.ndarray
+    parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def pids(self) -> np.ndarray:
@@ -84,13 +86,19 @@ def read_retrieval(
     preprocessing: Preprocessing,
     store: DsapStore | None = None,
     multiquery: Sequence[Record] = (),
+    labels: bool = False,
 ) -> Retrieval:
-    """Return the query and gallery among `records`, with their DSAP if a store is given."""
-    query, gallery = (
-        Images(root, [record for record in records if record.split == split], preprocessing, store)
-        for split in ("query", "gallery")
-    )
-    return Retrieval(query, gallery, Images(root, multiquery, preprocessing, store) if multiquery else None)
+    """Return the query and gallery among `records`, with their DSAP if a store is given.
+
+    Args:
+        labels: with the labels of their regions, and without their part images.
+    """
+
+    def images(own: Sequence[Record]) -> Images:
+        return Images(root, own, preprocessing, store, not labels, range(len(own)) if labels else None)
+
+    query, gallery = (images([record for record in records if record.split == split]) for split in ("query", "gallery"))
+    return Retrieval(query, gallery, images(multiquery) if multiquery else None)
 
 
 def check_matches(retrieval: Retrieval, config: EvaluateConfig) -> None:
@@ -110,17 +118,26 @@ def measure(
     """Return the measures of a network on query and gallery, and the mAP of random rankings of the same images."""
 
     def features(images: Images, what: str) -> np.ndarray:
-        return extract(network, images, config.match, config.batch, workers, what, config.flip).numpy()
+        return extract(
+            network, images, config.match, config.batch, workers, what, config.flip, config.distance == "visible"
+        ).numpy()
 
     device = next(network.parameters()).device
-    comparison = compare(*sides(retrieval, config, features), config, device)
+    parts = lengths(network, config.match, config.distance == "visible")
+    comparison = compare(*sides(retrieval, config, features, parts), config, device)
     return comparison.result, comparison.chance
 
 
-def sides(retrieval: Retrieval, config: EvaluateConfig, features: Extract) -> tuple[Side, Side]:
-    """Return query and gallery with their features, multi-queries pooled."""
+def sides(
+    retrieval: Retrieval, config: EvaluateConfig, features: Extract, parts: Mapping[str, int] | None = None
+) -> tuple[Side, Side]:
+    """Return query and gallery with their features, multi-queries pooled.
+
+    Args:
+        parts: of a feature, by their lengths in order.
+    """
     query, gallery = (
-        Side(features(images, what), images.records, camera_numbers(images.records, config))
+        Side(features(images, what), images.records, camera_numbers(images.records, config), parts or {})
         for images, what in ((retrieval.query, "query"), (retrieval.gallery, "gallery"))
     )
     if config.multiquery == "off" or retrieval.multiquery is None:
@@ -174,7 +191,7 @@ def compare(
     single = config.gallery == "single-shot"
     orders = sample_orders(len(labels.g_pids), config.repeats, config.seed) if single else None
     parts, pairs, bins = [], CameraPairs(), ViewBins()
-    for queries, distmat in ranked(query.features, gallery.features, config, device):
+    for queries, distmat in ranked(query.features, gallery.features, config, device, query.parts):
         some = labels.select(queries)
         parts.append(find_matches(distmat, some) if orders is None else find_sampled_matches(distmat, some, orders))
         if between_cameras:
@@ -191,10 +208,12 @@ def compare(
     return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid))
 
 
-def ranked(query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:
+def ranked(
+    query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device, parts: Mapping[str, int] | None = None
+) -> Iterator[Block]:
     """Yield the distances that the gallery is ranked by, block by block, expanded and re-ranked if configured."""
     if config.expansion.neighbours:
         query = expanded(query[0 : query.shape[0]], gallery, config.expansion, device, config.memory)
     if config.rerank.on:
         return reranked(query, gallery, config.rerank, config.distance, device, config.memory)
-    return blocks(query, gallery, config.distance, device, config.memory)
+    return blocks(query, gallery, config.distance, device, config.memory, parts)

@@ -38,6 +38,7 @@ class Diagonal:
         p: the part of those 40,320 orders with at least this `share`.
         features: how many of the eight features change most by their own region; by chance 1.
         regions: how many of the eight regions change their own feature most; by chance 1.
+        own: the share of each local feature, of which `share` is the mean.
     """
 
     share: float
@@ -45,6 +46,7 @@ class Diagonal:
     p: float
     features: int
     regions: int
+    own: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +150,7 @@ def diagonal(matrix: Reals) -> Diagonal:
         float((share >= share[0] - 1e-12).mean()),
         int((matrix.argmax(1) == own).sum()),
         int((rows.argmax(0) == own).sum()),
+        tuple(np.diag(rows).tolist()),
     )
 
 
@@ -174,6 +177,7 @@ def text(by_network: Mapping[str, Sensitivity]) -> str:
     lines.append(
         "Own region: its part of a local feature's changes by all eight, by size. Chance is 12.5%; p over all orders."
     )
+    lines += [_line("in percent", REGIONS[:LOCAL]), _line("own region", _own(list(networks))), ""]
     lines += [f"{name}: {_sentence(one.diagonal)}" for name, one in by_network.items()]
     return "\n".join(lines)
 
@@ -187,6 +191,14 @@ TABLES = (
 
 def _line(name: str, cells: Iterable[object]) -> str:
     return f"{name:17}" + "".join(f"{cell!s:>13}" for cell in cells)
+
+
+def _own(networks: Sequence[Sensitivity]) -> list[str]:
+    """Return a cell for each region: its share of the changes of the local feature of its name, by network."""
+    shares = [one.diagonal.own if one.diagonal else None for one in networks]
+    return [
+        "|".join("    -" if own is None else f"{100 * own[region]:5.1f}" for own in shares) for region in range(LOCAL)
+    ]
 
 
 def _value(one: Sensitivity, field: str, feature: str, column: int, scale: float, numbers: str) -> str:

@@ -6,11 +6,17 @@ position is exact; the map is as coarse as the head's output.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
+import torch.nn.functional as F
 
 from dsa_data.charts import BODY_REGIONS
+from dsa_reid.config import COARSE
+from dsa_reid.local_pooling import LocalPooling, shares_of
 from dsa_reid.main_stream import MainStream
 from dsa_reid.pooling import SMALLEST
+from dsa_reid.region_pooling import LEAST
 
 
 def shares(maps: torch.Tensor, power: float = 1.0) -> torch.Tensor:
@@ -37,13 +43,55 @@ def shares(maps: torch.Tensor, power: float = 1.0) -> torch.Tensor:
 def feature_shares(network: MainStream, images: torch.Tensor) -> torch.Tensor:
     """Return the shares of every feature of a main stream, before any neck: float64 (B, F, h, w).
 
+    With two levels h and w are those of the finer one.
+
     Args:
         network: in evaluation mode.
         images: normalised, float (B, 3, H, W).
     """
-    F_ = network.trunk(images)
+    maps = network.trunk.levels(images)
     power = float(network.pool.p) if network.pool else 1.0
-    maps = [] if network.global_head is None else [network.global_head(F_)]  # (B, G, h, w)
+    found = [] if network.global_head is None else [shares(network.global_head(maps[COARSE]), power)]
     if network.local_head is not None:
-        maps += network.local_head(F_).chunk(len(BODY_REGIONS), dim=1)  # eight of (B, L, h, w)
-    return torch.stack([shares(one, power) for one in maps], dim=1)
+        found += _local_shares(network.local_pooling, maps, network.local_head(maps[COARSE]), power).unbind(1)
+    size = max(tuple(one.shape[1:]) for one in found)
+    return torch.stack([_enlarged(one[:, None], size)[:, 0] for one in found], dim=1)
+
+
+def _local_shares(
+    pooling: LocalPooling | None, maps: Mapping[int, torch.Tensor], local: torch.Tensor, power: float
+) -> torch.Tensor:
+    """Return the shares of the eight local features: float64 (B, 8, h, w), summing to 1 for each.
+
+    A feature that joins several sources has the sum of their parts: <m, f> of each, where f is the source's own feature
+    if they are concatenated, and the sum of all if they are added.
+    """
+    if pooling is None:
+        return torch.stack([shares(one, power) for one in local.chunk(len(BODY_REGIONS), dim=1)], dim=1)
+    seen = {level: shares_of(logits) for level, logits in pooling.predict(maps).items()}
+    parts = []  # of each source: what its cells add to the p-th power, and its feature
+    for source in pooling.look(maps, local, seen):
+        x = source.maps.double().unflatten(1, (len(BODY_REGIONS), -1))  # (B, 8, C, h, w)
+        x = x if power == 1 else x.clamp(min=SMALLEST).pow(power)
+        weights = torch.ones_like(x[:1, :, 0]) if source.weights is None else source.weights.double()
+        of_cells = x * (weights / (weights.sum((2, 3), keepdim=True) + LEAST))[:, :, None]
+        parts.append((of_cells, of_cells.sum((3, 4)).pow(1 / power)))
+    together = torch.stack([own for _, own in parts]).sum(0) if pooling.join == "sum" else None
+    size = max(tuple(of_cells.shape[3:]) for of_cells, _ in parts)
+    total = torch.zeros(*local.shape[:1], len(BODY_REGIONS), *size, dtype=torch.float64, device=local.device)
+    for of_cells, own in parts:
+        f = own if together is None else together
+        scale = f if power == 1 else f * own.pow(1 - power)
+        total += _enlarged((of_cells * scale[..., None, None]).sum(2), size)
+    whole = total.sum((2, 3), keepdim=True)
+    return torch.where(whole > 0, total / whole, 0)
+
+
+def _enlarged(parts: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Divide the parts of cells (B, n, h, w) evenly among smaller cells, to (B, n, *size)."""
+    if tuple(parts.shape[2:]) == tuple(size):
+        return parts
+    before = parts.sum((2, 3), keepdim=True)
+    enlarged = F.interpolate(parts, size=tuple(size), mode="nearest")
+    after = enlarged.sum((2, 3), keepdim=True)
+    return torch.where(after > 0, enlarged * before / after, 0)

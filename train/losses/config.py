@@ -45,17 +45,25 @@ class LossConfig:
         id_z: identity, on z_G and z_L; also on the Baseline's only feature.
         triplet: on z_G and z_L; without a guide on f_G and f_L.
         triplet_f: on f_G and f_L beside those on z; the paper has none.
+        triplet_heads: whether global and local features have triplets, or the local ones alone.
+        local_distance: between the eight local features of two images, in the triplet loss: of all as "joined" to one
+            feature, or the mean of their eight distances weighted by the visibility of both "regions" (Somers et al.
+            2023, section 3.3).
         margin: of the triplet loss, in units of the unnormalised features' Euclidean distance.
         smoothing: of the labels, in every identity term.
         metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
         circle_margin, circle_scale: m and γ of the circle loss; the defaults are FastReID's (He et al. 2020).
         teach: distillation from the guide to the main stream; the paper has none.
+        region_teacher: with `network.region_teacher`, of the cosine between f_L,i and the mean t_L,i of the identity;
+            identity and triplet terms on t are weighted as those on f.
     """
 
     id_f: NonNegativeFloat = 0.5
     id_z: NonNegativeFloat = 1.0
     triplet: NonNegativeFloat = 1.5
     triplet_f: NonNegativeFloat = 0.0
+    triplet_heads: Literal["both", "local"] = "both"
+    local_distance: Literal["joined", "regions"] = "joined"
     margin: NonNegativeFloat = 0.3
     smoothing: float = Field(default=0.1, ge=0, lt=1)
     metric: Literal["triplet", "circle"] = "triplet"
@@ -63,3 +71,9 @@ class LossConfig:
     circle_margin: float = Field(default=0.25, ge=0, lt=1)
     circle_scale: PositiveFloat = 64.0
     teach: DistillationConfig = DistillationConfig()
+    region_teacher: NonNegativeFloat = 1.0
+
+    def __post_init__(self) -> None:
+        """Check that the distance fits the loss on pairs."""
+        if self.local_distance == "regions" and self.metric == "circle":
+            raise ValueError("local_distance = regions is for metric = triplet: the circle loss has no distances")

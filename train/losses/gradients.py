@@ -12,7 +12,8 @@ from ..network.two_stream import Outputs
 def compare_gradients(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Compare two gradients with respect to the main stream's features f_G and f_L, all of a batch together.
 
-    The losses on f ("id_f_global", "triplet_f_local", …) are the main stream's own; all others come through the guide:
+    The losses on f ("id_f_global", "triplet_f_local", …), and those on its maps, t of a region teacher and its regions,
+    are the main stream's own; all others come through the guide:
     those on z, and distillation. The graph of the losses is kept.
 
     Returns:
@@ -22,11 +23,15 @@ def compare_gradients(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> d
     if outputs.z_global is None and outputs.z_local is None:
         return {}
     features = [feature for feature in (outputs.f_global, outputs.f_local) if feature is not None]
-    own = _gradient([loss for name, loss in losses.items() if "_f_" in name], features)
-    guided = _gradient([loss for name, loss in losses.items() if "_f_" not in name], features)
+    own = _gradient([loss for name, loss in losses.items() if _own(name)], features)
+    guided = _gradient([loss for name, loss in losses.items() if not _own(name)], features)
     lengths = own.norm() * guided.norm()
     cosine = float(own @ guided / lengths) if lengths else 0.0
     return {"own": float(own.norm()), "guided": float(guided.norm()), "cosine": cosine}
+
+
+def _own(name: str) -> bool:
+    return "_f_" in name or "_t_" in name or name.startswith("regions_")
 
 
 def _gradient(losses: list[torch.Tensor], features: list[torch.Tensor]) -> torch.Tensor:

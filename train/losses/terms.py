@@ -14,8 +14,9 @@ from .circle import circle_loss
 from .config import LossConfig
 from .distillation import distillation_terms
 from .identity import cross_entropy
+from .region_teacher import region_teacher_terms
 from .regions import region_loss
-from .triplet import batch_hard_triplet
+from .triplet import batch_hard_triplet, region_triplet
 
 
 def loss_terms(
@@ -39,6 +40,7 @@ def loss_terms(
         **_identity_terms(outputs, labels, config, guided),
         **_metric_terms(outputs, labels, config, guided, gather),
         **distillation_terms(outputs, config.teach, gather),
+        **region_teacher_terms(outputs, labels, config, gather),
     }
 
 
@@ -69,6 +71,8 @@ def _identity_terms(
     baseline = not guided and outputs.f_local is None
     terms = {}
     for name, logits in outputs.logits.items():
+        if name.startswith("t_"):  # the region teacher's, see `region_teacher`
+            continue
         weight = config.id_z if baseline or name.startswith("z") else config.id_f
         terms[f"id_{name}"] = weight * cross_entropy(logits, labels, config.smoothing)
     return terms
@@ -89,11 +93,17 @@ def _metric_terms(
     terms = {}
     for name, weight in weights.items():
         features = getattr(outputs, name)
-        if features is not None:
-            # The eight local features are compared as one: (B, 8, G/8) -> (B, G). Hard positives and negatives are
-            # searched in the whole batch, also where several processes share it.
+        if features is None or (config.triplet_heads == "local" and features.ndim == 2):
+            continue
+        # Hard positives and negatives are searched in the whole batch, also where several processes share it.
+        if features.ndim == 3 and config.local_distance == "regions":
+            visibility = outputs.visibility
+            seen = torch.ones_like(features[:, :, 0]) if visibility is None else visibility.detach()
+            loss = region_triplet(gather(features), gather(seen), gather(labels), config.margin)
+        else:
+            # The eight local features are compared as one: (B, 8, G/8) -> (B, G).
             loss = _metric_loss(gather(features.flatten(1)), gather(labels), config)
-            terms[f"{config.metric}_{name}"] = weight * loss
+        terms[f"{config.metric}_{name}"] = weight * loss
     return terms
 
 

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 
 from .precision import at_least_float32
 
+LEAST = 1e-6  # of the weights of a mean: two images that share no visible region have the distance 0
+
 
 def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
     """Return the batch-hard triplet loss (Hermans et al. 2017, equation 5), a mean over anchors.
@@ -18,7 +20,34 @@ def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float
         features: (B, D), unnormalised.
         pids: (B).
     """
-    positive, negative = hardest(euclidean(at_least_float32(features)), pids)  # (B), (B)
+    return _hard_triplet(euclidean(at_least_float32(features)), pids, margin)
+
+
+def region_triplet(features: torch.Tensor, visibility: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+    """Return the batch-hard triplet loss of local features, as `batch_hard_triplet`.
+
+    Args:
+        features: (B, 8, L), unnormalised.
+        visibility: of the regions, (B, 8), 0 to 1.
+        pids: (B).
+    """
+    return _hard_triplet(region_distances(at_least_float32(features), at_least_float32(visibility)), pids, margin)
+
+
+def region_distances(features: torch.Tensor, visibility: torch.Tensor) -> torch.Tensor:
+    """Return the distances (B, B) between local features (B, 8, L) (Somers et al. 2023, equations 6 and 7).
+
+    The mean of the eight regions' distances, weighted by the root of the product of both visibilities (B, 8).
+    """
+    distances = euclidean(features.transpose(0, 1))  # (8, B, B)
+    root = visibility.clamp(min=0).sqrt().T  # (8, B)
+    weights = root[:, :, None] * root[:, None, :]  # (8, B, B)
+    return (weights * distances).sum(0) / weights.sum(0).clamp(min=LEAST)
+
+
+def _hard_triplet(distances: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+    """Return the batch-hard triplet loss of distances (B, B)."""
+    positive, negative = hardest(distances, pids)  # (B), (B)
     # Only the two infinities that `hardest` sets mean "no triplet". A NaN is kept, so that a broken feature gives a
     # loss that is not finite, which the training loop reports.
     valid = (positive != -torch.inf) & (negative != torch.inf)
@@ -27,7 +56,7 @@ def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float
 
 
 def euclidean(features: torch.Tensor) -> torch.Tensor:
-    """Return the distances (B, B) between features (B, D).
+    """Return the distances (…, B, B) between features (…, B, D).
 
     Computed from differences, which is exact for near neighbours; the gradient at distance zero is zero.
     """

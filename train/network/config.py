@@ -25,6 +25,11 @@ class NetworkConfig:
         apart: z is d alone: the losses on z train the guide only, and the main stream learns by its own losses and by
             distillation from the guide (`losses.teach`); the match "fused" then joins f and d.
         doubled: without a guide, z = f, classified once more: the guide's losses without the guide (a control).
+        region_teacher: in training, each local map is also pooled by the labels of its region, to a feature t_L,i with
+            a classifier of its own, and f_L,i learns from it (`losses.region_teacher`; after MPN, Ding et al. 2020).
+        classified: the main stream's features that have an identity classifier: the global and "each" local one as in
+            the paper, or the global one, the foreground's (if regions are known) and the eight local ones as a
+            "whole" (Somers et al. 2023, section 3.3).
         branches: how the guide's 24 branches are computed; the same to rounding.
         classifier_width: between the two FC layers of a classifier.
     """
@@ -36,6 +41,8 @@ class NetworkConfig:
     fusion: Literal["sum", "concat"] = "sum"
     apart: bool = False
     doubled: bool = False
+    region_teacher: bool = False
+    classified: Literal["each", "whole"] = "each"
     branches: Literal["grouped", "loop"] = "grouped"
     classifier_width: PositiveInt = 512
 
@@ -45,6 +52,8 @@ class NetworkConfig:
             raise ValueError("apart = true needs a guide")
         if self.doubled and self.guide:
             raise ValueError("doubled = true is for a network without a guide")
+        if self.region_teacher and (self.main.heads == "global" or not self.main.pools_plainly):
+            raise ValueError("region_teacher = true is for local heads with local_pooling = average at one level")
 
 
 @config

@@ -99,7 +99,15 @@ FURTHER = {
             *(f"two-levels-{kind}" for kind in ("own", "other", "template", "stripes", "average", "sum")),
         )
     },
+    "regions/parts": (4, {"triplet_f_local"}),
+    **{
+        f"regions/{name}": (11, {"triplet_f_global", "triplet_f_local"}) for name in ("gem", "teacher", "teacher-other")
+    },
+    "regions/two-levels-parts": (4, {"triplet_f_local"}),
     "regions/guided": (13, set()),
+    "regions/guided-other": (13, set()),
+    "regions/guided-dropped": (13, set()),
+    "regions/guided-own-losses": (15, {"triplet_f_global", "triplet_f_local"}),
 }
 
 

@@ -152,7 +152,7 @@ def test_invalid_texels_are_exactly_the_mean():
 
 def test_pure_functions_of_the_generator_and_of_each_image():
     config = AugmentConfig(jitter=(0.3, 0.3, 0.3), drop_charts=0.3)
-    one, same, other = (sample_augmentation(8, H, W, config, generator(seed)) for seed in (1, 1, 2))
+    one, same, other = (sample_augmentation(8, H, W, config, generator(seed), 0.5) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(same).values(), strict=True))
     assert not torch.equal(one.crop, other.crop)
     table, batch = mirror_table("fine", S), Batch(random_images(8), *parts(8))

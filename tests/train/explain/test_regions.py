@@ -84,6 +84,7 @@ def test_a_region_in_no_image_is_nan():
 def test_the_diagonal_of_features_that_see_their_own_region():
     found = diagonal(np.eye(LOCAL))
     assert (found.share, found.features, found.regions) == (1, 8, 8)
+    assert found.own == (1,) * 8
     assert found.p == pytest.approx(1 / 40320)
     assert found.chance == pytest.approx(1 / 8)
 
@@ -105,6 +106,7 @@ def test_chance_is_an_eighth_whatever_the_matrix():
     assert found.chance == pytest.approx(1 / 8)
     rows = np.where(matrix.sum(1, keepdims=True) > 0, matrix / np.maximum(matrix.sum(1, keepdims=True), 1e-9), 1 / 8)
     assert found.share == pytest.approx(np.diag(rows).mean())
+    assert found.own == pytest.approx(tuple(np.diag(rows)))
     assert 0 < found.p < 1
 
 
@@ -116,4 +118,5 @@ def test_two_networks_side_by_side():
     lines = told.splitlines()
     assert " 50.0| 25.0" in next(line for line in lines if line.startswith("f_G global"))
     assert " 50.0|    -" in next(line for line in lines if line.startswith("f_L,7 head"))
+    assert " 12.5|    -" in next(line for line in lines if line.startswith("own region"))
     assert [name for name in REGIONS if name in told] == [*BODY_REGIONS, "background"]

@@ -49,3 +49,47 @@ def test_shares_are_of_the_features_as_they_are_pooled(image, make_stream):
     for f, map_, share in zip(features, by_head, found, strict=True):
         expected = torch.einsum("bchw,bc->bhw", map_, f)[0] / 2 / f.square().sum()
         torch.testing.assert_close(share.float(), expected)
+
+
+@pytest.mark.parametrize("join", ["concat", "sum"])
+@pytest.mark.parametrize("way", ["regions", "stripes", "template", "regions+stripes"])
+@pytest.mark.parametrize("pooling", ["average", "gem"])
+def test_other_ways_of_pooling_have_shares_too(image, make_stream, way, join, pooling):
+    changes = {"local_pooling": way, "local_levels": (16, 8), "local_join": join, "pooling": pooling, "size": (32, 16)}
+    stream = make_stream(**changes)
+    for template in stream.local_pooling.templates().values():
+        template.copy_(torch.rand_like(template))
+    found = feature_shares(stream, image[None])
+    assert found.shape == (1, 9, 4, 2)
+    torch.testing.assert_close(found.sum((2, 3)), torch.ones(1, 9, dtype=torch.float64))
+
+
+def test_shares_of_region_pooling_are_where_the_region_is(image, make_stream):
+    """With all of the weight in one cell, the whole feature is from there."""
+    stream = make_stream(local_pooling="template", size=(32, 16))
+    (template,) = stream.local_pooling.templates().values()  # (9, 2, 1)
+    template.zero_()
+    template[3, 1, 0] = 1
+    found = feature_shares(stream, image[None])[0]
+    assert found[1 + 2].flatten().tolist() == [0, 1]
+    assert not found[1:3].any(), "regions without weight have a feature of length 0"
+
+
+@pytest.mark.parametrize("join", ["concat", "sum"])
+def test_shares_of_two_levels_are_of_the_joined_feature(image, make_stream, join):
+    """Removing what a cell adds to a feature changes <f, f> by its share, to first order; here exactly, as f is linear
+    in the maps."""
+    stream = make_stream(local_pooling="stripes", local_levels=(16, 8), local_join=join)
+    with torch.no_grad():
+        f = stream(image[None]).local[0]  # (8, L)
+        maps = stream.trunk.levels(image[None])
+        coarse, fine = stream.local_pooling.look(maps, stream.local_head(maps[16]), {})
+    parts = [one.maps.unflatten(1, (8, -1))[0] * one.weights[0][:, None] for one in (coarse, fine)]
+    weights = [one.weights[0].sum((1, 2)) + 1e-3 for one in (coarse, fine)]
+    own = [part / weight[:, None, None, None] for part, weight in zip(parts, weights, strict=True)]
+    width = f.shape[1] // 2
+    by_level = (f[:, :width], f[:, width:]) if join == "concat" else (f, f)
+    first, second = (torch.einsum("ichw,ic->ihw", one, g) for one, g in zip(own, by_level, strict=True))
+    expected = first.repeat_interleave(2, 1).repeat_interleave(2, 2) / 4 + second
+    expected = expected / f.square().sum(1)[:, None, None]
+    torch.testing.assert_close(feature_shares(stream, image[None])[0, 1:].float(), expected, atol=1e-5, rtol=1e-4)

@@ -10,7 +10,7 @@ from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import miners, reducers
 
-from dsa_train.losses.triplet import batch_hard_triplet
+from dsa_train.losses.triplet import batch_hard_triplet, region_distances, region_triplet
 from random_features import PIDS, gradient, sampled
 
 
@@ -81,3 +81,39 @@ def test_triplet_in_half_precision_is_computed_in_full() -> None:
     loss = batch_hard_triplet(x, PIDS, 0.3)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss.double(), batch_hard_triplet(x.double(), PIDS, 0.3), atol=1e-6, rtol=0)
+
+
+def test_distances_of_regions_by_a_slow_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, visibility = torch.randn(5, 8, 3, generator=generator), torch.rand(5, 8, generator=generator)
+    visibility[4, 2] = 0
+    found = region_distances(features, visibility)
+    for a in range(5):
+        for b in range(5):
+            weights = [(visibility[a, i] * visibility[b, i]).sqrt() for i in range(8)]
+            each = [(features[a, i] - features[b, i]).norm() for i in range(8)]
+            expected = sum(w * d for w, d in zip(weights, each, strict=True)) / sum(weights)
+            torch.testing.assert_close(found[a, b], expected)
+
+
+def test_a_region_that_one_image_does_not_show_does_not_count() -> None:
+    features, visibility = torch.zeros(2, 8, 3), torch.ones(2, 8)
+    features[1, 6] = 100
+    assert region_distances(features, visibility)[0, 1] > 10
+    visibility[0, 6] = 0
+    assert region_distances(features, visibility)[0, 1] == 0
+    visibility[:] = 0
+    assert torch.equal(region_distances(features, visibility), torch.zeros(2, 2))
+
+
+def test_the_triplet_of_regions_is_that_of_one_region_where_it_alone_is_visible() -> None:
+    generator = torch.Generator().manual_seed(1)
+    features, pids = torch.randn(6, 8, 4, generator=generator, requires_grad=True), torch.tensor([0, 0, 1, 1, 2, 2])
+    visibility = torch.zeros(6, 8)
+    visibility[:, 3] = 0.7
+    loss = region_triplet(features, visibility, pids, 0.3)
+    torch.testing.assert_close(loss, batch_hard_triplet(features[:, 3], pids, 0.3))
+    loss.backward()
+    assert features.grad is not None
+    assert features.grad[:, 3].any()
+    assert not features.grad[:, :3].any()

@@ -15,13 +15,12 @@ REFUSED = """
 import sys
 from dsa_app.config import build
 from dsa_app.errors import ConfigError
-from dsa_reid.errors import ModelError
 from dsa_train.config import TrainConfig
 
-for values, error in (({"epoch": 2}, ConfigError), ({"network": {"main": {"width": 0.3}}}, ModelError)):
+for values in ({"epoch": 2}, {"network": {"main": {"width": 0.3}}}):
     try:
         build(TrainConfig, values, "test")
-    except error:
+    except ConfigError:
         continue
     raise AssertionError(f"{values} was accepted")
 sys.exit(any(name in sys.modules for name in ("torch", "cv2", "h5py")))

@@ -89,7 +89,8 @@ def run(
         prepare_torch(config.seed, config.deterministic, config.threads)
 
         records = read_manifest(manifest, ["train"])
-        store = open_store(dsap, warp) if config.needs_store else None
+        # regions are learnt from chart images, which do not depend on how the part images were warped
+        store = open_store(dsap, warp if config.network.guide else None) if config.needs_store else None
         configuration = run_configuration(config, records, store)
         with _locked_by_main(out, processes):
             path, model = out / "checkpoint.pt", out / "model.pt"

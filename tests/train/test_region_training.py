@@ -1,6 +1,7 @@
 """Training with region pooling: fitted heads, the ramp, the log, resuming to the bit, controls, old checkpoints."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from dsa_train.network.two_stream import TwoStream
 from dsa_train.region_fit import fit_region_heads
 from dsa_train.schedule import ScheduleConfig, learning_rate, ramp, region_rate
 from dsa_train.stopping import StoppedError
+from dsap.config import WarpConfig
 from finished import content
 from small_stores import as_version_1
 
@@ -347,3 +349,15 @@ def test_a_region_teacher_of_regions_is_refused(small):
     settings["network"] |= {"region_teacher": True}
     with pytest.raises(ConfigError, match="region_teacher = true is for local heads with local_pooling = average"):
         small(**settings)
+
+
+@pytest.mark.parametrize("guide", [False, True])
+def test_the_size_of_part_images_matters_to_a_guide_alone(tiny, small, tmp_path, guide):
+    config = small(epochs=1, **regions(guide))
+    other = WarpConfig(size=16)  # the store was built with 8
+    run = functools.partial(stage.run, tiny.manifest, tiny.root, tiny.dsap, tmp_path / "run", config, other)
+    if guide:
+        with pytest.raises(StoreError, match="size was 8, this run wants 16"):
+            run()
+    else:
+        assert run().is_file()

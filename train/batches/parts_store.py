@@ -31,12 +31,13 @@ def check_charts(store: DsapStore) -> None:
 
 
 def check_before_training(
-    manifest: Path, dsap: Path | None, warp: WarpConfig, identities: int, charts: bool = False
+    manifest: Path, dsap: Path | None, warp: WarpConfig | None, identities: int, charts: bool = False
 ) -> None:
     """Raise for data that no training can begin with.
 
     Args:
         dsap: the store of part images; None for a network without a guide and without region heads.
+        warp: what the store should have been built with; None for any settings.
         identities: P, of a batch.
         charts: whether the store must have chart images, from which regions are learnt.
 

@@ -34,7 +34,11 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
     from ..batches.parts_store import check_before_training
 
     check_before_training(
-        manifest, dsap if train.needs_store else None, warp, train.identities, charts=train.needs_labels
+        manifest,
+        dsap if train.needs_store else None,
+        warp if train.network.guide else None,
+        train.identities,
+        charts=train.needs_labels,
     )
 
     from .. import stage

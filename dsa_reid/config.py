@@ -13,6 +13,7 @@ from .errors import ModelError
 REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
 RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
+OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
 COARSE, FINE = 16, 8  # strides of F, and of the map that `local_levels` may add
 LocalPooling = Literal["average", "regions", "stripes", "regions+stripes", "template"]
@@ -23,8 +24,8 @@ class MainStreamConfig:
     """The main stream's shape; the defaults are the paper's.
 
     Attributes:
-        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), or "timm/" and the
-            name of a timm model that has a map at stride 16.
+        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), an OSNet under
+            torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at stride 16 or 14.
         width: multiplies every channel count; a multiple of 1/8.
         local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
         heads: the heads of the network: the global one, the local ones, or both.
@@ -55,10 +56,10 @@ class MainStreamConfig:
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a file."""
-        if self.trunk.startswith(TIMM):
+        if self.trunk.startswith(TIMM) or self.trunk in OSNETS:
             _one_of("width", self.width, (1.0,))
         else:
-            _one_of("trunk", self.trunk, (*RESNETS, f"{TIMM}NAME"))
+            _one_of("trunk", self.trunk, (*RESNETS, *OSNETS, f"{TIMM}NAME"))
         _one_of("local_input", self.local_input, ("slice", "full"))
         _one_of("heads", self.heads, ("both", "global", "local"))
         _one_of("pooling", self.pooling, ("average", "gem"))

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .config import COARSE, FINE, REGIONS, STEM, TIMM, MainStreamConfig
+from .config import COARSE, FINE, OSNETS, REGIONS, STEM, TIMM, MainStreamConfig
 from .errors import ModelError
 from .local_pooling import Local, LocalPooling
+from .osnet import OsNet
 from .pooling import GeneralisedMean, average
 from .region_pooling import weighted_mean
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
@@ -22,7 +23,7 @@ DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet50_ibn": (Bottleneck, (3, 4, 6, 3)),
 }
-HEAD_OF_TIMM: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on every timm trunk
+OTHER_HEAD: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on every trunk that is not a ResNet of ours
 
 
 class Features(NamedTuple):
@@ -87,17 +88,16 @@ class MainStream(nn.Module):
         looks_at_foreground: whether `look` also gives the foreground feature, which a loss may use.
     """
 
-    trunk: Trunk | TimmTrunk
+    trunk: Trunk | OsNet | TimmTrunk
 
     def __init__(self, config: MainStreamConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or MainStreamConfig()
-        if config.trunk.startswith(TIMM):
-            block, depth = HEAD_OF_TIMM
-            self.trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size, FINE in config.local_levels)
+        if config.trunk.startswith(TIMM) or config.trunk in OSNETS:
+            block, depth = OTHER_HEAD
+            self.trunk = _other_trunk(config)
             fine = self.trunk.fine_channels
             self.channels, self.feature_width = self.trunk.channels, self.trunk.last_width
-            _check_divides(config.trunk, self.channels, self.feature_width, block)
         else:
             block, (*depths, depth) = DEPTHS[config.trunk]
             stem = int(STEM * config.width)
@@ -209,10 +209,16 @@ def pooled(
     return Features(whole, parts)
 
 
-def _check_divides(trunk: str, channels: int, width: int, block: Block) -> None:
-    """Raise ModelError unless a trunk's channels can be divided among local heads and the guide's branches."""
-    if channels % (4 * REGIONS) or width % (block.expansion * REGIONS):
+def _other_trunk(config: MainStreamConfig) -> OsNet | TimmTrunk:
+    """Return a trunk that is not a ResNet of ours. Raises ModelError if the settings do not suit it."""
+    if config.trunk in OSNETS:
+        osnet = OsNet(config.trunk)
+        initialise(osnet)
+        return osnet
+    trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size, FINE in config.local_levels)
+    if trunk.stride != COARSE and config.local_pooling == "template":
         raise ModelError(
-            f"{trunk} has {channels} channels at stride 16 and {width} in its last stage; both must be divisible by "
-            f"{4 * REGIONS}, since the guide's first layers have c_A / {4 * REGIONS} channels. Choose another trunk."
+            f"{config.trunk} has its map at stride {trunk.stride}, and templates are made at stride {COARSE}. Set "
+            "local_pooling to another way, as regions."
         )
+    return trunk

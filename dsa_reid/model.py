@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,23 @@ class Model:
             return torch.cat([join(*features), seen], dim=1).float().cpu()
 
 
-def save(main_stream: MainStream, path: str | os.PathLike[str], preprocessing: Preprocessing) -> Path:
-    """Write the model file, whole or not at all; the same weights give the same bytes. Returns its path."""
+def save(
+    main_stream: MainStream,
+    path: str | os.PathLike[str],
+    preprocessing: Preprocessing,
+    pretrained: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the model file, whole or not at all; the same weights give the same bytes. Returns its path.
+
+    Args:
+        pretrained: which pretrained weights its training started from, plain values; None for none.
+    """
     content = {
         "format": FORMAT,
         "version": VERSION,
         "config": written(dataclasses.asdict(main_stream.config)),
         "preprocessing": dataclasses.asdict(preprocessing),
+        **({"pretrained": dict(pretrained)} if pretrained else {}),
         "state": {key: value.detach().cpu().contiguous() for key, value in main_stream.state_dict().items()},
     }
     made = io.BytesIO()  # given a path, torch would store its name, and raise a RuntimeError for a full disk

@@ -19,7 +19,7 @@ ROOMS = {  # of a package: folders, and modules at its top
     ],
 }  # fmt: skip
 GROUND_MAY_USE = {"torch", "torchvision", "numpy", "PIL"}
-GROUND_MAY_USE_INSIDE_FUNCTIONS = {"faiss", "timm"}  # extras, for those who ask for what they do
+GROUND_MAY_USE_INSIDE_FUNCTIONS = {"faiss", "timm", "huggingface_hub"}  # extras, for those who ask for what they do
 START = "dsa_app.entry"  # what a command imports before anything else
 EXTRACTS = {
     "dsa_train.ablation.stores",

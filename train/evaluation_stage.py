@@ -38,7 +38,6 @@ from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
 from .results import Result
-from .stage import preprocessing_of
 from .torch_setup import choose_device, memory_explained
 
 RANKS = (1, 5, 10)
@@ -171,13 +170,13 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     _check_finished(run)
     path = run / "checkpoint.pt"
     state = checkpoint.load(path)
-    _check_same_training(run, state["network"])
+    preprocessing = _check_same_training(run, state["network"])
     made_with = state["configuration"]
     config = build(TrainConfig, made_with["train"], str(path))
     network = TwoStream(config.network, made_with["identities"])
     network.load_state_dict(state["network"])
     network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # of its last epoch
-    return network, preprocessing_of(config)
+    return network, preprocessing
 
 
 def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, Any]:
@@ -220,11 +219,16 @@ def _check_finished(run: Path) -> None:
         raise TrainingError(f"The run {run} is not finished. Run the same dsa-train run command again to resume it.")
 
 
-def _check_same_training(run: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Raise TrainingError if a run's checkpoint and model are of two trainings, as after `dvc checkout`."""
-    model = load(run / "model.pt").main_stream.state_dict()
+def _check_same_training(run: Path, weights: Mapping[str, torch.Tensor]) -> Preprocessing:
+    """Return the preprocessing of a run's model.
+
+    Raises TrainingError if its checkpoint and model are of two trainings, as after `dvc checkout`.
+    """
+    read = load(run / "model.pt")
+    model = read.main_stream.state_dict()
     if not all(torch.equal(value, weights[f"main.{key}"]) for key, value in model.items() if f"main.{key}" in weights):
         raise TrainingError(
             f"{run}: checkpoint.pt and model.pt are of different trainings, and this match needs both. Run again: "
             "dsa-train run --overwrite, which moves the run of the present settings into place, or trains it."
         )
+    return read.preprocessing

@@ -53,6 +53,7 @@ class Run:
         losses: of those batches.
         cells: the part of the cells of those batches that the region heads have right, and the mean label map.
         history: the row that was logged of each epoch done.
+        pretrained: which weights the network started from, with their colours, as model.pt keeps it; None for random.
     """
 
     def __init__(self, network: TwoStream, config: TrainConfig, processes: Processes | None = None) -> None:
@@ -68,6 +69,7 @@ class Run:
         self.epoch, self.step = 0, 0
         self.losses, self.cells = (EpochLosses(mean=self.processes.mean) for _ in range(2))
         self.history: list[dict[str, float]] = []
+        self.pretrained: dict[str, Any] | None = None
         self.module: nn.Module | None = None
         self._local_pooling = network.main.local_pooling
         if self._local_pooling is not None:
@@ -116,6 +118,7 @@ class Run:
             "losses": {"names": self.losses.names, "steps": self.losses.steps},
             **({"cells": {"names": self.cells.names, "steps": self.cells.steps}} if self.cells.names else {}),
             "history": self.history,
+            **({"pretrained": self.pretrained} if self.pretrained else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -132,7 +135,7 @@ class Run:
             else EpochLosses(mean=self.processes.mean)
             for name in ("losses", "cells")
         )
-        self.history = state["history"]
+        self.history, self.pretrained = state["history"], state.get("pretrained")
 
 
 def _parameter_groups(network: TwoStream) -> list[dict[str, Any]]:

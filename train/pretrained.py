@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsa_app.errors import CheckpointError
+from dsa_reid.model import digest_of
 
 from . import checkpoint
 from .network.config import NetworkConfig
 from .network.two_stream import TwoStream
-from .network.weights import find_weights, load_trunk
+from .network.weights import find_weights, load_weights
+from .network.weights_match import Pretrained
 
 CLASSIFIERS = "classifiers."  # of the identities of the other run's dataset
 
@@ -34,21 +36,22 @@ def find_pretrained(config: NetworkConfig) -> None:
         raise CheckpointError(f"{path} does not exist. Set train.network.weights to another file or run.")
 
 
-def load_pretrained(network: TwoStream, config: NetworkConfig) -> None:
-    """Load the pretrained weights that `config.weights` names; a folder is that of a run.
+def load_pretrained(network: TwoStream, config: NetworkConfig) -> Pretrained | None:
+    """Load the pretrained weights that `config.weights` names, a folder being that of a run; return which they are.
 
     Raises:
-        CheckpointError, ConfigError, ModelError: as `load_trunk` and `load_run`.
+        CheckpointError, ConfigError, ModelError: as `load_weights` and `load_run`.
     """
     run = Path(config.weights)
     if config.weights not in ("imagenet", "none") and run.is_dir():
-        load_run(network, run)
-    else:
-        load_trunk(network.main, config.weights, config.conv5_init)
+        return load_run(network, run)
+    return load_weights(network.main, config.weights, config.conv5_init)
 
 
-def load_run(network: TwoStream, run: Path) -> None:
+def load_run(network: TwoStream, run: Path) -> Pretrained:
     """Load the weights of the run in the folder `run`, all but its classifiers, which keep their initial weights.
+
+    Returns the report.
 
     Raises:
         CheckpointError: if its checkpoint cannot be read, or has another network.
@@ -66,3 +69,5 @@ def load_run(network: TwoStream, run: Path) -> None:
             f"settings of train.network, with train.network.weights={run}."
         )
     network.load_state_dict(weights, strict=False)  # the names were compared above; classifiers are left out
+    unused = tuple(name for name in state["network"] if name.startswith(CLASSIFIERS))
+    return Pretrained(f"{run.name}/{path.name}", digest_of(path), "both streams of a run", len(weights), unused=unused)

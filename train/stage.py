@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,11 @@ from dsa_data.records import Record, read_manifest
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of
 from dsa_reid.atomic import resolved
-from dsa_reid.config import TIMM, written
+from dsa_reid.config import written
 from dsa_reid.errors import ModelError
 from dsa_reid.local_pooling import cells
 from dsa_reid.model import load, save
 from dsa_reid.preprocessing import Preprocessing
-from dsa_reid.timm_trunk import colours
 from dsap.config import WarpConfig
 from dsap.mirror import read_symmetry
 
@@ -42,6 +41,7 @@ from .evaluation.multiquery import read_multiquery
 from .evaluation.retrieval import Retrieval, check_matches, read_retrieval
 from .kept_runs import bring_in
 from .loop import Run
+from .network.colours import colours_of
 from .network.two_stream import TwoStream
 from .pretrained import find_pretrained, load_pretrained
 from .region_fit import fit_region_heads
@@ -101,10 +101,11 @@ def run(
             finished = state is not None and state["epoch"] == config.epochs and _is_of(model, state)
             if state is None and processes.is_main:
                 find_pretrained(config.network)
-            data = open_training_set(root, records, store, config)
+            preprocessing = preprocessing_of(config, state)
+            data = open_training_set(root, records, store, config, preprocessing)
             epoch_order(data, config, epoch=0)  # refuses batches that cannot be sampled, before any image is read
             evaluation = dataclasses.replace(evaluation or EvaluateConfig(), match="main")
-            retrieval = None if finished else _open_retrieval(manifest, root, config, evaluation)
+            retrieval = None if finished else _open_retrieval(manifest, root, config, evaluation, preprocessing)
             processes.wait()  # all have read the checkpoint; from here on files change
             made_with = {**configuration["train"], "epochs": config.epochs}
             if finished:
@@ -123,7 +124,7 @@ def run(
             loop.train(training, data, configuration, out, retrieval, evaluation)
             if processes.is_main:
                 with training.final_weights():
-                    save(training.network.main, model, data.images.preprocessing)
+                    save(training.network.main, model, data.images.preprocessing, training.pretrained)
                 run_settings.write(out, made_with, store, manifest)
             processes.wait()
             return model
@@ -162,6 +163,7 @@ LATER = (
     ("losses", "local_distance"),
     ("losses", "region_teacher"),
     ("guidance", "drop"),
+    ("network", "colours"),
 )
 """Settings, by section, that checkpoints did not always have."""
 
@@ -175,16 +177,25 @@ def _leave_out_later(settings: dict[str, Any]) -> None:
 
 
 def open_training_set(
-    root: Path, records: Sequence[Record], store: DsapStore | None, config: TrainConfig
+    root: Path,
+    records: Sequence[Record],
+    store: DsapStore | None,
+    config: TrainConfig,
+    preprocessing: Preprocessing | None = None,
 ) -> TrainingSet:
-    """Return what the network is trained on; images, DSAP and labels are read when they are needed."""
+    """Return what the network is trained on; images, DSAP and labels are read when they are needed.
+
+    Args:
+        preprocessing: of the images; that of the configuration if None.
+    """
     identities = number_identities(record.pid for record in records)
     regions_of: list[int] | None = None
     if config.needs_labels:
         regions_of = list(range(len(records)))
         if config.regions.labels == "other":
             regions_of = of_other_people(identities, generator(config.seed, "regions of other people")).tolist()
-    images = Images(root, records, preprocessing_of(config), store, config.network.guide, regions_of)
+    preprocessing = preprocessing or preprocessing_of(config)
+    images = Images(root, records, preprocessing, store, config.network.guide, regions_of)
     mirror = torch.zeros(0, dtype=torch.int64)
     if store and config.network.guide:
         symmetry = Path(config.augment.symmetry) if config.augment.symmetry else None
@@ -204,13 +215,16 @@ def with_templates(data: TrainingSet, config: TrainConfig, device: torch.device)
     return dataclasses.replace(data, templates={level: one.to(device) for level, one in zip(levels, maps, strict=True)})
 
 
-def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    """Return the size of a run's images and the colours they are normalised by: ImageNet's, or the timm weights'."""
-    network = config.network
-    if network.weights == "imagenet" and network.main.trunk.startswith(TIMM):
-        mean, std = colours(network.main.trunk.removeprefix(TIMM))
-        return Preprocessing(config.height, config.width, mean, std)
-    return Preprocessing(config.height, config.width)
+def preprocessing_of(config: TrainConfig, state: Mapping[str, Any] | None = None) -> Preprocessing:
+    """Return the size of a run's images and the colours that they are normalised by.
+
+    Args:
+        state: of a checkpoint that is resumed, which has the colours of its pretrained weights; their file is not read.
+
+    Raises CheckpointError, ModelError: as `colours_of`.
+    """
+    mean, std = (state or {}).get("pretrained", {}).get("colours") or colours_of(config.network)
+    return Preprocessing(config.height, config.width, tuple(mean), tuple(std))
 
 
 def _locked_by_main(out: Path, processes: Processes) -> AbstractContextManager[None]:
@@ -254,7 +268,9 @@ def _is_of(model: Path, state: dict[str, Any]) -> bool:
     return all(torch.equal(value, trained[f"main.{key}"]) for key, value in weights.items() if f"main.{key}" in trained)
 
 
-def _open_retrieval(manifest: Path, root: Path, config: TrainConfig, evaluation: EvaluateConfig) -> Retrieval | None:
+def _open_retrieval(
+    manifest: Path, root: Path, config: TrainConfig, evaluation: EvaluateConfig, preprocessing: Preprocessing
+) -> Retrieval | None:
     """Return query and gallery if the run is to be evaluated on them every few epochs.
 
     Raises TrainingError if no query has a match in the gallery: training would end at the first evaluation.
@@ -263,7 +279,7 @@ def _open_retrieval(manifest: Path, root: Path, config: TrainConfig, evaluation:
         return None
     records = read_manifest(manifest, ["query", "gallery"])
     more = read_multiquery(manifest, evaluation)
-    retrieval = read_retrieval(root, records, preprocessing_of(config), multiquery=more)
+    retrieval = read_retrieval(root, records, preprocessing, multiquery=more)
     check_matches(retrieval, evaluation)
     return retrieval
 
@@ -273,10 +289,16 @@ def _start_or_resume(
 ) -> Run:
     """Return a run with pretrained weights and fitted region heads, or in the state of a checkpoint."""
     network = TwoStream(config.network, data.identities)
+    pretrained = None
     if state is None and processes.is_main:  # the others receive the weights of the main process
-        load_pretrained(network, config.network)
+        pretrained = load_pretrained(network, config.network)
+        if pretrained:
+            click.echo(str(pretrained), err=True)
         _prepare_regions(network.to(device), data, config)
     training = Run(network.to(device), config, processes)
+    if pretrained:
+        used = data.images.preprocessing
+        training.pretrained = pretrained.stored() | {"colours": [list(used.mean), list(used.std)]}
     if state:
         training.restore(state)
     return training

@@ -58,10 +58,10 @@ def test_a_transformer_keeps_all_its_blocks() -> None:
 
 
 def test_a_trunk_that_does_not_fit_is_named() -> None:
-    with pytest.raises(ModelError, match=r"208 channels at stride 16.*must be divisible by 32"):
-        stream("regnety_004")
-    with pytest.raises(ModelError, match=r"at strides \[14, 14, 14\], none at 16"):
-        TimmTrunk("vit_small_patch14_dinov2", (56, 28))
+    with pytest.raises(ModelError, match=r"at strides \[32, 32, 32\], none at 16 or 14"):
+        TimmTrunk("vit_small_patch32_224", SIZE)
+    with pytest.raises(ModelError, match=r"64x32 is not divisible by it\. Set train\.height=70, train\.width=28"):
+        TimmTrunk("vit_small_patch14_dinov2", SIZE)
     with pytest.raises(ModelError, match="has no model 'resnet51'"):
         stream("resnet51")
     with pytest.raises(ModelError, match=r"width = 0\.5 is invalid"):

@@ -16,8 +16,11 @@ class NetworkConfig:
 
     Attributes:
         main: the main stream, and which heads both streams have.
-        weights: the trunk's pretrained weights: "imagenet", the path of a torchvision file or of a model.pt, or "none"
-            (random); or the folder of a run of the same network, whose weights both streams take.
+        weights: the trunk's pretrained weights: "imagenet", a file in any layout of docs/design/weights.md,
+            "hf-hub:OWNER/NAME", "timm/NAME" for timm's weights of another name, or "none" (random); or the folder of a
+            run of the same network, whose weights both streams take.
+        colours: mean and deviation that images are normalised by: those of the pretrained weights, ImageNet's, 0.5, or
+            CLIP's.
         conv5_init: whether the main stream's global head starts at random or from the same weights (ImageNet's
             conv5_x).
         guide: train with the guide stream.
@@ -36,6 +39,7 @@ class NetworkConfig:
 
     main: MainStreamConfig = MainStreamConfig()
     weights: str = "imagenet"
+    colours: Literal["weights", "imagenet", "half", "clip"] = "weights"
     conv5_init: Literal["random", "imagenet"] = "random"
     guide: bool = True
     fusion: Literal["sum", "concat"] = "sum"

@@ -1,11 +1,9 @@
-"""Pretrained weights of the trunk: from ImageNet, from a file, or none; never silently random."""
+"""Pretrained weights of the trunk: from ImageNet, a file, the hub, or none; never silently random."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +12,16 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from dsa_app.errors import CheckpointError, ConfigError
-from dsa_reid.config import TIMM, MainStreamConfig
-from dsa_reid.guard import check_stored
+from dsa_reid.config import OSNETS, RESNETS, TIMM, MainStreamConfig
+from dsa_reid.hub import HUB, WEIGHTS, fetch_weights
 from dsa_reid.main_stream import MainStream
-from dsa_reid.model import FORMAT
-from dsa_reid.timm_trunk import TimmTrunk, download
+from dsa_reid.timm_trunk import TimmTrunk, download, repository
 
+from .weights_file import read_source
+from .weights_layouts import Target
+from .weights_match import Pretrained, match
+
+CONV5 = "layer4."  # torchvision's name of conv5_x
 IMAGENET: dict[str, str] = {
     "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
     "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
@@ -36,32 +38,77 @@ def load_trunk(
 ) -> Path | None:
     """Load pretrained weights into the main stream's trunk and, by option, its global head.
 
+    Returns:
+        The file that was read; None for "none", and for timm's weights, which are in the hub's cache.
+
+    Arguments and errors are those of `load_weights`.
+    """
+    path = find_weights(main_stream.config, weights, conv5_init, cache)
+    _load(main_stream, weights, path, conv5_init)
+    return path
+
+
+def load_weights(
+    main_stream: MainStream,
+    weights: str,
+    conv5_init: Literal["random", "imagenet"] = "random",
+    cache: Path | None = None,
+) -> Pretrained | None:
+    """Load pretrained weights into the main stream's trunk and, by option, its global head; return the report.
+
     Args:
-        weights: "imagenet" (timm's own published weights, for its trunks), "none" (leave them random), or a file: a
-            torchvision ResNet's state dict, or a model.pt of ours, of which the same layers are taken.
+        weights: "imagenet" (for a timm trunk the weights that timm publishes), "none" (leave them random), a file in
+            any layout of `weights_layouts`, "hf-hub:OWNER/NAME", or "timm/NAME" for timm's weights of that name.
         conv5_init: "imagenet" takes the global head (conv5_x) from the same weights; the local one stays random.
         cache: folder of downloads; torch hub's if None.
 
     Returns:
-        The file that was read; None for "none", and for timm's weights, which are in its own cache.
+        Which weights were taken; None for "none".
 
     Raises:
-        ModelError: if timm has no weights of a trunk, or cannot download them.
+        ModelError: if timm or the hub has no such weights, or they cannot be downloaded.
         CheckpointError: if the weights are missing, damaged, or of another network.
         ConfigError: for settings that contradict each other.
     """
-    path = find_weights(main_stream.config, weights, conv5_init, cache)
-    if isinstance(main_stream.trunk, TimmTrunk) and weights != "none":
-        main_stream.trunk.load_pretrained()
+    return _load(main_stream, weights, find_weights(main_stream.config, weights, conv5_init, cache), conv5_init)
+
+
+def _load(
+    main_stream: MainStream, weights: str, path: Path | None, conv5_init: Literal["random", "imagenet"]
+) -> Pretrained | None:
+    """Load the weights of a file, or timm's where it has loaded them itself; arguments as `load_weights`."""
+    trunk = main_stream.trunk
     if path is None:
-        return None
-    trunk = main_stream.config.trunk
-    state = _read(path)
-    _fill(main_stream.trunk, _without_head(state), path, trunk)
+        if weights == "none":
+            return None
+        assert isinstance(trunk, TimmTrunk), "all others have a file"
+        trunk.load_pretrained()
+        return Pretrained(weights, "", "loaded by timm", len(trunk.body.state_dict()))
+    taken, report = match(read_source(path), _target(main_stream, conv5_init), main_stream.config.trunk)
+    head = {name[len(CONV5) :]: value for name, value in taken.items() if name.startswith(CONV5)}
+    names = trunk.names(trunk.whole()) if isinstance(trunk, TimmTrunk) else {name: name for name in trunk.state_dict()}
+    body: nn.Module = trunk.body if isinstance(trunk, TimmTrunk) else trunk
+    body.load_state_dict({own: taken[name] for own, name in names.items() if name in taken}, strict=False)
     if conv5_init == "imagenet" and main_stream.global_head is not None:
-        conv5 = {name[len("layer4.") :]: value for name, value in state.items() if name.startswith("layer4.")}
-        _fill(main_stream.global_head, conv5, path, f"{trunk} layer4")
-    return path
+        if lost := [name for name in report.missing if name.startswith(CONV5)]:
+            raise CheckpointError(
+                f"{path} does not fit conv5_init=imagenet: it has no {lost[0]}. Set train.network.conv5_init=random."
+            )
+        main_stream.global_head.load_state_dict(head, strict=False)
+    return report._replace(source=weights) if weights.startswith((HUB, TIMM)) and str(path) != weights else report
+
+
+def _target(main_stream: MainStream, conv5_init: Literal["random", "imagenet"]) -> Target:
+    """Return the weights that a main stream takes from a file."""
+    trunk = main_stream.trunk
+    if isinstance(trunk, TimmTrunk):
+        whole, own = trunk.whole(), trunk.body.state_dict()
+        names = trunk.names(whole)
+        return Target({names[name]: value for name, value in own.items()}, names, whole)
+    wanted = dict(trunk.state_dict())
+    if conv5_init == "imagenet" and main_stream.global_head is not None:
+        wanted |= {f"{CONV5}{name}": value for name, value in main_stream.global_head.state_dict().items()}
+    return Target(wanted, {})
 
 
 def find_weights(
@@ -74,27 +121,34 @@ def find_weights(
 
     Arguments, results and errors are those of `load_trunk`, but for a file of another network, which is not read here.
     """
-    if conv5_init == "imagenet" and (weights == "none" or config.heads == "local"):
+    if conv5_init == "imagenet" and (weights == "none" or config.heads == "local" or config.trunk not in RESNETS):
         raise ConfigError(
-            "train.network.conv5_init=imagenet needs pretrained weights and a global head. Set "
-            "train.network.conv5_init=random."
+            "train.network.conv5_init=imagenet needs pretrained weights, a global head and one of the trunks "
+            f"{', '.join(RESNETS)}. Set train.network.conv5_init=random."
         )
     if weights == "none":
         return None
+    if weights.startswith(HUB):
+        return fetch_weights(weights.removeprefix(HUB))
+    if weights.startswith(TIMM) and not Path(weights).exists():
+        name, file = repository(weights.removeprefix(TIMM))
+        return fetch_weights(name, [file] if file else WEIGHTS)
+    if weights != "imagenet":
+        return Path(weights)
     if config.trunk.startswith(TIMM):
-        if weights != "imagenet" or conv5_init == "imagenet":
-            raise ConfigError(
-                f"weights = {weights!r}, conv5_init = {conv5_init!r} is invalid for the trunk {config.trunk}: set "
-                "weights=imagenet (timm's published weights) or weights=none, and conv5_init=random."
-            )
         download(config.trunk.removeprefix(TIMM), config.size)
         return None
-    if weights == "imagenet" and config.width != 1:
+    if config.trunk in OSNETS:
+        raise ConfigError(
+            f"torchreid's ImageNet weights of {config.trunk} are not downloaded. Set train.network.weights to the file "
+            "of its model zoo, or train.network.weights=none for random initial weights."
+        )
+    if config.width != 1:
         raise ConfigError(
             f"ImageNet weights have width 1, this network has width {config.width}. Set train.network.main.width=1, or "
             "train.network.weights=none for random initial weights."
         )
-    return _imagenet_file(config.trunk, cache) if weights == "imagenet" else Path(weights)
+    return _imagenet_file(config.trunk, cache)
 
 
 def _imagenet_file(trunk: str, cache: Path | None) -> Path:
@@ -121,54 +175,4 @@ def _download(url: str, path: Path, digest: str) -> None:
             f"ImageNet weights could not be downloaded from {url} ({error}). Download that file on a machine with "
             f"network access and put it at {path}, or set train.network.weights to its path; "
             "train.network.weights=none starts from random weights."
-        ) from None
-
-
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                check_stored(archive, path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {error.strerror}. Set train.network.weights to another file."
-        ) from None
-    except Exception:  # torch raises many kinds for what it cannot read
-        raise CheckpointError(
-            f"{path} is damaged, or contains more than weights; no code in it was run. Download it again, or set "
-            "train.network.weights to another file."
-        ) from None
-    ours = isinstance(state, Mapping) and state.get("format") == FORMAT
-    state = state.get("state") if ours else state
-    tensors = isinstance(state, Mapping) and all(isinstance(value, torch.Tensor) for value in state.values())
-    if not tensors or not all(isinstance(name, str) for name in state):
-        raise CheckpointError(
-            f"{path} is not a state dict of tensors, as torchvision's files are. Set train.network.weights to another "
-            "file."
-        )
-    return _torchvision_names(state) if ours else state
-
-
-def _torchvision_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the trunk and the global head of a main stream under torchvision's names; without the local head."""
-    named = {name.replace("global_head.", "layer4.", 1): value for name, value in state.items()}
-    return {
-        name.removeprefix("trunk."): value for name, value in named.items() if name.startswith(("trunk.", "layer4."))
-    }
-
-
-def _without_head(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the state dict without conv5_x and the classifier; any other unknown name is an error later."""
-    return {name: value for name, value in state.items() if not name.startswith(("layer4.", "fc."))}
-
-
-def _fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path, what: str) -> None:
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).splitlines()[1:2]).strip()
-        raise CheckpointError(
-            f"{path} does not fit {what} (layers under torchvision's names): {reason} Set train.network.main.trunk and "
-            "width to those of the file, or train.network.weights to another file."
         ) from None

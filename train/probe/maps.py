@@ -18,6 +18,7 @@ from dsa_reid.atomic import write_atomic
 from dsa_reid.config import COARSE, FINE
 from dsa_reid.errors import ModelError
 from dsa_reid.main_stream import Trunk
+from dsa_reid.osnet import OsNet
 from dsa_reid.timm_trunk import TimmTrunk
 
 from ..batches.dataset import Images
@@ -35,7 +36,7 @@ class Levels(torch.nn.Module):
         strides: of its maps, the coarsest first.
     """
 
-    def __init__(self, trunk: Trunk | TimmTrunk) -> None:
+    def __init__(self, trunk: Trunk | OsNet | TimmTrunk) -> None:
         super().__init__()
         self.trunk, self.strides = trunk, [COARSE, FINE]
         if isinstance(trunk, TimmTrunk):

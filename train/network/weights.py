@@ -83,7 +83,9 @@ def _load(
             return None
         assert isinstance(trunk, TimmTrunk), "all others have a file"
         trunk.load_pretrained()
-        return Pretrained(weights, "", "loaded by timm", len(trunk.body.state_dict()))
+        return Pretrained(
+            weights, "", "loaded by timm", sum(map(torch.is_floating_point, trunk.body.state_dict().values()))
+        )
     taken, report = match(read_source(path), _target(main_stream, conv5_init), main_stream.config.trunk)
     head = {name[len(CONV5) :]: value for name, value in taken.items() if name.startswith(CONV5)}
     names = trunk.names(trunk.whole()) if isinstance(trunk, TimmTrunk) else {name: name for name in trunk.state_dict()}

@@ -38,7 +38,7 @@ class ConvNorm(nn.Module):
 
 
 class LightConv3x3(nn.Module):
-    """Lite 3×3 (figure 3b of Zhou et al. 2019): 1×1, depthwise 3×3, batch norm, ReLU."""
+    """Lite 3×3 (Zhou et al. 2019, fig. 3b): 1×1, depthwise 3×3, batch norm, ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class ChannelGate(nn.Module):
 
 
 class OsBlock(nn.Module):
-    """A residual block of four streams, which see 3, 5, 7 and 9 pixels, joined by one gate (figure 4)."""
+    """A residual block of four streams, which see 3, 5, 7 and 9 pixels, joined by a gate (Zhou et al. 2019, fig. 4)."""
 
     def __init__(self, inputs: int, outputs: int, instance: bool = False) -> None:
         super().__init__()

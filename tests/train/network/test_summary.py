@@ -18,7 +18,7 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("trunk", ["timm/convnext_atto", "resnet50_ibn"])
+@pytest.mark.parametrize("trunk", ["timm/convnext_atto", "timm/regnety_002", "resnet50_ibn", "osnet_ibn_x1_0"])
 def test_other_trunks_are_counted_to_the_last_parameter(trunk: str) -> None:
     if trunk.startswith("timm/"):
         pytest.importorskip("timm", reason="the extra `timm` is not installed")

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from dsa_app import config as configuration
-from dsa_app import console, remedies
+from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
 
@@ -71,7 +71,7 @@ def folder_name(given: dict[str, Any]) -> str | None:
     return given["pictures"].resolve().name if given["pictures"] else None
 
 
-@click.group(cls=console.Commands)
+@click.group("densepose-extract", cls=console.Commands)
 def main() -> None:
     """Stage one: DensePose's I, U, V for every pixel of every image."""
 
@@ -183,7 +183,6 @@ def show(
     KEYS are paths under the dataset's folder, as the manifest lists them. With --sheet, a sample is drawn instead, with
     status and score.
     """
-    remedies.remember([("--dataset", dataset)])
     if bool(keys) == bool(count):
         raise ConfigError(
             "Name the images to show, as in query/0001_c1s1_000001_00.jpg, or add --sheet 40 for a random sample."
@@ -214,7 +213,6 @@ def stats(
 
     People are counted by split and camera; the share of body is that of the images' pixels.
     """
-    remedies.remember([("--dataset", dataset)])
 
     from dsa_data.records import read_manifest
     from dsa_data.stores.iuv import IuvStore

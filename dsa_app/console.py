@@ -48,6 +48,16 @@ class Commands(click.Group):
         fail(message)
         raise AssertionError("fail() does not return")
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; what it was given is remembered for the remedies."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            options, arguments = _as_given(command, rest)
+            remedies.remember(options, f"{self.name} {name}", arguments)
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 2 for an error, with 128 + its number for a signal."""
         with at_work():
@@ -67,6 +77,24 @@ class Commands(click.Group):
             if message is None:
                 raise
         fail(message)
+
+
+def _as_given(command: click.Command, words: list[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
+    """Return the options, pairs of name and value, and the arguments that the user gave a command; none is checked."""
+    lenient = click.Context(command, resilient_parsing=True)
+    values, arguments, _ = command.make_parser(lenient).parse_args(list(words))
+    options: list[tuple[str, str | None]] = []
+    for parameter in command.params:
+        value = values.get(str(parameter.name))
+        if not isinstance(parameter, click.Option) or value is None:
+            continue
+        if parameter.is_flag:
+            options.append((parameter.opts[0], None))
+        else:
+            options += [(parameter.opts[0], str(one)) for one in (value if parameter.multiple else [value])]
+    named = [values.get(str(one.name)) for one in command.params if isinstance(one, click.Argument)]
+    positional = [word for one in named for word in (one if isinstance(one, tuple | list) else [one]) if word]
+    return options, [str(word) for word in positional if isinstance(word, str)] or arguments
 
 
 def message_of(error: BaseException) -> str | None:
@@ -132,9 +160,6 @@ def with_settings(
         ) -> Any:
             named = implied(others) if implied and dataset is None and params is None else dataset
             settings = _settings(named, params, experiment, assignments, needs_dataset)
-            given: list[tuple[str, str | None]] = [("--dataset", dataset), ("--experiment", experiment)]
-            given += [("--params", str(params) if params else None), *(("--set", text) for text in assignments)]
-            remedies.remember(given)
             return command(settings=settings, **others)
 
         for option in reversed(options):
@@ -150,8 +175,11 @@ def _settings(
     if dataset is None and params is None and PARAMS.is_file():
         settings = read_settings(PARAMS, None, experiment, assignments, needs_dataset)
         click.echo(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}", err=True)
+        remedies.remember_dataset(settings.dataset, of_params=True)
         return settings
-    return read_settings(params, dataset, experiment, assignments, needs_dataset)
+    settings = read_settings(params, dataset, experiment, assignments, needs_dataset)
+    remedies.remember_dataset(settings.dataset, of_params=False)
+    return settings
 
 
 def dataset_option(
@@ -164,9 +192,7 @@ def dataset_option(
     """
 
     def named(context: click.Context, option: click.Parameter, name: str | None) -> str:
-        dataset = _settings(name, None, None, (), needed).dataset
-        remedies.remember([("--dataset", name)])
-        return dataset
+        return _settings(name, None, None, (), needed).dataset
 
     return click.option("--dataset", callback=named, help=f"{help} [that of params.yaml]")
 

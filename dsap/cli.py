@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from dsa_app import console, remedies
+from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError, DatasetError
+from dsa_app.guard import counted
 
 from .config import BACKENDS, WarpConfig
 
@@ -26,7 +27,7 @@ STORE = click.option("--store", type=FILE, help="The store. [artifacts/<dataset>
 SPLITS = click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. [all]")
 
 
-@click.group(cls=console.Commands)
+@click.group("dsap", cls=console.Commands)
 def main() -> None:
     """Stage two: each image warped into its 24 part images, densely semantically aligned (DSAP)."""
 
@@ -75,7 +76,6 @@ def build(
         if iuv is None or out is None:
             raise ConfigError(f"--pictures {pictures} needs --iuv DIR/iuv.h5 and --out DIR/dsap.h5.")
         root, manifest = root or pictures, manifest or iuv.with_name("manifest.csv")
-        remedies.remember_pictures(pictures, iuv, out)
         if not pictures.is_dir():
             raise DatasetError(f"{pictures} is not a folder. Name the folder of the images: --pictures DIR.")
     folder = console.artifacts(settings.dataset)
@@ -132,7 +132,7 @@ def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | 
         click.echo(f"{fault}")
         faults += 1
     if faults:
-        console.fail(f"{path}: {faults} faults. Build it again: dsap build --dataset {dataset} --overwrite")
+        console.fail(f"{path}: {counted(faults, 'fault')}. Build it again: dsap build --overwrite")
     click.echo(f"{path}: {len(records)} images, no fault")
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsa_app.errors import DatasetError, TrainingError
+from dsa_app.guard import counted
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_reid.main_stream import MainStream
@@ -131,8 +132,8 @@ def _splits(records: Sequence[Record], evaluation: EvaluateConfig, config: Probe
     )
     if len(np.unique(train.pids)) < 3:
         raise DatasetError(
-            f"The training split has {len(np.unique(train.pids))} identities, and the probe needs three at least. "
-            "Check the split: dsa-data check."
+            f"The training split has {counted(len(np.unique(train.pids)), 'identity', 'identities')}, and the probe "
+            "needs three at least. Check the split: dsa-data check."
         )
     held_out, kept = hold_out(train, config.held_out, np.random.default_rng([config.seed, 1]))
     if not _has_matches(held_out):  # of one camera: copies of the query alone are left out
@@ -155,8 +156,8 @@ def _labels(
     if len(np.unique(train.pids)) < 3:
         raise DatasetError(
             f"{store.path} has maps of {len(train.indices)} of {len(splits.train.indices)} training images, of "
-            f"{len(np.unique(train.pids))} identities; the probe needs three at least. Make the maps: "
-            "densepose-extract run; or name others: --iuv."
+            f"{counted(len(np.unique(train.pids)), 'identity', 'identities')}; the probe needs three at "
+            "least. Make the maps: densepose-extract run; or name others: --iuv."
         )
     rng = np.random.default_rng([config.seed, 2])
     unseen, fitted = hold_out(train, UNSEEN, rng)

@@ -84,5 +84,5 @@ def test_verify_fails_on_a_fault(run: Run, case: Case) -> None:
     result = run("verify")
     assert result.exit_code == 2
     assert "bounding_box_train/0002_c1s1_000002_01.jpg: is not in the store" in result.output
-    assert "faults. Build it again: dsap build --dataset market1501 --overwrite" in result.output
+    assert "faults. Build it again: dsap build --dataset market1501 --manifest" in result.output
     assert run("verify", "--split", "query").exit_code == 0

@@ -26,7 +26,7 @@ def check_charts(store: DsapStore) -> None:
     if not store.has_charts:
         raise StoreError(
             f"{store.path} has version {store.version}, which has no chart images, and regions are learnt from them. "
-            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite."
+            "Build it again: dsap build --overwrite."
         )
 
 

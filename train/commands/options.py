@@ -65,7 +65,7 @@ def existing(path: Path, remedy: str) -> Path:
 def existing_manifest(settings: Settings, manifest: Path | None) -> Path:
     """Return the manifest: the one named, or the dataset's. Raises TrainingError if it does not exist."""
     path = manifest or console.artifacts(settings.dataset) / "manifest.csv"
-    return existing(path, f"List the images first: dsa-data prepare --dataset {settings.dataset}.")
+    return existing(path, "List the images first: dsa-data prepare.")
 
 
 def existing_run(settings: Settings, source: Path | None) -> Path:
@@ -76,7 +76,9 @@ def existing_run(settings: Settings, source: Path | None) -> Path:
             f"{run_folder(settings)} does not exist, but {_listed(other)}. Use one: dsa-train {command} --run "
             f"{other[0]}; or train first: dsa-train run."
         )
-    return existing(source or run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
+    if source is not None:
+        return existing(source, "Name another run: --run RUN")
+    return existing(run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
 
 
 def other_runs(dataset: str) -> list[Path]:

@@ -119,6 +119,7 @@ def _extract(
 ) -> None:
     """Join the settings with those given as options, run the stage, and print the result."""
     config = extract_config(settings, given)
+    check_engine_options(config.engine, settings.dataset, given)
 
     from dsa_app.process_group import join_process_group
     from dsa_data.records import read_manifest
@@ -154,6 +155,23 @@ def _extract(
                 without_person = engine.count_without_person(key for key in none if key not in outcome.skipped)
             for line in summary(store, outcome, without_person):
                 click.echo(line)
+
+
+OF_NETWORKS = ("checkpoint", "device", "precision", "batch")  # options of the engines that run a network
+
+
+def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> None:
+    """Raise ConfigError for an option that the engine does not use, and would pass over in silence."""
+    from dsa_data.sets import is_synthetic
+
+    if engine == "auto":
+        engine = "rendered" if is_synthetic(dataset) else "native"
+    unused = [f"--{name}" for name in OF_NETWORKS if given.get(name) is not None]
+    if engine in ("rendered", "import") and unused:
+        raise ConfigError(
+            f"The engine {engine} runs no network and does not use {', '.join(unused)}. Leave that out, or name "
+            "another engine: --engine native"
+        )
 
 
 def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
+from .guard import shown
 from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Rate
 
@@ -55,6 +56,8 @@ class Commands(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             options, arguments = _as_given(command, rest)
+            if ("--dataset", "") in options:
+                raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
             remedies.remember(options, f"{self.name} {name}", arguments)
         return name, command, rest
 
@@ -122,7 +125,7 @@ def usage_message(error: click.UsageError) -> str:
 
 def _name(error: OSError) -> str:
     """Return the file of an error, shortened in the middle where the system found its name too long."""
-    name = error.filename2 or error.filename or "Writing"
+    name = error.filename2 or error.filename or remedies.output() or "Writing"
     name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
     return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
 
@@ -243,8 +246,11 @@ def progress(items: Iterable[T], total: int, label: str, unit: str = "images", e
 def artifacts(dataset: str) -> Path:
     """Return the folder of a dataset's outputs: artifacts/<dataset>, or <dataset> in $DSA_ARTIFACTS if that is set.
 
-    Raises ConfigError in a stage that DVC runs if $DSA_ARTIFACTS is not the artifacts/ that dvc.yaml names.
+    Raises ConfigError for a name that is a path, and in a stage that DVC runs if $DSA_ARTIFACTS is not the artifacts/
+    that dvc.yaml names.
     """
+    if dataset in (".", "..") or "/" in dataset or "\0" in dataset:
+        raise ConfigError(f"{shown(dataset)} is no name of a dataset: it would be a path. Give a name: --dataset NAME")
     folder = Path(os.environ.get("DSA_ARTIFACTS") or "artifacts")
     if "DVC_STAGE" in os.environ and folder.resolve() != Path("artifacts").resolve():
         raise ConfigError(

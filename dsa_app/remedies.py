@@ -104,6 +104,11 @@ def remember_dataset(dataset: str, of_params: bool) -> None:
     _given.set(dataclasses.replace(_given.get(), dataset=dataset, of_params=of_params))
 
 
+def output() -> str:
+    """Return the output that the user named; empty if none."""
+    return str(dict(_given.get().options).get("--out") or "")
+
+
 def complete(message: str) -> str:
     """Return a message whose commands have the options that the running command was given, unless they have them.
 

@@ -45,6 +45,15 @@ def network(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--run", "source", type=FILE, help="A run's folder, or a model.pt.")(command)
 
 
+def check_dataset(name: str) -> None:
+    """Raise DatasetError for an unknown dataset of which there are no results either."""
+    if console.artifacts(name).is_dir():
+        return
+    from dsa_data.sets import dataset
+
+    dataset(name)
+
+
 def run_name(settings: Settings) -> str:
     """Return the name of the run that the settings mean."""
     return settings.experiment or PLAIN
@@ -104,6 +113,7 @@ def existing_model(path: Path | None, dataset: str | None, experiment: str) -> P
         raise ConfigError("No model was named. Name one: --model FILE.")
     if path is not None:
         return existing(path, "Name another model: --model FILE.")
+    check_dataset(str(dataset))
     own = console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
     train = "dsa-train run --dataset " + str(dataset) + ("" if experiment == PLAIN else f" --experiment {experiment}")
     if not own.exists() and (other := other_runs(str(dataset))):

@@ -230,6 +230,13 @@ REFUSALS = {
     "dsa-train export m.onnx --model m.pt": "m.pt does not exist. Name another model: --model FILE\n",
     "dsa-train search --query a.jpg --gallery g.h5": "Make it first: dsa-train embed DIR --out g.h5",
     "dsa-train search": "Missing option '--query'. See ",
+    "dsa-train export m.foo --model m.pt": "m.foo: expected a name that ends in .onnx",
+    "dsa-train evaluate --dataset market1501 --manifest here --run nowhere": "nowhere does not exist. Name another "
+    "run: --run RUN\n",
+    "densepose-extract run --dataset synthetic --checkpoint nope.pkl": "The engine rendered runs no network and does "
+    "not use --checkpoint.",
+    "densepose-extract run --dataset market1501 --engine import --device cpu --precision bf16": "does not use "
+    "--device, --precision.",
     "dsa-train summary --dataset market1501 --set train.network.main.trunk=resnet51": "--set: train.network.main: "
     "trunk = 'resnet51' is invalid",
     "dsa-data check --dataset market1501+": "'market1501+' joins datasets by '+', and a name is missing.",
@@ -274,6 +281,40 @@ def test_a_command_in_a_folder_with_params_uses_them_and_says_so(
     (tmp_path / "params.yaml").unlink()
     result = CliRunner().invoke(dsap.cli.main, ["build"])
     assert (result.exit_code, result.stderr.startswith("error: No dataset is given")) == (2, True)
+
+
+WITH_DATASET = [
+    f"{program} {name}"
+    for program, group in GROUPS.items()
+    for name, command in group.commands.items()
+    if any("--dataset" in parameter.opts for parameter in command.params)
+]
+
+
+@pytest.mark.parametrize("command", WITH_DATASET)
+def test_an_empty_dataset_is_refused_by_every_command(command: str) -> None:
+    program, name = command.split()
+    result = CliRunner().invoke(GROUPS[program], [name, "--dataset", ""])
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.output
+    assert "--dataset is empty" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["dsa-train experiments", "dsa-train report", "dsa-train embed", "dsap verify"])
+@pytest.mark.parametrize("dataset", ["../x", "nope", ".."])
+def test_an_unknown_dataset_is_refused(
+    command: str, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program, name = command.split()
+    result = CliRunner().invoke(GROUPS[program], [name, "--dataset", dataset])
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.output
+    assert ("is no name of a dataset" in result.stderr) == (dataset != "nope")
+
+
+def test_a_dataset_with_results_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "artifacts" / "mine").mkdir(parents=True)
+    assert CliRunner().invoke(dsa_train, ["experiments", "--dataset", "mine"]).exit_code == 0
 
 
 @pytest.mark.parametrize("command", sorted(remedies.WITH_SETTINGS - {"dsa-train summary"}))

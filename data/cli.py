@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from dsa_app import console
+from dsa_app import console, remedies
 from dsa_app.config import Settings
 from dsa_app.errors import DatasetError
 
 from .synthetic.config import SynthConfig
 
 
-@click.group(cls=console.Commands)
+@click.group("dsa-data", cls=console.Commands)
 def main() -> None:
     """Datasets: which person, camera and split each image belongs to."""
 
@@ -64,9 +64,7 @@ def prepare(
     for protocol in sorted((path.parent / PROTOCOLS).glob("*.csv")):
         click.echo(protocol)
     if checks.deviations(records, sets.dataset(settings.dataset)):
-        click.echo(
-            f"note: the counts differ from the published ones: dsa-data check --dataset {settings.dataset}", err=True
-        )
+        click.echo(remedies.complete("note: the counts differ from the published ones: dsa-data check"), err=True)
     for note in (checks.repeated(records), checks.unmatched(records)):
         if note:
             click.echo(f"note: {note}", err=True)

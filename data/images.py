@@ -10,7 +10,7 @@ import numpy as np
 from dsa_app.errors import ImageError
 from dsa_reid.atomic import atomic
 from dsa_reid.decoding import decode as decoder
-from dsa_reid.decoding.limits import DecodeError
+from dsa_reid.decoding.limits import DecodeError, LimitError
 
 try:
     import cv2
@@ -24,23 +24,34 @@ except ImportError as error:  # slim images lack libGL, which opencv-python link
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
+LISTED = "write the manifest again: dsa-data prepare."  # the remedy for an image of a manifest that is missing
+REMOVE = f"remove it and {LISTED}"  # and for one that is damaged
+
+
 def is_image(path: Path) -> bool:
     """Return whether a file, by its name, is an image of a type that can be read; hidden files are not."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of an image file. Raises ImageError if it is missing or cannot be read."""
+def read_bytes(path: Path, remedy: str = LISTED) -> bytes:
+    """Return the bytes of an image file. Raises ImageError if it is missing or cannot be read.
+
+    Args:
+        remedy: what else helps than to restore the image.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ImageError(f"{path} is missing. Restore it, or write the manifest again: dsa-data prepare.") from None
+        raise ImageError(f"{path} is missing. Restore it, or {remedy}") from None
     except (PermissionError, IsADirectoryError) as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}. Fix its permissions.") from None
 
 
-def decode(data: bytes, name: str | Path) -> np.ndarray:
+def decode(data: bytes, name: str | Path, remedy: str = REMOVE) -> np.ndarray:
     """Decode an image file's bytes, as `dsa_reid` does in use.
+
+    Args:
+        remedy: what else helps than to copy the image again.
 
     Returns:
         uint8 (H, W, 3), RGB, as `dsa_reid.decoding.decode.decode` says.
@@ -51,10 +62,11 @@ def decode(data: bytes, name: str | Path) -> np.ndarray:
     """
     try:
         return decoder.decode(data)
+    except LimitError as error:  # the image may be whole
+        raise ImageError(f"{name} is not decoded: {error}") from None
     except DecodeError as error:
         raise ImageError(
-            f"{name} does not decode as an image: {error}. Copy it again from the source, or remove it and write "
-            "the manifest again: dsa-data prepare."
+            f"{name} does not decode as an image: {error}. Copy it again from the source, or {remedy}"
         ) from None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from dsa_app import config as configuration
-from dsa_app import console, remedies
+from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
 
@@ -71,7 +71,7 @@ def folder_name(given: dict[str, Any]) -> str | None:
     return given["pictures"].resolve().name if given["pictures"] else None
 
 
-@click.group(cls=console.Commands)
+@click.group("densepose-extract", cls=console.Commands)
 def main() -> None:
     """Stage one: DensePose's I, U, V for every pixel of every image."""
 
@@ -119,6 +119,7 @@ def _extract(
 ) -> None:
     """Join the settings with those given as options, run the stage, and print the result."""
     config = extract_config(settings, given)
+    check_engine_options(config.engine, settings.dataset, given)
 
     from dsa_app.process_group import join_process_group
     from dsa_data.records import read_manifest
@@ -156,6 +157,23 @@ def _extract(
                 click.echo(line)
 
 
+OF_NETWORKS = ("checkpoint", "device", "precision", "batch")  # options of the engines that run a network
+
+
+def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> None:
+    """Raise ConfigError for an option that the engine does not use, and would pass over in silence."""
+    from dsa_data.sets import is_synthetic
+
+    if engine == "auto":
+        engine = "rendered" if is_synthetic(dataset) else "native"
+    unused = [f"--{name}" for name in OF_NETWORKS if given.get(name) is not None]
+    if engine in ("rendered", "import") and unused:
+        raise ConfigError(
+            f"The engine {engine} runs no network and does not use {', '.join(unused)}. Leave that out, or name "
+            "another engine: --engine native"
+        )
+
+
 def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
     """Return the settings of section "extract"; those given as options take precedence."""
     values = {**(settings.sections.get("extract") or {}), **{name: x for name, x in given.items() if x is not None}}
@@ -183,7 +201,6 @@ def show(
     KEYS are paths under the dataset's folder, as the manifest lists them. With --sheet, a sample is drawn instead, with
     status and score.
     """
-    remedies.remember([("--dataset", dataset)])
     if bool(keys) == bool(count):
         raise ConfigError(
             "Name the images to show, as in query/0001_c1s1_000001_00.jpg, or add --sheet 40 for a random sample."
@@ -214,7 +231,6 @@ def stats(
 
     People are counted by split and camera; the share of body is that of the images' pixels.
     """
-    remedies.remember([("--dataset", dataset)])
 
     from dsa_data.records import read_manifest
     from dsa_data.stores.iuv import IuvStore

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from dsa_app import remedies
 from dsa_app.console import artifacts, default_dataset
 from dsa_app.errors import ConfigError, DatasetError
 from dsa_data import records, sets
@@ -54,7 +53,6 @@ class Target:
                 raise ConfigError(
                     f"--pictures {pictures} needs the path of its store of maps, as in DIR/iuv.h5: {STORE}."
                 )
-            remedies.remember_pictures(pictures, store)
             name = dataset or pictures.resolve().name
             return cls(name, pictures, manifest or store.with_name("manifest.csv"), store, unlabelled=True)
         dataset = dataset or default_dataset()

@@ -11,7 +11,8 @@ import dataclasses
 import difflib
 import importlib.util
 import typing
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -23,11 +24,12 @@ from dsa_reid.errors import ModelError
 from dsa_reid.guard import reason
 
 from .errors import ConfigError
-from .guard import SHOWN, guarded, shown
+from .guard import SHOWN, guarded, shortened, shown
 
 T = TypeVar("T")
 LONGEST_NAME = 200  # bytes of an experiment's name; file systems allow 255 bytes
 DEEPEST = 30  # levels of nested settings
+NAMED = 20  # settings that differ; the rest are counted
 OWN_EXPERIMENTS = Path("experiments")  # the user's, in the working directory
 PARAMS = Path("params.yaml")  # of the pipeline, in the working directory
 OWN_VALUES = "demo"  # this experiment has no file: its values are the sections of params.yaml
@@ -102,16 +104,21 @@ def _lists(value: Any) -> Any:
     return value
 
 
-def setting_changes(made_with: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> str:
+def setting_changes(made_with: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Return in words where two plain configurations differ: "size was 16, this run wants 32"; empty if they do not."""
-    texts = []
+    texts = list(_changes(made_with, wanted))
+    more = [f"{len(texts) - NAMED} more"] if len(texts) > NAMED else []
+    return "; ".join([*texts[:NAMED], *more])
+
+
+def _changes(made_with: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> Iterator[str]:
     for key in sorted({*made_with, *wanted}):
         old, new = made_with.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            texts.append(setting_changes(old, new, f"{above}{key}."))
+            yield from _changes(old, new, f"{above}{key}.")
         elif old != new:
-            texts.append(f"{above}{key} was {old}, this run wants {new}")
-    return "; ".join(text for text in texts if text)
+            name, was, wants = (shortened(str(text)) for text in (f"{above}{key}", old, new))
+            yield f"{name} was {was}, this run wants {wants}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -143,6 +150,21 @@ class SettingsLoader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping. Raises YAMLError for a key that is there twice: the first value would be passed over."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise yaml.YAMLError(f"it has the key {shown(twice[0])} twice")
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node. Raises YAMLError for a text that is no value of its tag, as `!!bool maybe`."""
+        try:
+            return super().construct_object(node, deep)
+        except KeyError as error:
+            raise yaml.YAMLError(f"{shown(error.args[0])} is not a value of {node.tag.rpartition(':')[2]}") from None
 
 
 def parse_yaml(text: str) -> Any:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
+from .guard import shown
 from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Rate
 
@@ -48,6 +49,18 @@ class Commands(click.Group):
         fail(message)
         raise AssertionError("fail() does not return")
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; what it was given is remembered for the remedies."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            options, arguments = _as_given(command, rest)
+            if ("--dataset", "") in options:
+                raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
+            remedies.remember(options, f"{self.name} {name}", arguments)
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 2 for an error, with 128 + its number for a signal."""
         with at_work():
@@ -67,6 +80,24 @@ class Commands(click.Group):
             if message is None:
                 raise
         fail(message)
+
+
+def _as_given(command: click.Command, words: list[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
+    """Return the options, pairs of name and value, and the arguments that the user gave a command; none is checked."""
+    lenient = click.Context(command, resilient_parsing=True)
+    values, arguments, _ = command.make_parser(lenient).parse_args(list(words))
+    options: list[tuple[str, str | None]] = []
+    for parameter in command.params:
+        value = values.get(str(parameter.name))
+        if not isinstance(parameter, click.Option) or value is None:
+            continue
+        if parameter.is_flag:
+            options.append((parameter.opts[0], None))
+        else:
+            options += [(parameter.opts[0], str(one)) for one in (value if parameter.multiple else [value])]
+    named = [values.get(str(one.name)) for one in command.params if isinstance(one, click.Argument)]
+    positional = [word for one in named for word in (one if isinstance(one, tuple | list) else [one]) if word]
+    return options, [str(word) for word in positional if isinstance(word, str)] or arguments
 
 
 def message_of(error: BaseException) -> str | None:
@@ -94,7 +125,7 @@ def usage_message(error: click.UsageError) -> str:
 
 def _name(error: OSError) -> str:
     """Return the file of an error, shortened in the middle where the system found its name too long."""
-    name = error.filename2 or error.filename or "Writing"
+    name = error.filename2 or error.filename or remedies.output() or "Writing"
     name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
     return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
 
@@ -132,9 +163,6 @@ def with_settings(
         ) -> Any:
             named = implied(others) if implied and dataset is None and params is None else dataset
             settings = _settings(named, params, experiment, assignments, needs_dataset)
-            given: list[tuple[str, str | None]] = [("--dataset", dataset), ("--experiment", experiment)]
-            given += [("--params", str(params) if params else None), *(("--set", text) for text in assignments)]
-            remedies.remember(given)
             return command(settings=settings, **others)
 
         for option in reversed(options):
@@ -150,8 +178,11 @@ def _settings(
     if dataset is None and params is None and PARAMS.is_file():
         settings = read_settings(PARAMS, None, experiment, assignments, needs_dataset)
         click.echo(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}", err=True)
+        remedies.remember_dataset(settings.dataset, of_params=True)
         return settings
-    return read_settings(params, dataset, experiment, assignments, needs_dataset)
+    settings = read_settings(params, dataset, experiment, assignments, needs_dataset)
+    remedies.remember_dataset(settings.dataset, of_params=False)
+    return settings
 
 
 def dataset_option(
@@ -164,9 +195,7 @@ def dataset_option(
     """
 
     def named(context: click.Context, option: click.Parameter, name: str | None) -> str:
-        dataset = _settings(name, None, None, (), needed).dataset
-        remedies.remember([("--dataset", name)])
-        return dataset
+        return _settings(name, None, None, (), needed).dataset
 
     return click.option("--dataset", callback=named, help=f"{help} [that of params.yaml]")
 
@@ -217,8 +246,11 @@ def progress(items: Iterable[T], total: int, label: str, unit: str = "images", e
 def artifacts(dataset: str) -> Path:
     """Return the folder of a dataset's outputs: artifacts/<dataset>, or <dataset> in $DSA_ARTIFACTS if that is set.
 
-    Raises ConfigError in a stage that DVC runs if $DSA_ARTIFACTS is not the artifacts/ that dvc.yaml names.
+    Raises ConfigError for a name that is a path, and in a stage that DVC runs if $DSA_ARTIFACTS is not the artifacts/
+    that dvc.yaml names.
     """
+    if dataset in (".", "..") or "/" in dataset or "\0" in dataset:
+        raise ConfigError(f"{shown(dataset)} is no name of a dataset: it would be a path. Give a name: --dataset NAME")
     folder = Path(os.environ.get("DSA_ARTIFACTS") or "artifacts")
     if "DVC_STAGE" in os.environ and folder.resolve() != Path("artifacts").resolve():
         raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -51,8 +52,16 @@ def write_atomic(path: Path, data: bytes | memoryview) -> Path:
 
 
 def resolved(path: Path) -> Path:
-    """Return where a link at `path` leads, whether or not something is there; `path` itself if it is not a link."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    """Return where a link at `path` leads, whether or not something is there; `path` itself if it is not a link.
+
+    Raises OSError for a link that leads to itself.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():  # it leads to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
 
 
 def _claim(target: Path, made: list[Path]) -> tuple[Path, int]:

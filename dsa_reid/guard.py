@@ -36,7 +36,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "memory does not suffice"
     if isinstance(error, KeyError):
-        text = f"{text} is missing"
+        # a library's sentence, as h5py's of a link that leads nowhere, or a key
+        text = str(error.args[0]) if error.args and " " in str(error.args[0]) else f"{text} is missing"
     return (text if len(text) <= SHOWN else text[:SHOWN] + "…") or type(error).__name__
 
 

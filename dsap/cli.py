@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from dsa_app import console, remedies
+from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError, DatasetError
+from dsa_app.guard import counted
 
 from .config import BACKENDS, WarpConfig
 
@@ -26,7 +27,7 @@ STORE = click.option("--store", type=FILE, help="The store. [artifacts/<dataset>
 SPLITS = click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. [all]")
 
 
-@click.group(cls=console.Commands)
+@click.group("dsap", cls=console.Commands)
 def main() -> None:
     """Stage two: each image warped into its 24 part images, densely semantically aligned (DSAP)."""
 
@@ -75,7 +76,6 @@ def build(
         if iuv is None or out is None:
             raise ConfigError(f"--pictures {pictures} needs --iuv DIR/iuv.h5 and --out DIR/dsap.h5.")
         root, manifest = root or pictures, manifest or iuv.with_name("manifest.csv")
-        remedies.remember_pictures(pictures, iuv, out)
         if not pictures.is_dir():
             raise DatasetError(f"{pictures} is not a folder. Name the folder of the images: --pictures DIR.")
     folder = console.artifacts(settings.dataset)
@@ -83,6 +83,7 @@ def build(
 
     from dsa_data.sets import dataset_root
     from dsa_data.stores.dsap import DsapStore
+    from dsa_data.stores.header import note_other_dataset
 
     from . import stage
     from .summary import summary
@@ -102,6 +103,7 @@ def build(
     )
     seconds = time.monotonic() - start
     store = DsapStore(path)
+    note_other_dataset(store, settings.dataset)
     for line in summary(store):
         click.echo(line)
     click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} images a second")
@@ -119,6 +121,7 @@ def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | 
     Each fault is printed with the image that it concerns.
     """
     from dsa_data.records import read_manifest
+    from dsa_data.stores.header import note_other_dataset
     from dsa_data.stores.iuv import IuvStore
 
     from .verify import verify as faults_of
@@ -127,12 +130,13 @@ def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | 
     path = store or folder / "dsap.h5"
     records = read_manifest(manifest or folder / "manifest.csv", splits or None)
     maps = IuvStore(iuv or folder / "iuv.h5")
+    note_other_dataset(maps, dataset)
     faults = 0
     for fault in faults_of(path, records, maps):
         click.echo(f"{fault}")
         faults += 1
     if faults:
-        console.fail(f"{path}: {faults} faults. Build it again: dsap build --dataset {dataset} --overwrite")
+        console.fail(f"{path}: {counted(faults, 'fault')}. Build it again: dsap build --overwrite")
     click.echo(f"{path}: {len(records)} images, no fault")
 
 
@@ -165,12 +169,14 @@ def show(
     from dsa_data.records import read_manifest
     from dsa_data.sets import dataset_root
     from dsa_data.stores.dsap import DsapStore
+    from dsa_data.stores.header import note_other_dataset
     from dsa_data.stores.iuv import IuvStore
 
     from .show import Page, fullest
 
     folder = console.artifacts(dataset)
     parts = DsapStore(store or folder / "dsap.h5")
+    note_other_dataset(parts, dataset)
     page = Page(root or dataset_root(dataset), IuvStore(iuv or folder / "iuv.h5"), parts)
     if pid is None:
         figure = page.image(key or fullest(parts), compare)
@@ -192,10 +198,13 @@ def export(dataset: str, manifest: Path | None, store: Path | None, splits: tupl
     """
     from dsa_data.records import read_manifest
     from dsa_data.stores.dsap import DsapStore
+    from dsa_data.stores.header import note_other_dataset
 
     from . import export as exporting
 
     folder = console.artifacts(dataset)
     records = read_manifest(manifest or folder / "manifest.csv", splits or None)
-    path = exporting.export(DsapStore(store or folder / "dsap.h5"), records, out)
+    parts = DsapStore(store or folder / "dsap.h5")
+    note_other_dataset(parts, dataset)
+    path = exporting.export(parts, records, out)
     click.echo(f"{path}: {len(records)} images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,8 +61,10 @@ def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
         part.mkdir(parents=True)
         try:
             _fill(store, records, part)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(part)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(out)
             raise
         put_in_place(part, target)
     return out
@@ -78,7 +81,9 @@ def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:
     valid.flush()
     if store.has_charts:
         shapes = store.chart_shapes[indices]  # (N, 2)
-        np.save(folder / "chart_shapes.npy", shapes)
+        buffer = io.BytesIO()  # NumPy's own writing to a file loses the number of the system's error
+        np.save(buffer, shapes)
+        (folder / "chart_shapes.npy").write_bytes(buffer.getbuffer())
         charts = allocated(folder / "charts.npy", np.uint8, (int(shapes.prod(axis=1).sum()),))
         start = 0
         for index in indices:

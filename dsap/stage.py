@@ -57,7 +57,7 @@ def build(
         ConfigError: for a backend or a scheduler that cannot be used.
     """
     items, header = make_plan(manifest, iuv, config, splits)
-    remedy = f"Build it again: dsap build --dataset {header.dataset} --overwrite"
+    remedy = "Build it again: dsap build --overwrite"
     with (
         Pieces(out.absolute(), header.configuration, overwrite) as pieces,
         reusable(out, DsapStore, header, remedy, overwrite, decisive=["warp"]) as existing,

@@ -12,7 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from dsa_app import console
+from dsa_app import console, remedies
 from dsa_data import images
 from pasted import check
 
@@ -26,6 +26,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def _remedies_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check the commands in every error that a test makes a command print."""
     fail = console.fail
+    remedies.remember()
 
     def checked(message: str) -> None:
         check(message)

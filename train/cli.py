@@ -43,7 +43,7 @@ class Commands(console.Commands):
             console.fail(str(error))
 
 
-@click.group(cls=Commands)
+@click.group("dsa-train", cls=Commands)
 def main() -> None:
     """Train the two-stream network, evaluate it, explain it, and deploy its main stream."""
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsa_app.errors import DatasetError, TrainingError
+from dsa_app.errors import CheckpointError, DatasetError, TrainingError
+from dsa_app.guard import counted
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_reid.main_stream import MainStream
@@ -25,7 +26,7 @@ from .config import TrainConfig, check_trunk_size
 from .evaluation.config import EvaluateConfig
 from .evaluation.metrics import Result
 from .evaluation.retrieval import camera_numbers, check_matches, read_retrieval
-from .network.weights import load_trunk
+from .network.weights import find_weights, load_trunk
 from .probe.bootstrap import paired_difference
 from .probe.config import ProbeConfig
 from .probe.labels import read_shares
@@ -67,6 +68,12 @@ def frozen_trunk(run: Path | None, config: TrainConfig) -> Frozen:
         model = load(path)
         return Frozen(model.main_stream, model.preprocessing, f"{model.main_stream.config.trunk} of {path}")
     check_trunk_size(config)
+    try:
+        find_weights(config.network.main, config.network.weights)  # before the network is built, which takes long
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{str(error).rstrip('.')}. To probe a trained network, name its run: --run RUN"
+        ) from None
     main_stream = MainStream(config.network.main)
     load_trunk(main_stream, config.network.weights)
     name = f"{config.network.main.trunk}, weights {config.network.weights}"
@@ -131,8 +138,8 @@ def _splits(records: Sequence[Record], evaluation: EvaluateConfig, config: Probe
     )
     if len(np.unique(train.pids)) < 3:
         raise DatasetError(
-            f"The training split has {len(np.unique(train.pids))} identities, and the probe needs three at least. "
-            "Check the split: dsa-data check."
+            f"The training split has {counted(len(np.unique(train.pids)), 'identity', 'identities')}, and the probe "
+            "needs three at least. Check the split: dsa-data check."
         )
     held_out, kept = hold_out(train, config.held_out, np.random.default_rng([config.seed, 1]))
     if not _has_matches(held_out):  # of one camera: copies of the query alone are left out
@@ -155,8 +162,8 @@ def _labels(
     if len(np.unique(train.pids)) < 3:
         raise DatasetError(
             f"{store.path} has maps of {len(train.indices)} of {len(splits.train.indices)} training images, of "
-            f"{len(np.unique(train.pids))} identities; the probe needs three at least. Make the maps: "
-            "densepose-extract run; or name others: --iuv."
+            f"{counted(len(np.unique(train.pids)), 'identity', 'identities')}; the probe needs three at "
+            "least. Make the maps: densepose-extract run; or name others: --iuv."
         )
     rng = np.random.default_rng([config.seed, 2])
     unseen, fitted = hold_out(train, UNSEEN, rng)

@@ -17,12 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import click
 import h5py
 import numpy as np
 import zstandard
 
 from dsa_app.errors import BusyError, DsaError, StoreError
-from dsa_app.guard import shown
+from dsa_app.guard import shortened, shown
 from dsa_app.interrupt import deferred
 from dsa_reid.guard import reason as reason_of
 
@@ -198,6 +199,13 @@ class Store:
             if any(words in " ".join(str(error).split()) for words in OPEN_ELSEWHERE):
                 raise BusyError(f"{self.path} is open in another way in this process ({reason}). Close it.") from None
             raise StoreError(f"{self.path} is damaged or cut short ({reason}). {self.remedy}") from None
+
+
+def note_other_dataset(store: Store, dataset: str) -> None:
+    """Print a line if a store was made from another dataset than the one that the command works on."""
+    if store.header.dataset != dataset:
+        made_from = shortened(store.header.dataset)
+        click.echo(f"note: {store.path} is of the dataset {made_from}, this command of {dataset}.", err=True)
 
 
 def _plain(value: Any) -> Any:

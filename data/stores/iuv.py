@@ -107,7 +107,10 @@ class IuvStore(Store):
             self.checksums = to_hex(self._column("checksum", "u1", (count, 32)))
             self.scores = self._column("score", "f4", (count,))
             self.boxes = self._column("box", "f4", (count, 4))
-            self.statuses = [STATUS[code] for code in self._column("status", "u1", (count,)).tolist()]
+            codes = self._column("status", "u1", (count,))
+            if codes.max(initial=0) >= len(STATUS):
+                raise ValueError(f"a status is {codes.max()}, expected 0 to {len(STATUS) - 1}")
+            self.statuses = [STATUS[code] for code in codes.tolist()]
             self._offset = self._column("offset", "i8", (count + 1,))
             sizes = np.prod(self.shapes, axis=1, dtype=np.int64)
             if self._offset[0] or (self.shapes < 1).any() or (np.diff(self._offset) != sizes).any():

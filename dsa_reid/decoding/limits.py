@@ -12,11 +12,15 @@ class DecodeError(ValueError):
     """An image that cannot be decoded; the message is the reason, without a file name."""
 
 
+class LimitError(DecodeError):
+    """An image that may be whole, and is refused by $DSA_MAX_PIXELS; the message says what to set."""
+
+
 def pixel_limit() -> int:
     """Return how many pixels an image may have: $DSA_MAX_PIXELS, or 64 million. Raises DecodeError for another text."""
     text = os.environ.get(LIMIT_VARIABLE, str(LIMIT))
     if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) > 0):
-        raise DecodeError(f"${LIMIT_VARIABLE} is {text[:40]!r}: expected a number of pixels, such as {LIMIT}")
+        raise LimitError(f"${LIMIT_VARIABLE} is {text[:40]!r}: expected a number of pixels, such as {LIMIT}")
     return int(text)
 
 
@@ -26,7 +30,7 @@ def check_size(width: int, height: int) -> None:
         raise DecodeError("it has no pixels")
     limit = pixel_limit()
     if width * height > limit:
-        raise DecodeError(
+        raise LimitError(
             f"it has {width} x {height} pixels, more than the limit of {limit:,}; to read it, set "
             f"{LIMIT_VARIABLE}={width * height}"
         )

@@ -6,10 +6,11 @@ from functools import cache
 import click
 
 from dsa_app.config import PARAMS
-from dsa_app.remedies import COMMAND, WITH_DATASET, WITH_PICTURES, WITH_SETTINGS, complete
+from dsa_app.remedies import COMMAND, PATHS, WITH_DATASET, WITH_SETTINGS, complete
 
 # What a command needs and click does not know of: one of these.
 SOURCES = {"--dataset", "--params", "--pictures"}
+NO_DATASET = {"dsa-train embed", "dsa-train search"}
 ARGUMENT = re.compile(
     r" (?!-)(?=[^\s,;]*(?:[A-Z]|[./](?=\S)))[^\s,;()]*[^\s,.;:()]"
 )  # a placeholder in capitals, or a path
@@ -65,7 +66,7 @@ def check(message: str) -> None:
 
 def _check_source(command: str, written: set[str], arguments: int, text: str) -> None:
     """Fail if it is not said what the command works on."""
-    if command in WITH_SETTINGS | WITH_DATASET | WITH_PICTURES.keys() and not PARAMS.is_file():
+    if command in WITH_SETTINGS | WITH_DATASET | PATHS.keys() - NO_DATASET and not PARAMS.is_file():
         assert written & SOURCES, f"a message names {command} without a dataset: {text}"
     if command == "dsa-train embed":
         assert written & {"--dataset"} or (arguments and "--out" in written), f"without its folder, --out: {text}"

@@ -44,3 +44,11 @@ def test_a_file_cut_short_anywhere_is_refused(part: float, form: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.jpg is missing"):
         images.read(tmp_path / "nowhere.jpg")
+
+
+def test_an_image_above_the_limit_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = images.encode_png(np.zeros((30, 31, 3), np.uint8))
+    monkeypatch.setenv("DSA_MAX_PIXELS", "900")
+    with pytest.raises(ImageError, match="DSA_MAX_PIXELS=930") as error:
+        images.decode(data, "a.png")
+    assert "Copy it again" not in str(error.value)

@@ -134,7 +134,7 @@ def test_refusals(line: str, tmp_path: Path) -> None:
 
 
 WITH_MANIFEST = {
-    "dsa-train run --dataset market1501 --set train.identities=3": "Set fewer: --set train.identities=2.",
+    "dsa-train run --dataset market1501 --set train.identities=3": "Set fewer: --set train.identities=2",
     "dsa-train run --dataset market1501 --set train.identities=2": "dsap.h5 does not exist. Build it first: dsap build",
     "dsap build --dataset market1501": "iuv.h5 does not exist. Make the maps first: densepose-extract run",
     "dsa-train evaluate --dataset market1501": "runs/paper does not exist. Train first",

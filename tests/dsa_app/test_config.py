@@ -7,6 +7,7 @@ import pytest
 
 from dsa_app.config import build, config, override, read_settings, setting_changes, to_dict
 from dsa_app.errors import ConfigError
+from dsa_app.guard import counted
 
 
 @config
@@ -91,3 +92,31 @@ def test_changes_of_settings_in_words() -> None:
         "b.c was 2, this run wants 3; d was None, this run wants 4"
     )
     assert setting_changes({"b": {"c": 2}}, {"b": {"c": 2}}) == ""
+    assert len(setting_changes({"a": "x" * 60_000}, {"a": "y" * 60_000})) < 300
+    assert len(setting_changes({"k" * 60_000: 1}, {})) < 300
+    many = setting_changes({f"a{n}": {"b": n} for n in range(1000)}, {f"a{n}": {"b": -1} for n in range(1000)})
+    assert many.endswith("; 980 more")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("warp: {size: 8}\nwarp: {size: 16}\n", "it has the key 'warp' twice"),
+        ("warp: {size: 8, size: 16}\n", "it has the key 'size' twice"),
+        ("warp: {size: !!bool maybe}\n", "'maybe' is not a value of bool"),
+    ],
+)
+def test_what_yaml_would_pass_over_is_refused(text: str, reason: str, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        read_settings(params, "market1501")
+    assert f"({reason})" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 identities"), (1, "1 identity"), (2, "2 identities"), (1000, "1000 identities")]
+)
+def test_a_number_has_its_noun(count: int, text: str) -> None:
+    assert counted(count, "identity", "identities") == text
+    assert counted(count, "fault").endswith("s") == (count != 1)

@@ -59,6 +59,20 @@ def test_an_error_of_the_system_is_one_line_with_the_file(number: int, words: st
     assert words in line
 
 
+def test_an_error_without_a_file_names_the_output() -> None:
+    @click.group("group", cls=console.Commands)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    @click.option("--out")
+    def write(out: str) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    result = CliRunner().invoke(group, ["write", "--out", "x.parquet"])
+    assert result.stderr.startswith("error: x.parquet: The file grows too large.")
+
+
 def test_a_failed_rename_names_its_target(tmp_path: Path) -> None:
     @main.command()
     def rename() -> None:

@@ -141,3 +141,12 @@ def test_a_file_in_its_place_is_not_locked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", asked)
     write_atomic(path, b"new")
     assert free == ["new"]
+
+
+def test_a_link_to_itself_is_refused_and_stays(tmp_path):
+    link = tmp_path / "out.h5"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_atomic(link, b"new")
+    assert link.is_symlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]

@@ -76,7 +76,7 @@ def test_verify_show_and_export(run: Run, case: Case, tmp_path: Path) -> None:
         assert page.stat().st_size > 1000
         page.unlink()
     result = run("export", "--split", "query", "--out", tmp_path / "parts")
-    assert result.output == f"{tmp_path / 'parts'}: 3 images\n"
+    assert result.stdout == f"{tmp_path / 'parts'}: 3 images\n"
 
 
 def test_verify_fails_on_a_fault(run: Run, case: Case) -> None:
@@ -84,5 +84,13 @@ def test_verify_fails_on_a_fault(run: Run, case: Case) -> None:
     result = run("verify")
     assert result.exit_code == 2
     assert "bounding_box_train/0002_c1s1_000002_01.jpg: is not in the store" in result.output
-    assert "faults. Build it again: dsap build --dataset market1501 --overwrite" in result.output
+    assert "faults. Build it again: dsap build --dataset market1501 --manifest" in result.output
     assert run("verify", "--split", "query").exit_code == 0
+
+
+def test_a_store_of_another_dataset_is_noted(run: Run) -> None:
+    assert "note: " not in run("build", "--set", "warp.size=8", "--dataset", "tiny").stderr
+    for command, named in (("verify", "market1501"), ("show", "market1501"), ("verify", "tiny"), ("show", "tiny")):
+        result = run(command, "--dataset", named)
+        noted = "is of the dataset tiny, this command of market1501." in result.stderr
+        assert noted == (named == "market1501"), result.output

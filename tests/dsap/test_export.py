@@ -1,5 +1,7 @@
 """Export: exactly the stored part images of the records."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,15 @@ def test_a_link_to_a_larger_disk_stays(case: Case, store: DsapStore, tmp_path: P
 def test_a_second_export_at_the_same_time(case: Case, store: DsapStore, tmp_path: Path) -> None:
     with locked(tmp_path / "parts", "held"), pytest.raises(BusyError, match="Another process is writing"):
         export(store, read_manifest(case.manifest), tmp_path / "parts")
+
+
+def test_a_limit_on_files_names_the_output(
+    case: Case, store: DsapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(path: Path, data: object) -> int:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(Path, "write_bytes", too_large)
+    with pytest.raises(OSError, match="too large") as error:
+        export(store, read_manifest(case.manifest), tmp_path / "parts")
+    assert error.value.filename == str(tmp_path / "parts")

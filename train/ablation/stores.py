@@ -44,7 +44,7 @@ def _store(training: Training, folders: Folders, jobs: int) -> Path:
         engine = make_engine(wanted, training.settings.dataset, folders.root, read_manifest(folders.manifest))
         extract(folders.manifest, folders.root, maps, training.settings.dataset, engine, overwrite=True)
     elif not own.exists():
-        raise StoreError(f"{own} does not exist. Build it first: dsap build --dataset {training.settings.dataset}.")
+        raise StoreError(f"{own} does not exist. Build it first: dsap build.")
     elif DsapStore(own).header.configuration["warp"] == to_dict(warp):
         return own
     name = "-".join(str(value) for value in (maps.stem, *to_dict(warp).values()))

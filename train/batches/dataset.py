@@ -175,7 +175,7 @@ def _store_row(store: DsapStore, record: Record) -> int:
     if store.digests[row] != record.digest:
         raise StoreError(
             f"{store.path} was built from another file {record.key} than the manifest lists. Build it again: "
-            f"dsap build --dataset {store.header.dataset} --overwrite."
+            "dsap build --overwrite."
         )
     return row
 

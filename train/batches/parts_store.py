@@ -9,6 +9,7 @@ from dsa_app.config import setting_changes, to_dict
 from dsa_app.errors import StoreError, TrainingError
 from dsa_data.records import read_manifest
 from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.header import note_other_dataset
 from dsap.config import WarpConfig
 
 
@@ -26,12 +27,12 @@ def check_charts(store: DsapStore) -> None:
     if not store.has_charts:
         raise StoreError(
             f"{store.path} has version {store.version}, which has no chart images, and regions are learnt from them. "
-            f"Build it again: dsap build --dataset {store.header.dataset} --overwrite."
+            "Build it again: dsap build --overwrite."
         )
 
 
 def check_before_training(
-    manifest: Path, dsap: Path | None, warp: WarpConfig | None, identities: int, charts: bool = False
+    manifest: Path, dsap: Path | None, warp: WarpConfig | None, identities: int, charts: bool = False, dataset: str = ""
 ) -> None:
     """Raise for data that no training can begin with.
 
@@ -40,6 +41,7 @@ def check_before_training(
         warp: what the store should have been built with; None for any settings.
         identities: P, of a batch.
         charts: whether the store must have chart images, from which regions are learnt.
+        dataset: the name of the dataset; a store of another is noted.
 
     Raises:
         DatasetError: for a manifest that is damaged, or has no training images.
@@ -49,6 +51,8 @@ def check_before_training(
     check_identities([record.pid for record in read_manifest(manifest, ["train"])], identities)
     if dsap is not None:
         with open_store(dsap, warp) as store:
+            if dataset:
+                note_other_dataset(store, dataset)
             if charts:
                 check_charts(store)
 

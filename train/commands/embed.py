@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from dsa_app import console, remedies
+from dsa_app import console
 from dsa_app.errors import ConfigError
 
-from ..published import PLAIN
 from . import options
 
 
@@ -45,7 +44,6 @@ def embed(
 
     The same command resumes after an interruption.
     """
-    remedies.remember([("--dataset", dataset), ("--experiment", None if experiment == PLAIN else experiment)])
     if (folder is None) == (dataset is None):
         raise ConfigError("Name the images to embed: a folder, or --dataset NAME.")
     if folder and (out is None or split):

@@ -8,6 +8,7 @@ from dsa_app import console
 
 from ..ablation import rows
 from ..published import TABLES_DATASET
+from . import options
 
 
 @click.command()
@@ -18,4 +19,5 @@ def experiments(dataset: str) -> None:
     A row shows the runs with its own settings; all others are listed below, with what differs.
     """
     dataset = dataset or TABLES_DATASET
+    options.check_dataset(dataset)
     click.echo(rows.table(console.artifacts(dataset), dataset))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dsa_app.errors import ConfigError
+
 from . import options
 from .check_export import compare
 
@@ -39,6 +41,8 @@ def export(
 
     The file is then compared with PyTorch, as check-export does.
     """
+    if out.suffix not in (".onnx", ".pt2"):
+        raise ConfigError(f"{out}: expected a name that ends in .onnx (ONNX) or .pt2 (torch.export).")
     path = options.existing_model(model, dataset, experiment)
 
     from dsa_reid import exports

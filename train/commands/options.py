@@ -45,6 +45,15 @@ def network(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--run", "source", type=FILE, help="A run's folder, or a model.pt.")(command)
 
 
+def check_dataset(name: str) -> None:
+    """Raise DatasetError for an unknown dataset of which there are no results either."""
+    if console.artifacts(name).is_dir():
+        return
+    from dsa_data.sets import dataset
+
+    dataset(name)
+
+
 def run_name(settings: Settings) -> str:
     """Return the name of the run that the settings mean."""
     return settings.experiment or PLAIN
@@ -65,7 +74,7 @@ def existing(path: Path, remedy: str) -> Path:
 def existing_manifest(settings: Settings, manifest: Path | None) -> Path:
     """Return the manifest: the one named, or the dataset's. Raises TrainingError if it does not exist."""
     path = manifest or console.artifacts(settings.dataset) / "manifest.csv"
-    return existing(path, f"List the images first: dsa-data prepare --dataset {settings.dataset}.")
+    return existing(path, "List the images first: dsa-data prepare.")
 
 
 def existing_run(settings: Settings, source: Path | None) -> Path:
@@ -76,7 +85,9 @@ def existing_run(settings: Settings, source: Path | None) -> Path:
             f"{run_folder(settings)} does not exist, but {_listed(other)}. Use one: dsa-train {command} --run "
             f"{other[0]}; or train first: dsa-train run."
         )
-    return existing(source or run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
+    if source is not None:
+        return existing(source, "Name another run: --run RUN")
+    return existing(run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
 
 
 def other_runs(dataset: str) -> list[Path]:
@@ -102,6 +113,7 @@ def existing_model(path: Path | None, dataset: str | None, experiment: str) -> P
         raise ConfigError("No model was named. Name one: --model FILE.")
     if path is not None:
         return existing(path, "Name another model: --model FILE.")
+    check_dataset(str(dataset))
     own = console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
     train = "dsa-train run --dataset " + str(dataset) + ("" if experiment == PLAIN else f" --experiment {experiment}")
     if not own.exists() and (other := other_runs(str(dataset))):

@@ -21,6 +21,7 @@ from . import options
 def report(settings: Settings, files: tuple[Path, ...]) -> None:
     """Print the last measures again, and where the files are."""
     artifacts = console.artifacts(settings.dataset)
+    options.check_dataset(settings.dataset)
     metrics = reports.mean_of(files) if files else reports.read(artifacts / "metrics.json")
     # metrics.json says which run it is of; one of an earlier version is taken for that of the settings
     made = metrics.get("settings") or {}

@@ -39,6 +39,7 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
         warp if train.network.guide else None,
         train.identities,
         charts=train.needs_labels,
+        dataset=settings.dataset,
     )
 
     from .. import stage

@@ -104,7 +104,9 @@ def _compute(
 ) -> Iterator[list[torch.Tensor | str]]:
     """Write the pieces at `starts`; yield each batch when its features are computed."""
     skip_broken = bool(pieces.configuration["skip_broken"])
-    read = _read_ahead([source for start in starts for source in _piece(sources, start)], model, workers, skip_broken)
+    listed = bool(pieces.configuration["dataset"])
+    to_read = [source for start in starts for source in _piece(sources, start)]
+    read = _read_ahead(to_read, model, workers, skip_broken, listed)
     with contextlib.closing(read):
         for start in starts:
             some = _piece(sources, start)
@@ -124,6 +126,9 @@ def _compute(
             pieces.write(str(start), features=features, reason=np.array(reasons, np.str_))
 
 
+LEAVE_OUT = "leave it out: --skip-broken."  # the remedy for an image of a folder
+
+
 def _check_finite(features: np.ndarray, sources: Sequence[Source]) -> None:
     broken = np.flatnonzero(~np.isfinite(features).all(1))
     if len(broken):
@@ -134,13 +139,13 @@ def _check_finite(features: np.ndarray, sources: Sequence[Source]) -> None:
 
 
 def _read_ahead(
-    sources: Sequence[Source], model: Model, workers: int, skip_broken: bool
+    sources: Sequence[Source], model: Model, workers: int, skip_broken: bool, listed: bool
 ) -> Generator[torch.Tensor | str, None, None]:
     """Yield each image, uint8 (height, width, 3) of the network's size, or the reason why it cannot be read."""
 
     def read(source: Source) -> torch.Tensor | str:
         try:
-            return model.preprocessing.resize(torch.from_numpy(_decode(source)))
+            return model.preprocessing.resize(torch.from_numpy(_decode(source, listed)))
         except ImageError as error:
             if not skip_broken:
                 raise
@@ -149,13 +154,13 @@ def _read_ahead(
     yield from read_ahead(read, sources, workers, AHEAD)
 
 
-def _decode(source: Source) -> np.ndarray:
-    data = images.read_bytes(source.path)
+def _decode(source: Source, listed: bool) -> np.ndarray:
+    """Return an image, uint8 (H, W, 3). `listed`: in a manifest, which is to be written again for another image."""
+    data = images.read_bytes(source.path, images.LISTED if listed else LEAVE_OUT)
     if hashlib.sha256(data).hexdigest() != source.digest:
-        raise ImageError(
-            f"{source.path} has changed since it was listed (its SHA-256 differs). List again: dsa-data prepare."
-        )
-    return images.decode(data, source.path)
+        remedy = "List again: dsa-data prepare." if listed else "Run again when nothing writes into the folder."
+        raise ImageError(f"{source.path} has changed since it was listed (its SHA-256 differs). {remedy}")
+    return images.decode(data, source.path, images.REMOVE if listed else f"remove it, or {LEAVE_OUT}")
 
 
 def _piece(sources: Sequence[Source], start: int) -> Sequence[Source]:

@@ -196,7 +196,7 @@ def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any
             if {name: written.get(name) for name in about} != about:
                 raise StoreError(
                     f"{path} was built from other features than {gallery.path} holds now, or is of another kind. "
-                    "Build it again with --overwrite."
+                    "Build it again: dsa-train search --overwrite."
                 )
             if written.get("index") != digest_of(path):
                 raise ValueError("its bytes are not those that were written")
@@ -204,7 +204,9 @@ def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any
         except StoreError:
             raise
         except Exception as error:  # readers raise anything for damaged files
-            raise StoreError(f"{path} cannot be read ({reason(error)}). Build it again with --overwrite.") from None
+            raise StoreError(
+                f"{path} cannot be read ({reason(error)}). Build it again: dsa-train search --overwrite."
+            ) from None
     index = build_index(gallery, kind)
     note.unlink(missing_ok=True)
     with atomic(path) as part:

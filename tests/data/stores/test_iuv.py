@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pytest
 
+from dsa_app.errors import StoreError
 from dsa_data.stores.iuv import IuvStore, quantise
 from small_stores import HEADER, KEYS, iuv_maps, make_iuv
 
@@ -24,3 +27,21 @@ def test_values_are_rounded() -> None:
     values = quantise(np.array([1, 2, 3, 24], np.uint8), u, 1 - u)
     assert values.dtype == np.uint8
     assert values.tolist() == [[1, 0, 255], [2, 0, 255], [3, 1, 254], [24, 255, 0]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [("status", "a status is 9, expected 0 to "), ("link", "(Unable to ")],
+)
+def test_damage_is_told_in_words(tmp_path: Path, damage: str, reason: str) -> None:
+    path = make_iuv(tmp_path / "iuv.h5")
+    with h5py.File(path, "r+") as file:
+        if damage == "status":
+            file["status"][...] = 9
+        else:
+            del file["score"]
+            file["score"] = h5py.ExternalLink("absent.h5", "/score")
+    with pytest.raises(StoreError) as error:
+        IuvStore(path)
+    assert reason in str(error.value)
+    assert "is missing" not in str(error.value)

@@ -187,3 +187,11 @@ def test_a_gpu_that_is_not_there(run, tmp_path, model, image_folder):
     done = run("embed", image_folder, "--model", model, "--out", tmp_path / "f.h5", "--device", "cuda:7")
     assert done.exit_code == 2
     assert "cuda:7" in done.stderr
+
+
+def test_a_bad_image_of_a_folder_has_a_remedy_for_folders(run, tmp_path, model, image_folder):
+    (image_folder / "bad.jpg").write_bytes(b"no image")
+    done = run("embed", image_folder, "--model", model, "--out", tmp_path / "f.h5")
+    assert done.exit_code == 2
+    assert "or remove it, or leave it out: --skip-broken" in done.stderr
+    assert "manifest" not in done.stderr

@@ -100,6 +100,24 @@ class TimmTrunk(nn.Module):
         }
         return {name: named.get(name, name) for name in own}
 
+    def layers(self) -> tuple[dict[str, int], set[str]]:
+        """Return how many layers are after each of the model's weights, and those that timm never decays.
+
+        Both by their names in this trunk. timm numbers the layers, its classifier being the last; the projection is in
+        neither.
+        """
+        whole = self.whole()
+        from timm.models import group_parameters
+
+        numbers = group_parameters(whole, whole.group_matcher(coarse=False), reverse=True)
+        spared = set(whole.no_weight_decay()) if hasattr(whole, "no_weight_decay") else set()
+        last = max(numbers.values())
+        weights = {own: name for own, name in self.names(whole).items() if name in numbers}
+        return (
+            {f"body.{own}": last - numbers[name] for own, name in weights.items()},
+            {f"body.{own}" for own, name in weights.items() if name in spared},
+        )
+
     def load_pretrained(self) -> None:
         """Load the weights that timm publishes for the model. Raises ModelError if they cannot be downloaded."""
         source = download(self.name, self.size, out_indices=self.indices)

@@ -174,6 +174,8 @@ def _leave_out_later(settings: dict[str, Any]) -> None:
     for section, name in LATER:
         if settings[section][name] == defaults[section][name]:
             del settings[section][name]
+    if settings["optimiser"] == defaults["optimiser"]:
+        del settings["optimiser"]
 
 
 def open_training_set(

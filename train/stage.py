@@ -164,6 +164,8 @@ LATER = (
     ("losses", "region_teacher"),
     ("guidance", "drop"),
     ("network", "colours"),
+    ("network", "drop_path"),
+    ("losses", "soft_margin"),
 )
 """Settings, by section, that checkpoints did not always have."""
 

@@ -40,16 +40,9 @@ class TimmTrunk(nn.Module):
 
     def __init__(self, name: str, size: tuple[int, int], two_levels: bool = False) -> None:
         super().__init__()
-        info = create(name, size, pretrained=False, device="meta").feature_info
-        strides = info.reduction()
-        self.stride = COARSE if COARSE in strides else PATCH_14
-        at = [index for index, stride in enumerate(strides) if stride == self.stride]
-        if not at:
-            raise ModelError(
-                f"timm's {name} has maps at strides {strides}, none at {COARSE} or {PATCH_14}. "
-                "Choose another trunk, as timm/convnext_tiny or timm/vit_base_patch16_224."
-            )
-        _check_size(name, size, self.stride)
+        info = maps_of(name, size)
+        self.stride = COARSE if COARSE in info.reduction() else PATCH_14
+        at = [index for index, stride in enumerate(info.reduction()) if stride == self.stride]
         fine = [index for index, stride in enumerate(info.reduction()) if stride == FINE] if two_levels else []
         if two_levels and not fine:
             raise ModelError(
@@ -99,6 +92,40 @@ class TimmTrunk(nn.Module):
             other: name for name in whole.state_dict() for other in (name, f"model.{name}", name.replace(".", "_", 1))
         }
         return {name: named.get(name, name) for name in own}
+
+    def layers(self) -> tuple[dict[str, int], set[str]]:
+        """Return how many layers are after each of the model's weights, and those that timm never decays.
+
+        Both by their names in this trunk. timm numbers the layers, its classifier being the last; the projection is in
+        neither.
+        """
+        whole = self.whole()
+        from timm.models import group_parameters
+
+        numbers = group_parameters(whole, whole.group_matcher(coarse=False), reverse=True)
+        spared = set(whole.no_weight_decay()) if hasattr(whole, "no_weight_decay") else set()
+        last = max(numbers.values())
+        weights = {own: name for own, name in self.names(whole).items() if name in numbers}
+        return (
+            {f"body.{own}": last - numbers[name] for own, name in weights.items()},
+            {f"body.{own}" for own, name in weights.items() if name in spared},
+        )
+
+    def drop_paths(self, rate: float) -> None:
+        """Leave out residual branches in training, more of them layer by layer up to `rate` (Huang et al. 2016).
+
+        Raises ModelError if the model has no such branches.
+        """
+        try:
+            body = create(
+                self.name, self.size, pretrained=False, device="cpu", out_indices=self.indices, drop_path_rate=rate
+            )
+        except TypeError:
+            body = None
+        if body is None or not any(getattr(one, "drop_prob", 0) for one in body.modules()):
+            raise ModelError(f"timm's {self.name} has no residual branches to leave out. Set drop_path=0.")
+        body.load_state_dict(self.body.state_dict())
+        self.body = body
 
     def load_pretrained(self) -> None:
         """Load the weights that timm publishes for the model. Raises ModelError if they cannot be downloaded."""
@@ -160,6 +187,22 @@ def create(name: str, size: tuple[int, int], pretrained: bool, device: str, **op
             return timm.create_model(name, pretrained=pretrained, features_only=True, img_size=size, **options)
         except TypeError:  # most convolutional networks accept images of any size, and have no such argument
             return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
+
+
+def maps_of(name: str, size: tuple[int, int]) -> Any:
+    """Return timm's description of a model's maps: strides, channels and indices. Needs no memory for weights.
+
+    Raises ModelError if the model has no map at stride 16 or 14, or for a size that 14 does not divide.
+    """
+    info = create(name, size, pretrained=False, device="meta").feature_info
+    strides = info.reduction()
+    if not {COARSE, PATCH_14} & set(strides):
+        raise ModelError(
+            f"timm's {name} has maps at strides {strides}, none at {COARSE} or {PATCH_14}. "
+            "Choose another trunk, as timm/convnext_tiny or timm/vit_base_patch16_224."
+        )
+    _check_size(name, size, COARSE if COARSE in strides else PATCH_14)
+    return info
 
 
 def create_whole(name: str, size: tuple[int, int]) -> Any:

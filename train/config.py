@@ -13,6 +13,7 @@ from dsa_reid.config import TIMM
 from .batches.config import AugmentConfig, GuidanceConfig
 from .losses.config import LossConfig
 from .network.config import NetworkConfig, RegionConfig, SpeedConfig
+from .optimiser_config import OptimiserConfig
 from .schedule import ScheduleConfig
 
 # Settings that may change when a run is resumed: none of them affects what the steps before it have computed.
@@ -53,6 +54,7 @@ class TrainConfig:
     pictures: Annotated[int, Field(ge=1)] = 4
     epochs: PositiveInt = 320
     weight_decay: NonNegativeFloat = 5e-4
+    optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     accumulate: PositiveInt = 1
     freeze: NonNegativeInt = 0

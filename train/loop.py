@@ -31,7 +31,8 @@ from .losses.regions import cells_right
 from .losses.terms import loss_terms, region_terms, total_loss
 from .network.performance import apply_performance
 from .network.two_stream import Outputs, TwoStream
-from .schedule import learning_rate, ramp, region_rate
+from .optimiser import grouped, make_optimiser, set_rates, update
+from .schedule import learning_rate, ramp
 from .stopping import Interrupts, StoppedError
 from .torch_setup import autocast, memory_explained
 
@@ -59,12 +60,8 @@ class Run:
     def __init__(self, network: TwoStream, config: TrainConfig, processes: Processes | None = None) -> None:
         self.network, self.config = apply_performance(network, config.speed), config
         self.processes = processes or Processes()
-        self.optimiser = torch.optim.Adam(
-            _parameter_groups(network),
-            lr=learning_rate(0, config.schedule),
-            weight_decay=config.weight_decay,
-            fused=config.speed.fused_optimiser,
-        )
+        self._groups = grouped(network, config)
+        self.optimiser = make_optimiser(self._groups, config)
         self.average = AveragedWeights(network, config.ema) if config.ema else None
         self.epoch, self.step = 0, 0
         self.losses, self.cells = (EpochLosses(mean=self.processes.mean) for _ in range(2))
@@ -78,10 +75,7 @@ class Run:
 
     def start_epoch(self) -> None:
         """Set what depends on the epoch: rates, the weights of guide and regions, and whether the trunk learns."""
-        rest, *heads = self.optimiser.param_groups
-        rest["lr"] = learning_rate(self.epoch, self.config.schedule)
-        for group in heads:
-            group["lr"] = region_rate(self.epoch, self.config.regions.lr, self.config.schedule)
+        set_rates(self.optimiser, self._groups, self.epoch, self.config)
         if self._local_pooling is not None:
             self._local_pooling.ramp.fill_(ramp(self.epoch, self.config.regions.ramp))
         self.network.guide_weight.fill_(guide_weight(self.epoch, self.config.guidance))
@@ -136,15 +130,6 @@ class Run:
             for name in ("losses", "cells")
         )
         self.history, self.pretrained = state["history"], state.get("pretrained")
-
-
-def _parameter_groups(network: TwoStream) -> list[dict[str, Any]]:
-    """Return the parameters in groups of one learning rate: all others, then those of the region heads if any."""
-    pooling = network.main.local_pooling
-    heads = [] if pooling is None else list(pooling.heads.parameters())
-    own = {id(parameter) for parameter in heads}
-    rest = [parameter for parameter in network.parameters() if id(parameter) not in own]
-    return [{"params": rest}, *([{"params": heads}] if heads else [])]
 
 
 class Accumulation(NamedTuple):
@@ -215,7 +200,7 @@ def train_step(
         # Each batch adds its gradient; dividing makes their sum the mean over the group.
         (total_loss(losses) / group.batches).backward()
     if group.last:
-        run.optimiser.step()
+        update(run.optimiser, run.network, config)
         if run.average:
             run.average.update(run.network)
     return Step(losses, comparison, _cells(outputs, shares, templates or {}))

@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsa_app.errors import CheckpointError
+from dsa_reid.config import TIMM
 from dsa_reid.model import digest_of
+from dsa_reid.timm_trunk import maps_of
 
 from . import checkpoint
 from .network.config import NetworkConfig
@@ -22,9 +24,13 @@ CLASSIFIERS = "classifiers."  # of the identities of the other run's dataset
 def find_pretrained(config: NetworkConfig) -> None:
     """Fetch the pretrained weights of a network before it is built, which takes long: offline, the error is at once.
 
+    So it is for a timm trunk that has no fitting map for images of its size.
+
     Raises:
         CheckpointError, ConfigError, ModelError: as `load_pretrained`; a file is not read yet.
     """
+    if config.main.trunk.startswith(TIMM):
+        maps_of(config.main.trunk.removeprefix(TIMM), config.main.size)
     path = Path(config.weights)
     if config.weights not in ("imagenet", "none") and path.is_dir():
         path = path / "checkpoint.pt"

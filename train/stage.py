@@ -164,6 +164,8 @@ LATER = (
     ("losses", "region_teacher"),
     ("guidance", "drop"),
     ("network", "colours"),
+    ("network", "drop_path"),
+    ("losses", "soft_margin"),
 )
 """Settings, by section, that checkpoints did not always have."""
 
@@ -174,6 +176,8 @@ def _leave_out_later(settings: dict[str, Any]) -> None:
     for section, name in LATER:
         if settings[section][name] == defaults[section][name]:
             del settings[section][name]
+    if settings["optimiser"] == defaults["optimiser"]:
+        del settings["optimiser"]
 
 
 def open_training_set(

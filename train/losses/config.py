@@ -50,6 +50,8 @@ class LossConfig:
             feature, or the mean of their eight distances weighted by the visibility of both "regions" (Somers et al.
             2023, section 3.3).
         margin: of the triplet loss, in units of the unnormalised features' Euclidean distance.
+        soft_margin: the triplet loss is ln(1 + exp(d_p - d_n)), the soft margin of Hermans et al. 2017, instead of the
+            hinge, and `margin` has no effect.
         smoothing: of the labels, in every identity term.
         metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
         circle_margin, circle_scale: m and γ of the circle loss; the defaults are FastReID's (He et al. 2020).
@@ -65,6 +67,7 @@ class LossConfig:
     triplet_heads: Literal["both", "local"] = "both"
     local_distance: Literal["joined", "regions"] = "joined"
     margin: NonNegativeFloat = 0.3
+    soft_margin: bool = False
     smoothing: float = Field(default=0.1, ge=0, lt=1)
     metric: Literal["triplet", "circle"] = "triplet"
     circle: NonNegativeFloat = 1.0
@@ -73,7 +76,14 @@ class LossConfig:
     teach: DistillationConfig = DistillationConfig()
     region_teacher: NonNegativeFloat = 1.0
 
+    @property
+    def triplet_margin(self) -> float | None:
+        """The margin of the triplet loss; None for the soft one."""
+        return None if self.soft_margin else self.margin
+
     def __post_init__(self) -> None:
         """Check that the distance fits the loss on pairs."""
+        if self.soft_margin and self.metric == "circle":
+            raise ValueError("soft_margin = true is for metric = triplet")
         if self.local_distance == "regions" and self.metric == "circle":
             raise ValueError("local_distance = regions is for metric = triplet: the circle loss has no distances")

@@ -38,7 +38,7 @@ def region_teacher_terms(
         logits = outputs.logits[f"t_local_{region}"]
         loss = cross_entropy(logits[shown], labels[shown], config.smoothing) if shown.any() else logits.sum() * 0
         terms[f"id_t_local_{region}"] = config.id_f * loss
-    triplet = batch_hard_triplet(gather(t.flatten(1)), gather(labels), config.margin)
+    triplet = batch_hard_triplet(gather(t.flatten(1)), gather(labels), config.triplet_margin)
     terms["triplet_t_local"] = config.triplet * triplet
     terms["align_t_local"] = config.region_teacher * alignment(f, t, seen, labels)
     return terms

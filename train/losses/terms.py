@@ -99,7 +99,7 @@ def _metric_terms(
         if features.ndim == 3 and config.local_distance == "regions":
             visibility = outputs.visibility
             seen = torch.ones_like(features[:, :, 0]) if visibility is None else visibility.detach()
-            loss = region_triplet(gather(features), gather(seen), gather(labels), config.margin)
+            loss = region_triplet(gather(features), gather(seen), gather(labels), config.triplet_margin)
         else:
             # The eight local features are compared as one: (B, 8, G/8) -> (B, G).
             loss = _metric_loss(gather(features.flatten(1)), gather(labels), config)
@@ -110,4 +110,4 @@ def _metric_terms(
 def _metric_loss(features: torch.Tensor, pids: torch.Tensor, config: LossConfig) -> torch.Tensor:
     if config.metric == "circle":
         return circle_loss(features, pids, config.circle_margin, config.circle_scale)
-    return batch_hard_triplet(features, pids, config.margin)
+    return batch_hard_triplet(features, pids, config.triplet_margin)

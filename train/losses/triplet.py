@@ -10,7 +10,7 @@ from .precision import at_least_float32
 LEAST = 1e-6  # of the weights of a mean: two images that share no visible region have the distance 0
 
 
-def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float | None) -> torch.Tensor:
     """Return the batch-hard triplet loss (Hermans et al. 2017, equation 5), a mean over anchors.
 
     Anchors without another image of their identity, or without another identity, are left out; where none is left the
@@ -19,11 +19,14 @@ def batch_hard_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float
     Args:
         features: (B, D), unnormalised.
         pids: (B).
+        margin: in units of the distance; None for the soft margin, ln(1 + exp(d_p - d_n)).
     """
     return _hard_triplet(euclidean(at_least_float32(features)), pids, margin)
 
 
-def region_triplet(features: torch.Tensor, visibility: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+def region_triplet(
+    features: torch.Tensor, visibility: torch.Tensor, pids: torch.Tensor, margin: float | None
+) -> torch.Tensor:
     """Return the batch-hard triplet loss of local features, as `batch_hard_triplet`.
 
     Args:
@@ -45,13 +48,15 @@ def region_distances(features: torch.Tensor, visibility: torch.Tensor) -> torch.
     return (weights * distances).sum(0) / weights.sum(0).clamp(min=LEAST)
 
 
-def _hard_triplet(distances: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+def _hard_triplet(distances: torch.Tensor, pids: torch.Tensor, margin: float | None) -> torch.Tensor:
     """Return the batch-hard triplet loss of distances (B, B)."""
     positive, negative = hardest(distances, pids)  # (B), (B)
     # Only the two infinities that `hardest` sets mean "no triplet". A NaN is kept, so that a broken feature gives a
     # loss that is not finite, which the training loop reports.
     valid = (positive != -torch.inf) & (negative != torch.inf)
-    losses = F.relu(margin + positive - negative)
+    # Without a triplet the difference is infinite, whose gradient would be a NaN even where it is not used.
+    difference = torch.where(valid, positive - negative, 0)
+    losses = F.softplus(difference) if margin is None else F.relu(margin + positive - negative)
     return torch.where(valid, losses, 0).sum() / valid.sum().clamp(min=1)
 
 

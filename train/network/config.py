@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
-from dsa_reid.config import MainStreamConfig
+from dsa_reid.config import TIMM, MainStreamConfig
 
 
 @config
@@ -35,6 +35,8 @@ class NetworkConfig:
             "whole" (Somers et al. 2023, section 3.3).
         branches: how the guide's 24 branches are computed; the same to rounding.
         classifier_width: between the two FC layers of a classifier.
+        drop_path: of a timm trunk: the part of the last block's residual branches that are left out in training, rising
+            from 0 at the first (Huang et al. 2016); 0.1 for most published ViTs.
     """
 
     main: MainStreamConfig = MainStreamConfig()
@@ -49,9 +51,12 @@ class NetworkConfig:
     classified: Literal["each", "whole"] = "each"
     branches: Literal["grouped", "loop"] = "grouped"
     classifier_width: PositiveInt = 512
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
 
     def __post_init__(self) -> None:
         """Check that the settings do not contradict each other."""
+        if self.drop_path and not self.main.trunk.startswith(TIMM):
+            raise ValueError(f"drop_path = {self.drop_path} is for timm trunks, the trunk is {self.main.trunk}")
         if self.apart and not self.guide:
             raise ValueError("apart = true needs a guide")
         if self.doubled and self.guide:

@@ -71,6 +71,8 @@ class TwoStream(nn.Module):
         self.register_buffer("guide_weight", torch.ones(()), persistent=False)
         self.apart, self.doubled = config.apart, config.doubled
         self.main = MainStream(config.main)
+        if isinstance(self.main.trunk, TimmTrunk) and config.drop_path:
+            self.main.trunk.drop_paths(config.drop_path)
         if not isinstance(self.main.trunk, TimmTrunk):  # which keeps timm's own initialisation
             _initialise_each(seed, trunk=self.main.trunk)
         _initialise_each(seed, global_head=self.main.global_head, local_head=self.main.local_head)

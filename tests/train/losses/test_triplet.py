@@ -14,25 +14,36 @@ from dsa_train.losses.triplet import batch_hard_triplet, region_distances, regio
 from random_features import PIDS, gradient, sampled
 
 
-def slow_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float) -> torch.Tensor:
+def slow_triplet(features: torch.Tensor, pids: torch.Tensor, margin: float | None) -> torch.Tensor:
     """Hermans et al.: for each anchor the farthest of its own and the nearest of the others."""
     losses = []
     for a in range(len(pids)):
         own = [(features[a] - features[i]).norm() for i in range(len(pids)) if pids[i] == pids[a] and i != a]
         others = [(features[a] - features[i]).norm() for i in range(len(pids)) if pids[i] != pids[a]]
         if own and others:
-            losses.append(torch.clamp(margin + max(own) - min(others), min=0))
+            difference = max(own) - min(others)
+            soft = torch.log(1 + torch.exp(difference))
+            losses.append(soft if margin is None else torch.clamp(margin + difference, min=0))
     return torch.stack(losses).mean()
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(0, 3), min_size=4, max_size=14), st.floats(0, 4), st.integers(0, 2**31))
-def test_triplet_against_the_loop(pids: list[int], margin: float, seed: int) -> None:
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=14), st.none() | st.floats(0, 4), st.integers(0, 2**31))
+def test_triplet_against_the_loop(pids: list[int], margin: float | None, seed: int) -> None:
     labels = torch.tensor([0, 0, 1, *pids])  # at least one triplet
     x = sampled(len(labels), 6, seed)
     ours, slow = batch_hard_triplet(x, labels, margin), slow_triplet(x, labels, margin)
     torch.testing.assert_close(ours, slow)
     torch.testing.assert_close(gradient(ours, x), gradient(slow, x))
+
+
+@pytest.mark.parametrize("pids", [[0, 0, 0], [0, 1, 2]])
+def test_soft_margin_of_an_empty_set_has_a_gradient(pids: list[int]) -> None:
+    """Of zeros, not of the NaN that an infinite difference would give."""
+    x = sampled(3, 4)
+    loss = batch_hard_triplet(x, torch.tensor(pids), None)
+    assert float(loss) == 0
+    assert torch.equal(gradient(loss, x), torch.zeros_like(x))
 
 
 @pytest.mark.parametrize("margin", [0.3, 3.0])

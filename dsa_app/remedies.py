@@ -66,6 +66,8 @@ def _completed(command: str, present: str) -> str:
             options = [(option, given[key]) for key, option in WITH_PICTURES[command].items() if key in given]
             return command + _added([*options, *_given.get()], {*WITH_PICTURES[command].values(), "--set"}, present)
     names = {"--dataset", "--params", "--experiment", "--set"} if command in WITH_SETTINGS else set()
+    if "--run" in present.split():
+        names -= {"--experiment"}  # a run that is named has its own
     names |= {"--dataset"} if command in WITH_DATASET else set()
     options = list(_given.get())
     if not {"--dataset", "--params"} & given.keys() and not PARAMS.is_file():

@@ -198,8 +198,8 @@ def show(
 ) -> None:
     """Draw images with their charts, U, V and level lines.
 
-    KEYS are paths under the dataset's folder, as the manifest lists them. With --sheet, a sample is drawn instead, with
-    status and score.
+    KEYS are paths under the dataset's folder, as the manifest lists them. With --sheet, a random sample is shown
+    instead, with status and score.
     """
     if bool(keys) == bool(count):
         raise ConfigError(

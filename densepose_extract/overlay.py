@@ -1,4 +1,4 @@
-"""Maps drawn over their images: charts in 24 colours, U and V on a scale, level lines."""
+"""Maps laid over their images: charts in 24 colours, U and V on a scale, level lines."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ _deferred = 0  # how many `deferred` the main thread is within
 
 def _raise(number: int, frame: FrameType | None) -> None:
     Interrupted.last = number
-    if _deferred or _is_finalizer(frame):  # Python prints what is raised in a finalizer, and goes on
+    if _deferred or _is_finalizer(frame):  # Python prints what is raised in a finalizer, and continues
         again = threading.Timer(0.01, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()

@@ -137,7 +137,10 @@ def _completed(given: Given, command: str, argument: str, present: str) -> str:
     named = [(option, paths[what]) for what, option in PATHS.get(command, {}).items() if what in paths]
     for option, value in named:
         present = present.replace(f"{option} FILE", f"{option} {shlex.quote(value)}")
-    return command + argument + _added([*_settings(given, command), *named], present)
+    settings = _settings(given, command)
+    if "--run" in present.split():  # a run that is named has its own experiment
+        settings = [pair for pair in settings if pair[0] != "--experiment"]
+    return command + argument + _added([*settings, *named], present)
 
 
 def _settings(given: Given, command: str) -> list[tuple[str, str | None]]:

@@ -33,7 +33,7 @@ class MainStreamConfig:
         neck: "bn" is a batch norm without bias after each feature, before comparison and classification (BNNeck, Luo et
             al. 2019); triplet losses and fusion use the feature before it.
         size: height and width of the images that a timm trunk with position embeddings (ViT, Swin) or a template is
-            built for.
+            built for. A training sets it to the size of its images.
         local_pooling: how the local features are pooled from their maps: "average" over the whole image is the
             paper's; "regions" over the body region of each, predicted from the image by a small head; "stripes" over
             eight horizontal stripes; "regions+stripes" both; "template" over the mean regions of the training images.

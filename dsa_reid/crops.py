@@ -27,7 +27,7 @@ def as_rgb(crop: Crop, name: str = "The crop") -> torch.Tensor:
     Files are decoded by `decoding.decode`, as in training; a PIL image is turned as its EXIF orientation says.
 
     Args:
-        name: of the crop in an error's message; a path is named by itself.
+        name: of the crop in an error's message; for a path, the path is the name.
 
     Raises ModelError for a file that is no image, and for another type, shape or range.
     """

@@ -22,7 +22,7 @@ UNKNOWN = 255  # in an image of regions, a pixel without a label
 class RegionHead(nn.Module):
     """Predicts each cell's shares from a map and the cell's position: batch norm, 1×1, ReLU, 1×1.
 
-    Without the position legs and arms of one garment cannot be told apart.
+    Without the position legs and arms of one garment look the same.
     """
 
     def __init__(self, channels: int) -> None:
@@ -49,7 +49,7 @@ class RegionHead(nn.Module):
 def position(maps: torch.Tensor) -> torch.Tensor:
     """Return the row, -1 to 1, and the distance from the middle column, 0 to 1, of the cells of maps: (B, 2, h, w).
 
-    Left and right are not told apart, so that flipped images have flipped regions.
+    Left and right are not distinguished, so that flipped images have flipped regions.
     """
     B, _, h, w = maps.shape
     rows = torch.linspace(-1, 1, h, device=maps.device)[:, None].expand(h, w)

@@ -36,7 +36,7 @@ WORDS = [
     Word(r"\bg(o|oes|oing) on where\b", "resume, resumed", "it goes on where it was"),
     Word(r"\bfirst weights\b", "pretrained weights, initial weights", "The first weights of the trunk"),
     Word(r"\blessons?\b|\bteaching guide\b", "distillation, distillation losses", "without lessons"),
-    Word(r"(?<!/)(?<!apart, )\btaught\b", "trained with distillation", "a taught main stream"),
+    Word(r"(?<!/)\btaught\b", "trained with distillation", "a taught main stream"),
     Word(r"\bwhoever\b", "name the person or program", "whoever measures"),
     Word(r'(?<!")\bdoes not hold\b(?!")', "is invalid", "size = 3 does not hold: too small"),
     Word(r"\bnobody would work\b", "must not be 0", "--jobs 0: nobody would work"),
@@ -51,6 +51,12 @@ WORDS = [
     Word(
         r"\d\S*( with \w+)? (was|were) (asked|wanted)\b", "state the target and its reason", "1.3× with data was asked"
     ),
+    Word(r"\b(is|are) worth\b(?! [a-z]+ing\b)|\bworth pooling\b", "whether X improves Y", "what maps are worth"),
+    Word(r"\bguide teaches\b|\bsomething teaches\b", "distillation, a loss trains it", "Guide teaches"),
+    Word(r"\btold apart\b", "distinguished", "legs and arms cannot be told apart"),
+    Word(r"\bnobody to tell\b|\bsomebody's\b", "name the person or program", "there is nobody to tell it from"),
+    Word(r"\btell the people apart\b", "separate identities", "features do not tell the people apart"),
+    Word(r"\bsample is drawn\b", "a random sample is shown", "a sample is drawn instead"),
     Word(r"\bsessions? that\b|\blent to\b", "leave out how the project was made", "no GPU was lent to it"),
 ]
 

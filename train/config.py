@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
 from dsa_app.errors import ConfigError
-from dsa_reid.config import TIMM
+from dsa_reid.config import TIMM, MainStreamConfig
 
 from .batches.config import AugmentConfig, GuidanceConfig
 from .losses.config import LossConfig
@@ -90,12 +91,19 @@ class TrainConfig:
         return self.network.guide or self.needs_labels
 
 
-def check_trunk_size(config: TrainConfig) -> None:
-    """Raise ConfigError where a timm trunk or a template is made for images of another size than the run's."""
-    main = config.network.main
+def sized(config: TrainConfig) -> TrainConfig:
+    """Return the settings with a timm trunk or a template for images of the run's size, where none was set.
+
+    Raises ConfigError for a size that was set and is not the run's.
+    """
+    main, size = config.network.main, (config.height, config.width)
     fixed = f"trunk {main.trunk}" if main.trunk.startswith(TIMM) else "template"
-    if (fixed != "template" or main.local_pooling == fixed) and tuple(main.size) != (config.height, config.width):
+    if (fixed == "template" and main.local_pooling != fixed) or tuple(main.size) == size:
+        return config
+    if tuple(main.size) != MainStreamConfig().size:
         raise ConfigError(
-            f"The {fixed} is built for images of {main.size[0]}x{main.size[1]}, the run's are "
-            f"{config.height}x{config.width}. Set train.network.main.size=[{config.height},{config.width}]."
+            f"The {fixed} is built for images of {main.size[0]}x{main.size[1]}, the run's are {size[0]}x{size[1]}. "
+            "Leave train.network.main.size out: it is then that of train.height and train.width."
         )
+    main = dataclasses.replace(main, size=size)
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, main=main))

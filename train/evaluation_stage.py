@@ -13,8 +13,11 @@ import torch
 
 from dsa_app.config import build
 from dsa_app.errors import TrainingError
+from dsa_data.check import deviations
 from dsa_data.records import read_manifest
 from dsa_data.sets import dataset
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.header import digest_of as digest_of_texts
 from dsa_data.synthetic.dataset import read_views
 from dsa_reid.atomic import write_atomic
 from dsa_reid.main_stream import MainStream
@@ -37,7 +40,7 @@ from .evaluation.multiquery import read_multiquery
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
-from .results import Result
+from .results import TRAINED_ELSEWHERE, Result
 from .torch_setup import choose_device, memory_explained
 
 RANKS = (1, 5, 10)
@@ -111,11 +114,36 @@ def result_of(task: Task, config: EvaluateConfig, experiment: str, measures: Map
     tested = run_settings.manifest_digest(task.manifest)
     if made is None:
         return Result(experiment, config.match, measures, None, "", tested)
+    stored = made.store
     values = made.values | result_settings.of_evaluation(config, dataset(task.dataset).gallery)
     if config.match != "main":
         with open_store(task.dsap, task.warp) as store:
             values |= result_settings.of_part_images(made.values, store.header.configuration)
-    return Result(experiment, config.match, measures, values, made.manifest, tested)
+            stored += _content(store, task.manifest)
+    elif config.regions == "labels":
+        with open_store(task.dsap, None) as store:
+            stored += _content(store, task.manifest)
+    return Result(experiment, config.match, measures, values, made.manifest, tested, made.maps, stored)
+
+
+def _content(store: DsapStore, manifest: Path) -> str:
+    """Return the digest of the part images and labels of query and gallery."""
+    rows = [store.index(record.key) for record in read_manifest(manifest, ["query", "gallery"])]
+    charts = store.chart_checksums[rows].tolist() if len(store.chart_checksums) else []
+    return digest_of_texts(map(str, [*store.checksums[rows].tolist(), *charts]))
+
+
+def other_than_papers(task: Task) -> str:
+    """Return why the paper's rows do not stand beside an evaluation, in words; empty if they do.
+
+    The paper trains on the dataset itself and evaluates on its query and gallery.
+    """
+    if deviating := deviations(read_manifest(task.manifest), dataset(task.dataset)):
+        return f"the images are not those of {task.dataset} ({deviating[0]})"
+    made = run_settings.read(task.source)
+    if made is None:
+        return "it is not known which images the network was trained on"
+    return TRAINED_ELSEWHERE if made.manifest != run_settings.manifest_digest(task.manifest) else ""
 
 
 def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.device]:

@@ -137,7 +137,8 @@ def _board(folder: Path):  # type: ignore[no-untyped-def]  # SummaryWriter, wher
 class Progress:
     """Progress lines: losses, images a second, time left, both at the rate of the last half minute.
 
-    Losses are those of the last step that was checked; until there is one, a line has none.
+    Losses are those of the last step that was checked, and the line says if that was in the epoch before; until there
+    is one, a line has none.
 
     Args:
         done, total: steps of the whole run that are done, and in all.
@@ -154,9 +155,10 @@ class Progress:
         """Count a step; print a line if the last is more than SECONDS old."""
         self.done += 1
         self._rate.report(self.done)
-        self._loss = str(losses) or self._loss  # at the start of an epoch, that of the epoch before
+        self._loss = str(losses) or self._loss
         if time.monotonic() - self._printed >= SECONDS:
-            self.report(where, self._loss)
+            # at the start of an epoch no step of its own is checked yet
+            self.report(where, self._loss if str(losses) or not self._loss else f"{self._loss} in the epoch before")
 
     def report(self, where: str, loss: str) -> None:
         """Print a line."""

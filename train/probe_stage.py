@@ -1,4 +1,4 @@
-"""The probe as a stage: from a trunk, a dataset and its maps to a table of what the maps are worth."""
+"""The probe as a stage: from a trunk, a dataset and its maps to a table of whether the maps improve local features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dsa_reid.preprocessing import Preprocessing
 
 from .batches.dataset import Images
 from .batches.regions import of_other_people
-from .config import TrainConfig, check_trunk_size
+from .config import TrainConfig, sized
 from .evaluation.config import EvaluateConfig
 from .evaluation.metrics import Result
 from .evaluation.retrieval import camera_numbers, check_matches, read_retrieval
@@ -67,7 +67,7 @@ def frozen_trunk(run: Path | None, config: TrainConfig) -> Frozen:
         path = run / "model.pt" if run.is_dir() else run
         model = load(path)
         return Frozen(model.main_stream, model.preprocessing, f"{model.main_stream.config.trunk} of {path}")
-    check_trunk_size(config)
+    config = sized(config)
     try:
         find_weights(config.network.main, config.network.weights)  # before the network is built, which takes long
     except CheckpointError as error:
@@ -90,7 +90,7 @@ def probe(
     evaluation: EvaluateConfig,
     workers: int = 1,
 ) -> Probe:
-    """Return what regions from a dataset's maps are worth to the local features of a frozen trunk.
+    """Return whether regions from a dataset's maps improve the local features of a frozen trunk.
 
     Args:
         manifest: lists the images.

@@ -35,15 +35,24 @@ class Cells(NamedTuple):
         maps: what the region head reads, float32 (n, C, 1, 1).
         places: their positions, (n, 2, 1, 1).
         shares: of the labels, (n, 9, 1, 1).
+        template: the mean label map there, (n, 9, 1, 1).
     """
 
     maps: torch.Tensor
     places: torch.Tensor
     shares: torch.Tensor
+    template: torch.Tensor
 
 
-def fit_region_heads(network: TwoStream, data: TrainingSet, config: TrainConfig) -> dict[int, float]:
-    """Fit the region heads of a network in place; return the part of the cells that each has right, by its stride.
+class Right(NamedTuple):
+    """The parts of the cells a head was fitted to that the head and the mean label map have right."""
+
+    head: float
+    template: float
+
+
+def fit_region_heads(network: TwoStream, data: TrainingSet, config: TrainConfig) -> dict[int, Right]:
+    """Fit the region heads of a network in place; return the parts of these cells that are right, by stride.
 
     A function of the data and the seed. No other weights or statistics change.
     """
@@ -57,8 +66,8 @@ def fit_region_heads(network: TwoStream, data: TrainingSet, config: TrainConfig)
     return right
 
 
-def _fit(head: RegionHead, cells: Cells, config: TrainConfig, level: int) -> float:
-    """Train one head on cells; return the part of them that it has right afterwards."""
+def _fit(head: RegionHead, cells: Cells, config: TrainConfig, level: int) -> Right:
+    """Train one head on cells; return the part of them that it has right afterwards, and the mean label map."""
     random = generator(config.seed, "region head", level)
     device = cells.maps.device
     optimiser = torch.optim.Adam(head.parameters(), lr=config.regions.fit_lr)
@@ -76,7 +85,7 @@ def _fit(head: RegionHead, cells: Cells, config: TrainConfig, level: int) -> flo
     with torch.no_grad():
         starts = range(0, len(cells.maps), BATCH)
         logits = torch.cat([head.classify(*(one[start : start + BATCH] for one in cells[:2])) for start in starts])
-    return float(cells_right(logits, cells.shares))
+    return Right(float(cells_right(logits, cells.shares)), float(cells_right(cells.template, cells.shares)))
 
 
 @torch.no_grad()
@@ -98,16 +107,17 @@ def _collect(network: TwoStream, pooling: LocalPooling, data: TrainingSet, confi
             shares = label_shares(regions)
             for level in pooling.levels:
                 read = pooling.read(maps, level)
-                cells = _labelled(read.float(), in_cells(shares, (read.shape[2], read.shape[3])))
+                cells = _labelled(read.float(), in_cells(shares, (read.shape[2], read.shape[3])), data.templates[level])
                 most = max(1, NUMBERS // read.shape[1] // len(order))
                 chosen = torch.randperm(len(cells.maps), generator=random)[:most].to(device)
                 kept.setdefault(level, []).append(Cells(*(one[chosen] for one in cells)))
     return {level: Cells(*map(torch.cat, zip(*parts, strict=True))) for level, parts in kept.items()}
 
 
-def _labelled(maps: torch.Tensor, shares: torch.Tensor) -> Cells:
-    """Return those cells of maps (B, C, h, w) of which something is known."""
-    flat = [one.movedim(1, 3).flatten(0, 2)[..., None, None] for one in (maps, position(maps), shares)]
+def _labelled(maps: torch.Tensor, shares: torch.Tensor, template: torch.Tensor) -> Cells:
+    """Return those cells of maps (B, C, h, w) of which something is known; `template` is (9, h, w)."""
+    of_all = template.to(shares).expand_as(shares)
+    flat = [one.movedim(1, 3).flatten(0, 2)[..., None, None] for one in (maps, position(maps), shares, of_all)]
     known = flat[2].flatten(1).any(1)
     return Cells(*(one[known] for one in flat))
 

@@ -12,7 +12,7 @@ from dsa_app.guard import guarded
 
 from .evaluation.metrics import Result
 from .evaluation.views import Bin
-from .published import NOT_KNOWN, row_experiment
+from .published import NOT_KNOWN, published, row_experiment
 from .result_settings import UNKNOWN, short
 
 COLUMNS = {
@@ -28,25 +28,48 @@ NUMBERS = (*COLUMNS, *COUNTS)
 Metrics = Mapping[str, Any]  # the content of metrics.json
 
 
-def table(metrics: Metrics, dataset: str, published: Mapping[str, Mapping[str, float | None]]) -> str:
+Papers = Mapping[str, Mapping[str, float | None]]  # rows of the paper by title, in percent
+
+
+def papers(metrics: Metrics, dataset: str) -> tuple[Papers, str]:
+    """Return the rows of the paper that stand beside metrics.json, and why there is none of those it would have.
+
+    Args:
+        dataset: that the rows are asked of.
+    """
+    made = metrics.get("settings") or {}
+    measured_on = made.get("dataset")
+    rows = published(dataset, made.get("experiment"), made.get("match", "main"), metrics.get("protocol", ""))
+    if not rows:
+        return {}, ""
+    if measured_on is None:
+        return {}, "of an earlier version, which did not say its dataset: evaluate again"
+    other = "" if measured_on == dataset else f"measured on {measured_on}, and not on {dataset}"
+    without = other or made.get("paper", "")
+    return ({}, without) if without else (rows, "")
+
+
+def table(metrics: Metrics, dataset: str, papers: Papers, without: str = "") -> str:
     """Return metrics.json as text, in percent, the paper's numbers below.
 
     Args:
-        published: rows of the paper by title, in percent, see `published.published`; empty where it has none.
+        dataset: that was measured on.
+        papers, without: rows of the paper, and why there is none; see `papers`.
 
     Remarks below say what else was measured than the table's titles say, and a result that is no better than chance.
     """
     rows = {dataset: [f"{100 * float(metrics[name]):.1f}" for name in COLUMNS]}
-    for title, known in published.items():
+    for title, known in papers.items():
         rows[title] = [_published_cell(known, name) for name in COLUMNS]
     counted = f"{metrics['queries']} queries, {metrics['gallery']} gallery images"
     if metrics["queries_left_out"]:
         counted += f"; {metrics['queries_left_out']} queries have no match in another camera and do not count"
     lines = [text_table(list(COLUMNS.values()), rows), counted + ". Percent."]
-    if any(value is None for known in published.values() for value in known.values()):
+    if any(value is None for known in papers.values() for value in known.values()):
         lines.append(f"{NOT_KNOWN}: a number of the paper that is not known here.")
     if metrics.get("protocol"):
         lines.append(f"Protocol: {metrics['protocol']}.")
+    lines += [f"The paper's row is left out: {without}."] if without else []
     return "\n".join(lines + _remarks(metrics))
 
 
@@ -62,8 +85,8 @@ def _remarks(metrics: Metrics) -> list[str]:
     lines = []
     if metrics["mAP"] <= metrics["chance_mAP"]:
         lines.append(
-            f"mAP is not above that of random rankings ({100 * metrics['chance_mAP']:.1f}): these features do not tell "
-            "the people apart. Is the network trained, and are the identities of the images right (dsa-data check)?"
+            f"mAP is not above that of random rankings ({100 * metrics['chance_mAP']:.1f}): these features do not "
+            "separate identities. Is the network trained, and are the identities of the images right (dsa-data check)?"
         )
     made = metrics.get("settings")
     if not made:
@@ -116,15 +139,27 @@ def view_measures(bins: Mapping[Bin, Result]) -> list[dict[str, float | int]]:
 
 
 def mean_of(files: Sequence[Path]) -> Metrics:
-    """Return the mean of several metrics.json, of a protocol's splits; counts are added. Raises TrainingError."""
+    """Return the mean of several metrics.json, of a protocol's splits; counts are added.
+
+    Raises TrainingError for a file that is named twice, or files of several datasets.
+    """
+    twice = [path for n, path in enumerate(files) if path.resolve() in [one.resolve() for one in files[:n]]]
+    if twice:
+        raise TrainingError(f"{twice[0]} is named twice with --mean. Name one metrics.json for each split.")
     splits = [read(path) for path in files]
     fractions = {name: sum(split[name] for split in splits) / len(splits) for name in COLUMNS}
     counts = {name: sum(split[name] for split in splits) for name in COUNTS}
     settings = [{**(split.get("settings") or {})} for split in splits]
+    datasets = sorted({one.get("dataset", "unknown") for one in settings})
+    if len(datasets) > 1:
+        raise TrainingError(f"The files of --mean are of several datasets, {', '.join(datasets)}. Name those of one.")
+    without = next((reason for one in settings if (reason := one.pop("paper", ""))), "")
     for one in settings:
         one.pop("digest", None)
+        one.pop("manifest", None)  # each split has its own
     if any(one != settings[0] for one in settings):
         settings[0]["changes"] = "the files are of different settings"
+    settings[0] |= {"paper": without} if without else {}
     return {**fractions, **counts, "protocol": splits[0].get("protocol", ""), "settings": settings[0]}
 
 

@@ -28,6 +28,7 @@ UNDECIDING = (
     "train.evaluate_every", "train.save_every", "train.tensorboard", "train.network.branches",
     "evaluate.match", "evaluate.batch", "evaluate.keep", "evaluate.memory", "evaluate.device", "evaluate.threads",
 )  # fmt: skip
+SIZE = "train.network.main.size"
 SEED = "train.seed"  # a row's runs of every seed are its own
 NAMED = 6  # changes that a line names; the rest are counted
 UNKNOWN = "made by an earlier version; unknown settings"
@@ -42,7 +43,10 @@ def of_training(train: Mapping[str, Any], warp: Mapping[str, Any] | None, errors
         errors: section "extract.errors" of rendered maps; None for other maps, and for a training without a guide.
     """
     values = {"train": train, **({"warp": warp} if warp else {}), **({"extract": {"errors": errors}} if errors else {})}
-    return {name: value for name, value in _flat(values) if _decides(name) and defaults().get(name) != value}
+    found = {name: value for name, value in _flat(values) if _decides(name) and defaults().get(name) != value}
+    if found.get(SIZE) == [train.get("height"), train.get("width")]:
+        del found[SIZE]  # derived from these
+    return found
 
 
 def of_evaluation(config: EvaluateConfig, protocol: str) -> Values:
@@ -121,7 +125,7 @@ def short(found: list[str]) -> str:
 
 
 def digest(values: Values, match: str, images: str) -> str:
-    """Return the digest of all that decides a result: settings, the feature that is compared, and the images."""
+    """Return the digest of all that decides a result: settings, the feature that is compared, images and their maps."""
     return hashlib.sha256(json.dumps([values, match, images], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -24,13 +24,22 @@ class RunSettings(NamedTuple):
     Args:
         values: settings that differ from the paper's, by their name for --set.
         manifest: SHA-256 of the manifest of its training images.
+        experiment: the name of the run; empty for one of an earlier version.
+        maps: where the maps of its training images came from, in words; empty for a training without maps.
+        store: digest of the part images and labels of regions it was trained on; empty without them. Of an earlier
+            version, which did not say it: the SHA-256 of the model.
     """
 
     values: Values
     manifest: str
+    experiment: str = ""
+    maps: str = ""
+    store: str = ""
 
 
-def write(run: Path, train: Mapping[str, Any], store: DsapStore | None, manifest: Path) -> Path:
+def write(
+    run: Path, train: Mapping[str, Any], store: DsapStore | None, manifest: Path, experiment: str, stored: str
+) -> Path:
     """Write which settings made the model.pt of a run; return the file. It holds no time, and one path: weights'.
 
     Args:
@@ -38,6 +47,8 @@ def write(run: Path, train: Mapping[str, Any], store: DsapStore | None, manifest
         train: section "train" as plain values, with its epochs.
         store: of the part images, or of the labels of regions; None for a training that needs neither.
         manifest: of the training images.
+        experiment: the name of the run.
+        stored: digest of the part images and labels that the network was trained on; empty without them.
     """
     made_with = store.header.configuration if store else {}
     warp = made_with.get("warp") if train["network"]["guide"] else None  # no part image is shown without a guide
@@ -46,7 +57,9 @@ def write(run: Path, train: Mapping[str, Any], store: DsapStore | None, manifest
         "version": VERSION,
         "model": digest_of(run / "model.pt"),
         "manifest": manifest_digest(manifest),
+        "experiment": experiment,
         "maps": made_with.get("maps"),
+        "store": stored,
         "values": of_training(train, warp, (made_with.get("maps") or {}).get("errors")),
     }
     return write_atomic(run / FILE, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
@@ -63,10 +76,38 @@ def read(source: Path) -> RunSettings | None:
         content = json.loads(model.with_name(FILE).read_text(encoding="utf-8"))
         if (content["format"], content["version"], content["model"]) != (FORMAT, VERSION, digest_of(model)):
             return None
-        values, manifest = content["values"], content["manifest"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        values, manifest, maps = content["values"], content["manifest"], content.get("maps") or {}
+        store = content.get("store", content["model"] if maps else "")
+        texts = manifest, content.get("experiment", ""), maps_in_words(maps), store
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return RunSettings(values, manifest) if are_values(values) and isinstance(manifest, str) else None
+    known = are_values(values) and all(isinstance(text, str) for text in texts)
+    return RunSettings(values, *texts) if known else None
+
+
+def experiment_of(source: Path) -> str:
+    """Return the name of the run that a folder or a model file is of: as it says, else by its place in `runs`."""
+    made = read(source)
+    if made is not None and made.experiment:
+        return made.experiment
+    folder = source if source.is_dir() else source.parent
+    *_, runs = [-1, *(place for place, name in enumerate(folder.parts) if name == "runs")]
+    names = folder.parts[runs + 1 :] if runs >= 0 else ()
+    if not names:
+        return source.stem
+    kept = [place for place, name in enumerate(names) if name.endswith(".kept")]
+    return "/".join(names[: kept[0] + 1] if kept else names).removesuffix(".kept")
+
+
+def maps_in_words(maps: Mapping[str, Any]) -> str:
+    """Return where maps came from: "native R_50_FPN_s1x", "import"; empty without maps.
+
+    Args:
+        maps: the configuration of their store.
+    """
+    names = [str(maps[name]) for name in ("engine", "model", "bits") if isinstance(maps.get(name), str | int)]
+    names[2:] = [f"{bits} bits" for bits in names[2:]]
+    return " ".join(names)
 
 
 def manifest_digest(manifest: Path) -> str:

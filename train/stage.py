@@ -34,12 +34,12 @@ from .batches.dataset import GIB, Images, memory_limit, number_identities
 from .batches.feed import TrainingSet, epoch_order, generator
 from .batches.parts_store import check_charts, open_store
 from .batches.regions import mean_label_maps, of_other_people
-from .config import FREE, TrainConfig, check_trunk_size
+from .config import FREE, TrainConfig, sized
 from .distributed import Processes, processes_on_this_machine
 from .evaluation.config import EvaluateConfig
 from .evaluation.multiquery import read_multiquery
 from .evaluation.retrieval import Retrieval, check_matches, read_retrieval
-from .kept_runs import bring_in
+from .kept_runs import brought_in
 from .loop import Run
 from .network.colours import colours_of
 from .network.two_stream import TwoStream
@@ -57,6 +57,7 @@ def run(
     warp: WarpConfig | None = None,
     overwrite: bool = False,
     evaluation: EvaluateConfig | None = None,
+    experiment: str = "",
 ) -> Path:
     """Train a network, resuming an interrupted run in `out`; return the model file.
 
@@ -72,6 +73,7 @@ def run(
         overwrite: start again if the checkpoint in `out` is damaged; if it is of another configuration or other data,
             the run is kept beside `out` (`kept_runs`).
         evaluation: how query and gallery are evaluated every `evaluate_every` epochs; None for the paper's way.
+        experiment: the name of the run, for settings.json.
 
     Raises:
         CheckpointError: for a checkpoint that is damaged, or of another configuration or data.
@@ -79,7 +81,7 @@ def run(
         ConfigError: for settings that contradict each other.
         TrainingError: if the training cannot start or continue.
     """
-    check_trunk_size(config)
+    config = sized(config)
     out = resolved(out)
     with join_process_group() as group:
         device = choose_device(config.device, group.local_rank)
@@ -92,10 +94,9 @@ def run(
         # regions are learnt from chart images, which do not depend on how the part images were warped
         store = open_store(dsap, warp if config.network.guide else None) if config.needs_store else None
         configuration = run_configuration(config, records, store)
-        with _locked_by_main(out, processes):
+        wanted = (configuration, config.epochs) if overwrite and processes.is_main else None
+        with _locked_by_main(out, processes), brought_in(out, wanted):
             path, model = out / "checkpoint.pt", out / "model.pt"
-            if overwrite and processes.is_main and (moved := bring_in(out, configuration, config.epochs)):
-                click.echo(f"{moved}. Delete what is not needed.", err=True)
             processes.wait()
             state = _checkpoint_to_resume(path, configuration, config.epochs, overwrite)
             finished = state is not None and state["epoch"] == config.epochs and _is_of(model, state)
@@ -108,9 +109,11 @@ def run(
             retrieval = None if finished else _open_retrieval(manifest, root, config, evaluation, preprocessing)
             processes.wait()  # all have read the checkpoint; from here on files change
             made_with = {**configuration["train"], "epochs": config.epochs}
+            stored = [configuration[name] for name in ("dsap", "charts") if configuration.get(name)]
+            made_of = manifest, experiment, digest_of(stored) if stored else ""
             if finished:
                 if processes.is_main:
-                    run_settings.write(out, made_with, store, manifest)  # a run of an earlier version has none
+                    run_settings.write(out, made_with, store, *made_of)  # a run of an earlier version has none
                 _print(processes, f"{out}: all {config.epochs} epochs are trained already.")
                 return model
 
@@ -125,7 +128,7 @@ def run(
             if processes.is_main:
                 with training.final_weights():
                     save(training.network.main, model, data.images.preprocessing, training.pretrained)
-                run_settings.write(out, made_with, store, manifest)
+                run_settings.write(out, made_with, store, *made_of)
             processes.wait()
             return model
 
@@ -317,8 +320,10 @@ def _prepare_regions(network: TwoStream, data: TrainingSet, config: TrainConfig)
         template.copy_(data.templates[level])
     if pooling.heads and config.regions.fit:
         right = fit_region_heads(network, data, config)
-        words = ", ".join(f"{part:.1%} at stride {level}" for level, part in right.items())
-        click.echo(f"Region heads fitted. Cells with the right region: {words}.", err=True)
+        words = ", ".join(
+            f"{part.head:.1%} at stride {level} (mean label map: {part.template:.1%})" for level, part in right.items()
+        )
+        click.echo(f"Region heads fitted. Right regions in the training cells they were fitted to: {words}.", err=True)
 
 
 def _load_images(images: Images, config: TrainConfig, device: torch.device) -> None:

@@ -1,6 +1,6 @@
 """Whether an HDF5 file is open for writing in another program, or was when that program was killed.
 
-Neither is damage: the file is somebody's work in progress. Such a file is reported, and neither read nor replaced.
+Neither is damage: the file has another program's work in progress. It is reported, and neither read nor replaced.
 HDF5 has two signs. While a file is open for writing, HDF5 holds a lock on it (`flock`), which ends with the process. A
 file with a superblock of version 3 (`libver="latest"`) has flags as well, which a killed process leaves set.
 """

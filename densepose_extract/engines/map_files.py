@@ -135,8 +135,11 @@ def _array(data: bytes, path: Path) -> MapValues:
             f"{path} has values from {values.min()} to {values.max()}, expected I from 0 to {CHARTS} first, then u and "
             "v in [0, 1], or whole numbers from 0 to 255."
         )
-    if whole and values.dtype.kind in "ui":
-        return MapValues(values.astype(np.uint8))  # whole numbers of 0 and 1 are refused below
+    if whole:
+        plain = values.astype(np.uint8)
+        _check_values(plain, path)  # u and v of 0 and 1 only, of whatever type
+        if values.dtype.kind in "ui":
+            return MapValues(plain)
     return MapValues(quantise(chart.astype(np.uint8), u, v), refine(chart, u, v))
 
 

@@ -50,7 +50,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("evaluation", ["Rank-k, mAP,", "re-ranking"]),
             ("gallery", ["features of", "folders, search"]),
             ("explain", ["where features", "look"]),
-            ("probe", ["what maps are", "worth, in minutes"]),
+            ("probe", ["whether maps improve", "local features"]),
             ("loop.py, …", ["stage, config,", "checkpoint"]),
             ("ablation", ["Tables 3 to 5,", "controls"]),
             ("commands", ["one file for", "each command"]),

@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import json
 import re
 import shlex
@@ -12,6 +14,8 @@ from densepose_extract import cli as extract_cli
 from dsa_app.config import build, override, to_dict
 from dsa_data import cli as data_cli
 from dsa_data.images import read
+from dsa_data.sets import SETS
+from dsa_data.stores.dsap import DsapStore, pack, write_dsap
 from dsa_train import checkpoint, loop, result_settings, run_settings, stage
 from dsa_train.cli import main
 from dsa_train.config import TrainConfig
@@ -65,14 +69,17 @@ def test_from_training_to_a_table(dsa_train, tmp_path):
     assert "chance mAP" in measured.output
     metrics = json.loads((made / "metrics.json").read_text())
     (kept,) = (made / "results" / "demo").glob("main-*.json")
-    assert metrics.items() <= json.loads(kept.read_text()).items()
+    stored, made_by = json.loads(kept.read_text()), metrics["settings"]
+    assert {**metrics, "settings": stored["settings"]}.items() <= stored.items()
+    assert stored["settings"].items() <= made_by.items()
+    assert made_by["dataset"] == "market1501"
     assert len(json.loads((made / "cmc.json").read_text())) == 50
 
     joint = dsa_train("evaluate", "--match", "fused", "--out", str(tmp_path / "fused.json"))
     assert joint.exit_code == 0
     assert json.loads((made / "metrics.json").read_text()) == metrics
     (kept,) = (made / "results" / "demo").glob("fused-*.json")
-    assert json.loads((tmp_path / "fused.json").read_text()).items() <= json.loads(kept.read_text()).items()
+    assert json.loads(kept.read_text())["mAP"] == json.loads((tmp_path / "fused.json").read_text())["mAP"]
 
     told = dsa_train("report")
     assert told.exit_code == 0
@@ -91,7 +98,141 @@ SMALL = [
 ]  # fmt: skip
 
 
-def test_a_number_says_what_made_it_through_every_command(dsa_train, tmp_path, monkeypatch):
+@pytest.fixture
+def counts_are_published(monkeypatch):
+    """Take the tiny dataset's counts for those of Market-1501."""
+    uncounted = dataclasses.replace(SETS["market1501"], published={}, cameras=None)
+    monkeypatch.setitem(SETS, "market1501", uncounted)
+
+
+def test_the_papers_row_stands_beside_its_own_images_and_training_alone(dsa_train, tmp_path, counts_are_published):
+    market, made = ("--dataset", "market1501"), tmp_path / "artifacts" / "market1501"
+    dsa_train("run", *market, *SMALL, params=None)
+    run = made / "runs" / "paper"
+    row = "the paper, Market-1501"
+    assert row in dsa_train("evaluate", *market, params=None).output
+    elsewhere = dsa_train("report", "--dataset", "market1501", "--mean", str(made / "metrics.json"), params=None).output
+    assert row in elsewhere
+
+    other = made / "other.csv"
+    other.write_text("".join((made / "manifest.csv").read_text().splitlines(keepends=True)[:-1]))
+    measured = dsa_train("evaluate", *market, "--manifest", str(other), "--run", str(run), params=None).output
+    assert row not in measured
+    assert "The paper's row is left out: trained on images of another manifest." in measured
+    assert row not in dsa_train("report", *market, params=None).output
+
+    named = dsa_train("evaluate", *market, "--run", str(run), "--experiment", "table3/baseline", params=None)
+    assert "76.4" not in named.output, "the run is not that experiment's"
+    assert json.loads((made / "metrics.json").read_text())["settings"]["experiment"] == "paper"
+
+    (run / "settings.json").unlink()
+    measured = dsa_train("evaluate", *market, params=None).output
+    assert row not in measured
+    assert "it is not known which images the network was trained on" in measured
+
+
+def test_fewer_images_are_not_the_papers(dsa_train, tmp_path):
+    market = ("--dataset", "market1501")
+    dsa_train("run", *market, *SMALL, params=None)
+    measured = dsa_train("evaluate", *market, params=None).output
+    assert "the paper, Market-1501" not in measured
+    assert "The paper's row is left out: the images are not those of market1501 (train has 22 images, " in measured
+
+
+def other_part_images(path):
+    """Replace a store by one of the same images and settings, from other maps."""
+    with DsapStore(path) as store:
+        chunks = []
+        for row, digest in enumerate(store.digests):
+            texels, valid = store.read(row)
+            chunks.append(pack((255 - texels) * valid[..., None], valid, store.read_charts(row), digest, "1" * 64))
+        configuration = {**store.header.configuration, "maps": {"engine": "import"}}
+        header, size, keys = dataclasses.replace(store.header, configuration=configuration), store.size, store.keys
+    path.unlink()
+    write_dsap(path, header, size, list(keys), chunks)
+
+
+def test_the_part_images_that_trained_a_network_decide_its_digest(dsa_train, tmp_path):
+    """Runs of the same settings and images: twice from one store, and from one of other maps."""
+    made = tmp_path / "artifacts" / "market1501"
+    found = []
+    for number in range(3):
+        if number == 2:
+            other_part_images(made / "dsap.h5")
+        shutil.rmtree(made / "runs", ignore_errors=True)
+        assert dsa_train("run").exit_code == 0
+        dsa_train("evaluate")
+        settings = json.loads((made / "runs" / "demo" / "settings.json").read_text())
+        digest = json.loads((made / "metrics.json").read_text())["settings"]["digest"]
+        found.append((settings["store"], digest, settings["values"], settings["manifest"], settings["experiment"]))
+    again, first, other = found[1], found[0], found[2]
+    assert first == again
+    assert first[2:] == other[2:]
+    assert first[0] != other[0]
+    assert first[1] != other[1], "one digest would let the second result replace the first"
+    assert len(list((made / "results" / "demo").iterdir())) == 2
+    assert "maps: import" in dsa_train("experiments", "--dataset", "market1501", params=None).output
+
+
+def test_a_run_of_before_settings_named_the_store_has_its_models_digest(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"model")
+    content = {"format": run_settings.FORMAT, "version": run_settings.VERSION, "values": {}, "manifest": "aa"}
+    content["model"] = hashlib.sha256(b"model").hexdigest()
+    for maps, store in ((None, ""), ({"engine": "native", "model": "R_50", "bits": 16}, content["model"])):
+        (tmp_path / "settings.json").write_text(json.dumps({**content, "maps": maps}))
+        assert run_settings.read(tmp_path).store == store
+    assert run_settings.read(tmp_path).maps == "native R_50 16 bits"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("artifacts/mine/runs/table3/dsa-reid", "table3/dsa-reid"),
+        ("artifacts/mine/runs/demo.kept/0123-60", "demo"),
+        ("artifacts/mine/runs/demo/model.pt", "demo"),
+        ("models/mine.pt", "mine"),
+    ],
+)
+def test_the_name_of_a_run_that_does_not_say_it(tmp_path, source, name):
+    path = tmp_path / source
+    path.mkdir(parents=True)
+    if path.suffix == ".pt":
+        path.rmdir()
+        path.touch()
+    assert run_settings.experiment_of(path) == name
+
+
+def test_an_absent_model_names_the_run_that_was_kept(dsa_train, tmp_path):
+    run = tmp_path / "artifacts" / "market1501" / "runs" / "demo"
+    kept = run.with_name("demo.kept") / "0123-1"
+    dsa_train("run")
+    kept.parent.mkdir()
+    run.rename(kept)
+    (run / "live").mkdir(parents=True)  # as after a training that was killed before its first checkpoint
+    for command in ("evaluate", "rank", "explain", "probe"):
+        refused = dsa_train(command, *(["--run", str(run), "--iuv", str(kept)] if command == "probe" else []))
+        assert refused.exit_code == 2
+        assert f"a run of other settings is kept as {kept}. Use it: dsa-train {command} " in refused.output
+        assert f"--run {kept}" in refused.output
+    for arguments in (
+        ["export", "x.onnx"],
+        ["embed", "--out", "x.h5"],
+        ["export", "x.onnx", "--model", f"{run}/model.pt"],
+    ):
+        options = ["--dataset", "market1501", "--experiment", "demo"]
+        refused = CliRunner().invoke(main, [*arguments, *options])
+        assert refused.exit_code == 2
+        assert f"Name its model: --model {kept / 'model.pt'}" in refused.output
+
+
+def test_a_remedy_with_a_run_does_not_name_another_experiment(dsa_train, tmp_path):
+    dsa_train("run")
+    refused = dsa_train("evaluate", "--dataset", "market1501", "--experiment", "table3/baseline", params=None)
+    assert f"--run {tmp_path / 'artifacts' / 'market1501' / 'runs' / 'demo'}" in refused.output
+    assert "--experiment" not in refused.output.partition("Use one:")[2].partition("; or")[0]
+
+
+def test_a_number_says_what_made_it_through_every_command(dsa_train, tmp_path, monkeypatch, counts_are_published):
     """The README's own commands, with the paper's values made small: the row shows the run, and no other."""
     made = tmp_path / "artifacts" / "market1501"
     market = ("--dataset", "market1501")
@@ -204,8 +345,12 @@ def test_json_cameras_and_rankings(dsa_train, tmp_path):
 def test_a_mean_of_splits_is_reported(dsa_train, tmp_path):
     dsa_train("run")
     dsa_train("evaluate")
-    metrics = str(tmp_path / "artifacts" / "market1501" / "metrics.json")
-    assert "8 queries" in dsa_train("report", "--mean", metrics, "--mean", metrics).output
+    first = tmp_path / "artifacts" / "market1501" / "metrics.json"
+    second = shutil.copy(first, tmp_path / "second.json")
+    assert "8 queries" in dsa_train("report", "--mean", str(first), "--mean", str(second)).output
+    refused = dsa_train("report", "--mean", str(first), "--mean", str(first))
+    assert refused.exit_code == 2
+    assert "metrics.json is named twice with --mean" in refused.output
 
 
 def test_show_batch(dsa_train, tmp_path):

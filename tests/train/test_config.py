@@ -9,7 +9,7 @@ from dsa_app.config import build
 from dsa_app.errors import ConfigError
 from dsa_reid.config import RESNETS
 from dsa_reid.main_stream import DEPTHS
-from dsa_train.config import TrainConfig, check_trunk_size
+from dsa_train.config import TrainConfig, sized
 
 REFUSED = """
 import sys
@@ -41,12 +41,18 @@ def test_every_resnet_that_is_accepted_is_built() -> None:
     assert set(RESNETS) == set(DEPTHS)
 
 
-def test_a_timm_trunk_is_for_one_size() -> None:
-    def check(**changes: object) -> None:
-        main = {"trunk": "timm/convnext_atto", "size": [256, 128]}
-        check_trunk_size(build(TrainConfig, {"network": {"main": main}, **changes}, "test"))
+@pytest.mark.parametrize("fixed", [{"trunk": "timm/convnext_atto"}, {"local_pooling": "template"}])
+def test_a_trunk_or_template_of_one_size_has_that_of_the_images(fixed: dict[str, str]) -> None:
+    def size(height: int, **main: object) -> tuple[int, int]:
+        values = {"height": height, "network": {"main": {**fixed, **main}}}
+        return sized(build(TrainConfig, values, "test")).network.main.size
 
-    check()
-    with pytest.raises(ConfigError, match=r"built for images of 256x128, the run's are 64x128.*size=\[64,128\]"):
-        check(height=64)
-    check_trunk_size(build(TrainConfig, {"height": 64}, "test"))
+    assert size(256) == (256, 128)
+    assert size(64) == size(64, size=[64, 128]) == (64, 128)
+    with pytest.raises(ConfigError, match=r"built for images of 96x128, the run's are 64x128\. Leave .*size out"):
+        size(64, size=[96, 128])
+
+
+def test_other_networks_keep_their_size() -> None:
+    config = build(TrainConfig, {"height": 64}, "test")
+    assert sized(config) == config

@@ -85,5 +85,5 @@ def test_a_line_has_speed_and_time_left(capsys, monkeypatch):
     assert lines == [
         "at 160 s",  # neither loss nor rate is known; the first minute is the compiler's
         f"at 172 s: {loss}, 11 images a second, 1 h 38 min left",  # a step took 6 s
-        f"at 183 s: {loss}, 8 images a second, 2 h 5 min left",  # the loss of the epoch before
+        f"at 183 s: {loss} in the epoch before, 8 images a second, 2 h 5 min left",
     ]

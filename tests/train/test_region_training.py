@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from dsa_reid.metric import join, visible_distances
 from dsa_reid.model import load
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.region_pooling import label_shares
-from dsa_train import checkpoint, loop, stage
+from dsa_train import checkpoint, loop, run_settings, stage
 from dsa_train.batches.config import GuidanceConfig
 from dsa_train.batches.feed import epoch_order, feed, generator
 from dsa_train.batches.regions import of_other_people
@@ -103,10 +104,19 @@ def test_fitting_changes_the_heads_alone_and_is_a_function_of_the_seed(prepared)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) != (".heads." in name), name
     assert right.keys() == {16, 8}
-    assert min(right.values()) > 0.6, "the labels of the tiny dataset are horizontal bands"
+    assert min(one.head for one in right.values()) > 0.6, "the labels of the tiny dataset are horizontal bands"
+    assert all(0.2 < one.template <= 1 for one in right.values())
     again, _, _ = prepared(**regions(local_levels=[16, 8]))
     fit_region_heads(again, data, config)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_the_log_says_which_cells_are_right_and_what_the_template_has(train, tmp_path, capsys):
+    train(tmp_path, epochs=1, **regions())
+    said = capsys.readouterr().err
+    assert re.search(
+        r"in the training cells they were fitted to: [\d.]+% at stride 16 \(mean label map: [\d.]+%\)", said
+    )
 
 
 def test_the_first_epoch_begins_with_fitted_heads(train, tmp_path):
@@ -228,9 +238,14 @@ def test_settings_that_cannot_be_are_refused(small):
         small(regions={"weight": 0, "steer": True})
 
 
-def test_a_template_of_another_size_is_refused(train, tmp_path):
-    with pytest.raises(ConfigError, match=r"The template is built for images of 256x128, .*size=\[64,32\]"):
-        train(tmp_path, **regions(local_pooling="template", size=[256, 128]))
+def test_a_template_has_the_size_of_the_images(train, tmp_path):
+    with pytest.raises(ConfigError, match=r"The template is built for images of 96x32, .*size out"):
+        train(tmp_path, **regions(local_pooling="template", size=[96, 32]))
+    settings = regions(local_pooling="template")
+    del settings["network"]["main"]["size"]
+    model = load(train(tmp_path, epochs=1, **settings))
+    assert tuple(model.main_stream.config.size) == (64, 32)
+    assert "train.network.main.size" not in run_settings.read(tmp_path).values, "it is that of train.height"
 
 
 def test_the_losses_of_the_parts(train, tmp_path):

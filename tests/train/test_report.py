@@ -154,8 +154,45 @@ def test_the_mean_of_other_settings_is_said(tmp_path):
     for number, changes in enumerate(("", "train.epochs=1")):
         settings = {"experiment": "paper", "match": "main", "digest": str(number), "changes": changes}
         files[number].write_text(json.dumps({**FOUND, "settings": settings}))
-    assert report.mean_of(files[:1] * 2)["settings"] == {"experiment": "paper", "match": "main", "changes": ""}
+    assert report.mean_of(files[:1])["settings"] == {"experiment": "paper", "match": "main", "changes": ""}
     assert report.mean_of(files)["settings"]["changes"] == "the files are of different settings"
+
+
+def measured_on(dataset, **settings):
+    return {**FOUND, "settings": {**FOUND["settings"], "dataset": dataset, "paper": "", **settings}}
+
+
+def test_the_papers_rows_stand_beside_what_was_measured_on_its_dataset_as_it_measures():
+    rows, without = report.papers(measured_on("market1501"), "market1501")
+    assert list(rows) == ["the paper, Market-1501"]
+    assert without == ""
+    for metrics, reason in (
+        (FOUND, "of an earlier version, which did not say its dataset"),
+        (measured_on("mine"), "measured on mine, and not on market1501"),
+        (measured_on("market1501", paper="trained elsewhere"), "trained elsewhere"),
+    ):
+        rows, without = report.papers(metrics, "market1501")
+        assert rows == {}
+        assert without.startswith(reason)
+        assert f"The paper's row is left out: {without}." in report.table(metrics, "mine", rows, without).splitlines()
+    assert report.papers(measured_on("mine"), "mine") == ({}, "")
+    assert report.papers(FOUND, "mine") == ({}, "")
+
+
+def test_a_mean_is_of_one_dataset_and_of_each_file_once(tmp_path):
+    files = [tmp_path / name for name in ("a.json", "b.json")]
+    for path, metrics in zip(
+        files, (measured_on("mine", manifest="1"), measured_on("other", manifest="2")), strict=True
+    ):
+        path.write_text(json.dumps(metrics))
+    with pytest.raises(TrainingError, match=r"several datasets, mine, other\. Name those of one"):
+        report.mean_of(files)
+    with pytest.raises(TrainingError, match=r"a\.json is named twice"):
+        report.mean_of([files[0], tmp_path / ".." / tmp_path.name / "a.json"])
+    files[1].write_text(json.dumps(measured_on("mine", manifest="2", paper="trained elsewhere")))
+    mean = report.mean_of(files)
+    assert mean["settings"]["changes"] == "", "the splits of one protocol"
+    assert mean["settings"]["paper"] == "trained elsewhere"
 
 
 def test_read(tmp_path):

@@ -207,8 +207,28 @@ def test_no_result_takes_the_place_of_another(tmp_path: Path) -> None:
 
 
 def test_a_run_of_other_training_images_is_no_rows(tmp_path: Path) -> None:
-    results.write(tmp_path, Result(DSA, "main", MEASURES, {}, "one", "other"))
-    assert results.TRAINED_ELSEWHERE in listed(tmp_path)[1][0]
+    many = values_of(*(one for one in DECIDING if one.startswith("train.")))
+    results.write(tmp_path, Result(DSA, "main", MEASURES, many, "one", "other"))
+    (line,) = listed(tmp_path)[1]
+    assert results.TRAINED_ELSEWHERE in line, "it stands first, where no count hides it"
+    assert line.endswith(" more")
+
+
+def test_results_of_other_maps_stand_beside_each_other(tmp_path: Path) -> None:
+    made = [Result(DSA, "main", MEASURES, {}, maps=maps, store=store) for maps, store in MAPS]
+    assert len({one.digest for one in made}) == len(made)
+    for one in (*made, *made):  # and each takes its own place
+        results.write(tmp_path, one)
+    assert len(results.read_all(tmp_path)) == len(made)
+    assert results.read_all(tmp_path)[0] in made
+    table, others = listed(tmp_path)
+    assert others == []
+    start = table.index(next(line for line in table if "Only MF-Stream" in line))
+    named = [line.partition("maps: ")[2] for line in table[start : start + len(MAPS)]]
+    assert named == sorted(maps for maps, _ in MAPS)
+
+
+MAPS = [("native R_50_FPN_s1x", "aa"), ("native R_50_FPN_s1x 16 bits", "bb"), ("import", "cc"), ("import", "dd")]
 
 
 def test_the_papers_numbers_stand_beside_its_own_dataset_alone(tmp_path: Path) -> None:

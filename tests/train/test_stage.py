@@ -350,15 +350,16 @@ def test_bad_input_is_named(tiny, small, tmp_path):
 def test_a_timm_trunk_is_built_for_the_images_size_and_trains(tiny, small, tmp_path):
     pytest.importorskip("timm", reason="the extra `timm` is not installed")
 
-    def run(size):
-        main = {"trunk": "timm/convnext_atto", "size": size}
+    def run(**size):
+        main = {"trunk": "timm/convnext_atto", **size}
         network = {"main": main, "weights": "none", "classifier_width": 8}
         stage.run(tiny.manifest, tiny.root, tiny.dsap, tmp_path, small(epochs=1, network=network))
 
-    with pytest.raises(ConfigError, match=r"built for images of 256x128, the run's are 64x32.*size=\[64,32\]"):
-        run([256, 128])
-    run([64, 32])
-    assert load(tmp_path / "model.pt").main_stream.config.trunk == "timm/convnext_atto"
+    with pytest.raises(ConfigError, match=r"built for images of 96x32, the run's are 64x32.*size out"):
+        run(size=[96, 32])
+    run()
+    made = load(tmp_path / "model.pt").main_stream.config
+    assert (made.trunk, tuple(made.size)) == ("timm/convnext_atto", (64, 32))
 
 
 def test_a_damaged_checkpoint_is_refused_or_replaced(whole, train, tmp_path):
@@ -401,6 +402,26 @@ def test_a_run_of_other_settings_is_kept_and_comes_back(train, tmp_path, capsys)
         assert train(out, epochs=1, seed=1, overwrite=True).read_bytes() == other
     finally:
         loop.train = trained
+
+
+@pytest.mark.parametrize("where", ["_load_images", "_start_or_resume", "loop.train"])
+def test_a_run_comes_back_if_the_next_is_ended_before_its_first_checkpoint(train, tmp_path, monkeypatch, capsys, where):
+    out = tmp_path / "run"
+    first = train(out, epochs=1).read_bytes()
+    files = sorted(path.relative_to(out) for path in out.rglob("*"))
+
+    def interrupted(*arguments, **settings):
+        (out / "live").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"dsa_train.stage.{where}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(out, epochs=1, seed=1, overwrite=True)
+    assert (out / "model.pt").read_bytes() == first
+    assert sorted(path.relative_to(out) for path in out.rglob("*")) == files
+    assert "has the earlier run again" in capsys.readouterr().err
+    assert train(out, epochs=1, seed=1, overwrite=True).read_bytes() != first
 
 
 def test_a_run_of_fewer_epochs_is_kept_too(train, tmp_path):

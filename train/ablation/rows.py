@@ -47,7 +47,7 @@ def table(artifacts: Path, dataset: str) -> str:
     for row in EVERY_ROW:
         own = [one for one in found if one.match == row.match and not one.changes(row.experiment, manifest)]
         shown |= {id(one) for one in own}
-        lines += _row(row, dataset, _by_seed(own, row.experiment))
+        lines += _row(row, dataset, _by_maps(own, row.experiment))
     lines += _others([one for one in found if id(one) not in shown], manifest)
     return "\n".join(lines)
 
@@ -59,23 +59,27 @@ def _title(artifacts: Path, dataset: str) -> list[str]:
     return [f"The paper's Tables 3 to 5 are of Market-1501: dsa-train experiments --dataset {TABLES_DATASET}.", here]
 
 
-def _by_seed(own: Sequence[Result], experiment: str) -> dict[int, Result]:
-    """Return a row's results by seed; of two runs with one seed and the same settings, that of the row's own name."""
+Made = tuple[int, str, str]  # a seed, and the maps and the digest of a store
+
+
+def _by_maps(own: Sequence[Result], experiment: str) -> dict[Made, Result]:
+    """Return a row's results by seed and maps; of two runs with the same of both, that of the row's own name."""
     first = sorted(own, key=lambda one: (one.seed, one.experiment != experiment))
-    return {one.seed: one for one in reversed(first)}
+    return {(one.seed, one.maps, one.store): one for one in reversed(first)}
 
 
-def _row(row: Row, dataset: str, by_seed: Mapping[int, Result]) -> Iterator[str]:
+def _row(row: Row, dataset: str, made: Mapping[Made, Result]) -> Iterator[str]:
     table_ = f"Table {row.table}" if isinstance(row.table, int) else row.table
     paper = next(iter(published(dataset, row.experiment, row.match).values()), {})
     cells = "".join(f"{_paper_cell(paper, name):>8}" for name in MEASURES)
     measured = f"{'not yet':>16}{'':24}"
-    for number, seed in enumerate(sorted(by_seed)):
-        measured = f"{'':8}{_cells(by_seed[seed].measures)}"
+    seeds = {seed for seed, *_ in made}
+    for number, (one, result) in enumerate(sorted(made.items())):
+        seed, measured = one[0], f"{'':8}{_cells(result.measures)}"
         start = f"{table_:8}{row.title:22}{'':8}{cells}" if number == 0 else " " * 70
-        of_seed = f"  seed {seed}" if len(by_seed) > 1 or seed else ""
-        yield f"{start}{measured}   {row.experiment} {row.match}{of_seed}"
-    if not by_seed:
+        of_seed = f"  seed {seed}" if len(seeds) > 1 or seed else ""
+        yield f"{start}{measured}   {row.experiment} {row.match}{of_seed}{_maps(result)}"
+    if not made:
         yield f"{table_:8}{row.title:22}{'':8}{cells}{measured}   {row.experiment} {row.match}"
 
 
@@ -89,8 +93,14 @@ def _others(other: Sequence[Result], manifest: str) -> list[str]:
     for one in other:
         changes = one.changes(row_experiment(one.experiment), manifest)
         seed = f", seed {one.seed}" if one.seed else ""
-        lines.append(f"{f'{one.experiment} {one.match}':{width}}{_cells(one.measures)}   {short(changes)}{seed}")
+        lines.append(
+            f"{f'{one.experiment} {one.match}':{width}}{_cells(one.measures)}   {short(changes)}{seed}{_maps(one)}"
+        )
     return lines
+
+
+def _maps(result: Result) -> str:
+    return f"  maps: {result.maps}" if result.maps else ""
 
 
 def _paper_cell(paper: Mapping[str, float | None], name: str) -> str:

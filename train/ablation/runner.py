@@ -88,7 +88,9 @@ def _train(training: Training, folders: Folders, dsap: Path | None, digest: str,
     out, path = folders.run(training), folders.result(training)
     with _output_to(out.parent / f"{training.seed}.log"):
         dsap = dsap or folders.artifacts / "dsap.h5"
-        stage.run(folders.manifest, folders.root, dsap, out, training.train, overwrite=True)
+        stage.run(
+            folders.manifest, folders.root, dsap, out, training.train, overwrite=True, experiment=training.experiment
+        )
         matches = _measure(training, folders, dsap, out)
     history = checkpoint.load(out / "checkpoint.pt")["history"]
     result = {

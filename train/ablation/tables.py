@@ -44,8 +44,8 @@ QUESTIONS = (
     Claim("the guide over one without input", "Only MF-Stream", "Guide fed nothing"),
     Claim("the guide over one with another's input", "Only MF-Stream", "Guide fed another's"),
     Claim("the guide over its losses alone", "Only MF-Stream", "Losses without guide"),
-    Claim("distillation over two branches", "Guide teaches", REFERENCE),
-    Claim("distillation over the paper's guide", "Guide teaches", "Only MF-Stream"),
+    Claim("distillation over two branches", "Distillation", REFERENCE),
+    Claim("distillation over the paper's guide", "Distillation", "Only MF-Stream"),
     Claim("fused features over two branches", "Two streams fused", REFERENCE),
     Claim("regions over two branches", "Regions", REFERENCE),
     Claim("regions over those of other people's maps", "Regions", "Regions, others' maps"),
@@ -176,13 +176,13 @@ def distillation_gains(rows: Rows) -> list[str]:
     rates = {row["name"].rsplit(AT_RATE, 1)[-1] for row in rows if row["table"] == "curve"}
     lines = []
     for end in ["", *(f"{AT_RATE}{rate}" for rate in sorted(rates, key=float))]:
-        main, fused = result(rows, f"Guide teaches{end}"), result(rows, f"Guide teaches, fused{end}")
+        main, fused = result(rows, f"Distillation{end}"), result(rows, f"Distillation, fused{end}")
         if not (main and fused and plain):
             continue
         gain, most = difference(main, plain), difference(fused, plain)
         part = f"{100 * gain.mean / most.mean:.0f}%" if most.mean > 0 else "none, fused is not above"
         lines.append(
-            f"  {f'Guide teaches{end}':30}main {100 * gain.mean:+.1f}, fused {100 * most.mean:+.1f} points: {part}"
+            f"  {f'Distillation{end}':30}main {100 * gain.mean:+.1f}, fused {100 * most.mean:+.1f} points: {part}"
         )
     return lines
 

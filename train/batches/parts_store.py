@@ -62,7 +62,7 @@ def check_identities(pids: Sequence[int], identities: int) -> None:
     found = len(set(pids))
     if found < 2:
         raise TrainingError(
-            f"The training split has images of {found} identity: there is nobody to tell it from. "
+            f"The training split has images of {found} identity: training needs at least two. "
             "Add images of other persons to the split 'train'."
         )
     if found < identities:

@@ -12,7 +12,6 @@ from dsa_app.config import Settings
 
 from .. import report, results
 from ..evaluation.config import Match
-from ..published import published
 from . import options
 
 
@@ -43,11 +42,13 @@ def evaluate(
     config = options.evaluate_config(settings, match)
     task = options.evaluation_task(settings, manifest, dsap, source)
 
-    from .. import evaluation_stage
+    from .. import evaluation_stage, run_settings
 
     metrics, cmc, pairs, views = evaluation_stage.evaluate(task, config, between_cameras, by_view)
-    result = evaluation_stage.result_of(task, config, options.run_name(settings), metrics)
-    metrics["settings"] = result.summary()
+    experiment = run_settings.experiment_of(source) if source else options.run_name(settings)
+    result = evaluation_stage.result_of(task, config, experiment, metrics)
+    beside = {"dataset": settings.dataset, "manifest": result.tested, "paper": evaluation_stage.other_than_papers(task)}
+    metrics["settings"] = result.summary() | beside
     if source is None:  # the table of experiments lists the dataset's own runs
         results.write(artifacts, result)
     path = evaluation_stage.write(out or artifacts / "metrics.json", metrics, cmc)
@@ -56,8 +57,7 @@ def evaluate(
         more |= {"views": report.view_measures(views)} if by_view else {}
         click.echo(json.dumps({**metrics, "cmc": cmc.tolist(), **more}))
         return
-    rows = published(settings.dataset, settings.experiment, config.match, str(metrics.get("protocol", "")))
-    click.echo(report.table(metrics, settings.dataset, rows))
+    click.echo(report.table(metrics, settings.dataset, *report.papers(metrics, settings.dataset)))
     if between_cameras:
         click.echo(report.camera_table(pairs))
     if by_view:

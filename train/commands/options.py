@@ -85,9 +85,24 @@ def existing_run(settings: Settings, source: Path | None) -> Path:
             f"{run_folder(settings)} does not exist, but {_listed(other)}. Use one: dsa-train {command} --run "
             f"{other[0]}; or train first: dsa-train run."
         )
+    run = source or run_folder(settings)
+    folder = run.parent if run.name == "model.pt" else run
+    if not (folder / "model.pt").exists() and (kept := _kept(folder)):
+        command = click.get_current_context().info_name
+        raise TrainingError(
+            f"{run} has no model.pt, but a run of other settings is kept as {kept}. Use it: dsa-train {command} --run "
+            f"{kept}; or train: dsa-train run."
+        )
     if source is not None:
         return existing(source, "Name another run: --run RUN")
-    return existing(run_folder(settings), "Train first: dsa-train run; or name a run: --run.")
+    return existing(run, "Train first: dsa-train run; or name a run: --run.")
+
+
+def _kept(run: Path) -> Path | None:
+    """Return the newest finished run that was moved aside from a folder; None if there is none."""
+    models = run.with_name(run.name + ".kept").glob("*/model.pt") if run.name else []
+    newest = max(models, key=lambda model: model.stat().st_mtime, default=None)
+    return newest.parent if newest else None
 
 
 def other_runs(dataset: str) -> list[Path]:
@@ -111,6 +126,12 @@ def existing_model(path: Path | None, dataset: str | None, experiment: str) -> P
     """
     if path is None and not dataset:
         raise ConfigError("No model was named. Name one: --model FILE.")
+    named = path or console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"
+    if not named.exists() and named.name == "model.pt" and (kept := _kept(named.parent)):
+        raise TrainingError(
+            f"{named} does not exist, but a run of other settings is kept as {kept}. Name its model: --model "
+            f"{kept / 'model.pt'}; or train again."
+        )
     if path is not None:
         return existing(path, "Name another model: --model FILE.")
     check_dataset(str(dataset))

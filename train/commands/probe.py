@@ -1,4 +1,4 @@
-"""`dsa-train probe`: what a dataset's maps are worth, before a training."""
+"""`dsa-train probe`: whether a dataset's maps improve local features, before a training."""
 
 from __future__ import annotations
 

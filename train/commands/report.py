@@ -10,8 +10,6 @@ from dsa_app import console
 from dsa_app.config import Settings
 
 from .. import report as reports
-from ..evaluation.config import EvaluateConfig
-from ..published import published
 from . import options
 
 
@@ -23,11 +21,7 @@ def report(settings: Settings, files: tuple[Path, ...]) -> None:
     artifacts = console.artifacts(settings.dataset)
     options.check_dataset(settings.dataset)
     metrics = reports.mean_of(files) if files else reports.read(artifacts / "metrics.json")
-    # metrics.json says which run it is of; one of an earlier version is taken for that of the settings
-    made = metrics.get("settings") or {}
-    match = made.get("match", settings.section("evaluate", EvaluateConfig).match)
-    experiment = made.get("experiment", settings.experiment)
-    rows = published(settings.dataset, experiment, match, metrics.get("protocol", ""))
-    click.echo(reports.table(metrics, settings.dataset, rows))
+    measured_on = (metrics.get("settings") or {}).get("dataset", settings.dataset)
+    click.echo(reports.table(metrics, measured_on, *reports.papers(metrics, settings.dataset)))
     for line in () if files else reports.made(artifacts, options.run_folder(settings)):
         click.echo(line)

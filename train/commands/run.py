@@ -54,5 +54,6 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
             warp,
             overwrite,
             evaluation,
+            options.run_name(settings),
         )
     click.echo(f"{model}: the main stream, all that deployment needs")

@@ -8,7 +8,7 @@ from dsa_app import console
 from dsa_app.config import Settings
 from dsap.config import WarpConfig
 
-from ..config import TrainConfig
+from ..config import TrainConfig, sized
 
 
 @click.command()
@@ -18,7 +18,7 @@ def summary(settings: Settings) -> None:
 
     They are printed by part, beside those of the paper.
     """
-    config, size = settings.section("train", TrainConfig), settings.section("warp", WarpConfig).size
+    config, size = sized(settings.section("train", TrainConfig)), settings.section("warp", WarpConfig).size
 
     from ..network import summary as network_summary
 

@@ -95,7 +95,7 @@ class RegionConfig:
     ramp: NonNegativeInt = 3
 
     def __post_init__(self) -> None:
-        """Check that something teaches the heads."""
+        """Check that the heads are trained by a loss."""
         if not self.weight and not self.steer:
             raise ValueError("weight = 0 needs steer = true, or nothing trains the region heads")
         if not self.weight and self.fit:

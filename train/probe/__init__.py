@@ -1,1 +1,1 @@
-"""What a dataset's maps are worth to local features, from frozen features and a head in closed form."""
+"""Whether a dataset's maps improve local features, measured on frozen features and a head in closed form."""

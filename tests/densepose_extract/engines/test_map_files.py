@@ -96,6 +96,11 @@ def test_content(tmp_path: Path, ending: str, arrays: dict[str, np.ndarray]) -> 
     assert (decode_map(path.read_bytes(), path).values == IUV).all()
 
 
+def cut_to_whole(dtype: type) -> np.ndarray:
+    """Return a map whose u and v are 0 and 1 only."""
+    return np.concatenate([IUV[..., :1], IUV[..., 1:] // 200], axis=2).astype(dtype)
+
+
 @pytest.mark.parametrize(
     ("ending", "array", "message"),
     [
@@ -114,6 +119,8 @@ def test_content(tmp_path: Path, ending: str, arrays: dict[str, np.ndarray]) -> 
         (".npy", FRACTIONS[..., ::-1].copy(), "has values from .*expected I from 0 to 24 first"),
         (".npy", IUV.astype(np.int32) + 300, "has values from 300"),
         (".npy", (IUV > 0).astype(np.int32), "three equal channels|U and V of 0 and 1 only"),
+        (".npy", cut_to_whole(np.float32), "U and V of 0 and 1 only"),
+        (".npy", cut_to_whole(np.float64), "U and V of 0 and 1 only"),
     ],
 )
 def test_content_that_is_no_map_is_refused(tmp_path: Path, ending: str, array: np.ndarray, message: str) -> None:

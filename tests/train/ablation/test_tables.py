@@ -42,13 +42,13 @@ def test_one_training_gives_every_row_that_it_is_matched_for():
     assert named["Only MF-Stream"]["mAP"] == named["DSA"]["mAP"] == named["Elem-add"]["mAP"] == [0.33, 0.34, 0.35]
     assert named["Two streams fused"]["mAP"] == [0.5] * 3
     assert named["Only MF-Stream"]["paper"] == {"mAP": 87.6, "rank1": 95.7}
-    assert "paper" not in named["Guide teaches"]
+    assert "paper" not in named["Distillation"]
     assert named["CSA"]["seeds"] == [0, 1, 2]
     assert "Baseline" not in named  # not trained yet
     curve = {row["name"]: (row["rate"], row["mAP"]) for row in rows if row["table"] == "curve"}
     assert curve == {
-        "Guide teaches, errors × 2": (2.0, [0.31]),
-        "Guide teaches, fused, errors × 2": (2.0, [0.4]),
+        "Distillation, errors × 2": (2.0, [0.31]),
+        "Distillation, fused, errors × 2": (2.0, [0.4]),
     }
 
 

@@ -71,6 +71,6 @@ def test_too_few_identities():
 
 @pytest.mark.parametrize("P", [1, 2, 4])
 def test_one_identity_is_refused_and_not_recommended(P):
-    with pytest.raises(TrainingError, match="images of 1 identity: there is nobody to tell it from") as caught:
+    with pytest.raises(TrainingError, match="images of 1 identity: training needs at least two") as caught:
         sample([1, 1, 1], P=P, K=2)
     assert "identities=1" not in str(caught.value)

@@ -137,10 +137,7 @@ def _completed(given: Given, command: str, argument: str, present: str) -> str:
     named = [(option, paths[what]) for what, option in PATHS.get(command, {}).items() if what in paths]
     for option, value in named:
         present = present.replace(f"{option} FILE", f"{option} {shlex.quote(value)}")
-    settings = _settings(given, command)
-    if "--run" in present.split():  # a run that is named has its own experiment
-        settings = [pair for pair in settings if pair[0] != "--experiment"]
-    return command + argument + _added([*settings, *named], present)
+    return command + argument + _added([*_settings(given, command), *named], present)
 
 
 def _settings(given: Given, command: str) -> list[tuple[str, str | None]]:
@@ -164,6 +161,8 @@ def _dataset(given: Given, command: str) -> list[tuple[str, str | None]]:
 def _added(options: Iterable[tuple[str, str | None]], present: str) -> str:
     """Return the options that are not present yet, then those that are."""
     words = set(re.split(r"[ =]", present))
+    if "--run" in words:
+        words.add("--experiment")  # a run that a message names has its own
     added = [
         f" {name}" if value is None else f" {name} {shlex.quote(value)}" for name, value in options if name not in words
     ]

@@ -484,7 +484,9 @@ def test_pretrained_weights_are_fetched_before_a_network_is_built(tiny, train, t
     monkeypatch.setattr("torch.hub.download_url_to_file", offline)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     if "main" in network:
-        monkeypatch.setattr(pytest.importorskip("timm"), "create_model", offline)
+        timm = pytest.importorskip("timm")
+        create = timm.create_model
+        monkeypatch.setattr(timm, "create_model", lambda *a, **kw: (offline if kw["pretrained"] else create)(*a, **kw))
     main = {"trunk": "resnet18", **network.get("main", {})}
     with pytest.raises((CheckpointError, ModelError), match=message):
         train(tmp_path / "runs" / "paper", network={**network, "main": main})

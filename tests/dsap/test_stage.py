@@ -187,9 +187,7 @@ def test_splits_one_at_a_time_and_all(case: Case, warped: list[str]) -> None:
 
 def test_another_size_is_refused_unless_overwritten(case: Case) -> None:
     before = make(case)
-    with pytest.raises(
-        StoreError, match=r"warp\.size was 8, this run wants 4.*\n.*dsap build --dataset tiny --overwrite"
-    ):
+    with pytest.raises(StoreError, match=r"warp\.size was 8, this run wants 4.*\n.*dsap build --overwrite"):
         make(case, WarpConfig(size=4))
     assert case.out.read_bytes() == before
     assert make(case, WarpConfig(size=4), overwrite=True) == from_nothing(case, WarpConfig(size=4))

@@ -226,7 +226,7 @@ def test_an_old_store_is_refused_with_the_remedy(tiny, small, tmp_path):
     old = tmp_path / "dsap.h5"
     old.write_bytes(tiny.dsap.read_bytes())
     as_version_1(old)
-    with pytest.raises(StoreError, match=r"has version 1, .*\n?.*dsap build --dataset tiny --overwrite"):
+    with pytest.raises(StoreError, match=r"has version 1, .*\n?.*dsap build --overwrite"):
         stage.run(tiny.manifest, tiny.root, old, tmp_path / "run", small(**regions()))
     stage.run(tiny.manifest, tiny.root, old, tmp_path / "guided", small(epochs=1))  # part images are all there
 

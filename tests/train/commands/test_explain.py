@@ -159,7 +159,7 @@ def test_a_page_without_maps_has_no_outlines(artifacts):
     ("arguments", "message"),
     [
         (["query/0031_c1s1_000000_01.png"], f"Did you mean '{QUERY}'?"),
-        (["--run", "nowhere/model.pt"], "nowhere/model.pt does not exist. Train first"),
+        (["--run", "nowhere/model.pt"], "nowhere/model.pt does not exist. Name another run"),
         (["--json"], "--json is for --regions"),
         (["--window", 4, "--stride", 5], "leaves pixels uncovered"),
         (["--device", "cuda:9"], "Device 'cuda:9' cannot be used"),

@@ -57,7 +57,7 @@ class Size:
 
 SIZES = {
     "paper": Size(PAPER, 751, 32, 16, 10, 256, 64, 2048, 1.0, 50),
-    "small": Size(SMALL, 100, 16, 4, 1, 64, 1, 32, 0.1, 5),
+    "small": Size(SMALL, 100, 16, 4, 1, 64, 1, 8, 0.1, 5),
 }
 
 

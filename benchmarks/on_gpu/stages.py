@@ -109,12 +109,12 @@ def gpu_busy(job: Callable[[], object]) -> float:
 def embedding(context: Context) -> None:
     """Keep the images a second of `Model.embed` from files, and of networks on tensors in memory."""
     files = sorted((context.folder / "bounding_box_train").glob("*.jpg"))[: context.size.embedded]
-    batch = 64 if context.device.type == "cuda" else 8
+    batch = 64 if context.device.type == "cuda" else 4
     files = files[: len(files) // batch * batch]
     turns = dataclasses.replace(context.turns, rounds=2, warm=1) if context.device.type == "cuda" else context.turns
     out = context.folder / "embedding"
     out.mkdir(exist_ok=True)
-    context.keep(batch=batch, **embed.embedding(out, files, batch, turns))
+    context.keep(batch=batch, **embed.embedding(out, files, batch, turns, onnx=False))
     if context.device.type == "cuda":
         model = embed.dsa_reid.load(out / "model.pt", context.device)
         context.keep(gpu_busy_percent=gpu_busy(lambda: model.embed(files[: 16 * batch], batch)))

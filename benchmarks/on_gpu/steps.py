@@ -24,16 +24,23 @@ Change = dict[str, Any]
 
 SWITCHES: dict[str, Change] = {  # against the defaults, one at a time, the quick ones first
     "channels_last=false": {"speed": {"channels_last": False}},
+    "cuda_graph=true": {"speed": {"cuda_graph": True}},
+    "guide_heads=contiguous": {"speed": {"guide_heads": "contiguous"}},
+    "guide_heads=channels_last": {"speed": {"guide_heads": "channels_last"}},
+    "local_heads=dense": {"speed": {"local_heads": "dense"}},
+    "local_heads=product": {"speed": {"local_heads": "product"}},
     "fused_optimiser=false": {"speed": {"fused_optimiser": False}},
     "branches=loop": {"network": {"branches": "loop"}},
     "checkpoint_branches=true": {"speed": {"checkpoint_branches": True}},
     "precision=float32": {"precision": "float32"},
+    "compile=parts": {"speed": {"compile": "parts"}},
+    "compile=parts, cuda_graph=true": {"speed": {"compile": "parts", "cuda_graph": True}},
     "compile=default": {"speed": {"compile": "default"}},
     "compile=reduce-overhead": {"speed": {"compile": "reduce-overhead"}},
 }
-ON_A_CPU = ("channels_last=false", "fused_optimiser=false", "branches=loop", "checkpoint_branches=true")
+ON_A_CPU = tuple(name for name in SWITCHES if not any(word in name for word in ("compile", "cuda", "float32")))
 SMALL_NETWORKS = ("timm/mobilenetv2_100", "timm/vit_small_patch16_224")
-SMALL_NETWORK_SWITCHES = ("compile=default", "compile=reduce-overhead")
+SMALL_NETWORK_SWITCHES = ("cuda_graph=true", "compile=default", "compile=reduce-overhead")
 KERNELS = 25  # rows of the table
 SEED = 0
 

@@ -28,7 +28,7 @@ def compute_grouped(module: nn.Module, how: Grouped) -> None:
 
 
 def _replace_forward(layer: nn.Conv2d, forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    layer.forward = forward  # type: ignore[method-assign]  # the module keeps its weights, names and hooks
+    layer.forward = forward  # type: ignore[method-assign,assignment]  # it keeps its weights, names and hooks
 
 
 def dense_convolution(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
@@ -52,4 +52,5 @@ def product(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
         products = torch.bmm(rows, weight.transpose(1, 2))  # (n, B·h·w, O/n)
         return products.transpose(0, 1).reshape(B, h, w, -1).permute(0, 3, 1, 2)
     planes = x.unflatten(1, (n, -1)).flatten(3)  # (B, n, C/n, h·w)
-    return torch.matmul(weight, planes).flatten(1, 2).unflatten(2, (h, w))  # (B, O, h, w)
+    convolved: torch.Tensor = torch.matmul(weight, planes).flatten(1, 2).unflatten(2, (h, w))  # (B, O, h, w)
+    return convolved

@@ -53,7 +53,7 @@ def _guide_heads_format(config: SpeedConfig, on_gpu: bool) -> torch.memory_forma
 
 def _parts(network: TwoStream) -> list[nn.Module]:
     """Return the trunk, the branches and the heads."""
-    parts = [network.main.trunk, network.main.global_head, network.main.local_head]
+    parts: list[nn.Module | None] = [network.main.trunk, network.main.global_head, network.main.local_head]
     if network.guide is not None:
         parts += [network.guide.branches, network.guide.global_head, network.guide.local_head]
     return [part for part in parts if part is not None]

@@ -7,12 +7,12 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import layouts
 import torch
 from timing.side import Batch, Side
 from torch.profiler import ProfilerActivity, profile
 from train_step import compared, memory, naive, ours
 
+import layouts
 from dsa_reid.errors import ModelError
 from dsa_train.config import TrainConfig
 from dsa_train.losses.terms import loss_terms, total_loss

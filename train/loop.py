@@ -282,8 +282,8 @@ def train_epoch(run: Run, data: TrainingSet, progress: Progress, interrupts: Int
     comparison: dict[str, float] = {}
     for inputs, labels in _rest_of_epoch(run, data, order):
         group = accumulation(run.step, steps, config.accumulate)
-        # One comparison an epoch is enough to follow the guide; with torch.compile the graph does not expose f.
-        compare = run.step + 1 == steps and config.speed.compile == "off"
+        # One comparison an epoch is enough to follow the guide; a network compiled as a whole does not expose f.
+        compare = run.step + 1 == steps and config.speed.compile in ("off", "parts")
         losses, comparison, cells = train_step(run, inputs, labels, group, compare, data.templates)
         run.step += 1
         run.losses.add(losses)

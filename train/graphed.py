@@ -73,7 +73,8 @@ def cuda_graph_of(optimiser: torch.optim.Optimizer, work: Callable[[], Losses]) 
         group["capturable"] = True  # asked for while a graph is recorded; the fused step is counted on the GPU anyway
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        # Other threads read the next batches meanwhile, and may allocate memory on the GPU.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             losses = work()
     finally:
         for group, value in zip(groups, before, strict=True):

@@ -167,7 +167,7 @@ def kernels(context: Context) -> None:
         }
         for event in profiler.key_averages()
     ]
-    rows.sort(key=lambda row: -row["ms"])
+    rows = sorted((row for row in rows if row["ms"] > 0), key=lambda row: -row["ms"])
     total, calls = sum(row["ms"] for row in rows), sum(row["calls"] for row in rows)
     context.keep(ms=round(total, 2), calls=calls, rows=rows[:KERNELS])
 

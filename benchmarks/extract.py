@@ -31,7 +31,7 @@ from densepose_extract.engines.detectron import DetectronEngine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.network_engine import NetworkEngine
 from densepose_extract.engines.people import deterministic_inference
-from densepose_extract.engines.placing import place_map
+from densepose_extract.engines.placing import place_maps
 from densepose_extract.engines.sizing import network_input, resized_size
 from densepose_extract.network import build
 from densepose_extract.recipe import Recipe
@@ -136,8 +136,8 @@ def shares(engine: NativeEngine, crops: list[np.ndarray]) -> dict[str, float]:
         people = lambda: network.people(maps, proposals, resized, recipe.score_threshold, recipe.detections)  # noqa: E731
         _, steps["box head"] = step(engine, people)
         heads, steps["densepose heads"] = step(engine, lambda: network.surface(maps, boxes))
-        placed = lambda: [place_map(heads, n, whole, HEIGHT, WIDTH) for n in range(len(crops))]  # noqa: E731
-        _, steps["resampling"] = step(engine, placed)
+        boxes, sizes = [whole] * len(crops), [(HEIGHT, WIDTH)] * len(crops)
+        _, steps["resampling"] = step(engine, lambda: place_maps(heads, boxes, sizes, [None] * len(crops)))
     total = sum(steps.values())
     return {name: round(seconds / total, 4) for name, seconds in steps.items()}
 

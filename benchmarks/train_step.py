@@ -11,6 +11,7 @@ timed in processor time, as other programs would disturb the clock.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import subprocess
@@ -97,12 +98,12 @@ def main(
             return
         result = {**origin(turns.device), "size": size, "precision": precision, "batch": 4 * identities}
         result |= compared(sides["ours"](), sides["naive"](), data, turns)
-        result["peak_mib"] = {name: peak_of(name) for name in ("ours", "naive")}
+        result["peak_mib"] = {name: peak_mib(name, sides[name], turns.device) for name in ("ours", "naive")}
         result["switches"] = {}
         batch = next(sides["ours"]().batches)
         for name in able if switches else []:
             time = against_default(sides[name](), sides["ours"](), batch, turns)
-            result["switches"][name] = {"time": round(time, 3), "peak_mib": peak_of(name)}
+            result["switches"][name] = {"time": round(time, 3), "peak_mib": peak_mib(name, sides[name], turns.device)}
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"train_step_{size}_{turns.device.type}.json"
     target.write_text(json.dumps(result, indent=2) + "\n")
@@ -171,15 +172,21 @@ def switched(values: dict[str, Any], switch: str) -> TrainConfig:
 
 
 def memory(side: Side) -> int:
-    """Take two steps; return the greatest memory in MiB."""
+    """Take two steps; return the greatest memory in MiB: of a GPU since this call, else of the process."""
+    if side.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(side.device)
     side.step()
     side.step()
     return peak(side.device)
 
 
-def peak_of(side: str) -> int:
-    """Measure one side's memory in a process of its own."""
-    command = [sys.executable, *sys.argv, "--peak", side]
+def peak_mib(name: str, side: Callable[[], Side], device: torch.device) -> int:
+    """Measure one side's memory: in place on a GPU, and on a CPU in a process of its own, whose peak starts at 0."""
+    if device.type == "cuda":
+        gc.collect()
+        before = torch.cuda.memory_allocated(device) // 2**20
+        return memory(side()) - before
+    command = [sys.executable, *sys.argv, "--peak", name]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from dsa_data.stores.header import digest_of
 from dsa_data.stores.iuv import IuvMap
 from dsa_reid.read_ahead import read_ahead
 
-from .engines.engine import Engine, Extracted
+from .engines.engine import Engine, Extracted, ResizesAhead
 from .engines.maps import Maps
 from .packed import pack
 from .plan import Batch, batch_digest
@@ -72,9 +73,19 @@ def make_maps(
         yield from carry_out(tasks, jobs, ordered=False)
         return
     threads = joblib.effective_n_jobs(jobs)
-    decoded_batches = read_ahead(lambda batch: reader.decode(batch.records), batches, threads, max(AHEAD, threads))
-    for batch, decoded in zip(batches, decoded_batches, strict=True):
-        yield batch, compute_batch(engine, batch.records, decoded)
+    prepare = functools.partial(prepare_batch, reader=reader, engine=engine)
+    prepared_batches = read_ahead(prepare, batches, threads, max(AHEAD, threads))
+    for batch, prepared in zip(batches, prepared_batches, strict=True):
+        yield batch, compute_batch(engine, batch.records, *prepared)
+
+
+def prepare_batch(
+    batch: Batch, reader: ImageReader, engine: Engine
+) -> tuple[list[np.ndarray | ImageError], np.ndarray | None]:
+    """Return the decoded images of a batch, and those that could be read resized, if the engine can do that ahead."""
+    decoded = reader.decode(batch.records)
+    readable = [image for image in decoded if isinstance(image, np.ndarray)]
+    return decoded, engine.resized(readable) if isinstance(engine, ResizesAhead) and readable else None
 
 
 def read_batch(batch: Batch, reader: ImageReader) -> tuple[Batch, Arrays]:
@@ -93,11 +104,25 @@ def read_batch(batch: Batch, reader: ImageReader) -> tuple[Batch, Arrays]:
     return batch, pack(maps, reasons)
 
 
-def compute_batch(engine: Engine, records: Sequence[Record], decoded: Sequence[np.ndarray | ImageError]) -> Arrays:
-    """Return the maps that the network computes for one batch, without the images that could not be read."""
+def compute_batch(
+    engine: Engine,
+    records: Sequence[Record],
+    decoded: Sequence[np.ndarray | ImageError],
+    resized: np.ndarray | None = None,
+) -> Arrays:
+    """Return the maps that the network computes for one batch, without the images that could not be read.
+
+    Args:
+        resized: the readable images as the engine's `resized` returned them, if it has one.
+    """
     readable = {index: image for index, image in enumerate(decoded) if isinstance(image, np.ndarray)}
+    images = list(readable.values())
+    extracted: dict[int, Extracted] = {}
     with out_of_memory_explained(records[0].key):
-        extracted = dict(zip(readable, engine.extract(list(readable.values())), strict=True)) if readable else {}
+        if isinstance(engine, ResizesAhead) and resized is not None:
+            extracted = dict(zip(readable, engine.extract(images, resized), strict=True))
+        elif readable:
+            extracted = dict(zip(readable, engine.extract(images), strict=True))
     # The network saw a smaller batch than planned. No plan has its digest: the next run makes these maps again.
     digest = batch_digest(records[index] for index in readable)
     maps = [

@@ -17,6 +17,7 @@ from .config import REGIONS, MainStreamConfig, written
 from .crops import Crop, many
 from .device import usable_device
 from .errors import ModelError, NotInstalledError
+from .folding import folded
 from .guard import reason
 from .main_stream import MainStream
 from .metric import join
@@ -47,6 +48,18 @@ class Model:
         self.preprocessing = preprocessing
         self.device = device
         self.digest = digest
+        self._folded: MainStream | None = None
+
+    @property
+    def folded(self) -> MainStream:
+        """The network that `embed` computes: with batch norm folded into the convolutions, made at its first use.
+
+        It is a copy, which later changes of `main_stream` do not reach.
+        """
+        if self._folded is None:  # two threads may both make it, the same
+            with own_torch_state():
+                self._folded = folded(self.main_stream)
+        return self._folded
 
     @property
     def parts(self) -> dict[str, int]:
@@ -86,7 +99,16 @@ class Model:
         ModelError for a crop that is not an image, with its path or its number.
         """
         read = batches(many(crops), self.preprocessing, batch_size, workers)
-        features = [self.features(images, visibility) for images in read]
+        features: list[torch.Tensor] = []
+        pending: torch.Tensor | None = None
+        for images in read:
+            # A batch is copied back when the next one has been given to the device, which so has no pause.
+            computed = self._computed(images, visibility)
+            if pending is not None:
+                features.append(pending.cpu())
+            pending = computed
+        if pending is not None:
+            features.append(pending.cpu())
         width = self.dimensions + (REGIONS if visibility else 0)
         with own_torch_state():
             return torch.cat([torch.empty(0, width, dtype=torch.float32), *features])
@@ -96,12 +118,18 @@ class Model:
 
         With `visibility` that of the eight regions is appended, (B, D + 8). Raises ModelError if it is not known.
         """
+        return self._computed(images, visibility).cpu()
+
+    def _computed(self, images: torch.Tensor, visibility: bool) -> torch.Tensor:
+        """Return what `features` returns, on the device."""
+        network = self.folded
         with own_torch_state(self.device), torch.inference_mode():
             normalised = self.preprocessing.normalise(images.to(self.device))
+            normalised = normalised.contiguous(memory_format=torch.channels_last)
             if not visibility:
-                return join(*self.main_stream(normalised)).float().cpu()
-            features, seen = self.main_stream.with_visibility(normalised)
-            return torch.cat([join(*features), seen], dim=1).float().cpu()
+                return join(*network(normalised)).float()
+            features, seen = network.with_visibility(normalised)
+            return torch.cat([join(*features), seen], dim=1).float()
 
 
 def save(

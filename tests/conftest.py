@@ -19,6 +19,13 @@ from pasted import check
 hypothesis.settings.register_profile("shared machine", deadline=None)  # another process may hold the core
 hypothesis.settings.load_profile("shared machine")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from all runs but `pytest -m gpu`: the other tests compare bits, which `device: auto` would change."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

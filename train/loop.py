@@ -6,6 +6,7 @@ the mean losses, evaluates if it is due, and saves a checkpoint.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -25,6 +26,7 @@ from .distributed import Processes, without_gradient_exchange
 from .ema import AveragedWeights
 from .evaluation.config import EvaluateConfig
 from .evaluation.retrieval import Retrieval, measure
+from .graphed import GraphedStep, cuda_graph_of
 from .log import EpochLosses, Log, Progress
 from .losses.gradients import compare_gradients
 from .losses.regions import cells_right
@@ -48,6 +50,7 @@ class Run:
     Attributes:
         module: to call for a forward pass: the network, or with several processes DistributedDataParallel around it.
         average: of the weights, if the configuration asks for one; then it is evaluated and saved as the model.
+        graphed: takes the steps of an epoch by a CUDA graph; None where that is switched off or impossible.
         processes: that share the run.
         epoch: epochs done.
         step: batches done of the next one.
@@ -68,6 +71,7 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.pretrained: dict[str, Any] | None = None
         self.module: nn.Module | None = None
+        self.graphed: GraphedStep | None = None
         self._local_pooling = network.main.local_pooling
         if self._local_pooling is not None:
             self._local_pooling.detach, self._local_pooling.steer = config.regions.detach, config.regions.steer
@@ -88,6 +92,16 @@ class Run:
             for weight in self._trunk:
                 weight.requires_grad_(not frozen)
             self.module = self.processes.wrap(self.network, self.config.synchronised_norm)
+        # A graph has the learning rate and the frozen layers of the epoch in which it is recorded.
+        self.graphed = self._new_graph() if self.config.speed.cuda_graph else None
+
+    def _new_graph(self) -> GraphedStep | None:
+        """Return the steps of an epoch by a CUDA graph; None where they cannot be recorded."""
+        on_gpu = next(self.network.parameters()).device.type == "cuda"
+        plain = self._local_pooling is None and self.config.accumulate == 1 and self.processes.size == 1
+        if not (on_gpu and plain):
+            return None
+        return GraphedStep(functools.partial(plain_step, self), functools.partial(cuda_graph_of, self.optimiser))
 
     def final_weights(self) -> AbstractContextManager[None]:
         """Return a context in which the network has the weights that are evaluated and saved as the model."""
@@ -182,6 +196,12 @@ def train_step(
     """
     config, module = run.config, run.module
     assert module is not None, "an epoch was started"
+    if run.graphed is not None and not compare:
+        tensors = [tensor for tensor in (inputs.images, labels, inputs.parts) if tensor is not None]
+        losses = run.graphed(*tensors)
+        if run.average:
+            run.average.update(run.network)
+        return Step(losses, {}, {})
     # With several processes each backward pass averages the gradients over all of them. Before the last batch of a
     # group that is left out, since the sum of the group's gradients is all that counts.
     with without_gradient_exchange(module, not group.last):
@@ -204,6 +224,20 @@ def train_step(
         if run.average:
             run.average.update(run.network)
     return Step(losses, comparison, _cells(outputs, shares, templates or {}))
+
+
+def plain_step(
+    run: Run, images: torch.Tensor, labels: torch.Tensor, parts: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """Take a step of a batch alone, without region heads and other processes; return the losses by name."""
+    assert run.module is not None, "an epoch was started"
+    with autocast(images.device, run.config.precision):
+        outputs = run.module(images, parts)
+    losses = loss_terms(outputs, labels, run.config.losses)
+    run.optimiser.zero_grad()
+    total_loss(losses).backward()
+    run.optimiser.step()
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 def _cells(
@@ -233,8 +267,8 @@ def train_epoch(run: Run, data: TrainingSet, progress: Progress, interrupts: Int
     comparison: dict[str, float] = {}
     for inputs, labels in _rest_of_epoch(run, data, order):
         group = accumulation(run.step, steps, config.accumulate)
-        # One comparison an epoch is enough to follow the guide; with torch.compile the graph does not expose f.
-        compare = run.step + 1 == steps and config.speed.compile == "off"
+        # One comparison an epoch is enough to follow the guide; a network compiled as a whole does not expose f.
+        compare = run.step + 1 == steps and config.speed.compile in ("off", "parts")
         losses, comparison, cells = train_step(run, inputs, labels, group, compare, data.templates)
         run.step += 1
         run.losses.add(losses)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dsa_reid.config import REGIONS, MainStreamConfig
-from dsa_reid.main_stream import DEPTHS, Features, MainStream
+from dsa_reid.main_stream import DEPTHS, Features, Look, MainStream
 from dsa_reid.residual import BasicBlock, Block, initialise, stage
 from dsa_train.network.branches import LoopBranches
 from dsa_train.network.config import NetworkConfig
@@ -38,9 +38,9 @@ class LoopMain(MainStream):
         self.heads = LoopHeads(block, self.channels, self.feature_width // block.expansion, depths[3])
         initialise(self.heads)
 
-    def features(self, images: torch.Tensor) -> Features:
-        """Map images (B, 3, H, W) to features."""
-        return self.heads(self.trunk(images))
+    def look(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> Look:
+        """Map images (B, 3, H, W) to features; there are no labels of regions."""
+        return Look(self.heads(self.trunk(images)), {}, None)
 
 
 class LoopGuide(nn.Module):

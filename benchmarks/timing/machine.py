@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -17,15 +18,19 @@ def origin(device: torch.device) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit that was measured."""
+    """Return the commit that was measured; "unknown" where git or the repository's history is missing."""
     command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    try:
+        found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
 
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Return the processor, its load, and the device."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     description: dict[str, Any] = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
     description |= {"load": round(os.getloadavg()[0], 1), "torch": torch.__version__, "device": str(device)}
     if device.type == "cuda":

@@ -28,11 +28,19 @@ class Side:
     def __init__(self, network: TwoStream, config: TrainConfig, batches: Iterator[Batch], ours: bool) -> None:
         self.network, self.config, self.batches = network.train(), config, batches
         self.device = next(network.parameters()).device
-        self.optimiser = Run(network, config).optimiser if ours else torch.optim.Adam(network.parameters(), lr=1e-5)
+        run = Run(network, config) if ours else None
+        self.optimiser = run.optimiser if run else torch.optim.Adam(network.parameters(), lr=1e-5)
+        self.graphed = None
+        if run and config.speed.cuda_graph:
+            run.start_epoch()
+            self.graphed = run.graphed
 
     def step(self, batch: Batch | None = None) -> None:
         """Take one step with a batch, or with the next one, which is then read."""
         images, parts, labels = batch or next(self.batches)
+        if self.graphed is not None:
+            self.graphed(images, labels, parts)
+            return
         outputs = self.forward(images, parts)
         self.optimiser.zero_grad()
         total_loss(loss_terms(outputs, labels, self.config.losses)).backward()

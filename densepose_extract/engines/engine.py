@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -58,3 +58,14 @@ class Engine(Protocol):
 
     def extract(self, images: Sequence[np.ndarray]) -> list[Extracted]:
         """Return the maps of one batch of RGB images, each uint8 (H, W, 3)."""
+
+
+@runtime_checkable
+class ResizesAhead(Protocol):
+    """An engine whose images are resized by other threads while its network computes an earlier batch."""
+
+    def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the images of a batch as the network takes them, uint8 (B, h', w', 3); called from any thread."""
+
+    def extract(self, images: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
+        """Return the maps of one batch, whose resized images may be given."""

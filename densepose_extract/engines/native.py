@@ -17,8 +17,8 @@ from ..recipe import Recipe
 from ..weights.checkpoint import Weights
 from .engine import Extracted
 from .network_engine import NetworkEngine
-from .people import choose_subject, detect_people, deterministic_inference, encode
-from .placing import place_map
+from .people import Subject, choose_subject, detect_people, deterministic_inference, encode, resized_ahead
+from .placing import place_maps
 from .sizing import batches
 
 
@@ -79,7 +79,8 @@ def _detect_batch(network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: 
     with deterministic_inference():
         encoded = encode(network, images, recipe)
         detected = detect_people(network, encoded, recipe)
-        surface = network.surface(encoded.maps, [people.resized_boxes for people in detected])
+        boxes = on_device([people.resized_boxes for people in detected], network.device)
+        surface = network.surface(encoded.maps, boxes)
     # The heads of all boxes come one image after another: cut them apart again.
     results, start = [], 0
     for people in detected:
@@ -133,28 +134,48 @@ class NativeEngine(NetworkEngine):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
-    def extract(self, images: Sequence[np.ndarray]) -> list[Extracted]:
-        """Return the maps of one batch of RGB images, each uint8 (H, W, 3)."""
+    def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the images of a batch resized for the network, for `extract`; any thread may call this ahead of it."""
+        return resized_ahead(images, self.recipe)
+
+    def extract(self, images: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
+        """Return the maps of one batch of RGB images, each uint8 (H, W, 3).
+
+        Args:
+            resized: what `resized` returned for the same images; None to resize them now.
+        """
         with deterministic_inference():
-            encoded = encode(self.network, images, self.recipe)
+            encoded = encode(self.network, images, self.recipe, resized)
             detected = detect_people(self.network, encoded, self.recipe)
             fallback = self.recipe.missing == "fallback"
             subjects = [
                 choose_subject(people, size, resized, fallback)
                 for people, size, resized in zip(detected, encoded.sizes, encoded.resized, strict=True)
             ]
-            # One box an image, or none: the heads of all subjects are computed together. `head` counts the subjects,
-            # since an image without one has no entry in `heads`.
-            no_box = torch.zeros((0, 4), device=self.device)
+            # One box an image, or none: the heads of all subjects are computed together, one after another.
+            no_box = torch.zeros((0, 4))
             boxes = [no_box if subject is None else subject.resized_box for subject in subjects]
-            heads = self.network.surface(encoded.maps, boxes)
-            extracted, head = [], 0
-            for subject, size in zip(subjects, encoded.sizes, strict=True):
-                if subject is None:
-                    extracted.append(Extracted.no_person(*size))
-                    continue
-                fine = self.fine(*size)
-                iuv = place_map(heads, head, subject.box, *size, fine)
-                extracted.append(Extracted(iuv, subject.score, subject.box.cpu().numpy(), subject.status, fine))
-                head += 1
+            heads = self.network.surface(encoded.maps, on_device(boxes, self.device))
+            return self._extracted(subjects, heads, encoded.sizes)
+
+    def _extracted(
+        self, subjects: Sequence[Subject | None], heads: Surface, sizes: Sequence[tuple[int, int]]
+    ) -> list[Extracted]:
+        """Return the maps of images: heads of the subjects, one after another, placed; empty ones without a subject."""
+        found = [(subject, size) for subject, size in zip(subjects, sizes, strict=True) if subject is not None]
+        fine = [self.fine(*size) for _, size in found]
+        maps = place_maps(heads, [subject.box for subject, _ in found], [size for _, size in found], fine)
+        placed = iter(zip(maps, fine, strict=True))
+        extracted = []
+        for subject, size in zip(subjects, sizes, strict=True):
+            if subject is None:
+                extracted.append(Extracted.no_person(*size))
+                continue
+            iuv, of_image = next(placed)
+            extracted.append(Extracted(iuv, subject.score, subject.box.numpy(), subject.status, of_image))
         return extracted
+
+
+def on_device(boxes: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Return the boxes (D_b, 4) of each image on a device, copied there in one go."""
+    return list(torch.cat(list(boxes)).to(device).split([len(one) for one in boxes]))

@@ -15,7 +15,7 @@ from ..network.boxes import clip, has_area, rescale
 from ..recipe import Recipe
 from ..select import choose
 from .engine import Status
-from .sizing import check_image, network_input, resized_size
+from .sizing import check_image, resized_canvas, resized_size, to_network
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class People:
-    """The D people of one image, best first.
+    """The D people of one image, best first, on the CPU.
 
     Attributes:
         boxes: (D, 4) XYXY in pixels of the image.
@@ -50,7 +50,7 @@ class People:
 
 @dataclass(frozen=True)
 class Subject:
-    """The one person of a crop.
+    """The one person of a crop, on the CPU.
 
     Attributes:
         box: (4,) XYXY in pixels of the image.
@@ -65,21 +65,42 @@ class Subject:
     status: Status
 
 
-def encode(network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: Recipe) -> Encoded:
-    """Compute the features of RGB images, uint8 (H, W, 3), as one batch. Raises ImageError for another array."""
+def encode(
+    network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: Recipe, canvas: np.ndarray | None = None
+) -> Encoded:
+    """Compute the features of RGB images, uint8 (H, W, 3), as one batch. Raises ImageError for another array.
+
+    Args:
+        canvas: the images resized by `resized_ahead`; None to resize them now.
+    """
+    if canvas is None:
+        canvas = resized_ahead(images, recipe)
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
+    resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
+    return Encoded(network.features(to_network(canvas, resized, network.device)), sizes, resized)
+
+
+def resized_ahead(images: Sequence[np.ndarray], recipe: Recipe) -> np.ndarray:
+    """Return RGB images, uint8 (H, W, 3), resized and padded as one array uint8 (B, h', w', 3), by threads.
+
+    Raises ImageError for another array.
+    """
     for image in images:
         check_image(image)
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
-    return Encoded(network.features(network_input(images, resized, network.device)), sizes, resized)
+    return resized_canvas(images, resized)
 
 
 def detect_people(network: DensePoseRCNN, encoded: Encoded, recipe: Recipe) -> list[People]:
-    """Detect the people of each image."""
+    """Detect the people of each image, on the CPU: the batch's boxes and scores are copied there in one go."""
     proposals = network.propose(encoded.maps, encoded.resized, recipe.proposals)
     detected = network.people(encoded.maps, proposals, encoded.resized, recipe.score_threshold, recipe.detections)
+    numbers = [len(scores) for _, scores in detected]
+    joined = torch.cat([torch.cat([boxes, scores[:, None]], dim=1) for boxes, scores in detected]).cpu()  # (ΣD, 5)
     people = []
-    for (resized_boxes, scores), size, resized in zip(detected, encoded.sizes, encoded.resized, strict=True):
+    for of_image, size, resized in zip(joined.split(numbers), encoded.sizes, encoded.resized, strict=True):
+        resized_boxes, scores = of_image[:, :4], of_image[:, 4]
         boxes = clip(rescale(resized_boxes, resized, size), *size)
         keep = has_area(boxes)
         people.append(People(boxes[keep], resized_boxes[keep], scores[keep]))
@@ -93,7 +114,7 @@ def choose_subject(people: People, size: tuple[int, int], resized: tuple[int, in
         size: height and width of the image.
         resized: the same after resizing.
     """
-    index = choose(people.boxes.cpu().numpy(), people.scores.cpu().numpy(), *size)
+    index = choose(people.boxes.numpy(), people.scores.numpy(), *size)
     if index is not None:
         score = float(people.scores[index])
         return Subject(people.boxes[index], people.resized_boxes[index][None], score, "found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from dsa_data.stores.iuv import refine
 
+TOGETHER = 1 << 21  # pixels of a batch that are resampled together: 27 channels of them are 216 MiB
 STRIP = 1 << 18  # pixels resampled at a time: 27 channels of them, so that a huge image needs no huge memory
 
 
@@ -57,6 +59,49 @@ def place_map(
         labels, uv = resample(heads, index, h, w, top, min(top + rows, h))
         paste(iuv, labels, uv, x, y + top, fine)
     return iuv
+
+
+def place_maps(
+    heads: Heads, boxes: Sequence[Tensor], sizes: Sequence[tuple[int, int]], fine: Sequence[np.ndarray | None]
+) -> list[np.ndarray]:
+    """Return the maps of images, as `place_map` does, head n being that of image n.
+
+    On a GPU all of them are resampled together and copied back in one go, where they are not too large for it.
+
+    Args:
+        boxes: (4,) XYXY on the CPU, one an image.
+        sizes: height and width of each image.
+        fine: see `place_map`, one an image.
+    """
+    pixels = len(boxes) * max((h for h, _ in sizes), default=0) * max((w for _, w in sizes), default=0)
+    if heads.fine_segm.is_cuda and 0 < pixels <= TOGETHER:
+        return place_together(heads, boxes, sizes, fine)
+    return [
+        place_map(heads, n, box, *size, of_image)
+        for n, (box, size, of_image) in enumerate(zip(boxes, sizes, fine, strict=True))
+    ]
+
+
+def place_together(
+    heads: Heads, boxes: Sequence[Tensor], sizes: Sequence[tuple[int, int]], fine: Sequence[np.ndarray | None]
+) -> list[np.ndarray]:
+    """Return what `place_maps` returns, resampled for every pixel of all images together."""
+    device, side = heads.fine_segm.device, heads.fine_segm.shape[-1]
+    whole = torch.tensor([integer_box(box) for box in boxes], device=device)  # (B, 4): x, y, w, h
+    rows = BatchTaps(max(h for h, _ in sizes), whole[:, 1], whole[:, 3], side)
+    columns = BatchTaps(max(w for _, w in sizes), whole[:, 0], whole[:, 2], side)
+    body = interpolate_batch(heads.coarse_segm, rows, columns).argmax(1) > 0  # (B, H, W)
+    body = body & rows.inside[:, :, None] & columns.inside[:, None]
+    labels = interpolate_batch(heads.fine_segm, rows, columns).argmax(1) * body
+    u, v = (interpolate_batch_label(maps, labels, rows, columns) for maps in (heads.u, heads.v))
+    uv = (torch.stack([u, v], dim=-1) * (labels > 0)[..., None]).clamp(0, 1)  # (B, H, W, 2)
+    maps = torch.cat([labels[..., None], (uv * 255).round()], dim=-1).to(torch.uint8).cpu().numpy()
+    if any(of_image is not None for of_image in fine):
+        exact = uv.float().cpu().numpy()
+        for n, (of_image, (h, w)) in enumerate(zip(fine, sizes, strict=True)):
+            if of_image is not None:
+                of_image[:] = refine(maps[n, :h, :w, 0], exact[n, :h, :w, 0], exact[n, :h, :w, 1])
+    return [maps[n, :h, :w].copy() for n, (h, w) in enumerate(sizes)]
 
 
 def paste(iuv: np.ndarray, labels: Tensor, uv: Tensor, x: int, y: int, fine: np.ndarray | None = None) -> None:
@@ -142,3 +187,42 @@ def interpolate_label(maps: Tensor, labels: Tensor, rows: Taps, columns: Taps) -
     left = torch.lerp(maps[labels, low, columns.low], maps[labels, high, columns.low], rows.share[:, None])
     right = torch.lerp(maps[labels, low, columns.high], maps[labels, high, columns.high], rows.share[:, None])
     return torch.lerp(left, right, columns.share)
+
+
+class BatchTaps:
+    """`Taps` along one axis of B images, whose boxes begin at `start` (B,) and are `length` (B,) pixels long.
+
+    Attributes:
+        low, high: int64 (B, n), for each of the n pixels of an image.
+        share: float32 (B, n).
+        inside: bool (B, n), whether a pixel is in the box.
+    """
+
+    def __init__(self, size: int, start: Tensor, length: Tensor, source: int) -> None:
+        pixel = torch.arange(size, device=start.device) - start[:, None]  # (B, n), from the box's first one
+        self.inside = (pixel >= 0) & (pixel < length[:, None])
+        scale = (source / length.double()).float()[:, None]
+        position = ((pixel.float() + 0.5) * scale - 0.5).clamp(min=0, max=source - 1)
+        self.low = position.long()
+        self.high = (self.low + 1).clamp(max=source - 1)
+        self.share = position - self.low
+
+
+def interpolate_batch(maps: Tensor, rows: BatchTaps, columns: BatchTaps) -> Tensor:
+    """Interpolate (B, C, S, S) at the rows × columns of each image: (B, C, H, W)."""
+    _, C, _, S = maps.shape
+    of_rows = [index[:, None, :, None].expand(-1, C, -1, S) for index in (rows.low, rows.high)]
+    x = torch.lerp(maps.gather(2, of_rows[0]), maps.gather(2, of_rows[1]), rows.share[:, None, :, None])
+    of_columns = [index[:, None, None].expand(-1, C, x.shape[2], -1) for index in (columns.low, columns.high)]
+    return torch.lerp(x.gather(3, of_columns[0]), x.gather(3, of_columns[1]), columns.share[:, None, None])
+
+
+def interpolate_batch_label(maps: Tensor, labels: Tensor, rows: BatchTaps, columns: BatchTaps) -> Tensor:
+    """Interpolate (B, C, S, S) in the channel that `labels` (B, H, W) names at each pixel: (B, H, W)."""
+    image = torch.arange(len(maps), device=maps.device)[:, None, None]
+    low, high = rows.low[:, :, None], rows.high[:, :, None]
+    left_index, right_index = columns.low[:, None], columns.high[:, None]
+    share = rows.share[:, :, None]
+    left = torch.lerp(maps[image, labels, low, left_index], maps[image, labels, high, left_index], share)
+    right = torch.lerp(maps[image, labels, low, right_index], maps[image, labels, high, right_index], share)
+    return torch.lerp(left, right, columns.share[:, None])

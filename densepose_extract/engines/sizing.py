@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from dsa_app.errors import ImageError
 from ..network.model import PIXEL_MEAN
 
 MULTIPLE = 32  # the pyramid's levels add up for sizes that are multiples of this
+RESIZING_THREADS = 8
 CROP_PIXELS = 256 * 512  # padded pixels of a usual crop (1 : 2) at shortest side 256, by which batches are measured
 
 
@@ -59,18 +61,37 @@ def network_input(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
     Returns:
         float32 (B, 3, h', w') BGR less the mean, zero in the padding to the common multiples of 32.
     """
+    return to_network(resized_canvas(images, sizes), sizes, device)
+
+
+def resized_canvas(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Resize RGB images, uint8 (H, W, 3), each to its (h, w): uint8 (B, h', w', 3), 0 in the padding."""
     height, width = padded_size(max(h for h, _ in sizes), max(w for _, w in sizes))
     canvas = np.zeros((len(images), height, width, 3), np.uint8)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # PIL releases the lock while it resizes
+    # PIL releases the lock while it resizes. The number of threads is not torch's, which is 1 in most data loaders.
+    with ThreadPoolExecutor(min(RESIZING_THREADS, usable_cores())) as pool:
         for row, resized in zip(canvas, pool.map(resize, images, sizes), strict=True):
             row[: resized.shape[0], : resized.shape[1]] = resized
+    return canvas
+
+
+def to_network(canvas: np.ndarray, sizes: Sequence[tuple[int, int]], device: torch.device | str) -> Tensor:
+    """Return what `network_input` returns, of images that were resized to `sizes` in a canvas."""
+    height, width = canvas.shape[1:3]
     x = torch.from_numpy(canvas).to(device).flip(-1).permute(0, 3, 1, 2)  # (B, 3, h', w'), BGR
     x = x.float() - torch.tensor(PIXEL_MEAN, device=device)[:, None, None]
     # The network was trained with padding of 0 after the mean is subtracted, not of black pixels.
     for row, (h, w) in zip(x, sizes, strict=True):
-        row[:, h:] = 0
-        row[:, :, w:] = 0
+        if h < height:
+            row[:, h:] = 0
+        if w < width:
+            row[:, :, w:] = 0
     return x
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

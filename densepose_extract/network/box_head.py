@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import batched_nms
 
-from .boxes import clip, decode
+from .boxes import clip, clip_each, decode
 from .pooling import pool_levels
 from .pyramid import CHANNELS
+from .suppression import best_of, greedy
 
 SIZE = 7  # of a pooled region
 WIDTH = 1024
@@ -58,3 +60,24 @@ def best_people(
     person = torch.zeros_like(scores, dtype=torch.long)  # the only class
     order = batched_nms(boxes, scores, person, OVERLAP)[:count]
     return boxes[order], scores[order]
+
+
+def people_together(
+    boxes: Tensor, scores: Tensor, lengths: list[int], sizes: list[tuple[int, int]], threshold: float, count: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Return what `best_people` returns for each of B images, computed for all of them together.
+
+    Args:
+        boxes: (ΣP, 4) of all images, one image after another.
+        scores: (ΣP,).
+        lengths: P of each image.
+        sizes: height and width of each image.
+    """
+    padded = pad_sequence(boxes.split(lengths), batch_first=True)  # (B, P, 4)
+    ranked = pad_sequence(scores.split(lengths), batch_first=True, padding_value=-torch.inf)  # (B, P)
+    ranked, order = ranked.sort(dim=1, descending=True, stable=True)
+    padded = padded.gather(1, order[:, :, None].expand(-1, -1, 4))
+    able = padded.isfinite().all(-1) & ranked.isfinite() & (ranked > threshold)
+    padded = clip_each(padded, sizes)
+    best, best_scores = best_of(padded, ranked, greedy(padded, able, OVERLAP), count)
+    return list(zip(best, best_scores, strict=True))

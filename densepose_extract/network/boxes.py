@@ -69,6 +69,14 @@ def clip(boxes: Tensor, height: int, width: int) -> Tensor:
     return torch.stack(limited, dim=-1)
 
 
+def clip_each(boxes: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+    """Return the boxes (B, N, 4) of B images cut at the edges of each, `sizes` being height and width."""
+    if len(set(sizes)) == 1:
+        return clip(boxes, *sizes[0])
+    edges = boxes.new_tensor([[width, height, width, height] for height, width in sizes])[:, None]  # (B, 1, 4)
+    return torch.minimum(boxes.clamp(min=0), edges)
+
+
 def has_area(boxes: Tensor) -> Tensor:
     """Return which `boxes` (N, 4) are finite and not empty: (N,) bool."""
     return boxes.isfinite().all(-1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

@@ -9,7 +9,7 @@ from dsa_app.config import suggestion
 from dsa_app.errors import EngineError
 
 from . import charts
-from .box_head import BoxHead, BoxPredictor, best_people
+from .box_head import BoxHead, BoxPredictor, best_people, people_together
 from .charts import ChartHead, ChartPredictor, Surface
 from .decoder import Decoder
 from .deeplab import DeepLabHead
@@ -78,6 +78,8 @@ class DensePoseRCNN(nn.Module):
         x = self.roi_heads.box_head(maps[:4], proposals)
         boxes, scores = self.roi_heads.box_predictor(x, torch.cat(proposals))
         lengths = [len(p) for p in proposals]
+        if boxes.is_cuda and boxes.numel():
+            return people_together(boxes, scores, lengths, sizes, threshold, count)
         each = zip(boxes.split(lengths), scores.split(lengths), sizes, strict=True)
         return [best_people(box, score, size, threshold, count) for box, score, size in each]
 

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from .boxes import ASPECTS, clip, decode, has_area, level_anchors
+from .boxes import ASPECTS, clip, clip_each, decode, has_area, level_anchors
 from .pyramid import CHANNELS
+from .suppression import best_of, greedy
 
 BEST_OF_LEVEL = 1000  # candidates of each level before suppression
 OVERLAP = 0.7  # intersection over union above which the worse box is suppressed
@@ -59,6 +60,8 @@ class ProposalNetwork(nn.Module):
             boxes.append(decode(deltas, base[index], WEIGHTS))
             scores.append(best)
             levels.append(torch.full_like(index[0], number))
+        if maps[0].is_cuda:
+            return proposals_together(boxes, scores, sizes, count)
         level = torch.cat(levels)  # (N,), the same for every image
         images = zip(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), sizes, strict=True)
         return [best_proposals(box, score, level, size, count) for box, score, size in images]
@@ -80,3 +83,22 @@ def best_proposals(boxes: Tensor, scores: Tensor, level: Tensor, size: tuple[int
     boxes, scores, level = boxes[keep], scores[keep], level[keep]
     # Boxes of two levels never suppress each other: an object may be seen well at both sizes.
     return boxes[batched_nms(boxes, scores, level, OVERLAP)[:count]]
+
+
+def proposals_together(
+    boxes: list[Tensor], scores: list[Tensor], sizes: list[tuple[int, int]], count: int
+) -> list[Tensor]:
+    """Return what `best_proposals` returns for each of B images, computed for all of them together.
+
+    Args:
+        boxes: of each level, (B, k, 4), best first.
+        scores: of each level, (B, k) logits.
+        sizes: height and width of each image.
+    """
+    clipped = [clip_each(level, sizes) for level in boxes]
+    stays = [
+        greedy(level, has_area(level.flatten(0, 1)).view(level.shape[:2]) & score.isfinite(), OVERLAP)
+        for level, score in zip(clipped, scores, strict=True)
+    ]
+    best, _ = best_of(torch.cat(clipped, dim=1), torch.cat(scores, dim=1), torch.cat(stays, dim=1), count)
+    return best

@@ -12,11 +12,12 @@ from torch import Tensor
 from densepose_extract.engines.native import detect
 from densepose_extract.engines.placing import integer_box, resample
 from densepose_extract.network import MODELS, DensePoseRCNN, Surface, build
-from densepose_extract.network.box_head import best_people
+from densepose_extract.network.box_head import best_people, people_together
 from densepose_extract.network.boxes import anchors, clip, decode, has_area, rescale
 from densepose_extract.network.deeplab import DilatedPyramid
 from densepose_extract.network.pooling import level_of, pool, pool_levels
-from densepose_extract.network.proposals import best_proposals
+from densepose_extract.network.proposals import best_proposals, proposals_together
+from densepose_extract.network.suppression import greedy
 from densepose_extract.network.trunk import ConvNorm, fold_norms
 from densepose_extract.weights.checkpoint import fill
 from detectron2_reference import entries, golden, shapes
@@ -196,6 +197,58 @@ def test_proposals_suppress_within_a_level_only() -> None:
     found = best_proposals(boxes, scores, level, (20, 80), 3)
     assert found.tolist() == [[0, 0, 10, 10], [0.5, 0.5, 10.5, 10.5]]  # the last is empty once clipped
     assert len(best_proposals(boxes, scores, level, (20, 80), 1)) == 1
+
+
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_suppression_of_many_images_is_the_greedy_one_of_each(seed: int, count: int) -> None:
+    boxes = torch.stack([boxes_of(seed + image, count) for image in range(3)])
+    able = torch.from_numpy(np.random.default_rng(seed).random((3, count)) < 0.9)
+    stays = greedy(boxes, able, 0.3)
+    for image in range(3):
+        own = able[image].nonzero().flatten()
+        kept = slow_suppression(boxes[image, own], -torch.arange(len(own), dtype=torch.float32), 0.3)
+        assert stays[image].nonzero().flatten().tolist() == sorted(own[kept].tolist())
+
+
+def test_a_chain_of_suppressions_longer_than_the_rounds_between_two_checks() -> None:
+    """Every box overlaps its neighbours alone: each second one stays."""
+    x = torch.arange(31.0)[:, None]
+    boxes = torch.cat([x, torch.zeros_like(x), x + 1.9, torch.ones_like(x)], dim=1)[None]
+    stays = greedy(boxes, torch.ones(1, 31, dtype=torch.bool), 0.3)
+    assert stays[0].tolist() == [n % 2 == 0 for n in range(31)]
+
+
+@given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(1, 30), min_size=1, max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_people_of_all_images_together_are_those_of_each(seed: int, counts: list[int]) -> None:
+    sizes = [(128, 256), (100, 90), (128, 256), (60, 256)][: len(counts)]
+    boxes = [boxes_of(seed + n, count) for n, count in enumerate(counts)]
+    scores = [
+        torch.from_numpy(np.random.default_rng(seed + n).random(len(b)).astype(np.float32)) for n, b in enumerate(boxes)
+    ]
+    boxes[0][0, 1] = torch.nan
+    found = people_together(torch.cat(boxes), torch.cat(scores), counts, sizes, 0.2, 5)
+    for n, (of_image, best) in enumerate(found):
+        want, want_scores = best_people(boxes[n], scores[n], sizes[n], 0.2, 5)
+        assert torch.equal(of_image, want)
+        assert torch.equal(best, want_scores)
+
+
+@given(seed=st.integers(0, 10**6), per_level=st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_proposals_of_all_images_together_are_those_of_each(seed: int, per_level: int) -> None:
+    sizes = [(128, 256), (100, 90)]
+    generator = np.random.default_rng(seed)
+    logits = np.sort(generator.normal(size=(3, 2, per_level)).astype(np.float32))[..., ::-1].copy()
+    scores = [torch.from_numpy(level) for level in logits]
+    scores[0][0, 0] = torch.inf
+    boxes = [torch.stack([boxes_of(seed + 7 * n + image, per_level) for image in range(2)]) for n in range(3)]
+    found = proposals_together(boxes, scores, sizes, 20)
+    level = torch.arange(3).repeat_interleave(per_level)
+    for image, size in enumerate(sizes):
+        own = torch.cat([level[image] for level in boxes]), torch.cat([level[image] for level in scores])
+        assert torch.equal(found[image], best_proposals(*own, level, size, 20))
 
 
 def test_surface_of_no_box_is_empty(network: DensePoseRCNN) -> None:

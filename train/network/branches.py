@@ -47,12 +47,13 @@ class GroupedBranches(nn.Module):
     """All branches at once: chart i + 1 is group i of the convolutions.
 
     Attributes:
-        memory_format: of the maps inside the branches; D is contiguous, with which the heads are faster.
+        memory_format: of the maps inside the branches.
+        output_format: of D; which one the heads are faster with depends on the device.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.memory_format = torch.contiguous_format
+        self.memory_format = self.output_format = torch.contiguous_format
         self.charts = chart_layers(width, CHARTS)
         self.pairs = pair_layers(width, len(PAIRS))
 
@@ -67,20 +68,21 @@ class GroupedBranches(nn.Module):
         x = merge_pairs(x.unflatten(1, (CHARTS, -1))).flatten(1, 2)  # (B, 13·c/2, S/2, S/2)
         x = self.pairs(x.contiguous(memory_format=self.memory_format))  # (B, 13·c, S/4, S/4)
         x = merge_regions(x.unflatten(1, (len(PAIRS), -1))).flatten(1, 2)  # (B, 8·c, S/4, S/4)
-        return x.contiguous()
+        return x.contiguous(memory_format=self.output_format)
 
 
 class LoopBranches(nn.Module):
     """A network for each chart and for each pair, one after another: the reference.
 
     Attributes:
-        memory_format: of the maps inside the branches; D is contiguous.
+        memory_format: of the maps inside the branches.
+        output_format: of D.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
-        self.memory_format = torch.contiguous_format
+        self.memory_format = self.output_format = torch.contiguous_format
         self.charts = nn.ModuleList(chart_layers(width) for _ in range(CHARTS))
         self.pairs = nn.ModuleList(pair_layers(width) for _ in PAIRS)
 
@@ -99,7 +101,7 @@ class LoopBranches(nn.Module):
             sum(map_ for members, map_ in pairs.items() if set(members) <= set(region))
             for region in BODY_REGIONS.values()
         ]
-        return torch.cat(regions, dim=1).contiguous()
+        return torch.cat(regions, dim=1).contiguous(memory_format=self.output_format)
 
 
 def copy_weights(grouped: GroupedBranches, loop: LoopBranches) -> None:

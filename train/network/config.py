@@ -9,6 +9,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from dsa_app.config import config
 from dsa_reid.config import TIMM, MainStreamConfig
 
+Grouped = Literal["convolution", "product", "dense"]
+
 
 @config
 class NetworkConfig:
@@ -107,16 +109,34 @@ class SpeedConfig:
     """How the same arithmetic is carried out.
 
     Attributes:
-        channels_last: memory layout of the maps of the trunk and of the branches, channels innermost; the guide's heads
-            stay contiguous (the paper's conv5_g is slower channels-last), and so do narrow branches in a loop.
-        compile: torch.compile of the whole network; "reduce-overhead" replays CUDA graphs.
+        channels_last: memory layout of the maps of the trunk and of the branches, channels innermost; not of narrow
+            branches in a loop.
+        guide_heads: memory layout of D, which the guide's heads read. "auto" is the layout in which conv5_g was
+            measured to be faster: channels last on a GPU (where `channels_last` is true), contiguous on a CPU.
+        local_heads: how the grouped convolutions of the main stream's eight local heads are computed: "convolution",
+            "product" (the 1×1 ones as matrix products), or "dense" (one convolution whose kernel is zero between
+            groups).
+        compile: torch.compile of the whole network, or with "parts" of the trunk, the branches and each head; "parts"
+            keeps the features apart, so that their gradients are compared too. "reduce-overhead" replays CUDA graphs.
+        cuda_graph: record a step, optimiser included, as one CUDA graph in each epoch, and replay it. It has an effect
+            on a GPU, with one process, without `accumulate` and without region heads.
         fused_optimiser: one kernel for Adam's whole update.
         checkpoint_branches: compute the branches a second time in the backward pass instead of keeping their maps.
         resident: keep the whole training split in the GPU's memory, where `memory` allows it.
     """
 
     channels_last: bool = True
-    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    guide_heads: Literal["auto", "contiguous", "channels_last"] = "auto"
+    local_heads: Grouped = "convolution"
+    compile: Literal["off", "parts", "default", "reduce-overhead", "max-autotune"] = "off"
+    cuda_graph: bool = False
     fused_optimiser: bool = True
     checkpoint_branches: bool = False
     resident: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that the settings do not contradict each other."""
+        if self.cuda_graph and not self.fused_optimiser:
+            raise ValueError("cuda_graph = true needs fused_optimiser = true, whose step is counted on the GPU")
+        if self.cuda_graph and self.compile in ("reduce-overhead", "max-autotune"):
+            raise ValueError("cuda_graph = true needs compile = off, parts or default: the others record graphs too")

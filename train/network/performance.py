@@ -15,23 +15,48 @@ from torch.utils.checkpoint import checkpoint
 
 from .branches import LoopBranches
 from .config import SpeedConfig
+from .grouped import compute_grouped
 from .two_stream import TwoStream
 
 NARROW = 32  # channels of a branch below which a loop of branches is slower with its channels innermost
 
 
 def apply_performance(network: TwoStream, config: SpeedConfig) -> TwoStream:
-    """Switch on the options of `config`, in place; return the network. Names and values of the weights stay."""
+    """Switch on the options of `config`, in place, for the device of the network; return the network.
+
+    Names and values of the weights stay.
+    """
     network.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+    if network.main.local_head is not None:
+        compute_grouped(network.main.local_head, config.local_heads)
     if network.guide is not None:
         branches = network.guide.branches
         if not (isinstance(branches, LoopBranches) and branches.width < NARROW):
             branches.memory_format = network.memory_format
+        on_gpu = next(network.parameters()).device.type == "cuda"
+        branches.output_format = _guide_heads_format(config, on_gpu)
         if config.checkpoint_branches:
             network.guide.run_branches = Recomputed(branches)
-    if config.compile != "off":
+    if config.compile == "parts":
+        for part in _parts(network):
+            part.compile(dynamic=False)
+    elif config.compile != "off":
         network.compile(mode=config.compile, dynamic=False)
     return network
+
+
+def _guide_heads_format(config: SpeedConfig, on_gpu: bool) -> torch.memory_format:
+    """Return the layout of D; on an H200 conv5_g takes 6.5 ms channels last and 8.6 contiguous, on a CPU 1.5 to 1."""
+    last = config.channels_last and on_gpu if config.guide_heads == "auto" else config.guide_heads == "channels_last"
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _parts(network: TwoStream) -> list[nn.Module]:
+    """Return the trunk, the branches and the heads."""
+    parts: list[nn.Module | None] = [network.main.trunk, network.main.global_head, network.main.local_head]
+    if network.guide is not None:
+        parts += [network.guide.branches, network.guide.global_head, network.guide.local_head]
+    return [part for part in parts if part is not None]
 
 
 class Recomputed:

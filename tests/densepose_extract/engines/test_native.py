@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from densepose_extract.engines.engine import Engine
+from densepose_extract.engines.engine import Engine, ResizesAhead
 from densepose_extract.engines.native import NativeEngine, detect, heads_in
 from densepose_extract.engines.placing import iuv_map, place_map
 from densepose_extract.network import DensePoseRCNN
@@ -121,6 +121,14 @@ def test_a_batch_gives_the_same_bytes_again(engine: NativeEngine) -> None:
         assert np.array_equal(first.iuv, second.iuv)
         assert np.array_equal(first.box, second.box)
         assert first.score == second.score
+
+
+def test_images_resized_ahead_give_the_same_bytes(engine: NativeEngine) -> None:
+    batch = [IMAGES[0], IMAGES[0][::-1].copy()]
+    assert isinstance(engine, ResizesAhead)
+    for now, ahead in zip(engine.extract(batch), engine.extract(batch, engine.resized(batch)), strict=True):
+        assert np.array_equal(now.iuv, ahead.iuv)
+        assert np.array_equal(now.box, ahead.box)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (2, 3), (1500, 1100)])

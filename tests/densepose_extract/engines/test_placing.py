@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from densepose_extract.engines import placing
-from densepose_extract.engines.placing import integer_box, iuv_map, paste, place_map, resample
+from densepose_extract.engines.placing import (
+    integer_box,
+    iuv_map,
+    paste,
+    place_map,
+    place_maps,
+    place_together,
+    resample,
+)
 
 
 @dataclass
@@ -90,6 +98,36 @@ def test_a_large_box_is_resampled_in_strips_of_the_same_bytes(monkeypatch: pytes
     assert np.array_equal(place_map(heads, 0, box, 180, 100), want)
     assert len(seen) > 10
     assert max(seen) <= 1000
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_maps_of_many_images_together_are_those_of_each(seed: int) -> None:
+    """Boxes partly outside, images of several sizes, in 8 and 16 bits; a label may differ where two are equal."""
+    rng = np.random.default_rng(seed)
+    heads = random_heads(seed, side=28, count=3)
+    sizes = [(40, 20), (33, 27), (40, 20)]
+    corners = rng.uniform(-10, 30, (3, 2))
+    boxes = torch.from_numpy(np.hstack([corners, corners + rng.uniform(0, 60, (3, 2))]).astype(np.float32))
+    fine = [[np.zeros((*size, 2), np.uint16) if n else None for n, size in enumerate(sizes)] for _ in range(2)]
+    together = place_together(heads, boxes, sizes, fine[0])
+    each = [place_map(heads, n, boxes[n], *sizes[n], fine[1][n]) for n in range(3)]
+    for n, (found, want) in enumerate(zip(together, each, strict=True)):
+        same = found[..., 0] == want[..., 0]
+        assert found.shape == want.shape
+        assert (~same).mean() <= 2e-3
+        assert np.abs(found.astype(int) - want)[same].max() <= 1
+        if fine[0][n] is not None:
+            assert np.abs(fine[0][n].astype(int) - fine[1][n])[same].max() <= 1
+
+
+def test_a_cpu_places_image_by_image() -> None:
+    """So that the bytes stay those of earlier versions."""
+    heads, sizes = random_heads(count=2), [(30, 20), (25, 30)]
+    boxes = [torch.tensor([2.0, 3.0, 15.0, 29.0]), torch.tensor([-4.0, 0.0, 30.0, 20.0])]
+    for n, found in enumerate(place_maps(heads, boxes, sizes, [None, None])):
+        assert np.array_equal(found, place_map(heads, n, boxes[n], *sizes[n]))
+    assert place_maps(heads, [], [], []) == []
 
 
 def test_values_are_rounded_and_clamped() -> None:

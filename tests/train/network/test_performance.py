@@ -4,13 +4,18 @@ import shutil
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from dsa_app.config import build
+from dsa_reid.config import MainStreamConfig
+from dsa_reid.main_stream import MainStream
+from dsa_reid.residual import conv
 from dsa_train.losses.config import LossConfig
 from dsa_train.losses.terms import loss_terms
 from dsa_train.network import performance
 from dsa_train.network.branches import GroupedBranches
 from dsa_train.network.config import NetworkConfig, SpeedConfig
+from dsa_train.network.grouped import compute_grouped, dense_convolution, product
 from dsa_train.network.performance import Recomputed, apply_performance
 from dsa_train.network.two_stream import TwoStream
 
@@ -41,6 +46,12 @@ def step(
         {"checkpoint_branches": True},
         pytest.param({"compile": "default"}, marks=[pytest.mark.slow, COMPILER, pytest.mark.timeout(900)]),
         {"checkpoint_branches": True, "channels_last": True},
+        {"guide_heads": "channels_last"},
+        {"guide_heads": "channels_last", "channels_last": True},
+        {"local_heads": "product"},
+        {"local_heads": "product", "channels_last": True},
+        {"local_heads": "dense", "channels_last": True},
+        pytest.param({"compile": "parts"}, marks=[pytest.mark.slow, COMPILER, pytest.mark.timeout(900)]),
     ],
     ids=str,
 )
@@ -69,6 +80,52 @@ def test_narrow_branches_in_a_loop_stay_as_they_are(kind: str, width: int, last:
         TwoStream(build(NetworkConfig, {"main": main, "branches": kind}, "test"), 3), SpeedConfig()
     )
     assert network.guide.branches.memory_format == (torch.channels_last if last else torch.contiguous_format)
+
+
+@pytest.mark.parametrize("trunk", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("last", [True, False])
+def test_grouped_convolutions_in_other_ways_are_the_same(trunk: str, last: bool) -> None:
+    """Kernels of 1×1 and 3×3, with and without strides, against torch's grouped convolution, in float64."""
+    layout = torch.channels_last if last else torch.contiguous_format
+    torch.manual_seed(0)
+    for kernel, stride in ((1, 1), (1, 2), (3, 1), (3, 2)):
+        layer = conv(16, 32, kernel, stride, groups=4).double()
+        x = torch.randn(2, 16, 8, 6).double().contiguous(memory_format=layout)
+        ways = [dense_convolution, *([product] if kernel == 1 else [])]
+        for way in ways:
+            torch.testing.assert_close(way(layer, x), layer(x), rtol=0, atol=1e-12)
+    with torch.no_grad():
+        main = MainStream(MainStreamConfig(trunk=trunk, width=0.125)).double().eval()
+        maps = torch.randn(2, main.channels, 4, 2).double()
+        expected = main.local_head(maps)
+        names = list(main.state_dict())
+        for how in ("product", "dense"):
+            compute_grouped(main.local_head, how)
+            torch.testing.assert_close(main.local_head(maps), expected, rtol=0, atol=1e-9)
+    assert list(main.state_dict()) == names
+
+
+@pytest.mark.parametrize(
+    ("switches", "on_gpu", "last"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"channels_last": False}, True, False),
+        ({"guide_heads": "contiguous"}, True, False),
+        ({"guide_heads": "channels_last"}, False, True),
+    ],
+)
+def test_the_guides_heads_have_the_layout_that_is_faster_on_the_device(
+    switches: dict, on_gpu: bool, last: bool
+) -> None:
+    found = performance._guide_heads_format(SpeedConfig(**switches), on_gpu)
+    assert found == (torch.channels_last if last else torch.contiguous_format)
+
+
+def test_settings_that_contradict_each_other() -> None:
+    for wrong in ({"fused_optimiser": False}, {"compile": "reduce-overhead"}):
+        with pytest.raises(ValidationError, match="cuda_graph = true needs"):
+            SpeedConfig(cuda_graph=True, **wrong)
 
 
 def test_recomputed_branches_keep_little_more_than_their_input() -> None:

@@ -1,0 +1,147 @@
+"""The tests on a GPU, extraction, embedding and evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import embed
+import extract
+import numpy as np
+import torch
+
+from densepose_extract.engines.native import NativeEngine
+from densepose_extract.make_maps import ImageReader, make_maps
+from densepose_extract.plan import make_plan
+from densepose_extract.recipe import Recipe
+from dsa_data.images import encode_jpeg
+from dsa_data.records import Entry, Record, index
+from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.evaluation.retrieval import Side, compare
+
+from .context import Context
+
+ROOT = Path(__file__).parents[2]
+MODEL = "R_50_FPN_s1x"
+QUERIES, GALLERY, IDENTITIES, CAMERAS, DIMENSIONS = 3368, 15913, 750, 6, 4096  # Market-1501's, and the paper's feature
+
+
+def tests(context: Context) -> None:
+    """Keep how many of the tests marked gpu pass; on a CPU they compare it with itself."""
+    environment = dict(os.environ)
+    if context.device.type == "cpu":
+        environment["DSA_TEST_DEVICE"] = "cpu"
+    command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-rf", "--no-header", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).splitlines()
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", lines[-1])}
+    dots = "".join(line.split()[0] for line in lines if re.fullmatch(r"[.sFEx]+ +\[ *\d+%\]", line))
+    counts |= {"passed": dots.count("."), "skipped": dots.count("s")} if dots and not counts else {}
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    context.keep(exit_code=done.returncode, **counts, not_passed=failed, last_lines=[] if not failed else lines[-60:])
+
+
+def extraction(context: Context) -> None:
+    """Keep the images a second of the native engine in each precision: of batches in memory, and of files."""
+    crops, on_gpu = context.size.crops, context.device.type == "cuda"
+    recipe = Recipe(batch=crops) if on_gpu else Recipe(batch=crops, min_size=64, max_size=256)
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, (crops, extract.HEIGHT, extract.WIDTH, 3), dtype=np.uint8))
+    records = crop_files(context.folder / "crops", images, 16 * crops if on_gpu else 2 * crops)
+    with extract.checkpoint(MODEL) as path:
+        for name in NativeEngine.precisions:
+            engine = NativeEngine(path, context.device, name, recipe)
+            seconds = extract.timed(
+                {name: functools.partial(engine.extract, images)}, context.size.rounds, context.device
+            )
+            found: dict[str, Any] = {"images_a_second": round(crops / seconds[name], 1)}
+            context.keep(**{name: found})
+            found["share_of_time"] = extract.shares(engine, images)
+            context.keep(**{name: found})
+            found["images_a_second_from_files"] = round(rate_from_files(engine, records, context), 1)
+            if on_gpu:
+                found["gpu_busy_percent"] = gpu_busy(lambda engine=engine: engine.extract(images))
+            context.keep(**{name: found})
+
+
+def crop_files(folder: Path, images: list[np.ndarray], count: int) -> list[Record]:
+    """Write `count` JPEG files of crops in Market-1501's layout; return their records."""
+    entries = [Entry(f"bounding_box_train/{n:06}.jpg", "train", 1, 1) for n in range(count)]
+    (folder / "bounding_box_train").mkdir(parents=True, exist_ok=True)
+    for number, entry in enumerate(entries):
+        (folder / entry.key).write_bytes(encode_jpeg(images[number % len(images)]))
+    return index(folder, entries)
+
+
+def rate_from_files(engine: NativeEngine, records: list[Record], context: Context) -> float:
+    """Return the images a second of stage one without writing the store: read, decoded, computed and packed."""
+    plan = make_plan(records, "benchmark", engine)
+    start = context.turns.clock()
+    jobs = min(8, os.cpu_count() or 1)
+    for _ in make_maps(plan.batches, ImageReader(context.folder / "crops"), engine, jobs):
+        pass
+    return len(records) / (context.turns.clock() - start)
+
+
+def gpu_busy(job: Callable[[], object]) -> float:
+    """Return the percentage of time in which a kernel runs, by torch's profiler over one call of the job."""
+    from torch.profiler import ProfilerActivity, profile
+
+    job()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        torch.cuda.synchronize()
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        job()
+        stop.record()
+        torch.cuda.synchronize()
+    kernels = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e3
+    return round(100 * kernels / start.elapsed_time(stop), 1)
+
+
+def embedding(context: Context) -> None:
+    """Keep the images a second of `Model.embed` from files, and of networks on tensors in memory."""
+    files = sorted((context.folder / "bounding_box_train").glob("*.jpg"))[: context.size.embedded]
+    batch = 64 if context.device.type == "cuda" else 4
+    files = files[: len(files) // batch * batch]
+    turns = dataclasses.replace(context.turns, rounds=2, warm=1) if context.device.type == "cuda" else context.turns
+    out = context.folder / "embedding"
+    out.mkdir(exist_ok=True)
+    context.keep(batch=batch, **embed.embedding(out, files, batch, turns, onnx=False))
+    if context.device.type == "cuda":
+        model = embed.dsa_reid.load(out / "model.pt", context.device)
+        context.keep(gpu_busy_percent=gpu_busy(lambda: model.embed(files[: 16 * batch], batch)))
+
+
+def evaluation(context: Context) -> None:
+    """Keep the seconds of distances, ranking and measures at Market-1501's size, on the device and on the CPU."""
+    share = context.size.share
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((IDENTITIES, DIMENSIONS), np.float32)
+    sides = []
+    for split, whole in (("query", QUERIES), ("gallery", GALLERY)):
+        count = int(whole * share)
+        pids, camids = generator.integers(0, IDENTITIES, count), generator.integers(1, CAMERAS + 1, count)
+        rows = centres[pids] + 6 * generator.standard_normal((count, DIMENSIONS), np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        labelled = enumerate(zip((pids + 1).tolist(), camids.tolist(), strict=True))
+        records = [Record(f"{split}/{n:06}.jpg", split, pid, cam, 64, 128, f"{n:064x}") for n, (pid, cam) in labelled]
+        sides.append(Side(rows, records, camids))
+    context.keep(queries=len(sides[0].records), gallery=len(sides[1].records), dimensions=DIMENSIONS)
+    for name, device in (("device", context.device), ("cpu", torch.device("cpu"))):
+        evaluate = functools.partial(compare, *sides, EvaluateConfig(), device)
+        if device.type == "cuda":
+            evaluate()  # to warm up
+        start = context.turns.clock()
+        result = evaluate().result
+        seconds = round(context.turns.clock() - start, 2)
+        context.keep(**{name: {"seconds": seconds, "mAP": result.mAP, "rank1": result.rank(1)}})
+        if context.device.type == "cpu":
+            return

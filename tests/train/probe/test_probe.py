@@ -115,6 +115,7 @@ def test_semantics_are_found_where_a_body_may_be_anywhere(here: Path) -> None:
     assert (here / "artifacts" / "market1501" / "probe.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_the_same_numbers_again_from_the_kept_maps(here: Path) -> None:
     shutil.rmtree(here / "artifacts" / "market1501" / "probe", ignore_errors=True)
     first = probe(here, "--json", "--out", "one.json")
@@ -127,6 +128,7 @@ def test_the_same_numbers_again_from_the_kept_maps(here: Path) -> None:
     assert (here / "one.json").read_bytes() == (here / "two.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_maps_that_say_nothing(here: Path, tmp_path: Path) -> None:
     """Every image with the map of another one, people mixed: a head fitted to them is no better than to others'."""
     from dsa_data.records import read_manifest
@@ -143,6 +145,7 @@ def test_maps_that_say_nothing(here: Path, tmp_path: Path) -> None:
     assert "Not shown" in result.output
 
 
+@pytest.mark.slow
 def test_maps_of_the_training_images_alone(here: Path, tmp_path: Path) -> None:
     from dsa_data.records import read_manifest
 

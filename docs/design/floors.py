@@ -50,7 +50,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("evaluation", ["Rank-k, mAP,", "re-ranking"]),
             ("gallery", ["features of", "folders, search"]),
             ("explain", ["where features", "look"]),
-            ("probe", ["whether maps improve", "local features"]),
+            ("probe", ["whether maps", "help pooling"]),
             ("loop.py, …", ["stage, config,", "checkpoint"]),
             ("ablation", ["Tables 3 to 5,", "controls"]),
             ("commands", ["one file for", "each command"]),
@@ -58,7 +58,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
     ),
 ]
 
-WIDTH, MARGIN, LABEL, GAP = 1280, 20, 196, 8
+WIDTH, MARGIN, LABEL, GAP = 1420, 20, 196, 8
 FLOOR, ROOM = 46, 64  # heights: a floor's title line, a floor's rooms
 FILLS = ["#dfe7ef", "#e3eee6", "#f3ecd9", "#f4e3dc", "#ece2f0", "#e4e4e4"]
 FONT = "font-family='Helvetica, Arial, sans-serif'"

@@ -211,3 +211,18 @@ def test_the_picture_shows_every_package_and_room(floors: ModuleType) -> None:
 
 def test_the_picture_is_the_scripts(floors: ModuleType) -> None:
     assert floors.OUT.read_text(encoding="utf-8") == floors.draw(), "run: python docs/design/floors.py"
+
+
+MARKERS = re.compile(r"^(<{7} |>{7} |={7}$)", re.MULTILINE)  # that a merge leaves where both sides changed a line
+
+
+@pytest.mark.parametrize("left", ["<<<<<<< HEAD", "=======", ">>>>>>> branch (Subject)"])
+def test_markers_of_a_merge_are_seen(left: str) -> None:
+    assert MARKERS.search(f"one\n{left}\ntwo\n")
+
+
+@pytest.mark.parametrize(
+    "path", files([*TEXTS, *CODE, "setup.cfg", "Makefile"], ".md", ".yaml", ".py", ".cfg", ".sh", ""), ids=shown
+)
+def test_no_marker_of_a_merge_is_left(path: Path) -> None:
+    assert not MARKERS.search(path.read_text(encoding="utf-8")), shown(path)

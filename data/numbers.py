@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from dsa_app.errors import DatasetError
+from dsa_app.wording import shortened, shown
 
 DIGITS = re.compile(r"[+-]?[0-9]+")
 # Of an identity or camera: exact in float64 too, and so small that the sums of joined datasets stay within int64.
 GREATEST = 2**53 - 1
-SHOWN = 20  # characters of a wrong value that an error shows
 
 
 def whole(text: str, name: str, where: str, low: int = 0, high: int = GREATEST) -> int:
@@ -25,15 +25,10 @@ def whole(text: str, name: str, where: str, low: int = 0, high: int = GREATEST) 
     """
     text = text.strip()
     if not DIGITS.fullmatch(text):
-        raise DatasetError(f"{where}: expected a whole number for {name}, found {shorten(text)!r}.")
+        raise DatasetError(f"{where}: expected a whole number for {name}, found {shown(text)}.")
     digits = text.lstrip("+-0") or "0"
     # The length is compared first: Python refuses to convert thousands of digits.
     number = int(digits) * (-1 if text.startswith("-") else 1) if len(digits) <= len(str(high)) else None
     if number is None or not low <= number <= high:
-        raise DatasetError(f"{where}: {name} is {shorten(text)}, expected {low} to {high}. Correct it there.")
+        raise DatasetError(f"{where}: {name} is {shortened(text)}, expected {low} to {high}. Correct it there.")
     return number
-
-
-def shorten(text: str, length: int = SHOWN) -> str:
-    """Return a text, cut to `length` characters if it is longer."""
-    return text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"

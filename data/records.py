@@ -18,13 +18,14 @@ import joblib
 
 from dsa_app.console import progress
 from dsa_app.errors import DatasetError, ImageError
-from dsa_app.guard import guarded, shown
+from dsa_app.guard import guarded
 from dsa_app.parallel import carry_out
+from dsa_app.wording import shortened, shown
 from dsa_reid.atomic import atomic
 
 from . import images
 from .keys import is_key
-from .numbers import shorten, whole
+from .numbers import whole
 
 
 class RecordError(DatasetError, ValueError):
@@ -113,7 +114,7 @@ def _record(row: Sequence[str], where: str, remedy: str) -> Record:
         raise DatasetError(f"{where}: expected {len(COLUMNS)} fields. {remedy}")
     key, split, pid, camid, width, height, digest = row
     if not DIGEST.fullmatch(digest):
-        raise DatasetError(f"{where}: expected a SHA-256 for digest, found {shorten(digest)!r}. {remedy}")
+        raise DatasetError(f"{where}: expected a SHA-256 for digest, found {shown(digest)}. {remedy}")
     try:
         return Record(
             key,
@@ -164,6 +165,6 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
         if not any(record.split == split for record in records):
             present = ", ".join(sorted({record.split for record in records})) or "none"
             raise DatasetError(
-                f"{path}: the split {shown(split)} is empty; splits with images: {shorten(present, 200)}. {remedy}"
+                f"{path}: the split {shown(split)} is empty; splits with images: {shortened(present, 200)}. {remedy}"
             )
     return [record for record in records if not splits or record.split in splits]

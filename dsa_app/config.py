@@ -24,7 +24,8 @@ from dsa_reid.errors import ModelError
 from dsa_reid.guard import reason
 
 from .errors import ConfigError
-from .guard import SHOWN, guarded, shortened, shown
+from .guard import guarded
+from .wording import SHOWN, shortened, shown
 
 T = TypeVar("T")
 LONGEST_NAME = 200  # bytes of an experiment's name; file systems allow 255 bytes

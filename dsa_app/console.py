@@ -18,9 +18,9 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
-from .guard import shown
 from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Rate
+from .wording import shown
 
 T = TypeVar("T")
 LONGEST = 300  # characters of a file's name that an error shows

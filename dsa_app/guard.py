@@ -12,8 +12,6 @@ from dsa_reid.guard import reason
 
 from .errors import DsaError
 
-SHOWN = 100  # characters of a value that a message quotes
-
 
 @contextmanager
 def guarded(kind: type[DsaError], path: Path, problem: str, remedy: str) -> Iterator[None]:
@@ -32,23 +30,3 @@ def guarded(kind: type[DsaError], path: Path, problem: str, remedy: str) -> Iter
         if isinstance(error, OSError) and error.errno and error.errno > 0:
             raise OSError(error.errno, os.strerror(error.errno), str(error.filename or path)) from None
         raise kind(f"{path} {problem} ({reason(error)}). {remedy}") from None
-
-
-def counted(count: int, thing: str, things: str = "") -> str:
-    """Return a number with its noun: "1 fault", "2 faults", "2 identities"."""
-    return f"{count} {thing if count == 1 else things or thing + 's'}"
-
-
-def shown(value: object, length: int = SHOWN) -> str:
-    """Return a value as a message quotes it: as Python writes it, shortened in the middle."""
-    return shortened(
-        repr(value) if not isinstance(value, str) or len(value) < 10 * length else repr(value[: 10 * length]), length
-    )
-
-
-def shortened(text: str, length: int = SHOWN) -> str:
-    """Return a text, shortened in the middle."""
-    if len(text) <= length:
-        return text
-    half = (length - 1) // 2
-    return f"{text[:half]}…{text[-half:]}"

@@ -14,7 +14,7 @@ import click
 from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError, DatasetError
-from dsa_app.guard import counted
+from dsa_app.wording import counted
 
 from .config import BACKENDS, WarpConfig
 

@@ -13,7 +13,7 @@ import torch
 
 from dsa_app.config import setting_changes
 from dsa_app.errors import CheckpointError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 from dsa_reid.atomic import atomic
 from dsa_reid.guard import check_stored
 from dsa_reid.guard import reason as reason_of

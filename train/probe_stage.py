@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsa_app.errors import CheckpointError, DatasetError, TrainingError
-from dsa_app.guard import counted
+from dsa_app.wording import counted
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_reid.main_stream import MainStream

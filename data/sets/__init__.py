@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 
 from ..records import Entry
 from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, market1501_500k, msmt17, table

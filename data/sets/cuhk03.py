@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from dsa_app.errors import DatasetError
-from dsa_app.guard import SHOWN, guarded
+from dsa_app.guard import guarded
+from dsa_app.wording import SHOWN
 
 from ..matlab import read_mat
 from ..records import Entry

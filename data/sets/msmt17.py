@@ -12,9 +12,10 @@ from pathlib import Path
 
 from dsa_app.errors import DatasetError
 from dsa_app.guard import guarded
+from dsa_app.wording import shown
 
 from ..keys import is_key
-from ..numbers import shorten, whole
+from ..numbers import whole
 from ..records import Entry
 from .dataset import Dataset, published
 from .layout import check_present
@@ -69,7 +70,7 @@ def _read(path: Path, split: str, folder: str, first: int) -> list[Entry]:
         except (ValueError, IndexError):
             raise DatasetError(
                 f"{path}, line {number}: expected an image and its identity, as in "
-                f"0000/0000_000_01_0303morning_0008_0.jpg 0; found {shorten(line)!r}. {SOURCE}"
+                f"0000/0000_000_01_0303morning_0008_0.jpg 0; found {shown(line)}. {SOURCE}"
             ) from None
         where = f"{path}, line {number}"
         entries.append(Entry(f"{folder}/{name}", split, first + whole(pid, "pid", where), whole(camid, "camid", where)))

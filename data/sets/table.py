@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
-from dsa_app.guard import SHOWN, guarded, shown
+from dsa_app.guard import guarded
+from dsa_app.wording import SHOWN, shortened, shown
 
 from .. import walk
 from ..keys import is_key
-from ..numbers import shorten, whole
+from ..numbers import whole
 from ..records import Entry
 from . import conventions, market1501
 from .dataset import Dataset
@@ -71,7 +72,7 @@ def scan(root: Path) -> list[Entry]:
         if missing:
             raise DatasetError(f"{path} lacks the column {missing[0]!r}: expected {', '.join(COLUMNS)}.")
         if len(set(header)) < len(header):
-            raise DatasetError(f"{path} has a column twice: {shorten(', '.join(header), 200)}. Remove one of them.")
+            raise DatasetError(f"{path} has a column twice: {shortened(', '.join(header), 200)}. Remove one of them.")
         entries = [_entry(header, row, f"{path}, line {table.line_num}", names) for row in table if any(row)]
     entries = [entry for entry in entries if entry.pid != JUNK]
     if not entries:

@@ -23,8 +23,8 @@ import numpy as np
 import zstandard
 
 from dsa_app.errors import BusyError, DsaError, StoreError
-from dsa_app.guard import shortened, shown
 from dsa_app.interrupt import deferred
+from dsa_app.wording import shortened, shown
 from dsa_reid.guard import reason as reason_of
 
 from ..keys import is_key

@@ -23,9 +23,10 @@ from dsa_app.config import build, setting_changes, to_dict
 from dsa_app.console import progress
 from dsa_app.errors import BusyError, DatasetError
 from dsa_app.folders import put_in_place, replaced, tidy
-from dsa_app.guard import guarded, shown
+from dsa_app.guard import guarded
 from dsa_app.lock import delete_left_lock, locked
 from dsa_app.parallel import carry_out
+from dsa_app.wording import shown
 from dsa_reid.atomic import resolved, write_atomic
 
 from ..images import encode_jpeg, encode_png

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dsa_app.errors import CheckpointError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 
 KINDS = "fiub"  # floating point, integers, bool
 

@@ -22,18 +22,18 @@ def test_numbers(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1234567890123456789012", r"a\.csv, line 2: pid is 12345678901234567890… \(22 characters\), expected 0 to 90"),
-        ("9" * 5000, r"pid is 9{20}… \(5000 characters\), expected 0"),
+        ("1234567890123456789012", r"a\.csv, line 2: pid is 1234567890123456789012, expected 0 to 90"),
+        ("9" * 5000, r"pid is 9{49}…9{49}, expected 0"),
         (str(GREATEST + 1), "pid is 9007199254740992, expected 0 to 9007199254740991"),
         ("-1", "pid is -1, expected 0"),
-        ("-" + "9" * 5000, r"pid is -9{19}… "),
+        ("-" + "9" * 5000, r"pid is -9{48}…9{49}, expected 0"),
         ("", "expected a whole number for pid, found ''"),
         ("1.0", "found '1.0'"),
         ("1e3", "found '1e3'"),
         ("1_000", "found '1_000'"),
         ("٣", "expected a whole number"),
         ("nan", "found 'nan'"),
-        ("x" * 99, r"found 'x{20}… \(99 characters\)'"),
+        ("x" * 999, r"found 'x{48}…x{48}'"),
     ],
 )
 def test_other_texts_are_refused(text: str, message: str) -> None:
@@ -70,13 +70,17 @@ LONG = "1234567890123456789012"
 @pytest.mark.parametrize(
     ("make", "name", "message"),
     [
-        (table(f"a.png,{LONG},1,train"), "mine", r"dataset\.csv, line 2: pid is 12345678901234567890… "),
-        (table(f"a.png,1,{LONG},train"), "mine", r"dataset\.csv, line 2: camid is 12345678901234567890… "),
-        (market(f"query/{LONG}_c1s1_000001_00.jpg"), "mine", r"query/1234.*\.jpg: pid is 12345678901234567890… "),
+        (table(f"a.png,{LONG},1,train"), "mine", r"dataset\.csv, line 2: pid is 1234567890123456789012, expected"),
+        (table(f"a.png,1,{LONG},train"), "mine", r"dataset\.csv, line 2: camid is 1234567890123456789012, expected"),
+        (
+            market(f"query/{LONG}_c1s1_000001_00.jpg"),
+            "mine",
+            r"query/1234.*\.jpg: pid is 1234567890123456789012, expected",
+        ),
         (
             market(f"query/0001_c{LONG}s1_000001_00.jpg"),
             "mine",
-            r"query/0001_c.*\.jpg: camid is 12345678901234567890… ",
+            r"query/0001_c.*\.jpg: camid is 1234567890123456789012, expected",
         ),
         (market("query/٣_c1s1_000001_00.jpg"), "mine", "expected a name like"),
         (msmt17("list_train.txt", f"0/0_0_01_a.jpg {LONG}\n"), "msmt17", r"list_train\.txt, line 13: pid is 1234567"),
@@ -93,8 +97,8 @@ def test_where_datasets_are_read(datasets: Path, make: Callable[[Path], None], n
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (f"a.png,train,{LONG},1,4,8,{DIGEST}", "line 2: pid is 12345678901234567890…"),
-        (f"a.png,train,1,{LONG},4,8,{DIGEST}", "line 2: camid is 12345678901234567890…"),
+        (f"a.png,train,{LONG},1,4,8,{DIGEST}", "line 2: pid is 1234567890123456789012, expected"),
+        (f"a.png,train,1,{LONG},4,8,{DIGEST}", "line 2: camid is 1234567890123456789012, expected"),
         (f"a.png,train,1,1,{2**31},8,{DIGEST}", "line 2: width is 2147483648, expected 1 to 2147483647"),
         (f"a.png,train,1,1,4,0,{DIGEST}", "line 2: height is 0, expected 1"),
         ("a.png,train,1,1,4,8,abc", "line 2: expected a SHA-256 for digest, found 'abc'"),

@@ -7,7 +7,7 @@ import pytest
 
 from dsa_app.config import build, config, override, read_settings, setting_changes, to_dict
 from dsa_app.errors import ConfigError
-from dsa_app.guard import counted
+from dsa_app.wording import counted
 
 
 @config

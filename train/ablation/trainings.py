@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from dsa_app.config import Settings, config, override, to_dict
 from dsa_app.errors import DatasetError, TrainingError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 from dsap.config import WarpConfig
 
 from .. import result_settings

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from dsa_app.errors import ConfigError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 from dsa_data.charts import CHARTS
 from dsa_reid.preprocessing import Preprocessing
 from dsap.config import Parts

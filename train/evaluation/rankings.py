@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 from dsa_data.images import read
 from dsa_data.records import Record
 

@@ -10,7 +10,7 @@ import torch
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
-from dsa_app.guard import shown
+from dsa_app.wording import shown
 from dsa_data.records import Record
 from dsa_reid.model import Model, load
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from dsa_app.errors import ConfigError, StoreError
-from dsa_app.guard import guarded, shown
+from dsa_app.guard import guarded
+from dsa_app.wording import shown
 from dsa_data.keys import is_key
 from dsa_data.stores.features import BLOCK, TYPES, FeatureStore, origin_of, write_features
 from dsa_data.stores.header import Header, digest_of, header_of

@@ -67,7 +67,7 @@ def on_side_stream(work: Work, *batch: torch.Tensor) -> Losses:
 
 def cuda_graph_of(optimiser: torch.optim.Optimizer, work: Callable[[], Losses]) -> tuple[Replay, Losses]:
     """Record `work`, a step of the fused `optimiser` included; nothing is computed yet."""
-    groups: list[dict[str, Any]] = optimiser.param_groups
+    groups: list[dict[str, Any]] = [group for group in optimiser.param_groups if "capturable" in group]  # not SGD's
     before = [group["capturable"] for group in groups]
     for group in groups:
         group["capturable"] = True  # asked for while a graph is recorded; the fused step is counted on the GPU anyway

@@ -98,10 +98,16 @@ class Run:
     def _new_graph(self) -> GraphedStep | None:
         """Return the steps of an epoch by a CUDA graph; None where they cannot be recorded."""
         on_gpu = next(self.network.parameters()).device.type == "cuda"
-        plain = self._local_pooling is None and self.config.accumulate == 1 and self.processes.size == 1
-        if not (on_gpu and plain):
+        if not (on_gpu and self.is_plain):
             return None
         return GraphedStep(functools.partial(plain_step, self), functools.partial(cuda_graph_of, self.optimiser))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `plain_step` is a whole step: no regions, no dropped guide, no group of batches or processes."""
+        config = self.config
+        regions = self._local_pooling is not None or config.network.region_teacher
+        return not regions and not config.guidance.drop and config.accumulate == 1 and self.processes.size == 1
 
     def final_weights(self) -> AbstractContextManager[None]:
         """Return a context in which the network has the weights that are evaluated and saved as the model."""
@@ -236,7 +242,7 @@ def plain_step(
     losses = loss_terms(outputs, labels, run.config.losses)
     run.optimiser.zero_grad()
     total_loss(losses).backward()
-    run.optimiser.step()
+    update(run.optimiser, run.network, run.config)
     return {name: loss.detach() for name, loss in losses.items()}
 
 

@@ -41,7 +41,9 @@ def graphed(run: Run) -> Record:
     return record
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"network": {"guide": False}}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"ema": 0.9}, {"network": {"guide": False}}, {"optimiser": {"clip": 0.1}}], ids=str
+)
 def test_replayed_steps_are_the_steps_of_the_training_to_the_bit(changes: dict) -> None:
     network = {"main": {"trunk": "resnet18", "width": 0.125}, "weights": "none", "classifier_width": 16}
     changes = changes | {"network": network | changes.get("network", {})}
@@ -75,6 +77,25 @@ def test_a_smaller_batch_and_a_comparison_are_computed_directly() -> None:
     _, comparison, _ = train_step(run, inputs, labels, Accumulation(True, True, 1), compare=True)
     assert comparison.keys() == {"own", "guided", "cosine"}
     assert record.replayed == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "plain"),
+    [
+        ({}, True),
+        ({"optimiser": {"kind": "sgd"}}, True),
+        ({"accumulate": 2}, False),
+        ({"guidance": {"drop": 0.5}}, False),
+        ({"network": {"guide": False, "region_teacher": True}}, False),
+        ({"network": {"guide": False, "main": {"local_pooling": "stripes"}}}, False),
+    ],
+    ids=str,
+)
+def test_steps_with_more_than_a_batch_alone_are_not_recorded(changes: dict, plain: bool) -> None:
+    network = {"main": {"trunk": "resnet18", "width": 0.125}, "weights": "none", "classifier_width": 16}
+    own = changes.get("network", {})
+    main = network["main"] | own.get("main", {})
+    assert new_run(CPU, **{**changes, "network": network | own | {"main": main}}).is_plain == plain
 
 
 def test_it_is_recorded_on_a_gpu_alone() -> None:

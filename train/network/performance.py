@@ -38,6 +38,8 @@ def apply_performance(network: TwoStream, config: SpeedConfig) -> TwoStream:
         if config.checkpoint_branches:
             network.guide.run_branches = Recomputed(branches)
     if config.compile == "parts":
+        trunk = network.main.trunk
+        trunk.levels = torch.compile(trunk.levels, dynamic=False)  # type: ignore[method-assign]
         for part in _parts(network):
             part.compile(dynamic=False)
     elif config.compile != "off":
@@ -52,8 +54,8 @@ def _guide_heads_format(config: SpeedConfig, on_gpu: bool) -> torch.memory_forma
 
 
 def _parts(network: TwoStream) -> list[nn.Module]:
-    """Return the trunk, the branches and the heads."""
-    parts: list[nn.Module | None] = [network.main.trunk, network.main.global_head, network.main.local_head]
+    """Return the branches and the heads."""
+    parts: list[nn.Module | None] = [network.main.global_head, network.main.local_head]
     if network.guide is not None:
         parts += [network.guide.branches, network.guide.global_head, network.guide.local_head]
     return [part for part in parts if part is not None]

@@ -17,16 +17,19 @@ import numpy as np
 import zstandard
 
 from dsa_app.errors import ImageError
+from dsa_app.guard import guarded
 from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.stores.iuv import quantise, refine
 from dsa_data.walk import MAP_NAME
+from dsa_reid.decoding.limits import pixel_limit
 
 SUFFIX = "_IUV.png"  # of the names that this project writes
 ARRAYS = {".npy", ".npz"}
 ENDINGS = {".png", *ARRAYS}
 FEW = 4  # body pixels, below which U and V may all be 0 or 1 by chance
 LEVEL = 1  # of zstd, for maps that are kept in memory
+BYTES_A_PIXEL = 64  # of the arrays in an .npz, at most: I, U, V in float64 take 24
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,11 @@ def _png(data: bytes, path: Path) -> MapValues:
 
 
 def _array(data: bytes, path: Path) -> MapValues:
-    try:
+    with guarded(ImageError, path, "is not a NumPy file of numbers", "Save it again with numpy.save."):
+        if path.suffix.lower() == ".npz":
+            _check_size(data)
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         values = _of_archive(dict(loaded), path) if path.suffix.lower() == ".npz" else np.asarray(loaded)
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ImageError(f"{path} is not a NumPy file of numbers ({error}). Save it again with numpy.save.") from None
     if values.ndim == 3 and values.shape[2] != 3 and values.shape[0] == 3:
         values = values.transpose(1, 2, 0)  # (3, H, W) -> (H, W, 3)
     if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind not in "uif" or values.size == 0:
@@ -141,6 +144,14 @@ def _array(data: bytes, path: Path) -> MapValues:
         if values.dtype.kind in "ui":
             return MapValues(plain)
     return MapValues(quantise(chart.astype(np.uint8), u, v), refine(chart, u, v))
+
+
+def _check_size(archive: bytes) -> None:
+    """Raise ValueError for an .npz that states more than a map of the largest image takes: a few bytes may inflate."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        stated = sum(entry.file_size for entry in opened.infolist())
+    if stated > BYTES_A_PIXEL * pixel_limit():
+        raise ValueError(f"it states {stated} bytes, more than a map of {pixel_limit()} pixels, $DSA_MAX_PIXELS, takes")
 
 
 def _of_archive(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:

@@ -150,3 +150,45 @@ def test_a_map_without_a_person_and_one_of_few_pixels_are_maps(tmp_path: Path) -
 )
 def test_maps_are_known_by_name(name: str, expected: bool) -> None:
     assert is_map(name) == expected
+
+
+def archive(path: Path, **arrays: np.ndarray) -> bytearray:
+    np.savez_compressed(path, **arrays)
+    return bytearray(path.read_bytes())
+
+
+def flag(data: bytearray, local: int, central: int, value: int) -> bytes:
+    """Return an archive with one byte of its headers changed, in both places that a zip file has it."""
+    data[data.index(b"PK\3\4") + local] = data[data.rindex(b"PK\1\2") + central] = value
+    return bytes(data)
+
+
+def inflating(path: Path) -> bytes:
+    return bytes(archive(path, iuv=np.zeros((1200, 1200, 3))))
+
+
+def cut_in_the_middle(path: Path) -> bytes:
+    data = archive(path, iuv=np.random.default_rng(0).integers(0, 25, (40, 40, 3), dtype=np.uint8))
+    data[200:260] = bytes(60)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: flag(archive(path, iuv=IUV), 8, 10, 99), "compression"),
+        (lambda path: flag(archive(path, iuv=IUV), 6, 8, 1), "encrypted|password"),
+        (cut_in_the_middle, "."),
+        (lambda path: bytes(archive(path, iuv=IUV))[:-30], "zip"),
+        (inflating, "it states 34560[0-9]* bytes, more than a map of 10000 pixels"),
+    ],
+    ids=["another compression", "encrypted", "damaged", "cut short", "inflating"],
+)
+def test_archives_that_are_no_map(tmp_path: Path, monkeypatch, make, reason: str) -> None:
+    monkeypatch.setenv("DSA_MAX_PIXELS", "10000")
+    path = tmp_path / "a_IUV.npz"
+    data = make(path)
+    with pytest.raises(
+        ImageError, match=rf"a_IUV\.npz is not a NumPy file of numbers \(.*(?:{reason}).*\)\. Save it again"
+    ):
+        decode_map(data, path)

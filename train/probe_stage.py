@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dsa_app.config import to_dict
 from dsa_app.errors import CheckpointError, DatasetError, TrainingError
 from dsa_app.wording import counted
 from dsa_data.records import Record, read_manifest
@@ -31,7 +32,7 @@ from .probe.bootstrap import paired_difference
 from .probe.config import ProbeConfig
 from .probe.labels import read_shares
 from .probe.maps import KeptMaps, Levels, keep_maps
-from .probe.rows import AT_TEST, OWN, Labels, Pooled, joined, pool_level
+from .probe.rows import AT_TEST, OWN, RegionLabels, joined, pool_level
 from .probe.score import Split, Splits, hold_out, mean_ap, score
 from .probe.table import Column, Probe
 from .stage import preprocessing_of
@@ -119,14 +120,14 @@ def probe(
         click.echo(
             f"{iuv} has maps of {100 * known[test].mean():.0f}% of the test images: no row {AT_TEST!r}.", err=True
         )
-    pooled = {stride: pool_level(kept, stride, labels[stride], test, at_test, config) for stride in kept.strides}
+    pooled = {stride: pool_level(kept, stride, labels[stride], at_test, config) for stride in kept.strides}
     columns = [
         _column(f"stride {stride}", one.rows, one.right, splits, evaluation, config) for stride, one in pooled.items()
     ]
     if len(pooled) > 1:
         both = dict(joined([one.rows for one in pooled.values()]))
         columns.append(_column("both", both, {}, splits, evaluation, config))
-    return Probe(columns, _about(trunk, iuv, store, known, splits, kept, pooled))
+    return Probe(columns, _about(trunk, iuv, store, known, splits, kept, config))
 
 
 def _splits(records: Sequence[Record], evaluation: EvaluateConfig, config: ProbeConfig) -> Splits:
@@ -156,7 +157,7 @@ def _has_matches(split: Split) -> bool:
 
 def _labels(
     store: IuvStore, records: Sequence[Record], splits: Splits, grid: tuple[int, int], config: ProbeConfig
-) -> Labels:
+) -> RegionLabels:
     shares, known = read_shares(store, records, grid)
     train = splits.train.select(known[splits.train.indices])
     if len(np.unique(train.pids)) < 3:
@@ -169,7 +170,7 @@ def _labels(
     unseen, fitted = hold_out(train, UNSEEN, rng)
     others = np.zeros(len(records), np.int64)
     others[fitted.indices] = fitted.indices[_others(fitted.pids, config.seed)]
-    return Labels(shares, known, others, fitted.indices, unseen.indices)
+    return RegionLabels(shares, known, others, fitted.indices, unseen.indices)
 
 
 def _others(pids: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -217,7 +218,7 @@ def _about(
     known: NDArray[np.bool_],
     splits: Splits,
     kept: KeptMaps,
-    pooled: dict[int, Pooled],
+    config: ProbeConfig,
 ) -> dict[str, Any]:
     return {
         "trunk": trunk.name,
@@ -225,5 +226,6 @@ def _about(
         "maps": {"file": str(iuv), "engine": store.header.configuration.get("engine")},
         "images": {name: len(getattr(splits, name).indices) for name in ("train", "query", "gallery")},
         "training_images_with_a_map": int(known[splits.train.indices].sum()),
+        "settings": to_dict(config),
         "channels": {f"stride {stride}": kept.shape(stride)[0] for stride in kept.strides},
     }

@@ -105,11 +105,6 @@ class KeptMaps:
         """Return the file of the images from index `start` on."""
         return self.folder / f"stride-{stride}-{start:07}.npy"
 
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(path.stat().st_size for path in self.folder.glob("stride-*.npy"))
-
 
 def keep_maps(
     levels: Levels, images: Images, training: Sequence[int], channels: int, batch: int, folder: Path, workers: int

@@ -26,7 +26,7 @@ Reals = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
-class Labels:
+class RegionLabels:
     """The region labels of all N images at the grid of one stride.
 
     Attributes:
@@ -51,21 +51,16 @@ class Pooled:
     Attributes:
         rows: by row and repetition, float32 (N, D).
         right: by row, the share of cells of unseen training images whose largest class is that of their map.
-        average: the mean predicted shares over test images, float32 (9, h, w).
     """
 
     rows: dict[str, list[Reals]]
     right: dict[str, float]
-    average: NDArray[np.float32]
 
 
-def pool_level(
-    kept: KeptMaps, stride: int, labels: Labels, test: NDArray[np.int64], at_test: bool, config: ProbeConfig
-) -> Pooled:
+def pool_level(kept: KeptMaps, stride: int, labels: RegionLabels, at_test: bool, config: ProbeConfig) -> Pooled:
     """Return the rows of one stride.
 
     Args:
-        test: indices of the test images.
         at_test: whether there are maps of the test images, so that there is a row with them.
     """
     _, grid = kept.shape(stride)
@@ -76,7 +71,6 @@ def pool_level(
     }
     found: dict[str, list[list[Reals]]] = {}
     right: dict[str, list[float]] = {}
-    predicted = []
     for chunk in progress(kept.chunks(), kept.count, f"Pooling at stride {stride}", each=0):
         images, seen = chunk.images, _seen(kept, stride, chunk.maps)
         weights = {
@@ -92,18 +86,17 @@ def pool_level(
             shares = [_shares(head, seen) for head in ones]
             weights[row] = [one[:, 1:] for one in shares]
             right.setdefault(row, []).extend(_right(shares[0][counted].argmax(1), classes))
-            if row == OWN:
-                predicted.append(shares[0][np.isin(np.arange(images.start, images.stop), test)].sum(0))
         for row, repeats in weights.items():
             pooled = [pool(chunk.maps[stride], one).flatten(1).numpy() for one in repeats]
             for n, one in enumerate(pooled):
                 found.setdefault(row, [[] for _ in pooled])[n].append(one)
     rows = {row: [np.concatenate(parts) for parts in repeats] for row, repeats in found.items()}
-    mean = (torch.stack(predicted).sum(0) / max(len(test), 1)).numpy()
-    return Pooled(rows, {row: float(np.mean(ones)) if ones else float("nan") for row, ones in right.items()}, mean)
+    return Pooled(rows, {row: float(np.mean(ones)) if ones else float("nan") for row, ones in right.items()})
 
 
-def _fitted(kept: KeptMaps, stride: int, labels: Labels, others: bool, config: ProbeConfig, seed: int) -> RegionHead:
+def _fitted(
+    kept: KeptMaps, stride: int, labels: RegionLabels, others: bool, config: ProbeConfig, seed: int
+) -> RegionHead:
     """Return a head fitted to sampled cells of training images, with their own labels or other people's."""
     generator = torch.Generator().manual_seed(1000 * config.seed + seed)
     rng = np.random.default_rng([config.seed, seed])
@@ -140,7 +133,7 @@ def _shares(head: RegionHead, seen: torch.Tensor) -> torch.Tensor:
     return logits.softmax(1)
 
 
-def _own(labels: Labels, images: slice, average: torch.Tensor) -> torch.Tensor:
+def _own(labels: RegionLabels, images: slice, average: torch.Tensor) -> torch.Tensor:
     """Return the labels of some images (n, 9, h, w), the template for those without a map."""
     shares = torch.from_numpy(labels.shares[images].astype(np.float32))
     known = torch.from_numpy(labels.known[images])[:, None, None, None]

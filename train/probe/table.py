@@ -81,7 +81,7 @@ def text(probe: Probe) -> str:
             if row in columns[0].over
         ),
         "",
-        "Cells of unseen training images with the region of their map, in percent",
+        "Cells of held-out training images whose predicted region is that of their map, in percent",
         *(
             _line(row, [f"{100 * column.right[row]:.0f}" if column.right else "" for column in columns])
             for row in (TEMPLATE, OTHERS, OWN)

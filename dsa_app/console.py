@@ -20,7 +20,7 @@ from .config import PARAMS, Settings, read_settings
 from .errors import ConfigError, DsaError
 from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Rate
-from .wording import shown
+from .wording import shortened, shown
 
 T = TypeVar("T")
 LONGEST = 300  # characters of a file's name that an error shows
@@ -127,7 +127,7 @@ def _name(error: OSError) -> str:
     """Return the file of an error, shortened in the middle where the system found its name too long."""
     name = error.filename2 or error.filename or remedies.output() or "Writing"
     name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
-    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
+    return shortened(name, LONGEST)
 
 
 def fail(message: str) -> None:

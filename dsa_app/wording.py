@@ -12,9 +12,7 @@ def counted(count: int, thing: str, things: str = "") -> str:
 
 def shown(value: object, length: int = SHOWN) -> str:
     """Return a value as a message quotes it: as Python writes it, shortened in the middle."""
-    return shortened(
-        repr(value) if not isinstance(value, str) or len(value) < 10 * length else repr(value[: 10 * length]), length
-    )
+    return shortened(repr(value), length)
 
 
 def shortened(text: str, length: int = SHOWN) -> str:

@@ -62,6 +62,6 @@ def check_stored(archive: zipfile.ZipFile, path: Path) -> None:
     """Raise zipfile.BadZipFile if files in the archive at `path` could take more memory than it has bytes."""
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise zipfile.BadZipFile("it holds compressed files, which torch never writes")
+        raise zipfile.BadZipFile("it holds compressed files, which torch and numpy.savez never write")
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise zipfile.BadZipFile("it states files that are larger than it is")

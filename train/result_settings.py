@@ -16,7 +16,7 @@ from densepose_extract.config import EstimatorErrors
 from dsa_app.config import build, installed_experiment, to_dict
 from dsap.config import WarpConfig
 
-from .config import TrainConfig
+from .config import FREE, TrainConfig
 from .evaluation.config import EvaluateConfig
 
 Values = dict[str, Any]  # settings by their name for --set, as in {"train.epochs": 2}
@@ -24,8 +24,7 @@ Values = dict[str, Any]  # settings by their name for --set, as in {"train.epoch
 # These change how fast a number is computed, where, and what is written beside it, but not the number (but for
 # rounding).
 UNDECIDING = (
-    "train.device", "train.threads", "train.workers", "train.memory", "train.speed", "train.deterministic",
-    "train.evaluate_every", "train.save_every", "train.tensorboard", "train.network.branches",
+    *(f"train.{name}" for name in FREE if name != "epochs"), "train.deterministic", "train.network.branches",
     "evaluate.match", "evaluate.batch", "evaluate.keep", "evaluate.memory", "evaluate.device", "evaluate.threads",
 )  # fmt: skip
 SIZE = "train.network.main.size"

@@ -18,7 +18,7 @@ from dsa_app.errors import DatasetError
 from ..images import is_image
 from ..numbers import whole
 from ..records import Entry
-from .layout import DISTRACTOR, JUNK, check_disjoint, image_keys
+from .layout import JUNK, check_disjoint, check_distractor, image_keys
 
 PRINT = 'print("path,pid,camid,split")'
 
@@ -74,10 +74,7 @@ class Convention:
             raise DatasetError(f"{root / key}: expected a path like {folder}/{self.example}. Rename or remove it.")
         pid = whole(match["pid"], "pid", str(root / key), low=JUNK)
         pid = pid if pid == JUNK else pid + self.first
-        if pid == DISTRACTOR and split != "gallery":
-            raise DatasetError(
-                f"{root / key}: identity 0 is a distractor, which only the gallery may have. Number persons from 1."
-            )
+        check_distractor(pid, split, str(root / key))
         return Entry(key, split, pid, whole(match["camid"], "camid", str(root / key)))
 
 
@@ -86,8 +83,12 @@ BY_PERSON = re.compile(r"(?P<pid>-1|[0-9]+)/[^/]*?_?c(?P<camid>[0-9]+)[^/]*")
 LAYUMI = "layumi's layout of a folder for each person"
 READ = (
     [
-        Convention(LAYUMI, {f"{within}{folder}": split for folder, split in folders.items()}, BY_PERSON, example)
-        for example in ["0002/0002_c1s1_000451_03.jpg"]
+        Convention(
+            LAYUMI,
+            {f"{within}{folder}": split for folder, split in folders.items()},
+            BY_PERSON,
+            "0002/0002_c1s1_000451_03.jpg",
+        )
         for within in ("", "pytorch/")
         for folders in (
             {"train_all": "train", "query": "query", "gallery": "gallery"},

@@ -32,6 +32,14 @@ def check_present(root: Path, names: Sequence[str], layout: str) -> None:
     raise DatasetError(f"{root} lacks {', '.join(missing)}.{hint} {layout}")
 
 
+def check_distractor(pid: int, split: str, where: str) -> None:
+    """Raise DatasetError, which begins with `where`, for a distractor outside the gallery."""
+    if pid == DISTRACTOR and split != "gallery":
+        raise DatasetError(
+            f"{where}: identity 0 is a distractor, which only the gallery may have. Number persons from 1."
+        )
+
+
 def _nearby(root: Path, names: Sequence[str]) -> Path | None:
     """Return the folder one or two levels below `root`, or above it, that has all of `names`; None if there is none.
 

@@ -15,7 +15,7 @@ from dsa_app.errors import DatasetError
 from ..numbers import whole
 from ..records import Entry
 from .dataset import Dataset, published
-from .layout import DISTRACTOR, JUNK, check_disjoint, check_present, image_keys
+from .layout import JUNK, check_disjoint, check_distractor, check_present, image_keys
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 BOXES, MULTIQUERY = "gt_bbox", "multiquery"
@@ -36,12 +36,8 @@ def scan(root: Path) -> list[Entry]:
         listed = list_folder(root, folder, split)
         if not listed:
             raise DatasetError(f"{root / folder} has no image for the split {split!r}. {layout}")
-        distractors = [entry.key for entry in listed if entry.pid == DISTRACTOR]
-        if distractors and split != "gallery":
-            raise DatasetError(
-                f"{root / distractors[0]}: identity 0 is a distractor, which only the gallery may have. "
-                "Number persons from 1."
-            )
+        for entry in listed:
+            check_distractor(entry.pid, split, str(root / entry.key))
         entries += listed
     check_disjoint(entries, root)
     return entries

@@ -20,7 +20,7 @@ from ..numbers import whole
 from ..records import Entry
 from . import conventions, market1501
 from .dataset import Dataset
-from .layout import DISTRACTOR, JUNK, check_disjoint
+from .layout import JUNK, check_disjoint, check_distractor
 
 TABLE = "dataset.csv"
 COLUMNS = ("path", "pid", "camid", "split")
@@ -101,10 +101,7 @@ def _entry(header: Sequence[str], row: Sequence[str], where: str, names: _FileNa
     fields = {name: value.strip() for name, value in zip(header, row, strict=True)}
     key, split = names.key(fields["path"], where), _split(fields["split"], where)
     pid, camid = whole(fields["pid"], "pid", where, low=JUNK), whole(fields["camid"], "camid", where)
-    if pid == DISTRACTOR and split != "gallery":
-        raise DatasetError(
-            f"{where}: identity 0 is a distractor, which only the gallery may have. Number persons from 1."
-        )
+    check_distractor(pid, split, where)
     return Entry(key, split, pid, camid)
 
 

@@ -22,9 +22,10 @@ import numpy as np
 
 from dsa_app.config import setting_changes
 from dsa_app.errors import BusyError, StoreError
+from dsa_app.guard import guarded
 from dsa_app.lock import delete_left_lock, locked
 from dsa_reid.atomic import atomic, make_folder, resolved
-from dsa_reid.guard import reason
+from dsa_reid.guard import check_stored
 
 
 class Pieces:
@@ -84,13 +85,9 @@ class Pieces:
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Read a piece back. Raises StoreError if it is damaged."""
         path = self._path(name)
-        try:
+        remedy = "Delete it and run the same command again; the other pieces are kept."
+        with guarded(StoreError, path, "is damaged", remedy):
             return _arrays(path)
-        except Exception as error:
-            raise StoreError(
-                f"{path} is damaged ({reason(error)}). Delete it and run the same command again; the other pieces "
-                "are kept."
-            ) from None
 
     def assemble(self, write: Callable[[Path], None]) -> Path:
         """Let `write` make the output under another name, rename it, and delete the pieces."""
@@ -141,12 +138,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     Raises whatever is raised for another file; the memory that is taken is never more than the file's size.
     """
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("it is compressed, which pieces are not")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ValueError("it states more bytes than it has")
-        return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries}
+        check_stored(archive, path)
+        return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in archive.infolist()}
 
 
 def _array(data: bytes) -> np.ndarray:

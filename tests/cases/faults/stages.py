@@ -53,7 +53,6 @@ PARAMS = {
     "evaluate": {"threads": 1},
     "ablation": {"seeds": 1, "main_seeds": 1, "experiments": ["table3/two-branches", "table4/csa"]},
 }
-IMPORTED = {"engine": "import", "maps": "maps", "channels": "rgb"}
 
 DATA = ("datasets/synthetic",)
 LISTED = (*DATA, "artifacts/synthetic/manifest.csv")

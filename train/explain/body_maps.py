@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from densepose_extract.config import EstimatorErrors
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import StoreError
 from dsa_data.charts import BODY_REGIONS
@@ -50,7 +51,7 @@ def read_body_maps(root: Path, named: Path | None, usual: Path) -> BodyMaps | No
     Raises StoreError for a store that cannot be read.
     """
     if named is None and (root / NOTE).is_file():
-        truth = Rendered(root)
+        truth = Rendered(root, EstimatorErrors(rate=0))  # by default the engine adds an estimator's errors
         return BodyMaps(lambda record: truth.find(record).read(record).iuv[..., 0], "the renderer's ground truth")
     path = named or usual
     if named is None and not path.exists():

@@ -8,7 +8,9 @@ from dsa_data.charts import BODY_REGIONS
 from dsa_data.records import Record
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
+from dsa_data.synthetic.dataset import NOTE
 from dsa_train.explain.body_maps import BACKGROUND, REGIONS, BodyMaps, read_body_maps
+from tiny import random_iuv, write_iuv_image
 
 RECORD = Record("a.png", "query", 1, 1, 5, 5, "ab" * 32)
 
@@ -44,3 +46,15 @@ def test_a_map_of_another_image_is_refused(store, tmp_path):
 
 def test_without_maps_there_are_none(tmp_path):
     assert read_body_maps(tmp_path, None, tmp_path / "nowhere.h5") is None
+
+
+def test_ground_truth_has_no_errors_of_an_estimator(tmp_path):
+    """By default the rendered engine misses people and parts, and takes left for right."""
+    (tmp_path / NOTE).write_text("{}")
+    truth = {f"query/{number}.jpg": random_iuv(12, 10, number) for number in range(20)}
+    for key, iuv in truth.items():
+        write_iuv_image(tmp_path / "iuv" / key.replace(".jpg", "_IUV.png"), iuv)
+    maps = read_body_maps(tmp_path, None, tmp_path / "nowhere.h5")
+    assert maps.source == "the renderer's ground truth"
+    for number, (key, iuv) in enumerate(truth.items()):
+        assert (maps.chart(Record(key, "query", 1, 1, 10, 12, f"{number:064x}")) == iuv[..., 0]).all()

@@ -31,7 +31,7 @@ def list_() -> None:
         state = "there" if folder.is_dir() else f"missing. {dataset.source}"
         click.echo(f"{name:26}{dataset.title}\n{'':26}{folder}: {state}")
     for name, text in sets.others().items():
-        click.echo(f"{name:26}{text}\n{'':26}{sets.parent() / name}: there")
+        click.echo(f"{name:26}{text}\n{'':26}{sets.parent() / name}: exists")
     click.echo(f"\nYour own dataset: {sets.parent()}/<name> (docs/datasets.md). Several datasets: market1501+msmt17.")
 
 

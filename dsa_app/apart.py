@@ -38,7 +38,7 @@ def run_apart(
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
-        raise ValueError(f"{reader} reads for more than {seconds:.0f} s") from None
+        raise ValueError(f"{reader} timed out after {seconds:.0f} s") from None
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ValueError(words[-1] if words and done.returncode > 0 else f"{reader}'s reader crashed")

@@ -157,7 +157,7 @@ class SettingsLoader(yaml.SafeLoader):
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise yaml.YAMLError(f"it has the key {shown(twice[0])} twice")
+            raise yaml.YAMLError(f"duplicate key {shown(twice[0])}")
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:

@@ -206,8 +206,8 @@ def test_the_whole_page_on_tiny_trees(project: Path, monkeypatch: pytest.MonkeyP
     assert not [row for row in rows if "not yet" in row], "every row of the paper was measured"
     for dataset in ("cuhk03-labeled", "cuhk03-detected", "dukemtmcreid"):
         said = next(said for command, said in told.items() if command[1] == "evaluate" and dataset in command)
-        assert "The paper's row is left out: " in said, "the tiny dataset has not the published counts"
+        assert "The paper's row is not shown: " in said, "the tiny dataset has not the published counts"
     means = [said for command, said in told.items() if command[1] == "report" and "cuhk01" in command]
     assert len(means) == 2
-    assert all("The paper's row is left out: " in said for said in means)
+    assert all("The paper's row is not shown: " in said for said in means)
     assert np.isfinite([float(said.splitlines()[1].split()[1]) for said in means]).all()

@@ -76,7 +76,7 @@ def _move_back(kept: Path, out: Path) -> None:
             return
         out.rmdir()
     _move(kept, out)
-    click.echo(f"{out} has the earlier run again: the new one was ended before its first checkpoint", err=True)
+    click.echo(f"The earlier run is back in {out}: the new run ended before its first checkpoint", err=True)
 
 
 def _move(folder: Path, place: Path) -> None:

@@ -69,7 +69,7 @@ def table(metrics: Metrics, dataset: str, papers: Papers, without: str = "") -> 
         lines.append(f"{NOT_KNOWN}: a number of the paper that is not known here.")
     if metrics.get("protocol"):
         lines.append(f"Protocol: {metrics['protocol']}.")
-    lines += [f"The paper's row is left out: {without}."] if without else []
+    lines += [f"The paper's row is not shown: {without}."] if without else []
     return "\n".join(lines + _remarks(metrics))
 
 

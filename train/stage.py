@@ -323,7 +323,7 @@ def _prepare_regions(network: TwoStream, data: TrainingSet, config: TrainConfig)
         words = ", ".join(
             f"{part.head:.1%} at stride {level} (mean label map: {part.template:.1%})" for level, part in right.items()
         )
-        click.echo(f"Region heads fitted. Right regions in the training cells they were fitted to: {words}.", err=True)
+        click.echo(f"Region heads fitted. Accuracy on the cells they were fitted to: {words}.", err=True)
 
 
 def _load_images(images: Images, config: TrainConfig, device: torch.device) -> None:

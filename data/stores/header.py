@@ -227,7 +227,7 @@ def keys_of(column: np.ndarray) -> list[str]:
         if not is_key(key):
             raise ValueError(f"{shown(key)} is not a path below the dataset's folder")
     if len(set(keys)) < len(keys):
-        raise ValueError("a key is there twice")
+        raise ValueError("duplicate key")
     return keys
 
 

@@ -35,7 +35,7 @@ class Output(Protocol):
 
 
 S = TypeVar("S", bound=Output)
-AGAIN = "All of it is made again (--overwrite)."
+AGAIN = "Everything is rebuilt (--overwrite)."
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def open_reusable(
         raise StoreError(f"{out} {fault}.\n{remedy}")
     reuse = decisive and all(made_with.configuration.get(key) == wanted.configuration.get(key) for key in decisive)
     if report:
-        consequence = "Only what that changes is made again (--overwrite)." if reuse else again
+        consequence = "Only the records that this changes are rebuilt (--overwrite)." if reuse else again
         click.echo(f"note: {out} {fault}. {consequence}", err=True)
     if reuse:
         return store

@@ -160,7 +160,7 @@ def _map_stems(folder: Path) -> dict[str, str]:
     if unread := [name for name in names if walk.is_map(name)]:
         raise ImageError(
             f"{folder / unread[0]}: maps are read from {', '.join(sorted(ENDINGS))} only, as JPEG changes "
-            "charts. Save it so."
+            "charts. Save it as PNG."
         )
     plain = [Path(name) for name in names if Path(name).suffix.lower() in ENDINGS]
     return {path.as_posix(): unicodedata.normalize("NFC", path.stem) for path in plain}

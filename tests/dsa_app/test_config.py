@@ -101,8 +101,8 @@ def test_changes_of_settings_in_words() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("warp: {size: 8}\nwarp: {size: 16}\n", "it has the key 'warp' twice"),
-        ("warp: {size: 8, size: 16}\n", "it has the key 'size' twice"),
+        ("warp: {size: 8}\nwarp: {size: 16}\n", "duplicate key 'warp'"),
+        ("warp: {size: 8, size: 16}\n", "duplicate key 'size'"),
         ("warp: {size: !!bool maybe}\n", "'maybe' is not a value of bool"),
     ],
 )

@@ -118,7 +118,7 @@ def test_the_papers_row_stands_beside_its_own_images_and_training_alone(dsa_trai
     other.write_text("".join((made / "manifest.csv").read_text().splitlines(keepends=True)[:-1]))
     measured = dsa_train("evaluate", *market, "--manifest", str(other), "--run", str(run), params=None).output
     assert row not in measured
-    assert "The paper's row is left out: trained on images of another manifest." in measured
+    assert "The paper's row is not shown: trained on images of another manifest." in measured
     assert row not in dsa_train("report", *market, params=None).output
 
     named = dsa_train("evaluate", *market, "--run", str(run), "--experiment", "table3/baseline", params=None)
@@ -136,7 +136,7 @@ def test_fewer_images_are_not_the_papers(dsa_train, tmp_path):
     dsa_train("run", *market, *SMALL, params=None)
     measured = dsa_train("evaluate", *market, params=None).output
     assert "the paper, Market-1501" not in measured
-    assert "The paper's row is left out: the images are not those of market1501 (train has 22 images, " in measured
+    assert "The paper's row is not shown: the images are not those of market1501 (train has 22 images, " in measured
 
 
 def other_part_images(path):

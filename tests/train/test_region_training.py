@@ -115,7 +115,7 @@ def test_the_log_says_which_cells_are_right_and_what_the_template_has(train, tmp
     train(tmp_path, epochs=1, **regions())
     said = capsys.readouterr().err
     assert re.search(
-        r"in the training cells they were fitted to: [\d.]+% at stride 16 \(mean label map: [\d.]+%\)", said
+        r"Accuracy on the cells they were fitted to: [\d.]+% at stride 16 \(mean label map: [\d.]+%\)", said
     )
 
 

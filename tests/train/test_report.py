@@ -174,7 +174,7 @@ def test_the_papers_rows_stand_beside_what_was_measured_on_its_dataset_as_it_mea
         rows, without = report.papers(metrics, "market1501")
         assert rows == {}
         assert without.startswith(reason)
-        assert f"The paper's row is left out: {without}." in report.table(metrics, "mine", rows, without).splitlines()
+        assert f"The paper's row is not shown: {without}." in report.table(metrics, "mine", rows, without).splitlines()
     assert report.papers(measured_on("mine"), "mine") == ({}, "")
     assert report.papers(FOUND, "mine") == ({}, "")
 

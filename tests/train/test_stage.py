@@ -420,7 +420,7 @@ def test_a_run_comes_back_if_the_next_is_ended_before_its_first_checkpoint(train
             train(out, epochs=1, seed=1, overwrite=True)
     assert (out / "model.pt").read_bytes() == first
     assert sorted(path.relative_to(out) for path in out.rglob("*")) == files
-    assert "has the earlier run again" in capsys.readouterr().err
+    assert "The earlier run is back in" in capsys.readouterr().err
     assert train(out, epochs=1, seed=1, overwrite=True).read_bytes() != first
 
 

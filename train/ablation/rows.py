@@ -89,7 +89,7 @@ def _others(other: Sequence[Result], manifest: str) -> list[str]:
         return []
     width = max(len(f"{one.experiment} {one.match}") for one in other) + 2
     names = "".join(f"{name:>8}" for name in ("mAP", "Rank-1", "Rank-5", "Rank-10"))
-    lines = ["", f"{'Other results':{width}}{names}   made otherwise than the row of that name by"]
+    lines = ["", f"{'Other results':{width}}{names}   settings that differ from those of the row of that name"]
     for one in other:
         changes = one.changes(row_experiment(one.experiment), manifest)
         seed = f", seed {one.seed}" if one.seed else ""

@@ -26,8 +26,8 @@ def check_charts(store: DsapStore) -> None:
     """Raise StoreError for a store of version 1, which has no chart images."""
     if not store.has_charts:
         raise StoreError(
-            f"{store.path} has version {store.version}, which has no chart images, and regions are learnt from them. "
-            "Build it again: dsap build --overwrite."
+            f"{store.path} has version {store.version}, which has no chart images, and the region heads are trained on "
+            "them. Build it again: dsap build --overwrite."
         )
 
 
@@ -40,7 +40,7 @@ def check_before_training(
         dsap: the store of part images; None for a network without a guide and without region heads.
         warp: what the store should have been built with; None for any settings.
         identities: P, of a batch.
-        charts: whether the store must have chart images, from which regions are learnt.
+        charts: whether the store must have chart images, on which region heads are trained.
         dataset: the name of the dataset; a store of another is noted.
 
     Raises:

@@ -76,8 +76,8 @@ def mean_label_maps(images: Images, sizes: Sequence[tuple[int, int]]) -> list[to
         known += int(shares.flatten(1).any(1).sum())
     if not known:
         raise TrainingError(
-            "No training image has a map of the body, from which regions are learnt. Make the maps: densepose-extract "
-            "run, then dsap build."
+            "No training image has a map of the body, on which region heads are trained. Make the maps: "
+            "densepose-extract run, then dsap build."
         )
     mean = total / known
     mean = (mean + mean.flip(2)) / 2  # half of the images are flipped in training

@@ -62,7 +62,7 @@ if kind == "hnsw":
             some = links[begin : begin + places[level + 1] - places[level]]
             check((levels[some[some >= 0]] > level).all(), "its links do not fit")
 found = index.search(np.zeros((1, dimensions), np.float32), min(10, rows))[1]
-check(found.min() >= -1 and found.max() < rows, "it finds rows that are not there")
+check(found.min() >= -1 and found.max() < rows, "it returns row numbers out of range")
 """
 
 

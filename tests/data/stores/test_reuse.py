@@ -58,7 +58,7 @@ def test_other_settings_are_refused_or_replaced(
     assert capsys.readouterr().err == ""
     assert open_reusable(out, FeatureStore, wanted, REMEDY, overwrite=True) is None
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(rf"out\.h5 was made with other settings: {difference}\. All of it is made again", line)
+    assert re.search(rf"out\.h5 was made with other settings: {difference}\. Everything is rebuilt", line)
 
 
 @pytest.mark.parametrize("settings", [{}, {"warp": {"size": 16}}])
@@ -89,7 +89,7 @@ def test_a_damaged_output_is_refused_or_replaced(out: Path, capsys: pytest.Captu
         open_reusable(out, FeatureStore, HEADER, REMEDY)
     assert open_reusable(out, FeatureStore, HEADER, REMEDY, overwrite=True) is None
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(r"out\.h5 is damaged or cut short .*\)\. All of it is made again \(--overwrite\)\.$", line)
+    assert re.search(r"out\.h5 is damaged or cut short .*\)\. Everything is rebuilt \(--overwrite\)\.$", line)
 
 
 def test_the_store_is_closed_on_every_path(out: Path) -> None:

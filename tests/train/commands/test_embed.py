@@ -105,20 +105,20 @@ def test_overwrite_makes_again_what_is_damaged_or_of_other_images_alone(
         patch.setattr(dsa_reid.Model, "features", None)  # it would fail
         again = run(*embed, "--overwrite")
         assert (again.exit_code, again.stdout) == (0, first.stdout)
-        assert "made again" not in again.stderr
+        assert "rebuilt" not in again.stderr
     damaged = bytearray(before)
     damaged[before.index(open_features(out)[:1].tobytes())] ^= 1  # in a row: the header stays readable
     out.write_bytes(damaged)
     mended = run(*embed, "--overwrite")
     assert mended.exit_code == 0
-    assert re.search(r"damaged\. All of it is made again \(--overwrite\)\.", mended.stderr)
+    assert re.search(r"damaged\. Everything is rebuilt \(--overwrite\)\.", mended.stderr)
     assert out.read_bytes() == before
     (image_folder / "a" / "00.jpg").unlink()
     refused = run(*embed)
     assert refused.exit_code == 2
     assert "was made from other images.\nReplace it with --overwrite" in refused.stderr
     fewer = run(*embed, "--overwrite")
-    assert "was made from other images. All of it is made again (--overwrite)." in fewer.stderr
+    assert "was made from other images. Everything is rebuilt (--overwrite)." in fewer.stderr
     assert len(open_features(out)) == 11
 
 

@@ -19,6 +19,7 @@ from dsa_train import stage
 from dsa_train.ablation import runner as ablation
 from dsa_train.ablation.rows import MAIN
 from dsa_train.ablation.runner import run_all
+from dsa_train.ablation.tables import rows_of
 from dsa_train.ablation.trainings import AblationConfig, Folders, trainings
 from dsa_train.cli import main
 from dsa_train.published import EVERY_ROW
@@ -91,6 +92,22 @@ def test_results_by_match_and_nothing_trained_twice(base, folders, monkeypatch):
     assert guided["history"][-1]["guide/guided"] > 0
     monkeypatch.setattr(stage, "run", lambda *_, **__: pytest.fail("trained again"))
     assert run_all(todo, folders) == found
+
+
+def test_networks_that_predict_regions_are_measured_by_visible_regions_too(base, folders):
+    changed = {**BUDGET, "train": {**BUDGET["train"], "regions": {"fit": 2, "fit_images": 8}}}
+    found = run_all(some(Settings("tiny", None, changed, "test"), "regions/own", "regions/template"), folders)
+    matches = {one["experiment"]: one["matches"] for one in found}
+    assert list(matches["regions/own"]) == ["main", "visible"]
+    assert matches["regions/own"]["visible"] != matches["regions/own"]["main"]
+    assert list(matches["regions/template"]) == ["main"]
+    named = {row["name"]: row for row in rows_of(found)}
+    assert named["Regions, visible"]["mAP"] == [round(matches["regions/own"]["visible"]["mAP"], 6)]
+    assert "Mean regions, visible" not in named
+
+    reranked = {**changed, "evaluate": {"rerank": {"on": True}}}
+    (training,) = some(Settings("tiny", None, reranked, "test"), "regions/own")
+    assert not training.evaluation.compares_plainly  # visible distances are for rankings without re-ranking
 
 
 def test_other_settings_are_another_training(base, folders, monkeypatch):

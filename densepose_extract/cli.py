@@ -167,7 +167,7 @@ def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> No
     if engine == "auto":
         engine = "rendered" if is_synthetic(dataset) else "native"
     unused = [f"--{name}" for name in OF_NETWORKS if given.get(name) is not None]
-    if engine in ("rendered", "import") and unused:
+    if engine in ("rendered", "import", "average") and unused:
         raise ConfigError(
             f"The engine {engine} runs no network and does not use {', '.join(unused)}. Leave that out, or name "
             "another engine: --engine native"

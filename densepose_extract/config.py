@@ -46,12 +46,14 @@ class ExtractConfig(Recipe):
     """Section "extract" of the settings, with the recipe of the network engines.
 
     Attributes:
-        engine: auto is `rendered` for a synthetic dataset and `native` for any other.
+        engine: auto is `rendered` for a synthetic dataset and `native` for any other. `average` is a control: the
+            average person's map for every image.
         checkpoint: a checkpoint's name, or the path of its file.
         sha256: the checkpoint's digest, to pin it: a file with another digest is refused.
         device: auto is the GPU if there is one; under torchrun each process takes its own.
         precision: of the network; boxes and regions are float32 in either case.
         maps: for `import`, the folder with *_IUV.png; the bytes of the maps identify them, not this path.
+            For `average`, the store (iuv.h5) whose maps of training images are averaged.
         channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
             decides by the values.
         allow_missing: for `import`, an image without a map counts as one in which no person was detected.
@@ -60,7 +62,7 @@ class ExtractConfig(Recipe):
             none. 16 bits take 7 bytes a pixel in place of 3, before compression.
     """
 
-    engine: Literal["auto", "native", "detectron2", "rendered", "import"] = "auto"
+    engine: Literal["auto", "native", "detectron2", "rendered", "import", "average"] = "auto"
     checkpoint: str = "R_50_FPN_s1x"
     sha256: str | None = None
     device: str = "auto"

@@ -62,6 +62,7 @@ ROWS = (
 FURTHER_ROWS = (
     Row("control", "Guide fed nothing", "controls/nothing", "main"),
     Row("control", "Guide fed another's", "controls/another", "main"),
+    Row("control", "Guide by average map", "controls/average-map", "main"),
     Row("control", "Losses without guide", "controls/no-guide", "main"),
     Row("beyond", "Own triplets", "beyond/own-losses", "main"),
     Row("beyond", "Guide faded out", "beyond/faded", "main"),

@@ -44,6 +44,7 @@ CLAIMS = (
 QUESTIONS = (
     Claim("the guide over one without input", "Only MF-Stream", "Guide fed nothing"),
     Claim("the guide over one with another's input", "Only MF-Stream", "Guide fed another's"),
+    Claim("the guide over one with the average map", "Only MF-Stream", "Guide by average map"),
     Claim("the guide over its losses alone", "Only MF-Stream", "Losses without guide"),
     Claim("distillation over two branches", "Distillation", REFERENCE),
     Claim("distillation over the paper's guide", "Distillation", "Only MF-Stream"),

@@ -29,8 +29,8 @@ class MainStreamConfig:
             torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at stride 16 or 14.
         width: multiplies every channel count; a multiple of 1/8.
         local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
-        local_head: the layers of a local head: conv5_x is the paper's, whose 3×3 convolutions see cells around; "pointwise"
-            is one 1×1 convolution, which sees its cell alone, so that a region's feature is of that region.
+        local_head: the layers of a local head: conv5_x is the paper's, whose 3×3 convolutions see cells around;
+            "pointwise" is one 1×1 convolution, which sees its cell alone, so that a region's feature is of that region.
         local_channels: of the eight local maps of a level together, with pointwise heads; 0 for as many as f_G has.
         heads: the heads of the network: the global one, the local ones, or both.
         pooling: "average", or "gem", the generalised mean with a trained power.
@@ -81,7 +81,11 @@ class MainStreamConfig:
             )
         if self.local_channels and self.local_head != "pointwise":
             raise ModelError("local_channels is for local_head = 'pointwise'; conv5_x has those of the global head.")
-        if type(self.local_channels) is not int or not 0 <= self.local_channels <= MOST or self.local_channels % REGIONS:
+        if (
+            type(self.local_channels) is not int
+            or not 0 <= self.local_channels <= MOST
+            or self.local_channels % REGIONS
+        ):
             raise ModelError(
                 f"local_channels = {self.local_channels!r} is invalid: eight local heads share them. Use a multiple of "
                 f"{REGIONS}, at most {MOST}, or 0."

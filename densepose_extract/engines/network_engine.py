@@ -16,7 +16,7 @@ from dsa_reid.errors import DeviceError
 
 from ..recipe import Recipe
 from ..weights import checkpoint as checkpoints
-from .engine import identity_of_bits
+from .engine import identity_of_content
 from .sizing import batches
 
 
@@ -72,7 +72,7 @@ class NetworkEngine:
             "device": self.device.type,
             "precision": self.precision,
             **to_dict(self.recipe),
-            **identity_of_bits(self.bits),
+            **identity_of_content(self.bits),
         }
 
     def fine(self, height: int, width: int) -> np.ndarray | None:

@@ -43,7 +43,12 @@ def make_engine(
     if name in ("rendered", "average") and config.bits != 8:
         raise ConfigError(f"extract.bits = 16 is invalid for the engine {name}, whose maps have 8 bits: leave it out.")
     if name == "rendered":
-        return Rendered(root, config.errors)
+        return Rendered(root, config.errors, config.confidence)
+    if config.confidence and name != "native":
+        raise ConfigError(
+            f"extract.confidence is for the engines native and rendered, and this is {name}. Leave it out: imported "
+            "maps have the confidence that their files hold."
+        )
     if name == "average":
         if config.maps is None:
             raise ConfigError(
@@ -69,4 +74,4 @@ def make_engine(
             return DetectronEngine(*arguments, bits=config.bits)
         from .native import NativeEngine
 
-        return NativeEngine(*arguments, bits=config.bits)
+        return NativeEngine(*arguments, bits=config.bits, confidence=config.confidence)

@@ -30,11 +30,18 @@ def build_stores(todo: Sequence[Training], folders: Folders, jobs: int) -> list[
     built: dict[str, Path] = {}
     stores = []
     for training in todo:
-        key = json.dumps([training.rate, _averaged(training), to_dict(training.settings.section("warp", WarpConfig))])
+        warp = to_dict(training.settings.section("warp", WarpConfig))
+        key = json.dumps([training.rate, _stated(training), _averaged(training), warp])
         if training.train.needs_store and key not in built:
             built[key] = _store(training, folders, jobs)
         stores.append(built[key] if training.train.needs_store else None)
     return stores
+
+
+def _stated(training: Training) -> str:
+    """Return what the name of a training's maps says of their confidences; empty for maps without any."""
+    wanted = training.settings.section("extract", ExtractConfig)
+    return f"-known-{wanted.errors.known:g}" if wanted.confidence else ""
 
 
 def _store(training: Training, folders: Folders, jobs: int) -> Path:
@@ -43,7 +50,7 @@ def _store(training: Training, folders: Folders, jobs: int) -> Path:
     maps = folders.artifacts / "iuv.h5"
     stores = folders.artifacts / "ablation" / "stores"
     if training.rate is not None:
-        maps = _extract(training, folders, stores / f"iuv-rate-{training.rate:g}.h5")
+        maps = _extract(training, folders, stores / f"iuv-rate-{training.rate:g}{_stated(training)}.h5")
     elif not own.exists():
         raise StoreError(f"{own} does not exist. Build it first: dsap build.")
     elif _averaged(training):

@@ -16,7 +16,7 @@ from .augment import augment, sample_augmentation
 from .config import BatchSettings
 from .dataset import Batch, Images
 from .guidance import with_shown_parts
-from .regions import moved
+from .regions import moved, moved_confidence
 from .sampler import epoch_batches
 
 
@@ -28,12 +28,14 @@ class Inputs(NamedTuple):
         parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
         regions: labels, uint8 (B, H, W), see `batches.regions`; None for a network that has none.
         unguided: bool (B,), images whose z is f alone; None for none.
+        region_confidence: of `regions`, uint8 (B, H, W); None where the loss does not weight by it.
     """
 
     images: torch.Tensor
     parts: torch.Tensor | None = None
     regions: torch.Tensor | None = None
     unguided: torch.Tensor | None = None
+    region_confidence: torch.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +83,14 @@ def feed(
     batch = with_shown_parts(batch, config.guidance.shown, config.pictures)
     preprocessing = data.images.preprocessing
     images, parts = augment(batch, sampled, config.augment.pad, data.mirror.to(device), preprocessing)
-    regions = None if batch.regions is None else moved(batch.regions, sampled, config.augment.pad)
-    return Inputs(images, parts, regions, sampled.unguided)
+    regions, sure = batch.regions, batch.region_confidence
+    return Inputs(
+        images,
+        parts,
+        None if regions is None else moved(regions, sampled, config.augment.pad),
+        sampled.unguided,
+        None if sure is None else moved_confidence(sure, sampled, config.augment.pad),
+    )
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:

@@ -80,6 +80,7 @@ FURTHER_ROWS = (
     Row("regions", "Two levels, mean", "regions/two-levels-template", "main"),
     Row("regions", "Two levels, stripes", "regions/two-levels-stripes", "main"),
     Row("regions", "Two levels, average", "regions/two-levels-average", "main"),
+    Row("regions", "Two levels, conv5", "regions/two-levels-conv5", "main"),
     Row("regions", "Two levels, added", "regions/two-levels-sum", "main"),
     Row("regions", "Regions and stripes", "regions/with-stripes", "main"),
     Row("regions", "Head attached", "regions/attached", "main"),

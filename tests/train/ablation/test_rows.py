@@ -98,7 +98,7 @@ FURTHER = {
         f"regions/{name}": (11, {"triplet_f_global", "triplet_f_local"})
         for name in (
             *("own", "other", "template", "unsupervised", "stripes", "with-stripes", "attached", "unfitted"),
-            *(f"two-levels-{kind}" for kind in ("own", "other", "template", "stripes", "average", "sum")),
+            *(f"two-levels-{kind}" for kind in ("own", "other", "template", "stripes", "average", "conv5", "sum")),
         )
     },
     "regions/parts": (4, {"triplet_f_local"}),

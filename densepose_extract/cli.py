@@ -85,6 +85,7 @@ def main() -> None:
 @setting("--batch", "batch", "Images of 256x512 in a batch.")
 @setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 loses nothing.")
 @setting("--confidence", "confidence", "Store how sure each pixel is.")
+@setting("--pose-model", "pose_model", "For pose: the landmark network's file, or mediapipe's wheel.")
 @work_options
 def run(**given: Any) -> None:
     """Make the maps of a dataset, or of a folder of images.

@@ -61,6 +61,8 @@ class ExtractConfig(Recipe):
         channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
             decides by the values.
         allow_missing: for `import`, an image without a map counts as one in which no person was detected.
+        pose_model: for `pose`, the file of the landmark network or a wheel of mediapipe 0.10.21; by default that of an
+            installed mediapipe, or a download.
         errors: for `rendered`, the errors of the estimator; with `errors.rate` 0 the maps are the true ones.
         bits: of u and of v in the store. 8 puts 5.8% of the pixels one texel aside at S = 32 (docs/formats.md), 16
             none. 16 bits take 7 bytes a pixel in place of 3, before compression.
@@ -68,7 +70,7 @@ class ExtractConfig(Recipe):
             softmax; for `rendered` what an estimator that makes `errors` could know of them.
     """
 
-    engine: Literal["auto", "native", "detectron2", "rendered", "import", "average"] = "auto"
+    engine: Literal["auto", "native", "detectron2", "rendered", "import", "average", "pose"] = "auto"
     checkpoint: str = "R_50_FPN_s1x"
     sha256: str | None = None
     device: str = "auto"
@@ -76,6 +78,7 @@ class ExtractConfig(Recipe):
     maps: str | None = None
     channels: Literal["auto", "rgb", "bgr"] = "auto"
     allow_missing: bool = False
+    pose_model: str | None = None
     errors: EstimatorErrors = EstimatorErrors()
     bits: Literal[8, 16] = 8
     confidence: bool = False

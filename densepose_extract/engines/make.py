@@ -16,6 +16,7 @@ from ..config import ExtractConfig
 from .average import Average
 from .engine import Engine
 from .imported import Imported
+from .keypoints import Keypoints
 from .maps import Maps
 from .rendered import Rendered
 
@@ -64,6 +65,11 @@ def make_engine(
                 "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
             )
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs, config.bits)
+    if name == "keypoints":
+        if config.keypoints is None:
+            raise ConfigError("The keypoints engine needs the file or folder of the keypoints: --keypoints PATH.")
+        masks = None if config.masks is None else Path(config.masks)
+        return Keypoints(Path(config.keypoints), records, masks, config.allow_missing, config.bits)
     group = group or ProcessGroup()
     if name == "pose":
         from ..pose.model_file import SHA256, obtain

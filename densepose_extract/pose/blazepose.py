@@ -1,9 +1,9 @@
 """BlazePose's landmark network: 33 landmarks of the body, and which pixels show the person.
 
-The network is the one that MediaPipe runs (`pose_landmark_full.tflite`, Bazarevsky et al., "BlazePose: On-device Real-time
-Body Pose tracking", 2020). MediaPipe finds people with a detector first, which is made for whole scenes and misses one
-crop of re-ID in five; here the network looks at the whole crop, then again at the square around the person that its first
-answer states.
+The network is the one that MediaPipe runs (`pose_landmark_full.tflite`; Bazarevsky et al., "BlazePose: On-device
+Real-time Body Pose tracking", 2020). MediaPipe finds people with a detector first, which is made for whole scenes and
+misses one re-ID crop in five. Here the network looks at the whole crop, then again at the square around the person that
+its first answer gives.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib.util
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,7 +96,7 @@ class Look:
         centre, rim = self.points[CENTRE], self.points[CIRCLE]
         across, up = rim[0] - centre[0], centre[1] - rim[1]
         radius = max(float(np.hypot(across, up)), 1.0)
-        return Square(*map(float, centre), 2 * CIRCLES * radius, float(np.arctan2(across, up)))
+        return Square(float(centre[0]), float(centre[1]), 2 * CIRCLES * radius, float(np.arctan2(across, up)))
 
 
 class BlazePose:
@@ -156,10 +157,10 @@ class BlazePose:
             visible=landmarks[:, 3],
             present=landmarks[:, 4],
             presence=float(values["presence"][0]),
-            mask=sigmoid(mask),
+            mask=sigmoid(np.asarray(mask, np.float64)),
         )
 
-    def _interpreter(self):  # type: ignore[no-untyped-def]
+    def _interpreter(self) -> tuple[Any, dict[str, int]]:
         """Return the thread's interpreter, and the index of each of its outputs by the names of `OUTPUTS`."""
         if not hasattr(self._local, "interpreter"):
             from ai_edge_litert.interpreter import Interpreter
@@ -177,7 +178,8 @@ class BlazePose:
                 )
             outputs = {name: indices[shape] for name, shape in OUTPUTS.items()}
             self._local.interpreter = interpreter, outputs
-        return self._local.interpreter
+        loaded: tuple[Any, dict[str, int]] = self._local.interpreter
+        return loaded
 
 
 def skeleton_of(look: Look) -> Skeleton:

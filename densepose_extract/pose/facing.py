@@ -1,8 +1,8 @@
 """Whether a person is seen from the front or from behind.
 
 The network takes half of the people that are seen from behind for people who face the camera, and never the other way
-round: a logistic regression decides by how far apart it puts the shoulders, where it puts the nose, and by the colour of
-the head. A face is redder than what is around the person, hair is not.
+round. A logistic regression decides by how far apart it puts the shoulders, where it puts the nose, and by the colour
+of the head: a face is redder than what is around the person, hair is not.
 
 Its weights were fitted on 175 crops of CUHK03 that were labelled by eye (91 fronts, 84 backs; people seen from the side
 were left out).

@@ -19,9 +19,9 @@ REACH = np.array([capsule.reach for capsule in CAPSULES])
 STARTS = [capsule.start for capsule in CAPSULES]
 ENDS = [capsule.end for capsule in CAPSULES]
 
-# The probability that a pixel has the right chart: a logistic regression on how much nearer the part is than the next one,
-# how far the pixel is outside, the logit of the mask, the certainty of the part's joints, and how much of a front or
-# back the torso is. Fitted on true maps of 6 photographs and of 120 rendered people, with equal weight.
+# The probability that a pixel has the right chart: a logistic regression on how much nearer the part is than the next
+# one, how far the pixel is outside, the logit of the mask, the certainty of the part's joints, and how much of a front
+# or back the torso is. Fitted on true maps of 6 photographs and of 120 rendered people, with equal weight.
 CONFIDENCE = np.array([1.767, -3.622, 0.258, 1.651, 1.059])
 CONFIDENCE_BIAS = -4.392
 INSIDE = 0.8  # radii from which the distance counts
@@ -35,7 +35,7 @@ class PersonMap:
     Attributes:
         iuv: uint8 (H, W, 3).
         fine: uint16 (H, W, 2), U and V in 16 bits.
-        confidence: uint8 (H, W), round(255 p), p being the probability that a pixel has the right chart, or rightly none.
+        confidence: uint8 (H, W), round(255 p), p being the probability that the chart is right, background included.
     """
 
     iuv: NDArray[np.uint8]

@@ -1,9 +1,9 @@
 """From a skeleton to the I, U, V map: which part of the body each pixel shows, and where on the part it is.
 
-Each part is a tapered capsule around the line between two joints. A pixel is given to the part whose capsule is nearest,
-measured in its radii, and of capsules that overlap in the image rather to the one that is nearer to the viewer. Across
-the capsule the pixel shows one point of a circle (an ellipse for torso and head); the direction that the body faces
-says at which angle around the part this point is. Charts and their coordinates follow from the angle as for rendered
+Each part is a tapered capsule around the line between two joints. A pixel is given to the part whose capsule is
+nearest, measured in its radii; of capsules that overlap in the image, the one that is nearer to the viewer is preferred.
+Across the capsule the pixel shows one point of a circle (an ellipse for torso and head). The direction that the body
+faces says at which angle around the part this point is. Charts and their coordinates follow from the angle as for rendered
 people (`dsa_data.synthetic.surface`).
 """
 
@@ -75,10 +75,11 @@ SEAT = 0.075  # from the hips down to where the torso ends behind
 OVERLAP = 1.5  # costs of a capsule that is a metre behind another one, in radii
 BORDER = 0.02  # over which a pixel beyond the torso's end becomes the leg's
 NEAR = 1.5  # radii within which a capsule may hide another one
+TINY = 1e-3  # pixels, below which a capsule is a circle
 SIDE = 0.93  # where the surface that is seen ends: a capsule's outermost pixels show what is just inside the edge
 
-# u = a + b x, v = c + d y of each chart: x and y are the coordinates of `surface`, which take the whole sector of a part,
-# u and v those that real maps have there. From 18 photographs with true maps; b < 0 where DensePose runs U upward.
+# u = a + b x, v = c + d y of each chart: x and y are the coordinates of `surface`, which take the whole sector of a
+# part, u and v those that real maps have there. From 18 photographs with true maps. Where b < 0, DensePose runs U upward.
 LINES = np.zeros((25, 4))
 for _charts, _line in {
     (1,): (0.17, 0.80, 0.23, 0.53), (2,): (0.10, 0.80, 0.06, 0.86),
@@ -165,8 +166,8 @@ def outline(skeleton: Skeleton, pixels: Floats) -> NDArray[np.bool_]:
 
 def _measure(skeleton: Skeleton, capsule: Capsule, pixels: Floats) -> Measured:
     start, end = skeleton.points[capsule.start], skeleton.points[capsule.end]
-    length = max(float(np.linalg.norm(end - start)), 1e-3)
-    direction = (end - start) / length
+    length = max(float(np.linalg.norm(end - start)), TINY)
+    direction = (end - start) / length if length > TINY else np.array([0.0, 1.0])
     if capsule.part == Part.HEAD:
         return _measure_head(skeleton, pixels, direction)
     right = np.array([direction[1], -direction[0]])  # of a part that points down
@@ -194,7 +195,7 @@ def _measure_head(skeleton: Skeleton, pixels: Floats, up: Floats) -> Measured:
 
 
 def _torso_half(skeleton: Skeleton, right: Floats, along: Floats) -> Floats:
-    """Return half the torso's width in pixels at `along` (N,): between the joints of shoulders and of hips, and more."""
+    """Return half the torso's width in pixels at `along` (N,): from the joints of shoulders and hips."""
     points, scale = skeleton.points, skeleton.scale
     shoulders = abs((points[Joint.LEFT_SHOULDER] - points[Joint.RIGHT_SHOULDER]) @ right) / 2 + SHOULDER * scale
     hips = abs((points[Joint.LEFT_HIP] - points[Joint.RIGHT_HIP]) @ right) / 2 + HIP * scale

@@ -51,8 +51,9 @@ class Skeleton:
         depth: (21,) metres away from the viewer, from any origin.
         certainty: (21,) in [0, 1], how probable it is that the point is right.
         scale: pixels of a metre.
-        torso, head, arms, legs: (2,) unit vectors in the horizontal plane that point to the person's left: to the image's
-            right, and away from the viewer. (1, 0) is seen from the front, (-1, 0) from behind, (0, 1) from the right.
+        torso, head, arms, legs: (2,) unit vectors in the horizontal plane that point to the person's left. Coordinates:
+            to the image's right, and away from the viewer. (1, 0) is seen from the front, (-1, 0) from behind, (0, 1)
+            from the right.
         facing: probability that front and back are not confused.
     """
 

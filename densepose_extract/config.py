@@ -60,8 +60,7 @@ class ExtractConfig(Recipe):
             For `average`, the store (iuv.h5) whose maps of training images are averaged.
         channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
             decides by the values.
-        allow_missing: for `import` and `keypoints`, an image without a map, or without keypoints, counts as one in which
-            no person was detected.
+        allow_missing: for `import` and `keypoints`: an image that has none counts as no person detected.
         pose_model: for `pose`, the file of the landmark network or a wheel of mediapipe 0.10.21; by default that of an
             installed mediapipe, or a download.
         keypoints: for `keypoints`, the file or folder of COCO's 17 keypoints; their values identify the maps.

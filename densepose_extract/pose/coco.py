@@ -67,7 +67,7 @@ def skeleton_of(keypoints: Floats) -> Skeleton | None:
 
 
 def _head(points: Floats, known: NDArray[np.bool_]) -> Floats | None:
-    """Return the middle of the head (2,): of the ears that are seen, else of the eyes, else the nose; None if unknown."""
+    """Return the middle of the head (2,): of the ears that are seen, else of the eyes, else the nose."""
     for group in ((LEFT_EAR, RIGHT_EAR), (LEFT_EYE, RIGHT_EYE), (NOSE,)):
         if seen := [index for index in group if known[index]]:
             return np.asarray(points[seen].mean(axis=0))

@@ -1,10 +1,10 @@
 """From a skeleton to the I, U, V map: which part of the body each pixel shows, and where on the part it is.
 
 Each part is a tapered capsule around the line between two joints. A pixel is given to the part whose capsule is
-nearest, measured in its radii; of capsules that overlap in the image, the one that is nearer to the viewer is preferred.
-Across the capsule the pixel shows one point of a circle (an ellipse for torso and head). The direction that the body
-faces says at which angle around the part this point is. Charts and their coordinates follow from the angle as for rendered
-people (`dsa_data.synthetic.surface`).
+nearest, measured in its radii; of capsules that overlap in the image, the one that is nearer to the viewer is
+preferred. Across the capsule the pixel shows one point of a circle (an ellipse for torso and head). The direction that
+the body faces says at which angle around the part this point is. Charts and their coordinates follow from the angle as
+for rendered people (`dsa_data.synthetic.surface`).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ TINY = 1e-3  # pixels, below which a capsule is a circle
 SIDE = 0.93  # where the surface that is seen ends: a capsule's outermost pixels show what is just inside the edge
 
 # u = a + b x, v = c + d y of each chart: x and y are the coordinates of `surface`, which take the whole sector of a
-# part, u and v those that real maps have there. From 18 photographs with true maps. Where b < 0, DensePose runs U upward.
+# part, u and v those that real maps have there. From 18 photographs with true maps. With b < 0 U runs upward.
 LINES = np.zeros((25, 4))
 for _charts, _line in {
     (1,): (0.17, 0.80, 0.23, 0.53), (2,): (0.10, 0.80, 0.06, 0.86),

@@ -47,7 +47,7 @@ def make_engine(
         raise ConfigError(f"extract.bits = 16 is invalid for the engine {name}, whose maps have 8 bits: leave it out.")
     if name == "rendered":
         return Rendered(root, config.errors, config.confidence)
-    if config.confidence and name != "native":
+    if config.confidence and name not in ("native", "pose", "keypoints"):
         raise ConfigError(
             f"extract.confidence is for the engines native and rendered, and this is {name}. Leave it out: imported "
             "maps have the confidence that their files hold."

@@ -125,11 +125,11 @@ def test_the_help_shows_the_dataclass_defaults() -> None:
         (["run", "--dataset", "synthetic", "--keypoints", "k.json"], "rendered does not use --keypoints"),
         (
             ["run", "--dataset", "synthetic", "--engine", "native", "--pose-model", "x"],
-            "name its engine: --engine pose",
+            "its engine: --engine pose",
         ),
         (
             ["run", "--dataset", "synthetic", "--engine", "pose", "--batch", "4"],
-            "pose runs no DensePose and does not use",
+            "does not use --batch. Leave",
         ),
         (["run", "--pictures", "."], "needs the path of its store"),
         (["import", "--dataset", "synthetic", "--from", "nowhere"], "nowhere is not a folder"),

@@ -62,9 +62,7 @@ def test_keypoints_and_pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(engine, Keypoints)
     assert engine.identity == {"engine": "keypoints", "version": 1, "bits": 16, "confidence": "pixels"}
     missing = ExtractConfig(engine="pose", pose_model=str(tmp_path / "none.tflite"))
-    with pytest.raises(
-        CheckpointError, match=r"none\.tflite is not a file.*pip download --no-deps mediapipe==0\.10\.21"
-    ):
+    with pytest.raises(CheckpointError, match=r"none\.tflite is not a file.*pip download --no-deps mediapipe"):
         make_engine(missing, "market1501", tmp_path, [])
     monkeypatch.setattr(model_file, "obtain", lambda given: Path(given))
     monkeypatch.setattr(pose, "BlazePose", lambda path: path)

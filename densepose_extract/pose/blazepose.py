@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dsa_app.errors import EngineError
 
+from .logistic import sigmoid
 from .skeleton import Joint, Skeleton, unit, with_middles
 
 Floats = NDArray[np.floating]
@@ -51,6 +52,7 @@ JOINTS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)
 WRISTS, FINGERS = (15, 16), ((17, 19), (18, 20))  # left, right; of the fingers those of the little one and the index
 FINGER_LENGTH = 1.3  # from the wrist over the knuckles to the tips, in distances of the knuckles
 TRUNK = (0, 7, 8, 11, 12, 13, 14, 23, 24, 25, 26, 27, 28)  # landmarks that give the scale
+SMALLEST = 0.1  # pixels of a metre, for landmarks that are all in one place
 NO_MASK = -30.0  # logit of the mask outside the square
 
 
@@ -205,17 +207,12 @@ def skeleton_of(look: Look) -> Skeleton:
         points=joints(points, tips),
         depth=joints(world[:, 2], [world[list(knuckles), 2].mean() for knuckles in FINGERS]),
         certainty=joints(certain, [certain[list(knuckles)].mean() for knuckles in FINGERS]),
-        scale=float(pixels / max(metres, 1e-6)),
+        scale=max(float(pixels / max(metres, 1e-6)), SMALLEST),
         torso=_left(world, LEFT_SHOULDER, LEFT_HIP),
         head=_left(world, LEFT_EAR),
         arms=_left(world, LEFT_SHOULDER),
         legs=_left(world, LEFT_HIP),
     )
-
-
-def sigmoid(x: Floats) -> Floats:
-    """Return the probability of a logit."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))))
 
 
 def across(world: Floats) -> Floats:

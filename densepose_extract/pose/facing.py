@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .blazepose import LEFT_EAR, NOSE, RIGHT_EAR, Look, across, sigmoid, skeleton_of
+from .blazepose import LEFT_EAR, NOSE, RIGHT_EAR, Look, across, skeleton_of
+from .logistic import sigmoid
 from .skeleton import OTHER_SIDE, Skeleton
 
 Floats = NDArray[np.floating]

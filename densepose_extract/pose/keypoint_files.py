@@ -1,4 +1,4 @@
-"""Files in which others keep COCO's 17 keypoints of people: read as one form, whatever wrote them.
+"""Files in which others keep COCO's 17 keypoints of people (or COCO-WholeBody's 133): read as one form.
 
 - COCO: results (`image_id`, `keypoints`, `score`; also AlphaPose's, whose image_id is a name) or annotations (`images`,
   `annotations`). ViTPose and RTMPose write results by mmpose's `test.py`.
@@ -29,6 +29,7 @@ FLAGS = np.array([0.0, 0.5, 1.0])  # scores for COCO's flags of annotated keypoi
 FORMS = (
     "expected COCO results or annotations, a folder of mmpose's or YOLO's files, or BoxMOT's folder with metadata.json"
 )
+WHOLE_BODY = 133  # keypoints of COCO-WholeBody, of which the first are COCO's
 YOLO_START = 5  # numbers of a line before the keypoints: class, and the box
 
 
@@ -161,7 +162,12 @@ def _triples(values: Any) -> NDArray[np.float64]:
 
 
 def _checked(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return keypoints (17, 3) as they are. Raises ValueError for another number, or for values that are no numbers."""
+    """Return keypoints (17, 3): all, or the first 17 of COCO-WholeBody's 133.
+
+    Raises ValueError for another number, or for values that are no numbers.
+    """
+    if keypoints.shape == (WHOLE_BODY, 3):
+        keypoints = keypoints[:KEYPOINTS]
     if keypoints.shape != (KEYPOINTS, 3):
         raise ValueError(f"a person has {len(keypoints)} keypoints, expected COCO's {KEYPOINTS}")
     if not np.isfinite(keypoints).all():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dsa_data.stores.iuv import quantise, refine
 
+from .logistic import sigmoid
 from .placing import CAPSULES, Placed, outline, place
 from .skeleton import Skeleton
 
@@ -83,5 +84,4 @@ def _confidence(skeleton: Skeleton, placed: Placed, mask: Floats) -> Floats:
         ],
         axis=1,
     )
-    right = 1 / (1 + np.exp(-(features @ CONFIDENCE + CONFIDENCE_BIAS)))
-    return np.asarray(right * skeleton.facing)
+    return np.asarray(sigmoid(features @ CONFIDENCE + CONFIDENCE_BIAS) * skeleton.facing)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from densepose_extract.pose import blazepose, facing
-from densepose_extract.pose.blazepose import BlazePose, Square, sigmoid, skeleton_of
+from densepose_extract.pose.blazepose import BlazePose, Square, skeleton_of
 from densepose_extract.pose.facing import probability_of_front, skeleton_facing
+from densepose_extract.pose.logistic import sigmoid
 from densepose_extract.pose.person_map import person_map
 from densepose_extract.pose.skeleton import Joint
 from dsa_app.errors import EngineError

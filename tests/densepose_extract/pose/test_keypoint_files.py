@@ -39,6 +39,12 @@ def test_results_of_coco_by_number_and_of_alphapose_by_name(tmp_path: Path) -> N
     assert np.array_equal(first.keypoints, POINTS)
 
 
+def test_the_body_is_taken_of_whole_bodies(tmp_path: Path) -> None:
+    whole = np.concatenate([POINTS, np.full((116, 3), 0.5)])
+    (person,) = read_people(write(tmp_path / "k.json", [{"image_id": 1, "keypoints": flat(whole), "score": 1}]))
+    assert np.array_equal(person.keypoints, POINTS)
+
+
 def test_annotations_of_coco_have_flags(tmp_path: Path) -> None:
     flags = POINTS.copy()
     flags[:, 2] = [0, 1, 2] * 5 + [2, 2]
@@ -113,7 +119,7 @@ def test_the_folder_of_boxmot(tmp_path: Path) -> None:
     [
         ("{", "is not a JSON file"),
         ({"something": []}, "neither a list of results nor annotations"),
-        ([{"image_id": 1, "keypoints": [1, 2, 0.5] * 133}], "133 keypoints, expected COCO's 17"),
+        ([{"image_id": 1, "keypoints": [1, 2, 0.5] * 26}], "26 keypoints, expected COCO's 17"),
         ([{"image_id": 1, "keypoints": [1, 2] * 17}], "keypoints"),
         ([{"keypoints": [1, 2, 0.5] * 17}], "image_id"),
         ([{"image_id": 1, "keypoints": [float("nan"), 2, 0.5] * 17}], "not a number"),

@@ -187,6 +187,10 @@ LATER = (
     ("guidance", "confidence"),
     ("guidance", "least_confidence"),
     ("regions", "confidence"),
+    ("augment", "policy"),
+    ("augment", "policy_share"),
+    ("augment", "operations"),
+    ("augment", "magnitude"),
 )
 """Settings, by section, that checkpoints did not always have."""
 

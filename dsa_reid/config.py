@@ -13,7 +13,7 @@ from .errors import ModelError
 REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
 MOST = 2**16  # channels of the local maps: far more than is useful, few enough for any machine
-RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
+RESNETS = ("resnet18", "resnet50", "resnet50_ibn", "resnet101_ibn")
 OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
 COARSE, FINE = 16, 8  # strides of F, and of the map that `local_levels` may add
@@ -25,8 +25,9 @@ class MainStreamConfig:
     """The main stream's shape; the defaults are the paper's.
 
     Attributes:
-        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), an OSNet under
-            torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at stride 16 or 14.
+        trunk: "resnet50", "resnet18", "resnet50_ibn" or "resnet101_ibn" (IBN-a up to conv4_x, as its authors have it),
+            an OSNet under torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at
+            stride 16 or 14.
         width: multiplies every channel count; a multiple of 1/8.
         local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
         local_head: the layers of a local head: conv5_x is the paper's, whose 3×3 convolutions see cells around;
@@ -43,6 +44,15 @@ class MainStreamConfig:
             eight horizontal stripes; "regions+stripes" both; "template" over the mean regions of the training images.
         local_levels: strides of the maps that they are pooled from, [16] or [16, 8].
         local_join: "concat" joins what ways and levels give to a longer feature, "sum" adds it.
+        patch_stride: of a timm ViT: pixels between its patches, which overlap below their own size (He et al. 2021,
+            TransReID, section 3.1: 12 for patches of 16); 0 for their size.
+        global_feature: "pooled" is the paper's, conv5_x of the trunk's map; "token" the class token of a timm ViT after
+            its last norm, without conv5_x.
+        sie: of a timm ViT: λ of a learnt embedding of the camera that is added to every token (TransReID, side
+            information embeddings; 3 in its code); 0 for none.
+        unknown_camera: what is added where the camera is not given, or is not one of the training: the "mean" of all
+            cameras' embeddings, or "zero".
+        cameras: camid of each embedding; a training sets it to the cameras of its images.
 
     Raises ModelError for an invalid value.
     """
@@ -59,6 +69,11 @@ class MainStreamConfig:
     local_pooling: LocalPooling = "average"
     local_levels: tuple[int, ...] = (COARSE,)
     local_join: Literal["concat", "sum"] = "concat"
+    patch_stride: int = 0
+    global_feature: Literal["pooled", "token"] = "pooled"
+    sie: float = 0.0
+    unknown_camera: Literal["mean", "zero"] = "mean"
+    cameras: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a file."""
@@ -74,6 +89,9 @@ class MainStreamConfig:
         _one_of("local_pooling", self.local_pooling, ("average", "regions", "stripes", "regions+stripes", "template"))
         _one_of("local_levels", list(self.local_levels), ([COARSE], [COARSE, FINE]))
         _one_of("local_join", self.local_join, ("concat", "sum"))
+        _one_of("global_feature", self.global_feature, ("pooled", "token"))
+        _one_of("unknown_camera", self.unknown_camera, ("mean", "zero"))
+        self._check_vit()
         if self.heads == "global" and not self.pools_plainly:
             raise ModelError(
                 "local_pooling and local_levels are for local heads, and heads = 'global' has none. Use heads 'both' "
@@ -96,6 +114,24 @@ class MainStreamConfig:
                 f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
             )
 
+    def _check_vit(self) -> None:
+        """Raise ModelError for settings of ViTs that no trunk, head or embedding has."""
+        for name, value in (("patch_stride", self.patch_stride), ("sie", self.sie)):
+            if not value >= 0:
+                raise ModelError(f"{name} = {value!r} is invalid: expected 0 or more.")
+        token = self.global_feature == "token"
+        if (self.patch_stride or self.sie or token) and not self.trunk.startswith(TIMM):
+            raise ModelError(
+                f"patch_stride, sie and global_feature = 'token' are for timm's ViTs, and the trunk is {self.trunk}. "
+                "Leave them out, or choose another trunk, as timm/vit_base_patch16_224."
+            )
+        if token and self.heads == "local":
+            raise ModelError("global_feature = 'token' needs a global feature: use heads 'both' or 'global'.")
+        if token and self.heads == "global" and self.pooling == "gem":
+            raise ModelError("pooling = 'gem' has no maps with global_feature = 'token' and heads = 'global'.")
+        if not self.sie and (self.cameras or self.unknown_camera != "mean"):
+            raise ModelError("cameras and unknown_camera are for an embedding of the camera: set sie, as 3.0.")
+
     @property
     def pools_plainly(self) -> bool:
         """Whether the local features are pooled as in the paper: the average, at one level."""
@@ -107,7 +143,10 @@ class MainStreamConfig:
         return "regions" in self.local_pooling
 
 
-LATER = ("local_pooling", "local_levels", "local_join", "local_head", "local_channels")
+LATER = (
+    *("local_pooling", "local_levels", "local_join", "local_head", "local_channels"),
+    *("patch_stride", "global_feature", "sie", "unknown_camera", "cameras"),
+)
 """Settings that the first model files and checkpoints did not have."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -12,7 +13,7 @@ from dsa_app.errors import ConfigError
 from dsa_reid.config import TIMM, MainStreamConfig
 
 from .batches.config import AugmentConfig, GuidanceConfig
-from .losses.config import LossConfig
+from .losses.config import MARGINS, LossConfig
 from .network.config import NetworkConfig, RegionConfig, SpeedConfig
 from .optimiser_config import OptimiserConfig
 from .schedule import ScheduleConfig
@@ -78,6 +79,21 @@ class TrainConfig:
     workers: PositiveInt = 2
     tensorboard: bool = False
 
+    def __post_init__(self) -> None:
+        """Check that the losses fit the classifier. Raises ConfigError."""
+        classifier, losses = self.network.classifier, self.losses
+        margins = MARGINS.get(classifier)
+        if margins is None and (losses.id_margin is not None or losses.id_scale is not None):
+            raise ConfigError(
+                f"train.losses.id_margin and id_scale are for train.network.classifier={', '.join(MARGINS)}; this is "
+                f"{classifier}. Leave them out, or choose one of those."
+            )
+        if margins is not None and losses.teach.logits:
+            raise ConfigError(
+                f"train.losses.teach.logits needs logits, and train.network.classifier={classifier} gives cosines. "
+                "Set classifier=hidden or linear, or logits=0."
+            )
+
     @property
     def needs_labels(self) -> bool:
         """Whether training needs to know the body regions of images."""
@@ -121,4 +137,24 @@ def sized(config: TrainConfig) -> TrainConfig:
             "Leave train.network.main.size out: it is then that of train.height and train.width."
         )
     main = dataclasses.replace(main, size=size)
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, main=main))
+
+
+def with_cameras(config: TrainConfig, camids: Iterable[int]) -> TrainConfig:
+    """Return the settings with the cameras of a network that has an embedding of the camera; others unchanged.
+
+    Args:
+        camids: of the training images.
+
+    Raises ConfigError for cameras that were set and are not those of the images.
+    """
+    main, cameras = config.network.main, tuple(sorted(set(camids)))
+    if not main.sie or tuple(main.cameras) == cameras:
+        return config
+    if main.cameras:
+        raise ConfigError(
+            f"The training images are of the cameras {list(cameras)}, train.network.main.cameras is "
+            f"{list(main.cameras)}. Leave it out: it is then that of the images."
+        )
+    main = dataclasses.replace(main, cameras=cameras)
     return dataclasses.replace(config, network=dataclasses.replace(config.network, main=main))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dsa_app.errors import CheckpointError
 from dsa_reid.config import TIMM
+from dsa_reid.main_stream import vit_options
 from dsa_reid.model import digest_of
 from dsa_reid.timm_trunk import maps_of
 
@@ -18,19 +19,19 @@ from .network.two_stream import TwoStream
 from .network.weights import find_weights, load_weights
 from .network.weights_match import Pretrained
 
-CLASSIFIERS = "classifiers."  # of the identities of the other run's dataset
+OF_IDENTITIES = ("classifiers.", "centres.")  # of the other run's dataset
 
 
 def find_pretrained(config: NetworkConfig) -> None:
     """Fetch the pretrained weights of a network before it is built, which takes long: offline, the error is at once.
 
-    So it is for a timm trunk that has no fitting map for images of its size.
+    So it is for a timm trunk that has no fitting map for images of its size, or is not the ViT that settings are for.
 
     Raises:
         CheckpointError, ConfigError, ModelError: as `load_pretrained`; a file is not read yet.
     """
     if config.main.trunk.startswith(TIMM):
-        maps_of(config.main.trunk.removeprefix(TIMM), config.main.size)
+        maps_of(config.main.trunk.removeprefix(TIMM), config.main.size, vit_options(config.main))
     path = Path(config.weights)
     if config.weights not in ("imagenet", "none") and path.is_dir():
         path = path / "checkpoint.pt"
@@ -55,7 +56,7 @@ def load_pretrained(network: TwoStream, config: NetworkConfig) -> Pretrained | N
 
 
 def load_run(network: TwoStream, run: Path) -> Pretrained:
-    """Load the weights of the run in the folder `run`, all but its classifiers, which keep their initial weights.
+    """Load the weights of the run in the folder `run`, without its classifiers and the centres of a centre loss.
 
     Returns the report.
 
@@ -64,8 +65,8 @@ def load_run(network: TwoStream, run: Path) -> Pretrained:
     """
     path = run / "checkpoint.pt"
     state = checkpoint.load(path)
-    weights = {name: value for name, value in state["network"].items() if not name.startswith(CLASSIFIERS)}
-    wanted = {name: value for name, value in network.state_dict().items() if not name.startswith(CLASSIFIERS)}
+    weights = {name: value for name, value in state["network"].items() if not name.startswith(OF_IDENTITIES)}
+    wanted = {name: value for name, value in network.state_dict().items() if not name.startswith(OF_IDENTITIES)}
     different = sorted(weights.keys() ^ wanted.keys()) or [
         name for name, value in wanted.items() if weights[name].shape != value.shape
     ]
@@ -74,6 +75,6 @@ def load_run(network: TwoStream, run: Path) -> Pretrained:
             f"{path} has another network: {different[0]} and {len(different) - 1} more weights differ. Use that run's "
             f"settings of train.network, with train.network.weights={run}."
         )
-    network.load_state_dict(weights, strict=False)  # the names were compared above; classifiers are left out
-    unused = tuple(name for name in state["network"] if name.startswith(CLASSIFIERS))
+    network.load_state_dict(weights, strict=False)  # the names were compared above
+    unused = tuple(name for name in state["network"] if name.startswith(OF_IDENTITIES))
     return Pretrained(f"{run.name}/{path.name}", digest_of(path), "both streams of a run", len(weights), unused=unused)

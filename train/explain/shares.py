@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 
+from dsa_app.errors import ConfigError
 from dsa_data.charts import BODY_REGIONS
 from dsa_reid.config import COARSE
 from dsa_reid.local_pooling import LocalPooling, shares_of
@@ -48,7 +49,14 @@ def feature_shares(network: MainStream, images: torch.Tensor) -> torch.Tensor:
     Args:
         network: in evaluation mode.
         images: normalised, float (B, 3, H, W).
+
+    Raises ConfigError for a class token, which is no mean over positions.
     """
+    if network.config.global_feature == "token":
+        raise ConfigError(
+            "The global feature of this network is a ViT's class token, which is no mean over positions. Use --method "
+            "occlusion."
+        )
     maps = network.trunk.levels(images)
     power = float(network.pool.p) if network.pool else 1.0
     found = [] if network.global_head is None else [shares(network.global_head(maps[COARSE]), power)]

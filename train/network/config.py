@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from dsa_app.config import config
 from dsa_reid.config import TIMM, MainStreamConfig
 
+Classifier = Literal["hidden", "linear", "circle", "arcface", "cosface"]
 Grouped = Literal["convolution", "product", "dense"]
 
 
@@ -36,7 +37,10 @@ class NetworkConfig:
             the paper, or the global one, the foreground's (if regions are known) and the eight local ones as a
             "whole" (Somers et al. 2023, section 3.3).
         branches: how the guide's 24 branches are computed; the same to rounding.
-        classifier_width: between the two FC layers of a classifier.
+        classifier_width: between the two FC layers of a "hidden" classifier.
+        classifier: of identities: "hidden" is the paper's two FC layers, "linear" one FC layer without bias (Luo et al.
+            2019); "circle" (Sun et al. 2020), "arcface" (Deng et al. 2019) and "cosface" (Wang et al. 2018) compare the
+            directions of feature and identity, with a margin in the loss (`losses.id_margin`, `losses.id_scale`).
         drop_path: of a timm trunk: the part of the last block's residual branches that are left out in training, rising
             from 0 at the first (Huang et al. 2016); 0.1 for most published ViTs.
     """
@@ -53,6 +57,7 @@ class NetworkConfig:
     classified: Literal["each", "whole"] = "each"
     branches: Literal["grouped", "loop"] = "grouped"
     classifier_width: PositiveInt = 512
+    classifier: Classifier = "hidden"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
     def __post_init__(self) -> None:
@@ -121,7 +126,8 @@ class SpeedConfig:
         compile: torch.compile of the whole network, or with "parts" of the trunk, the branches and each head; "parts"
             keeps the features apart, so that their gradients are compared too. "reduce-overhead" replays CUDA graphs.
         cuda_graph: record a step, optimiser included, as one CUDA graph in each epoch, and replay it. It has an effect
-            on a GPU, with one process, without `accumulate`, local pooling, region teacher and `guidance.drop`.
+            on a GPU, with one process, without `accumulate`, local pooling, region teacher, `main.sie` and
+            `guidance.drop`.
         fused_optimiser: one kernel for Adam's whole update.
         checkpoint_branches: compute the branches a second time in the backward pass instead of keeping their maps.
         resident: keep the whole training split in the GPU's memory, where `memory` allows it.

@@ -58,7 +58,7 @@ def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.d
     labels = labels_of(query, gallery)
     length = min(length, len(labels.g_pids))
     parts, near = [], []
-    for queries, distmat in ranked(query.features, gallery.features, config, device, query.parts):
+    for queries, distmat in ranked(query, gallery, config, device):
         some = labels.select(queries)
         parts.append(find_matches(distmat, some))
         near += [_nearest(row, labels.g_pids == pid, length) for row, pid in zip(distmat, some.q_pids, strict=True)]

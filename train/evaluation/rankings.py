@@ -42,11 +42,15 @@ class Hit:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """A query with its nearest gallery images; `ap` is NaN where no other camera saw the person."""
+    """A query with its nearest gallery images; `ap` is NaN where no other camera saw the person.
+
+    `name` says which result it is of, where a page shows two.
+    """
 
     query: Record
     ap: float
     hits: Sequence[Hit]
+    name: str = ""
 
 
 def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.device, length: int) -> list[Ranking]:
@@ -126,7 +130,7 @@ def page(rankings: Sequence[Ranking], root: Path) -> Image:
     for row, ranking in enumerate(rankings):
         top = CAPTION + GAP + row * row_height
         query = ranking.query
-        ap = "no match" if np.isnan(ranking.ap) else f"AP {100 * ranking.ap:.1f}"
+        ap = "no match" if np.isnan(ranking.ap) else f"AP {100 * ranking.ap:.1f} {ranking.name}".rstrip()
         _cell(canvas, GAP, top, read(root / query.key), INK, (f"{query.pid} c{query.camid}", ap))
         for column, hit in enumerate(ranking.hits, start=1):
             colour = LEFT_OUT if hit.rank is None else CORRECT if hit.correct else FALSE

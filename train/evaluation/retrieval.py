@@ -24,7 +24,7 @@ from .config import EvaluateConfig
 from .distmat import Block, Rows, blocks, stored_blocks
 from .expansion import expanded
 from .features import extract, lengths
-from .matches import Labels, find_matches, joined
+from .matches import Labels, Matches, find_matches, joined
 from .metrics import NO_MATCH
 from .multiquery import pooled
 from .rerank import reranked
@@ -75,12 +75,14 @@ class Comparison:
         chance: the mAP of random rankings of the same images.
         pairs: the measures by (query camera, gallery camera); empty unless asked for.
         views: the measures by view difference, from and to in degrees; empty unless views are given.
+        matches: the ranks that they are computed from.
     """
 
     result: metrics.Result
     chance: float
     pairs: dict[tuple[int, int], metrics.Result]
     views: dict[Bin, metrics.Result]
+    matches: Matches
 
 
 def read_retrieval(
@@ -210,7 +212,7 @@ def compare(
     else:
         result = metrics.measure(matches, trapezoid=config.trapezoid)
     chance = metrics.chance(matches, trapezoid=config.trapezoid)
-    return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid))
+    return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid), matches)
 
 
 def ranked(query: Side, gallery: Side, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:

@@ -219,6 +219,7 @@ def _about(model: Model, normalise: Where, resize: Where) -> dict[str, Any]:
         "std": list(model.preprocessing.std),
         "output": f"float32 (B, {model.dimensions}): parts of length one each, compared by Euclidean distance",
         "parts": model.parts,
+        **({"calibration": model.calibration.written()} if model.calibration else {}),
     }
 
 

@@ -113,7 +113,7 @@ def against(this: Sequence[Row], other: Sequence[Row], name: str) -> Against:
     if not counted.any():
         raise TrainingError(f"No query has a match in both this result and {name}. Check the labels.")
     pids = np.array([int(row["pid"]) for row in this])
-    hits = [_first_hits(rows, counted) for rows in (this, [pair[1] for pair in paired])]
+    here, there = (_first_hits([pair[n] for pair in paired], counted) for n in (0, 1))
     changes = [
         Change(str(row["query"]), float(a), float(b))
         for row, a, b in zip(this, one, two, strict=True)
@@ -126,7 +126,7 @@ def against(this: Sequence[Row], other: Sequence[Row], name: str) -> Against:
         float(one[counted].mean()),
         float(two[counted].mean()),
         paired_difference(one, two, pids, RESAMPLES, SEED),
-        paired_difference(*hits, pids, RESAMPLES, SEED),
+        paired_difference(here, there, pids, RESAMPLES, SEED),
         sorted(changes, key=lambda change: (-change.gain, change.query)),
     )
 

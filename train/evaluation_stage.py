@@ -20,6 +20,7 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of as digest_of_texts
 from dsa_data.synthetic.dataset import read_views
 from dsa_reid.atomic import write_atomic
+from dsa_reid.calibration import Calibration
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import digest_of, load
 from dsa_reid.preprocessing import Preprocessing
@@ -219,6 +220,17 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
 
     with memory_explained(f"batches of {config.batch} images", "Use smaller ones: --set evaluate.batch=8."):
         return *sides(retrieval, config, features, lengths(network, config.match, visible)), device
+
+
+def calibration_of(task: Task, config: EvaluateConfig) -> Calibration | None:
+    """Return what the distances of a run mean; None if it is not calibrated, or other distances are compared.
+
+    A model is calibrated for the Euclidean distance of its own features, without re-ranking, expansion or flip.
+    """
+    if config.match != "main" or config.flip or config.regions != "predicted" or config.multiquery != "off":
+        return None
+    path = task.source if task.source.is_file() else task.source / "model.pt"
+    return load(path).calibration if config.compares_plainly else None
 
 
 def restore(run: Path) -> tuple[TwoStream, Preprocessing, GuidanceConfig]:

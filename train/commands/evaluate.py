@@ -66,6 +66,7 @@ class Given:
 @click.option("--out", type=options.FILE, help="[artifacts/<dataset>/metrics.json]")
 @click.option("--cameras", "between_cameras", is_flag=True, help="Also between every two cameras.")
 @click.option("--views", "by_view", is_flag=True, help="Also by view difference (of the synthetic dataset).")
+@click.option("--same-or-not", is_flag=True, help="Also: thresholds, ROC, open set, calibration; with a figure.")
 @click.option("--per-query", type=options.FILE, help="Write a row a query: .csv, .json or .parquet.")
 @click.option("--rankings", type=options.FILE, help="Write each query's nearest images: .csv, .json or .parquet.")
 @click.option("--length", type=click.IntRange(1), default=50, show_default=True, help="Images a query in --rankings.")
@@ -85,6 +86,7 @@ def evaluate(
     out: Path | None,
     between_cameras: bool,
     by_view: bool,
+    same_or_not: bool,
     per_query: Path | None,
     rankings: Path | None,
     length: int,
@@ -116,6 +118,10 @@ def evaluate(
     texts = [report.camera_table(pairs)] if between_cameras else []
     texts += [report.view_table(views)] if by_view else []
     texts += [str(path)] if path else []
+    if same_or_not:
+        decided = _same_or_not(subject, path)
+        more["same_or_not"] = decided.measures
+        texts += decided.texts
     if per_query:
         texts.append(str(write_rows(per_query, measured.queries)))
     if rankings:
@@ -201,14 +207,30 @@ def _ranking_rows(subject: Subject, length: int) -> list[dict[str, Any]]:
     return list(ranking_rows(rankings(query, gallery, subject.config, device, length)))
 
 
-class Compared(NamedTuple):
-    """A comparison with another result, for people and for programs."""
+class Found(NamedTuple):
+    """What was measured besides, for people and for programs."""
 
     texts: list[str]
     measures: dict[str, Any]
 
 
-def _compared(subject: Subject, measured: Measured, other: Path, picture: Path, required: bool) -> Compared:
+def _same_or_not(subject: Subject, metrics: Path | None) -> Found:
+    """Measure same or not; with files beside metrics.json, if that was written."""
+    from .. import evaluation_stage, same_or_not_report
+    from ..evaluation.same_or_not import same_or_not
+
+    calibration = evaluation_stage.calibration_of(subject.task, subject.config) if subject.task else None
+    query, gallery, device = subject.sides
+    found = same_or_not(query, gallery, subject.config, device, calibration)
+    texts = [same_or_not_report.table(found)]
+    if metrics is not None:
+        texts.append(str(evaluation_stage.write_json(metrics.with_name("same_or_not.json"), found.measures())))
+        if same_or_not_report.is_drawable():
+            texts.append(str(same_or_not_report.write_figure(found, metrics.with_name("same_or_not.png"))))
+    return Found(texts, found.measures())
+
+
+def _compared(subject: Subject, measured: Measured, other: Path, picture: Path, required: bool) -> Found:
     """Compare with another run, or with a file of --per-query; render what changed where the images are known."""
     from .. import against, evaluation_stage
     from ..evaluation.rankings import rankings
@@ -238,4 +260,4 @@ def _compared(subject: Subject, measured: Measured, other: Path, picture: Path, 
         texts += [str(page)] if page else []
     elif required:
         raise ConfigError("--picture renders images, and features or distances have none. Leave it out.")
-    return Compared(texts, found.measures())
+    return Found(texts, found.measures())

@@ -76,12 +76,19 @@ class Calibration:
 
         Args:
             distances: (..., K), to the gallery, or to its K nearest images; inf for none.
-            gallery: images in the gallery; K if None. Those that are not among the nearest add nothing.
-            sample: (..., S), to a sample of the gallery, which says what is usual; `distances` if None.
+            gallery: images in the gallery; K if None.
+            sample: (..., S), to a sample of the gallery, which says what is usual, and what those add that are not
+                among the nearest; `distances` if None.
         """
-        logs = np.where(np.isfinite(distances), self.log_ratio(distances), -np.inf)
-        mean = np.logaddexp.reduce(logs, axis=-1) - math.log(gallery or distances.shape[-1])
+        near = np.isfinite(distances)
+        total = np.where(near, np.exp(self.log_ratio(np.where(near, distances, 0))), 0).sum(-1)
         usual = np.asarray(distances if sample is None else sample, np.float64)
+        if gallery is not None and sample is not None:
+            farthest = np.where(near, distances, -np.inf).max(-1, keepdims=True)
+            beyond = np.where(usual > farthest, np.exp(self.log_ratio(usual)), 0)
+            count = np.maximum((usual > farthest).sum(-1), 1)
+            total = total + np.maximum(gallery - near.sum(-1), 0) * beyond.sum(-1) / count
+        mean = np.log(np.maximum(total, np.exp(-GREATEST))) - math.log(gallery or distances.shape[-1])
         expected = self.offset - self.slope * usual.mean(-1) + self.slope**2 * usual.var(-1) / 2
         return np.asarray(mean - expected)
 

@@ -23,7 +23,7 @@ from .evaluation.features import extract
 from .evaluation.retrieval import Side, camera_numbers
 from .evaluation.same_or_not import Searches, same_or_not, searches
 
-FEWEST = 4  # people, below which nothing can be fitted
+FEWEST = 3  # people, below which nothing can be fitted
 
 
 def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:

@@ -15,6 +15,7 @@ STEM = 64  # channels of conv1 at width 1
 RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
 OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
+HEADS = ("dsa", "plain", "pcb", "mgn")
 COARSE, FINE = 16, 8  # strides of F, and of the map that `local_levels` may add
 LocalPooling = Literal["average", "regions", "stripes", "regions+stripes", "template"]
 
@@ -39,6 +40,9 @@ class MainStreamConfig:
             eight horizontal stripes; "regions+stripes" both; "template" over the mean regions of the training images.
         local_levels: strides of the maps that they are pooled from, [16] or [16, 8].
         local_join: "concat" joins what ways and levels give to a longer feature, "sum" adds it.
+        head: how the global feature is made of F: by conv5_x and pooling ("dsa"); by pooling alone ("plain"); by PCB's
+            six stripes (Sun et al. 2018, "pcb"); by MGN's three branches of a ResNet (Wang et al. 2018, "mgn"). All
+            but "dsa" are for heads = "global".
 
     Raises ModelError for an invalid value.
     """
@@ -53,6 +57,7 @@ class MainStreamConfig:
     local_pooling: LocalPooling = "average"
     local_levels: tuple[int, ...] = (COARSE,)
     local_join: Literal["concat", "sum"] = "concat"
+    head: Literal["dsa", "plain", "pcb", "mgn"] = "dsa"
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a file."""
@@ -67,6 +72,8 @@ class MainStreamConfig:
         _one_of("local_pooling", self.local_pooling, ("average", "regions", "stripes", "regions+stripes", "template"))
         _one_of("local_levels", list(self.local_levels), ([COARSE], [COARSE, FINE]))
         _one_of("local_join", self.local_join, ("concat", "sum"))
+        _one_of("head", self.head, HEADS)
+        self._check_head()
         if self.heads == "global" and not self.pools_plainly:
             raise ModelError(
                 "local_pooling and local_levels are for local heads, and heads = 'global' has none. Use heads 'both' "
@@ -77,6 +84,22 @@ class MainStreamConfig:
                 f"width = {self.width!r} is invalid: the {STEM} × width channels of conv1 must be divisible by "
                 f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
             )
+
+    def _check_head(self) -> None:
+        """Raise ModelError if the head does not go with the other settings."""
+        if self.head != "dsa" and self.heads != "global":
+            raise ModelError(f"head = {self.head!r} has no local heads of body regions. Set heads to 'global'.")
+        if self.has_pieces and self.neck != "none":
+            raise ModelError(f"neck = {self.neck!r} is for head 'dsa' or 'plain'. Set neck to 'none'.")
+        if self.head == "mgn" and self.pooling != "average":
+            raise ModelError("head = 'mgn' pools by the maximum. Leave pooling out.")
+        if self.head == "mgn" and (self.trunk.startswith(TIMM) or self.trunk in OSNETS):
+            raise ModelError(f"head = 'mgn' divides a ResNet after res4_1. Use one of the trunks {', '.join(RESNETS)}.")
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether the global feature is joined of pieces that have losses of their own."""
+        return self.head in ("pcb", "mgn")
 
     @property
     def pools_plainly(self) -> bool:
@@ -89,7 +112,7 @@ class MainStreamConfig:
         return "regions" in self.local_pooling
 
 
-LATER = ("local_pooling", "local_levels", "local_join")
+LATER = ("local_pooling", "local_levels", "local_join", "head")
 """Settings that the first model files and checkpoints did not have."""
 
 

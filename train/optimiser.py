@@ -15,6 +15,7 @@ from .network.two_stream import TwoStream
 from .schedule import learning_rate, region_rate
 
 TRUNK = "main.trunk."
+PRETRAINED_HEADS = ("main.global_head.", "main.part_head.branches.")  # by `conv5_init` = "imagenet"
 HEADS = "main.local_pooling.heads."  # of the regions, which have a rate of their own
 
 
@@ -100,4 +101,7 @@ def _of_trunk(network: TwoStream, config: TrainConfig) -> tuple[dict[str, float]
         for name, _ in trunk.named_parameters()
         if not name.startswith("project.")  # which starts at random, and has the rate of the heads
     }
+    if config.network.conv5_init == "imagenet":
+        heads = [name for name, _ in network.named_parameters() if name.startswith(PRETRAINED_HEADS)]
+        scales |= dict.fromkeys(heads, settings.trunk)
     return scales, {f"{TRUNK}{name}" for name in spared}

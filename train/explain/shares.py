@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from dsa_data.charts import BODY_REGIONS
 from dsa_reid.config import COARSE
+from dsa_reid.errors import ModelError
 from dsa_reid.local_pooling import LocalPooling, shares_of
 from dsa_reid.main_stream import MainStream
 from dsa_reid.pooling import SMALLEST
@@ -48,7 +49,14 @@ def feature_shares(network: MainStream, images: torch.Tensor) -> torch.Tensor:
     Args:
         network: in evaluation mode.
         images: normalised, float (B, 3, H, W).
+
+    Raises ModelError for a network whose feature is joined of pieces.
     """
+    if network.config.has_pieces:
+        raise ModelError(
+            f"Shares are of features that are averages of a map; the head {network.config.head!r} joins pieces. Use "
+            "--method occlusion."
+        )
     maps = network.trunk.levels(images)
     power = float(network.pool.p) if network.pool else 1.0
     found = [] if network.global_head is None else [shares(network.global_head(maps[COARSE]), power)]

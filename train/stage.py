@@ -160,6 +160,7 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
 
 
 LATER = (
+    ("schedule", "steps"),
     ("network", "classified"),
     ("network", "region_teacher"),
     ("losses", "triplet_heads"),

@@ -1,4 +1,4 @@
-"""The recipes: each loads and builds, differs by the guide alone from the one on top, trains, resumes and is exported."""
+"""The recipes: each loads and builds, differs by the guide alone from the one on top, trains, resumes, is exported."""
 
 import dataclasses
 import json

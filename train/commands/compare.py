@@ -36,9 +36,9 @@ def compare(
     no_figure: bool,
     as_json: bool,
 ) -> None:
-    """Compare models on datasets: Rank-1, mAP, parameters, GFLOP and speed.
+    """Compare the accuracy, size and speed of models.
 
-    A MODEL is an experiment, whose run of each dataset is measured (recipes/bot); a run's folder or a model.pt; or a
+    Printed are Rank-1, mAP, parameters, GFLOP and images a second of each model on each dataset. A MODEL is an experiment, whose run of each dataset is measured (recipes/bot); a run's folder or a model.pt; or a
     file of features, .h5 of dsa-train embed or .npz. TITLE=MODEL gives it a title. What is measured is kept: the same
     command resumes, and measures only what is new.
     """

@@ -79,7 +79,8 @@ def _of_store(path: Path, manifest: Path, config: EvaluateConfig) -> Sides:
         found.append(Side(own, records, camera_numbers(records, config)))
     identity = store.identity
     store.close()
-    return Sides(*found, identity)
+    query, gallery = found
+    return Sides(query, gallery, identity)
 
 
 def _of_arrays(path: Path, config: EvaluateConfig) -> Sides:
@@ -91,11 +92,14 @@ def _of_arrays(path: Path, config: EvaluateConfig) -> Sides:
         if not len(rows):
             raise StoreError(f"{path}: no row of split is {name!r}. {FORM}")
         records = [
-            Record(f"{name}/{row}", name, int(arrays["pid"][row]), int(arrays["camid"][row]), 1, 1, _row_digest(row))
+            Record(
+                f"{name}/{row}", name, int(arrays["pid"][row]), int(arrays["camid"][row]), 1, 1, _row_digest(int(row))
+            )
             for row in rows
         ]
         found.append(Side(features[rows].astype(np.float32), records, camera_numbers(records, config)))
-    return Sides(*found, digest_of(path))
+    query, gallery = found
+    return Sides(query, gallery, digest_of(path))
 
 
 def _row_digest(row: int) -> str:

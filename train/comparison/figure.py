@@ -16,6 +16,7 @@ from .rows import Row
 COLOURS = {True: "#4e9a06", False: "#3465a4", None: "#888a85"}
 WORDS = {True: "trained with the guide", False: "without", None: "not known"}
 WIDTH, HEIGHT = 6.5, 4.5  # of a panel, in inches
+BESIDE = 2.0  # times another point's milliseconds, beyond which labels do not meet
 NEAR = 0.035  # of the height of a panel, below which labels would overlap
 
 
@@ -81,20 +82,17 @@ def _draw(axes: Any, rows: Sequence[Row], name: str) -> None:
 
 
 def _label(axes: Any, rows: Sequence[Row]) -> None:
-    """Write the models' names beside their points, moved up where they would lie on one another."""
+    """Write the models' names beside their points, moved up where two would lie on one another."""
     bottom, top = axes.get_ylim()
     least = NEAR * (top - bottom)
-    at = bottom
+    placed: list[tuple[float, float]] = []  # milliseconds and height of the labels so far
     for row in sorted(rows, key=_percent):
-        at = max(_percent(row), at + least)
-        axes.annotate(
-            row.model,
-            (_milliseconds(row), at),
-            xytext=(7, 0),
-            textcoords="offset points",
-            fontsize=7.5,
-            va="center",
-        )
+        time, at = _milliseconds(row), _percent(row)
+        for other, height in placed:
+            if max(time, other) < BESIDE * min(time, other):
+                at = max(at, height + least)
+        placed.append((time, at))
+        axes.annotate(row.model, (time, at), xytext=(7, 0), textcoords="offset points", fontsize=7.5, va="center")
 
 
 def _plain_number(value: float, _: int) -> str:

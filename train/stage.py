@@ -169,6 +169,10 @@ LATER = (
     ("network", "colours"),
     ("network", "drop_path"),
     ("losses", "soft_margin"),
+    ("augment", "policy"),
+    ("augment", "policy_share"),
+    ("augment", "operations"),
+    ("augment", "magnitude"),
 )
 """Settings, by section, that checkpoints did not always have."""
 

@@ -12,7 +12,7 @@ from dsa_app.errors import ConfigError
 from dsa_reid.config import TIMM, MainStreamConfig
 
 from .batches.config import AugmentConfig, GuidanceConfig
-from .losses.config import LossConfig
+from .losses.config import MARGINS, LossConfig
 from .network.config import NetworkConfig, RegionConfig, SpeedConfig
 from .optimiser_config import OptimiserConfig
 from .schedule import ScheduleConfig
@@ -77,6 +77,21 @@ class TrainConfig:
     memory: PositiveFloat | None = None
     workers: PositiveInt = 2
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that the losses fit the classifier. Raises ConfigError."""
+        classifier, losses = self.network.classifier, self.losses
+        margins = MARGINS.get(classifier)
+        if margins is None and (losses.id_margin is not None or losses.id_scale is not None):
+            raise ConfigError(
+                f"train.losses.id_margin and id_scale are for train.network.classifier={', '.join(MARGINS)}; this is "
+                f"{classifier}. Leave them out, or choose one of those."
+            )
+        if margins is not None and losses.teach.logits:
+            raise ConfigError(
+                f"train.losses.teach.logits needs logits, and train.network.classifier={classifier} gives cosines. "
+                "Set classifier=hidden or linear, or logits=0."
+            )
 
     @property
     def needs_labels(self) -> bool:

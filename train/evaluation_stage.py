@@ -201,7 +201,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     preprocessing = _check_same_training(run, state["network"])
     made_with = state["configuration"]
     config = build(TrainConfig, made_with["train"], str(path))
-    network = TwoStream(config.network, made_with["identities"])
+    network = TwoStream(config.network, made_with["identities"], config.losses.centre > 0)
     network.load_state_dict(state["network"])
     network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # of its last epoch
     return network, preprocessing

@@ -216,7 +216,7 @@ def train_step(
             # f, d, z: (B, G) and (B, 8, L); logits (B, identities)
             outputs = module(inputs.images, inputs.parts, inputs.unguided, inputs.regions)
         # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
-        losses = loss_terms(outputs, labels, config.losses, run.processes.gather)
+        losses = loss_terms(outputs, labels, config.losses, run.processes.gather, config.network.classifier)
         # Where the regions are, by pixel: (B, 9, H, W).
         shares = None if inputs.regions is None else label_shares(inputs.regions)
         losses |= region_terms(outputs, shares, config.regions)
@@ -239,7 +239,7 @@ def plain_step(
     assert run.module is not None, "an epoch was started"
     with autocast(images.device, run.config.precision):
         outputs = run.module(images, parts)
-    losses = loss_terms(outputs, labels, run.config.losses)
+    losses = loss_terms(outputs, labels, run.config.losses, run.processes.gather, run.config.network.classifier)
     run.optimiser.zero_grad()
     total_loss(losses).backward()
     update(run.optimiser, run.network, run.config)

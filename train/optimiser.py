@@ -11,11 +11,13 @@ from dsa_app.errors import ConfigError
 from dsa_reid.timm_trunk import TimmTrunk
 
 from .config import TrainConfig
+from .losses.centre import move_centres
 from .network.two_stream import TwoStream
 from .schedule import learning_rate, region_rate
 
 TRUNK = "main.trunk."
 PRETRAINED_HEADS = ("main.global_head.", "main.part_head.branches.")  # by `conv5_init` = "imagenet"
+CENTRES = "centres."  # of the centre loss, which are moved apart from all others
 HEADS = "main.local_pooling.heads."  # of the regions, which have a rate of their own
 
 
@@ -42,11 +44,15 @@ class Group(NamedTuple):
 def grouped(network: TwoStream, config: TrainConfig) -> dict[Group, list[nn.Parameter]]:
     """Return the weights by groups, both in the network's order; with the default settings all others, then the heads.
 
+    Centres are in none of them (`losses.centre`).
+
     Raises ConfigError if layer-wise decay is asked for a trunk that is not timm's.
     """
     scales, spared = _of_trunk(network, config)
     groups: dict[Group, list[nn.Parameter]] = {}
     for name, weight in network.named_parameters():
+        if name.startswith(CENTRES):
+            continue
         decayed = not config.optimiser.spare or (weight.ndim > 1 and name not in spared)
         group = Group(name.startswith(HEADS), scales.get(name, 1.0), decayed)
         groups.setdefault(group, []).append(weight)
@@ -77,11 +83,13 @@ def set_rates(
         made["lr"] = group.rate(epoch, config)
 
 
-def update(optimiser: torch.optim.Optimizer, network: nn.Module, config: TrainConfig) -> None:
-    """Change the weights by their gradients, clipped if the settings say so."""
+def update(optimiser: torch.optim.Optimizer, network: TwoStream, config: TrainConfig) -> None:
+    """Change the weights by their gradients, clipped if the settings say so; centres by theirs."""
     if config.optimiser.clip:
-        nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip)
+        weights = [weight for name, weight in network.named_parameters() if not name.startswith(CENTRES)]
+        nn.utils.clip_grad_norm_(weights, config.optimiser.clip)
     optimiser.step()
+    move_centres(network.centres, config.losses)
 
 
 def _of_trunk(network: TwoStream, config: TrainConfig) -> tuple[dict[str, float], set[str]]:

@@ -18,7 +18,7 @@ from .network.two_stream import TwoStream
 from .network.weights import find_weights, load_weights
 from .network.weights_match import Pretrained
 
-CLASSIFIERS = "classifiers."  # of the identities of the other run's dataset
+OF_IDENTITIES = ("classifiers.", "centres.")  # of the other run's dataset
 
 
 def find_pretrained(config: NetworkConfig) -> None:
@@ -55,7 +55,7 @@ def load_pretrained(network: TwoStream, config: NetworkConfig) -> Pretrained | N
 
 
 def load_run(network: TwoStream, run: Path) -> Pretrained:
-    """Load the weights of the run in the folder `run`, all but its classifiers, which keep their initial weights.
+    """Load the weights of the run in the folder `run`, without its classifiers and the centres of a centre loss.
 
     Returns the report.
 
@@ -64,8 +64,8 @@ def load_run(network: TwoStream, run: Path) -> Pretrained:
     """
     path = run / "checkpoint.pt"
     state = checkpoint.load(path)
-    weights = {name: value for name, value in state["network"].items() if not name.startswith(CLASSIFIERS)}
-    wanted = {name: value for name, value in network.state_dict().items() if not name.startswith(CLASSIFIERS)}
+    weights = {name: value for name, value in state["network"].items() if not name.startswith(OF_IDENTITIES)}
+    wanted = {name: value for name, value in network.state_dict().items() if not name.startswith(OF_IDENTITIES)}
     different = sorted(weights.keys() ^ wanted.keys()) or [
         name for name, value in wanted.items() if weights[name].shape != value.shape
     ]
@@ -74,6 +74,6 @@ def load_run(network: TwoStream, run: Path) -> Pretrained:
             f"{path} has another network: {different[0]} and {len(different) - 1} more weights differ. Use that run's "
             f"settings of train.network, with train.network.weights={run}."
         )
-    network.load_state_dict(weights, strict=False)  # the names were compared above; classifiers are left out
-    unused = tuple(name for name in state["network"] if name.startswith(CLASSIFIERS))
+    network.load_state_dict(weights, strict=False)  # the names were compared above
+    unused = tuple(name for name in state["network"] if name.startswith(OF_IDENTITIES))
     return Pretrained(f"{run.name}/{path.name}", digest_of(path), "both streams of a run", len(weights), unused=unused)

@@ -170,6 +170,15 @@ LATER = (
     ("network", "colours"),
     ("network", "drop_path"),
     ("losses", "soft_margin"),
+    ("losses", "id_margin"),
+    ("losses", "id_scale"),
+    ("losses", "centre"),
+    ("losses", "centre_rate"),
+    ("network", "classifier"),
+    ("augment", "policy"),
+    ("augment", "policy_share"),
+    ("augment", "operations"),
+    ("augment", "magnitude"),
 )
 """Settings, by section, that checkpoints did not always have."""
 
@@ -296,7 +305,7 @@ def _start_or_resume(
     data: TrainingSet, config: TrainConfig, device: torch.device, processes: Processes, state: dict[str, Any] | None
 ) -> Run:
     """Return a run with pretrained weights and fitted region heads, or in the state of a checkpoint."""
-    network = TwoStream(config.network, data.identities)
+    network = TwoStream(config.network, data.identities, config.losses.centre > 0)
     pretrained = None
     if state is None and processes.is_main:  # the others receive the weights of the main process
         pretrained = load_pretrained(network, config.network)

@@ -37,14 +37,22 @@ def exactly(tiny, small, folder, **changes):
     torch.save(torch.stack(seen), folder / f"{os.environ['RANK']}.pt")
 
 
-@pytest.mark.parametrize("metric", ["triplet", pytest.param("circle", marks=pytest.mark.slow)])
-def test_two_processes_have_the_losses_and_weights_of_one(tiny, small, tmp_path, metric):
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {},
+        pytest.param({"metric": "circle"}, marks=pytest.mark.slow),
+        pytest.param({"centre": 0.01}, marks=pytest.mark.slow),
+    ],
+    ids=["triplet", "circle", "centre"],
+)
+def test_two_processes_have_the_losses_and_weights_of_one(tiny, small, tmp_path, losses):
     """In float64, with the same batches and batch norm synchronised; over steps, so gradients are compared too."""
     seen, weights = {}, {}
     for size in (1, 2):
         folder = tmp_path / str(size)
         folder.mkdir()
-        changes = {"epochs": 2, "synchronised_norm": True, "losses": {"metric": metric}}
+        changes = {"epochs": 2, "synchronised_norm": True, "losses": losses}
         assert together(exactly, size, tiny, small, folder, **changes) == [0] * size
         seen[size] = torch.stack([torch.load(folder / f"{rank}.pt") for rank in range(size)]).mean(0)
         weights[size] = checkpoint.load(folder / "run" / "checkpoint.pt")["network"]

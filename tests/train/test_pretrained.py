@@ -8,7 +8,7 @@ import torch
 from dsa_app.errors import CheckpointError
 from dsa_train import checkpoint
 from dsa_train.network.two_stream import TwoStream
-from dsa_train.pretrained import CLASSIFIERS, load_pretrained
+from dsa_train.pretrained import OF_IDENTITIES, load_pretrained
 
 
 def test_both_streams_are_loaded_and_classifiers_keep_their_initial_weights(train, small, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_both_streams_are_loaded_and_classifiers_keep_their_initial_weights(trai
     network = TwoStream(config, identities=9)
     load_pretrained(network, type(config)(**{**vars(config), "weights": str(tmp_path / "first")}))
     for name, value in network.state_dict().items():
-        assert torch.equal(value, (fresh if name.startswith(CLASSIFIERS) else learnt)[name]), name
+        assert torch.equal(value, (fresh if name.startswith(OF_IDENTITIES) else learnt)[name]), name
 
 
 def test_a_run_starts_where_another_ended(train, tmp_path: Path) -> None:

@@ -90,15 +90,16 @@ def test_with_the_guide_is_the_same_with_the_papers_losses_on_z(name: str) -> No
 def test_the_loss_terms_of_a_recipe(experiment: str) -> None:
     config = tiny_settings(experiment)
     torch.manual_seed(0)
-    network = TwoStream(config.network, 3)
-    parts = torch.rand(6, 24, 3, 8, 8) if config.network.guide else None
-    terms = loss_terms(network(torch.rand(6, 3, 96, 32), parts), torch.tensor([0, 0, 1, 1, 2, 2]), config.losses)
+    network = TwoStream(config.network, 3, centres=config.losses.centre > 0)
+    parts, pids = torch.rand(6, 24, 3, 8, 8) if config.network.guide else None, torch.tensor([0, 0, 1, 1, 2, 2])
+    outputs = network(torch.rand(6, 3, 96, 32), parts)
+    terms = loss_terms(outputs, pids, config.losses, classifier=config.network.classifier)
     name = experiment.removeprefix(FOLDER).removesuffix(GUIDED)
     pieces = {"pcb": 6, "mgn": 8}.get(name, 1)
     assert sum(term.startswith("id_f_") for term in terms) == pieces
-    assert {term for term in terms if "_z_" in term} == (
-        {"id_z_global", "triplet_z_global"} if experiment.endswith(GUIDED) else set()
-    )
+    on_z = {"id_z_global", "triplet_z_global"} if experiment.endswith(GUIDED) else set()
+    assert {term for term in terms if "_z_" in term and not term.startswith("centre")} == on_z
+    assert sum(term.startswith("centre") for term in terms) == (name in ("bot", "agw"))
     on_f = [term for term, loss in terms.items() if term.startswith("triplet_f") and config.losses.triplet]
     assert len(on_f) == {"mgn": 3, "pcb": 0, "ide": 0, "osnet": 0}.get(name, 1) or name in ("ide", "osnet")
 

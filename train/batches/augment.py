@@ -24,6 +24,7 @@ from dsap.mirror import read_symmetry, texel_permutation
 from .config import AugmentConfig
 from .dataset import Batch
 from .jitter import jitter
+from .policy import Operations, sample_operations
 
 TRIES = 20  # boxes sampled for each image, of which the first that fits into it is erased
 
@@ -39,6 +40,7 @@ class Augmentation:
         colours: float32 (B, 3), factors of brightness, contrast and saturation; None for no jitter.
         dropped: bool (B, 24), charts that the guide is not shown; None to show all.
         unguided: bool (B,), images whose z is f alone; None for none.
+        operations: of AutoAugment or RandAugment, of each image, applied before all others; None without a policy.
     """
 
     flip: torch.Tensor
@@ -47,6 +49,7 @@ class Augmentation:
     colours: torch.Tensor | None = None
     dropped: torch.Tensor | None = None
     unguided: torch.Tensor | None = None
+    operations: Operations | None = None
 
     def to(self, device: torch.device) -> Augmentation:
         """Return the same numbers on another device."""
@@ -54,13 +57,15 @@ class Augmentation:
 
     def of(self, images: slice) -> Augmentation:
         """Return the numbers of some of the images."""
-        return self._map(lambda numbers: numbers[images])
+        own = None if self.operations is None else self.operations[images]
+        return dataclasses.replace(self._map(lambda numbers: numbers[images]), operations=own)
 
     def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Augmentation:
-        optional = (
+        colours, dropped, unguided = (
             None if numbers is None else change(numbers) for numbers in (self.colours, self.dropped, self.unguided)
         )
-        return Augmentation(change(self.flip), change(self.crop), change(self.erased), *optional)
+        needed = change(self.flip), change(self.crop), change(self.erased)
+        return Augmentation(*needed, colours, dropped, unguided, self.operations)
 
 
 def sample_augmentation(
@@ -75,14 +80,16 @@ def sample_augmentation(
     crop = torch.randint(0, 2 * config.pad + 1, (B, 2), generator=generator)
     boxes = _sample_boxes(B, H, W, config, generator)
     # Sampled last, and only if asked for: runs with and without jitter share all other random numbers.
-    colours = dropped = unguided = None
+    colours = dropped = unguided = operations = None
     if any(config.jitter):
         colours = 1 + (2 * torch.rand(B, 3, generator=generator) - 1) * torch.tensor(config.jitter)
     if config.drop_charts:
         dropped = torch.rand(B, CHARTS, generator=generator) < config.drop_charts
     if drop:
         unguided = torch.rand(B, generator=generator) < drop
-    return Augmentation(flip, crop, boxes, colours, dropped, unguided)
+    if config.policy != "none":
+        operations = sample_operations(B, H, W, config, generator)
+    return Augmentation(flip, crop, boxes, colours, dropped, unguided, operations)
 
 
 def _sample_boxes(B: int, H: int, W: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:

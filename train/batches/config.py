@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
 
@@ -28,6 +28,11 @@ class AugmentConfig:
             images, after Srivastava et al. 2014); the paper has none.
         symmetry: DensePose's `UV_symmetry_transforms.mat`, by which the DSAP of a flipped image is mirrored point by
             point; None mirrors it by the rule of docs/design/contracts.md, as evaluation does.
+        policy: "autoaugment" (Cubuk et al. 2019, the policy found for ImageNet) or "randaugment" (Cubuk et al. 2020),
+            with torchvision's operations, before all others. What moves pixels moves labels of regions with them and
+            leaves the DSAP; what changes colours changes the DSAP alike.
+        policy_share: probability that an image is changed by the policy.
+        operations, magnitude: N and M of RandAugment; M counts to 30, the defaults are torchvision's.
     """
 
     pad: NonNegativeInt = 10
@@ -38,6 +43,17 @@ class AugmentConfig:
     jitter: tuple[Fraction, Fraction, Fraction] = (0, 0, 0)
     drop_charts: Fraction = 0.0
     symmetry: str | None = None
+    policy: Literal["none", "autoaugment", "randaugment"] = "none"
+    policy_share: Fraction = 1.0
+    operations: PositiveInt = 2
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+
+    def __post_init__(self) -> None:
+        """Check that the settings of a policy have one."""
+        if self.policy == "none" and self.policy_share != 1:
+            raise ValueError(f"policy_share = {self.policy_share} needs policy = autoaugment or randaugment")
+        if self.policy != "randaugment" and (self.operations, self.magnitude) != (2, 9):
+            raise ValueError("operations and magnitude are for policy = randaugment")
 
 
 @config

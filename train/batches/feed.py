@@ -16,6 +16,7 @@ from .augment import augment, sample_augmentation
 from .config import BatchSettings
 from .dataset import Batch, Images
 from .guidance import with_shown_parts
+from .policy import apply_operations
 from .regions import moved
 from .sampler import epoch_batches
 
@@ -79,6 +80,8 @@ def feed(
     sampled = sample_augmentation(B, H, W, config.augment, random, config.guidance.drop)
     sampled = sampled.of(own).to(device)
     batch = with_shown_parts(batch, config.guidance.shown, config.pictures)
+    if sampled.operations is not None:
+        batch = apply_operations(batch, sampled.operations)
     preprocessing = data.images.preprocessing
     images, parts = augment(batch, sampled, config.augment.pad, data.mirror.to(device), preprocessing)
     regions = None if batch.regions is None else moved(batch.regions, sampled, config.augment.pad)

@@ -38,9 +38,10 @@ def compare(
 ) -> None:
     """Compare the accuracy, size and speed of models.
 
-    Printed are Rank-1, mAP, parameters, GFLOP and images a second of each model on each dataset. A MODEL is an experiment, whose run of each dataset is measured (recipes/bot); a run's folder or a model.pt; or a
-    file of features, .h5 of dsa-train embed or .npz. TITLE=MODEL gives it a title. What is measured is kept: the same
-    command resumes, and measures only what is new.
+    Printed are Rank-1, mAP, parameters, GFLOP and images a second of each model on each dataset. A MODEL is an
+    experiment, whose run of each dataset is measured (recipes/bot); a run's folder or a model.pt; or a file of
+    features, .h5 of dsa-train embed or .npz. TITLE=MODEL gives it a title. What is measured is kept: the same command
+    resumes, and measures only what is new.
     """
     if not models or not datasets:
         raise ConfigError("Name models and datasets: dsa-train compare recipes/bot recipes/pcb --dataset market1501.")

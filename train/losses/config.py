@@ -8,6 +8,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from dsa_app.config import config
 
+MARGINS = {"circle": (0.25, 256.0), "arcface": (0.5, 64.0), "cosface": (0.35, 64.0)}
+"""Margin and scale of the classifiers that have them, by `NetworkConfig.classifier`: their papers', for faces."""
+
 
 @config
 class DistillationConfig:
@@ -55,6 +58,11 @@ class LossConfig:
         smoothing: of the labels, in every identity term.
         metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
         circle_margin, circle_scale: m and γ of the circle loss; the defaults are FastReID's (He et al. 2020).
+        id_margin, id_scale: m and s (γ of circle) of a `network.classifier` with a margin; None for the values of its
+            paper: 0.25 and 256 for circle, 0.5 and 64 for arcface, 0.35 and 64 for cosface.
+        centre: of the centre loss (Wen et al. 2016) on z_G and z_L, without a guide on f_G and f_L, before any neck;
+            0.0005 in Luo et al. (2019, section 3.6).
+        centre_rate: learning rate of the centres, which have no decay and no schedule; that paper's code has 0.5.
         teach: distillation from the guide to the main stream; the paper has none.
         region_teacher: with `network.region_teacher`, of the cosine between f_L,i and the mean t_L,i of the identity;
             identity and triplet terms on t are weighted as those on f.
@@ -73,6 +81,10 @@ class LossConfig:
     circle: NonNegativeFloat = 1.0
     circle_margin: float = Field(default=0.25, ge=0, lt=1)
     circle_scale: PositiveFloat = 64.0
+    id_margin: NonNegativeFloat | None = None
+    id_scale: PositiveFloat | None = None
+    centre: NonNegativeFloat = 0.0
+    centre_rate: PositiveFloat = 0.5
     teach: DistillationConfig = DistillationConfig()
     region_teacher: NonNegativeFloat = 1.0
 
@@ -82,7 +94,9 @@ class LossConfig:
         return None if self.soft_margin else self.margin
 
     def __post_init__(self) -> None:
-        """Check that the distance fits the loss on pairs."""
+        """Check that the distance fits the loss on pairs, and that centres are moved by a loss."""
+        if self.centre_rate != 0.5 and not self.centre:
+            raise ValueError(f"centre_rate = {self.centre_rate} needs a centre loss: centre, as 0.0005")
         if self.soft_margin and self.metric == "circle":
             raise ValueError("soft_margin = true is for metric = triplet")
         if self.local_distance == "regions" and self.metric == "circle":

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ..network.two_stream import Outputs
 from .config import LossConfig
-from .identity import cross_entropy
+from .identity import identity_loss
 from .precision import at_least_float32
 from .triplet import batch_hard_triplet
 
@@ -23,12 +23,14 @@ def region_teacher_terms(
     labels: torch.Tensor,
     config: LossConfig,
     gather: Callable[[torch.Tensor], torch.Tensor] = lambda own: own,
+    classifier: str = "hidden",
 ) -> dict[str, torch.Tensor]:
     """Return the weighted terms by name: identity on each t_L,i, triplet on t_L, alignment; none without a teacher.
 
     Args:
         labels: int64 (B), identities numbered from 0.
         gather: joins the tensors of all processes of the run, for the triplets.
+        classifier: of `NetworkConfig.classifier`.
     """
     t, f, seen = outputs.t_local, outputs.f_local, outputs.seen
     if t is None or f is None or seen is None:
@@ -36,7 +38,7 @@ def region_teacher_terms(
     terms = {}
     for region, shown in enumerate(seen.unbind(1)):
         logits = outputs.logits[f"t_local_{region}"]
-        loss = cross_entropy(logits[shown], labels[shown], config.smoothing) if shown.any() else logits.sum() * 0
+        loss = identity_loss(logits[shown], labels[shown], config, classifier) if shown.any() else logits.sum() * 0
         terms[f"id_t_local_{region}"] = config.id_f * loss
     triplet = batch_hard_triplet(gather(t.flatten(1)), gather(labels), config.triplet_margin)
     terms["triplet_t_local"] = config.triplet * triplet

@@ -10,10 +10,11 @@ from dsa_reid.region_pooling import in_cells
 
 from ..network.config import RegionConfig
 from ..network.two_stream import Outputs
+from .centre import centre_loss
 from .circle import circle_loss
 from .config import LossConfig
 from .distillation import distillation_terms
-from .identity import cross_entropy
+from .identity import identity_loss
 from .region_teacher import region_teacher_terms
 from .regions import region_loss
 from .triplet import batch_hard_triplet, region_triplet
@@ -24,6 +25,7 @@ def loss_terms(
     labels: torch.Tensor,
     config: LossConfig,
     gather: Callable[[torch.Tensor], torch.Tensor] = lambda own: own,
+    classifier: str = "hidden",
 ) -> dict[str, torch.Tensor]:
     """Return the weighted loss terms by name, as "id_f_global" or "triplet_z_local"; `total_loss` is their sum.
 
@@ -34,13 +36,15 @@ def loss_terms(
     Args:
         labels: int64 (B), identities numbered from 0.
         gather: joins the tensors of all processes of the run, for the terms over pairs of images.
+        classifier: of `NetworkConfig.classifier`.
     """
     guided = outputs.z_global is not None or outputs.z_local is not None
     return {
-        **_identity_terms(outputs, labels, config, guided),
+        **_identity_terms(outputs, labels, config, guided, classifier),
         **_metric_terms(outputs, labels, config, guided, gather),
         **distillation_terms(outputs, config.teach, gather),
-        **region_teacher_terms(outputs, labels, config, gather),
+        **region_teacher_terms(outputs, labels, config, gather, classifier),
+        **_centre_terms(outputs, labels, config),
     }
 
 
@@ -65,7 +69,7 @@ def total_loss(terms: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def _identity_terms(
-    outputs: Outputs, labels: torch.Tensor, config: LossConfig, guided: bool
+    outputs: Outputs, labels: torch.Tensor, config: LossConfig, guided: bool, classifier: str
 ) -> dict[str, torch.Tensor]:
     """Return an identity term for each feature that has a classifier: f_G, f_L,1 … f_L,8, z_G, z_L."""
     baseline = not guided and outputs.f_local is None and outputs.pieces is None
@@ -74,7 +78,7 @@ def _identity_terms(
         if name.startswith("t_"):  # the region teacher's, see `region_teacher`
             continue
         weight = config.id_z if baseline or name.startswith("z") else config.id_f
-        terms[f"id_{name}"] = weight * cross_entropy(logits, labels, config.smoothing)
+        terms[f"id_{name}"] = weight * identity_loss(logits, labels, config, classifier)
     return terms
 
 
@@ -113,6 +117,14 @@ def _compared(outputs: Outputs, weights: dict[str, float]) -> Iterator[tuple[str
             yield from ((f"f_{piece}", weight, own) for piece, own in outputs.pieces.compared.items())
         else:
             yield name, weight, getattr(outputs, name)
+
+
+def _centre_terms(outputs: Outputs, labels: torch.Tensor, config: LossConfig) -> dict[str, torch.Tensor]:
+    """Return the centre loss of each feature that has centres; the eight local features have theirs as one."""
+    return {
+        f"centre_{name}": config.centre * centre_loss(getattr(outputs, name).flatten(1), labels, centres)
+        for name, centres in (outputs.centres or {}).items()
+    }
 
 
 def _metric_loss(features: torch.Tensor, pids: torch.Tensor, config: LossConfig) -> torch.Tensor:

@@ -36,7 +36,10 @@ class NetworkConfig:
             the paper, or the global one, the foreground's (if regions are known) and the eight local ones as a
             "whole" (Somers et al. 2023, section 3.3).
         branches: how the guide's 24 branches are computed; the same to rounding.
-        classifier_width: between the two FC layers of a classifier.
+        classifier_width: between the two FC layers of a "hidden" classifier.
+        classifier: of identities: "hidden" is the paper's two FC layers, "linear" one FC layer without bias (Luo et al.
+            2019); "circle" (Sun et al. 2020), "arcface" (Deng et al. 2019) and "cosface" (Wang et al. 2018) compare the
+            directions of feature and identity, with a margin in the loss (`losses.id_margin`, `losses.id_scale`).
         drop_path: of a timm trunk: the part of the last block's residual branches that are left out in training, rising
             from 0 at the first (Huang et al. 2016); 0.1 for most published ViTs.
     """
@@ -53,6 +56,7 @@ class NetworkConfig:
     classified: Literal["each", "whole"] = "each"
     branches: Literal["grouped", "loop"] = "grouped"
     classifier_width: PositiveInt = 512
+    classifier: Literal["hidden", "linear", "circle", "arcface", "cosface"] = "hidden"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsa_reid.config import MainStreamConfig
 from dsa_reid.main_stream import MainStream
 
+from .classifiers import Cosines
 from .config import NetworkConfig
 from .two_stream import TwoStream
 
@@ -135,7 +136,7 @@ def summary(config: NetworkConfig, identities: int = 751, height: int = 256, wid
 
 
 def _has_weights(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
+    return isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | Cosines)
 
 
 def _output_shapes(
@@ -155,7 +156,7 @@ def _output_shapes(
 
 
 def _flops(module: nn.Module, output: torch.Size) -> int:
-    if not isinstance(module, nn.Conv2d | nn.Linear):
+    if not isinstance(module, nn.Conv2d | nn.Linear | Cosines):
         return 0  # batch norm, ReLU, adding and pooling are well under one in a hundred
     return 2 * output.numel() * module.weight[0].numel()
 

@@ -35,6 +35,8 @@ class Outputs(NamedTuple):
     `t_local` (B, 8, G/8) are the local maps pooled by the labels of their regions, with logits "t_local_0" …, and
     `seen` bool (B, 8) says which regions the labels show; None without a region teacher. `regions` (B, 9, h, w) are the
     logits of the region heads by stride, and `visibility` (B, 8) is that of the regions; None without region heads.
+    `centres` (identities, G) are those of the centre loss, by the name of their feature; None without it. A classifier
+    with a margin gives cosines in place of logits.
 
     `pieces` are those that f_G is joined of, whose logits are "f_stripe_0" …, in the place of "f_global"; None where it
     is not joined of any.
@@ -51,6 +53,7 @@ class Outputs(NamedTuple):
     visibility: torch.Tensor | None = None
     t_local: torch.Tensor | None = None
     seen: torch.Tensor | None = None
+    centres: Mapping[str, torch.Tensor] | None = None
     pieces: Pieces | None = None
 
 
@@ -65,11 +68,16 @@ class TwoStream(nn.Module):
         guide: the guide stream, None where there is none.
         guide_weight: of d in z, a scalar; 1 unless the guide is faded out.
         memory_format: of the images, which the trunk's maps follow.
+        centres: of each identity's z_G and z_L, without a guide f_G and f_L; empty without a centre loss.
+
+    Args:
+        identities: of the training.
+        centres: whether there is a centre loss.
     """
 
     guide_weight: torch.Tensor
 
-    def __init__(self, config: NetworkConfig, identities: int) -> None:
+    def __init__(self, config: NetworkConfig, identities: int, centres: bool = False) -> None:
         super().__init__()
         seed = int(torch.randint(2**62, (), device="cpu"))
         self.memory_format = torch.contiguous_format
@@ -120,7 +128,13 @@ class TwoStream(nn.Module):
         self.classifiers = nn.ModuleDict()
         for name, dimensions in inputs.items():
             with _own_generator(seed, name):
-                self.classifiers[name] = classifier(dimensions, config.classifier_width, identities)
+                self.classifiers[name] = classifier(dimensions, config.classifier_width, identities, config.classifier)
+        self.centres = nn.ParameterDict()
+        if centres:
+            matched = "z" if config.guide or config.doubled else "f"
+            for head, width in self.main.parts.items():
+                with _own_generator(seed, f"centres of {head}"):
+                    self.centres[f"{matched}_{head}"] = nn.Parameter(torch.randn(identities, width))
 
     def forward(
         self,
@@ -149,7 +163,8 @@ class TwoStream(nn.Module):
         t, seen = self._teacher(look, regions) if self.region_teacher else (None, None)
         logits = self._logits(self.main.after_necks(f), z, look, t)
         streams = (f.global_, f.local, d.global_, d.local, z.global_, z.local)
-        return Outputs(*streams, logits, look.logits or None, look.visibility, t, seen, look.pieces)
+        centres = dict(self.centres.items()) or None
+        return Outputs(*streams, logits, look.logits or None, look.visibility, t, seen, centres, look.pieces)
 
     def _teacher(
         self, look: Look, regions: torch.Tensor | None

@@ -15,7 +15,7 @@ CONFIGS = [
     {"main": {"local_input": "full"}},
     {"main": {"heads": "local"}},
     {"guide": False, "main": {"heads": "global"}},
-    {"main": {"neck": "bn"}},
+    {"main": {"neck": "bn"}, "classifier": "circle"},
     {"main": {"heads": "global", "head": "plain"}},
     {"main": {"heads": "global", "head": "pcb"}},
     {"guide": False, "main": {"heads": "global", "head": "mgn"}},

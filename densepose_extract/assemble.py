@@ -84,8 +84,11 @@ def assemble(plan: Plan, sources: Sequence[Source], pieces: Pieces) -> None:
     shapes = np.array([(record.height, record.width) for record in plan.records])
     maps = (source.read() for source in sources)  # one at a time is in memory
 
+    # The engine's identity says what its maps hold (`engine.identity_of_content`).
+    content = header.configuration.get("bits", 8), header.configuration.get("confidence", "none")
+
     def write(path: Path) -> None:
-        write_iuv(path, header, keys, shapes, progress(maps, len(keys), "writing"), header.configuration.get("bits", 8))
+        write_iuv(path, header, keys, shapes, progress(maps, len(keys), "writing"), *content)
 
     pieces.assemble(write)
 

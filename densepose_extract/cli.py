@@ -84,6 +84,7 @@ def main() -> None:
 @setting("--precision", "precision", "Of the network.")
 @setting("--batch", "batch", "Images of 256x512 in a batch.")
 @setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 loses nothing.")
+@setting("--confidence", "confidence", "Store how sure each pixel is.")
 @work_options
 def run(**given: Any) -> None:
     """Make the maps of a dataset, or of a folder of images.
@@ -167,7 +168,7 @@ def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> No
     if engine == "auto":
         engine = "rendered" if is_synthetic(dataset) else "native"
     unused = [f"--{name}" for name in OF_NETWORKS if given.get(name) is not None]
-    if engine in ("rendered", "import") and unused:
+    if engine in ("rendered", "import", "average") and unused:
         raise ConfigError(
             f"The engine {engine} runs no network and does not use {', '.join(unused)}. Leave that out, or name "
             "another engine: --engine native"
@@ -241,3 +242,45 @@ def stats(
     target = Target.choose(dataset, pictures, root, manifest, store)
     for line in report(IuvStore(target.store), read_manifest(target.manifest)):
         click.echo(line)
+
+
+@main.command()
+@click.argument("first", type=FILE, metavar="A.h5")
+@click.argument("second", type=FILE, metavar="B.h5")
+@click.option("--root", type=FILE, help="The images' folder. [datasets/<dataset> of A, if there is one]")
+@click.option("--worst", type=click.IntRange(0), default=12, show_default=True, help="Images that are drawn.")
+@click.option("--out", type=FILE, help="The PNG. [compare.png in the folder of A]")
+@click.option("--json", "json_file", type=FILE, help="Write the result as JSON.")
+@click.option("--csv", "csv_file", type=FILE, help="Write a row for every image.")
+def compare(
+    first: Path,
+    second: Path,
+    root: Path | None,
+    worst: int,
+    out: Path | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+) -> None:
+    """Measure how far two stores agree.
+
+    Compares the maps of the images that are in both: people detected, intersection over union of the bodies, same
+    chart, same of eight regions, differences of u and v. The images that agree least are drawn side by side.
+    """
+    from dsa_data.images import write_png
+    from dsa_data.stores.iuv import IuvStore
+
+    from . import compare as comparing
+    from .compare_page import page
+    from .target import known_root
+
+    with IuvStore(first) as one, IuvStore(second) as other:
+        result = comparing.compare(one, other, worst, csv_file)
+        for line in comparing.summary(result):
+            click.echo(line)
+        if json_file:
+            click.echo(comparing.write_json(json_file, comparing.to_json(result, one, other)))
+        if csv_file:
+            click.echo(csv_file)
+        if result.worst:
+            root = root or known_root(one.header.dataset)
+            click.echo(write_png(out or first.with_name("compare.png"), page(one, other, result.worst, root)))

@@ -28,6 +28,9 @@ class EstimatorErrors:
         noise: the same, independent for each pixel.
         outline: standard deviation of the displacement of outlines, as a share of the image's height.
         seed: of the random numbers.
+        known: with `extract.confidence`, how well the estimator knows its own errors: the probability that it is surer
+            of what is right than of what is wrong (the area under the ROC curve). 0.5 is not at all; with any value the
+            probabilities that it states are right on average. Without `extract.confidence` it has no effect.
     """
 
     rate: float = Field(default=1.0, ge=0)
@@ -39,6 +42,7 @@ class EstimatorErrors:
     noise: float = Field(default=3.0, ge=0, le=255)
     outline: float = Field(default=0.01, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
+    known: float = Field(default=0.75, ge=0.5, lt=1)
 
 
 @config
@@ -46,21 +50,25 @@ class ExtractConfig(Recipe):
     """Section "extract" of the settings, with the recipe of the network engines.
 
     Attributes:
-        engine: auto is `rendered` for a synthetic dataset and `native` for any other.
+        engine: auto is `rendered` for a synthetic dataset and `native` for any other. `average` is a control: the
+            average person's map for every image.
         checkpoint: a checkpoint's name, or the path of its file.
         sha256: the checkpoint's digest, to pin it: a file with another digest is refused.
         device: auto is the GPU if there is one; under torchrun each process takes its own.
         precision: of the network; boxes and regions are float32 in either case.
         maps: for `import`, the folder with *_IUV.png; the bytes of the maps identify them, not this path.
+            For `average`, the store (iuv.h5) whose maps of training images are averaged.
         channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
             decides by the values.
         allow_missing: for `import`, an image without a map counts as one in which no person was detected.
         errors: for `rendered`, the errors of the estimator; with `errors.rate` 0 the maps are the true ones.
         bits: of u and of v in the store. 8 puts 5.8% of the pixels one texel aside at S = 32 (docs/formats.md), 16
             none. 16 bits take 7 bytes a pixel in place of 3, before compression.
+        confidence: the store holds how sure each pixel is: for `native` the probability of its chart by the network's
+            softmax; for `rendered` what an estimator that makes `errors` could know of them.
     """
 
-    engine: Literal["auto", "native", "detectron2", "rendered", "import"] = "auto"
+    engine: Literal["auto", "native", "detectron2", "rendered", "import", "average"] = "auto"
     checkpoint: str = "R_50_FPN_s1x"
     sha256: str | None = None
     device: str = "auto"
@@ -70,6 +78,7 @@ class ExtractConfig(Recipe):
     allow_missing: bool = False
     errors: EstimatorErrors = EstimatorErrors()
     bits: Literal[8, 16] = 8
+    confidence: bool = False
 
     @property
     def recipe(self) -> Recipe:

@@ -148,7 +148,16 @@ def out_of_memory_explained(first: str) -> Iterator[None]:
 
 def _iuv_map(record: Record, extracted: Extracted, digest: str) -> IuvMap:
     return IuvMap(
-        extracted.iuv, extracted.score, extracted.box, extracted.status, record.digest, digest, extracted.fine
+        extracted.iuv,
+        extracted.score,
+        extracted.box,
+        extracted.status,
+        record.digest,
+        digest,
+        extracted.fine,
+        extracted.confidence,
+        extracted.image_confidence,
+        extracted.has_uv,
     )
 
 

@@ -22,6 +22,11 @@ def value_overlay(image: np.ndarray, iuv: np.ndarray, channel: int) -> np.ndarra
     return np.where(iuv[..., :1] > 0, coloured, pale_grey(image))
 
 
+def confidence_overlay(image: np.ndarray, iuv: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Return an image in pale grey, with the confidence uint8 (H, W) of its body, from dark (0) to light (255)."""
+    return value_overlay(image, np.dstack([iuv[..., 0], confidence]), 1)
+
+
 def pale_grey(image: np.ndarray) -> np.ndarray:
     """Return an image without colour and with little contrast, so that an overlay stands out."""
     light = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)

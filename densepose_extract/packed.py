@@ -9,6 +9,8 @@ import zstandard
 
 from dsa_data.stores.iuv import STATUS, IuvMap
 
+from .engines.map_files import divided
+
 LEVEL = 1  # of zstd: pieces are kept for minutes, so that speed counts
 
 
@@ -31,13 +33,16 @@ def pack(maps: Sequence[IuvMap], reasons: Sequence[str]) -> dict[str, np.ndarray
         "digest": np.array([iuv_map.digest for iuv_map in maps]),
         "unit": np.array([iuv_map.batch_digest for iuv_map in maps]),
         "reason": np.array(reasons, dtype=str),
+        "image_confidence": np.array([iuv_map.image_confidence for iuv_map in maps], np.float64),
+        "has_uv": np.array([iuv_map.has_uv for iuv_map in maps], bool),
     }
 
 
 def _bytes(iuv_map: IuvMap) -> bytes:
-    """Return the bytes of a map, those of its 16 bits after those of its 8, if it has any."""
+    """Return the bytes of a map: those of its 8 bits, then those of its 16 and of its confidence, if it has any."""
     fine = b"" if iuv_map.fine is None else iuv_map.fine.astype("<u2").tobytes()
-    return np.ascontiguousarray(iuv_map.iuv).tobytes() + fine
+    confidence = b"" if iuv_map.confidence is None else iuv_map.confidence.tobytes()
+    return np.ascontiguousarray(iuv_map.iuv).tobytes() + fine + confidence
 
 
 class Packed:
@@ -49,7 +54,9 @@ class Packed:
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self._arrays = arrays
+        count = len(arrays["unit"])
+        # A piece of an unfinished run of an earlier version has neither.
+        self._arrays = {"image_confidence": np.full(count, np.nan), "has_uv": np.ones(count, bool)} | arrays
         self.batch_digests: list[str] = arrays["unit"].tolist()
         self.reasons: list[str] = arrays["reason"].tolist()
 
@@ -59,15 +66,17 @@ class Packed:
         start = arrays["ends"][index - 1] if index else 0
         height, width = arrays["shape"][index]
         frame = arrays["frames"][start : arrays["ends"][index]].tobytes()
-        size = int(height * width)
-        content = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size * (3 + 4))
-        fine = np.frombuffer(content[size * 3 :], "<u2").reshape(height, width, 2) if len(content) > size * 3 else None
+        content = zstandard.ZstdDecompressor().decompress(frame, max_output_size=int(height * width) * (3 + 4 + 1))
+        iuv, fine, confidence = divided(content, int(height), int(width))
         return IuvMap(
-            np.frombuffer(content[: size * 3], np.uint8).reshape(height, width, 3),
+            iuv,
             float(arrays["score"][index]),
             arrays["box"][index],
             STATUS[arrays["status"][index]],
             str(arrays["digest"][index]),
             self.batch_digests[index],
             fine,
+            confidence,
+            float(arrays["image_confidence"][index]),
+            bool(arrays["has_uv"][index]),
         )

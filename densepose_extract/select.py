@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 
-def choose(boxes: np.ndarray, scores: np.ndarray, height: int, width: int) -> int | None:
+def choose(
+    boxes: np.ndarray, scores: np.ndarray, height: int, width: int, confidences: np.ndarray | None = None
+) -> int | None:
     """Return the index of the crop's own person: the box with the largest score × area × centrality.
 
     Args:
         boxes: (D, 4) XYXY in pixels of the image.
         scores: (D,), best first; of equal products the first is chosen.
         height, width: of the image in pixels.
+        confidences: (D,), of each person's map as a whole, 0 to 1, where the maps are known before the choice; it is a
+            factor then. NaN, as None, counts as 1.
 
     Returns:
         An index into `boxes`, None if there is no box.
@@ -19,6 +23,8 @@ def choose(boxes: np.ndarray, scores: np.ndarray, height: int, width: int) -> in
     if len(boxes) == 0:
         return None
     value = np.asarray(scores, np.float64) * area(boxes, height, width) * centrality(boxes, height, width)
+    if confidences is not None:
+        value = value * np.nan_to_num(np.asarray(confidences, np.float64), nan=1.0)
     return int(value.argmax())
 
 

@@ -16,7 +16,7 @@ from dsa_data.palette import chart_colours
 from dsa_data.sheet import sheet
 from dsa_data.stores.iuv import IuvMap, IuvStore
 
-from .overlay import chart_overlay, enlarge_map, level_lines, value_overlay
+from .overlay import chart_overlay, confidence_overlay, enlarge_map, level_lines, value_overlay
 
 SIDE, CELL = 512, 192  # pixels of an image's longer side on a page, and of its height on a contact sheet
 INK, PAPER, GAP, LINE = (40, 40, 40), 255, 8, 22
@@ -35,7 +35,10 @@ def page(store: IuvStore, root: Path, keys: Sequence[str]) -> np.ndarray:
 
 
 def row(image: np.ndarray, iuv_map: IuvMap, key: str) -> np.ndarray:
-    """Return one image (H, W, 3) and its map in all panels, side by side, under a title."""
+    """Return one image (H, W, 3) and its map in all panels, side by side, under a title.
+
+    A map of I alone has no panels of U and V; one with a confidence at every pixel has one more.
+    """
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -45,10 +48,15 @@ def row(image: np.ndarray, iuv_map: IuvMap, key: str) -> np.ndarray:
     panels = [
         ("image", boxed(large, iuv_map, scale)),
         ("charts", chart_overlay(large, rounded)),
-        ("U", value_overlay(large, rounded, 1)),
-        ("V", value_overlay(large, rounded, 2)),
-        ("U yellow, V blue", level_lines(large, iuv)),
     ]
+    if iuv_map.has_uv:
+        panels += [
+            ("U", value_overlay(large, rounded, 1)),
+            ("V", value_overlay(large, rounded, 2)),
+            ("U yellow, V blue", level_lines(large, iuv)),
+        ]
+    if iuv_map.confidence is not None:
+        panels.append(("confidence", sure(large, iuv_map)))
     titled = [np.concatenate([text(name, size[1]), panel]) for name, panel in panels]
     gap = np.full((titled[0].shape[0], GAP, 3), PAPER, np.uint8)
     line = np.concatenate([part for panel in titled for part in (panel, gap)], axis=1)
@@ -57,6 +65,8 @@ def row(image: np.ndarray, iuv_map: IuvMap, key: str) -> np.ndarray:
 
 def contact_sheet(store: IuvStore, root: Path, count: int, seed: int) -> np.ndarray:
     """Return a random sample of images, each beside its charts, with status and score: uint8 (H, W, 3) RGB.
+
+    Of a store with confidences also the confidence of each pixel, where there is one, and of the image.
 
     Raises ImageError for an image of another size than its map.
     """
@@ -67,8 +77,10 @@ def contact_sheet(store: IuvStore, root: Path, count: int, seed: int) -> np.ndar
         size = (CELL, max(1, round(image.shape[1] * CELL / image.shape[0])))
         large = resized(image, size)
         enlarged = cv2.resize(iuv_map.iuv, size[::-1], interpolation=cv2.INTER_NEAREST)
-        pair = [boxed(large, iuv_map, CELL / image.shape[0]), chart_overlay(large, enlarged)]
-        cells.append((caption(iuv_map), np.concatenate(pair, axis=1)))
+        panels = [boxed(large, iuv_map, CELL / image.shape[0]), chart_overlay(large, enlarged)]
+        if iuv_map.confidence is not None:
+            panels.append(sure(large, iuv_map))
+        cells.append((caption(iuv_map), np.concatenate(panels, axis=1)))
     columns = max(1, round((len(cells) * CELL / np.mean([cell.shape[1] for _, cell in cells])) ** 0.5 * 1.2))
     page = sheet(cells, columns=columns, height=CELL)
     title = f"{store.header.dataset}: {len(cells)} of {len(store)} images, seed {seed}"
@@ -92,9 +104,22 @@ def read(store: IuvStore, root: Path, key: str) -> tuple[np.ndarray, IuvMap]:
     return image, iuv_map
 
 
+def sure(image: np.ndarray, iuv_map: IuvMap) -> np.ndarray:
+    """Return an image (h, w, 3) with the confidence of its map's pixels on the body, resized to it."""
+    assert iuv_map.confidence is not None, "a map with confidences"
+    size = image.shape[1::-1]
+    iuv, confidence = (
+        cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST) for plane in (iuv_map.iuv, iuv_map.confidence)
+    )
+    return confidence_overlay(image, iuv, confidence)
+
+
 def caption(iuv_map: IuvMap) -> str:
-    """Return a map's status, with the score of a detected person if it is known."""
-    return f"found {iuv_map.score:.2f}" if iuv_map.status == "found" and not np.isnan(iuv_map.score) else iuv_map.status
+    """Return a map's status, with the score of a detected person and the map's confidence where they are known."""
+    known = iuv_map.status == "found" and not np.isnan(iuv_map.score)
+    words = f"found {iuv_map.score:.2f}" if known else iuv_map.status
+    stated = iuv_map.status != "none" and not np.isnan(iuv_map.image_confidence)
+    return f"{words} sure {iuv_map.image_confidence:.2f}" if stated else words
 
 
 def boxed(image: np.ndarray, iuv_map: IuvMap, scale: float) -> np.ndarray:

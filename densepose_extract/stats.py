@@ -65,26 +65,39 @@ def explained(none: int, skipped: int, without_person: int | None) -> str:
 def report(store: IuvStore, records: Sequence[Record]) -> list[str]:
     """Return lines of tables: statuses by split and camera, visible charts, share of body in an image, scores.
 
+    Of a store with confidences also the mean of each chart, and those of images.
+
     Raises DatasetError unless `records` list the store's images.
     """
     if [record.key for record in records] != store.keys:
         raise DatasetError(f"{store.path} was made from another manifest. Run densepose-extract run again.")
-    pixels = count_pixels(store)  # (N, 25)
+    pixels, confidence = count_pixels(store)  # (N, 25), (25,)
     body = pixels[:, 1:].sum(axis=1) / pixels.sum(axis=1)
-    lines = [*by_camera(store.statuses, records), "", *visible_charts(pixels)]
+    stated = confidence if store.confidence == "pixels" else None
+    lines = [*by_camera(store.statuses, records), "", *visible_charts(pixels, stated)]
     lines += ["", "share of the image that is body", *histogram(body)]
-    scores = store.scores[[status != "none" for status in store.statuses]]
-    if np.isfinite(scores).any():
-        lines += ["", "score, where a person was detected", *histogram(scores[np.isfinite(scores)])]
+    detected = [status != "none" for status in store.statuses]
+    for name, values in (("score", store.scores[detected]), ("confidence", store.image_confidences[detected])):
+        if np.isfinite(values).any():
+            lines += ["", f"{name}, where a person was detected", *histogram(values[np.isfinite(values)])]
     return lines
 
 
-def count_pixels(store: IuvStore) -> np.ndarray:
-    """Return the pixels of each chart in each image, background first: int (N, 25)."""
+def count_pixels(store: IuvStore) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels of each chart in each image, background first, int (N, 25), and their mean confidence, (25,).
+
+    The mean is over all images, 0 to 1; NaN for a chart that is never seen, and without confidences by pixel.
+    """
     counts = np.zeros((len(store), CHARTS + 1), np.int64)
+    total = np.full(CHARTS + 1, 0.0 if store.confidence == "pixels" else np.nan)
     for index in progress(range(len(store)), len(store), "counting"):
-        counts[index] = np.bincount(store.read(index).iuv[..., 0].ravel(), minlength=CHARTS + 1)
-    return counts
+        one = store.read(index)
+        chart = one.iuv[..., 0].ravel()
+        counts[index] = np.bincount(chart, minlength=CHARTS + 1)
+        if one.confidence is not None:
+            total += np.bincount(chart, one.confidence.ravel(), CHARTS + 1) / 255
+    seen = counts.sum(axis=0)
+    return counts, np.divide(total, seen, out=np.full(CHARTS + 1, np.nan), where=seen > 0)
 
 
 def by_camera(statuses: Sequence[str], records: Sequence[Record]) -> list[str]:
@@ -101,17 +114,18 @@ def by_camera(statuses: Sequence[str], records: Sequence[Record]) -> list[str]:
     return lines
 
 
-def visible_charts(pixels: np.ndarray) -> list[str]:
+def visible_charts(pixels: np.ndarray, confidence: np.ndarray | None = None) -> list[str]:
     """Return lines: the share of images in which each chart is visible, and its share of the body's pixels.
 
     Args:
-        pixels: see `count_pixels`.
+        pixels, confidence: see `count_pixels`; None for no column of confidences.
     """
     seen = (pixels[:, 1:] > 0).mean(axis=0)  # (24,)
     share = pixels[:, 1:].sum(axis=0) / max(1, pixels[:, 1:].sum())  # (24,)
-    lines = [f"{'chart':28}{'seen in':>9}{'of body':>9}"]
+    lines = [f"{'chart':28}{'seen in':>9}{'of body':>9}" + ("" if confidence is None else f"{'sure':>7}")]
     for chart, name in enumerate(CHART_NAMES):
-        lines.append(f"{chart + 1:4} {name:23}{seen[chart]:9.1%}{share[chart]:9.1%}  {bar(seen[chart])}")
+        sure = "" if confidence is None else f"{confidence[chart + 1]:7.2f}"
+        lines.append(f"{chart + 1:4} {name:23}{seen[chart]:9.1%}{share[chart]:9.1%}{sure}  {bar(seen[chart])}")
     return lines
 
 

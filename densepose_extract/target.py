@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dsa_app.console import artifacts, default_dataset
-from dsa_app.errors import ConfigError, DatasetError
+from dsa_app.errors import ConfigError, DatasetError, DsaError
 from dsa_data import records, sets
 from dsa_data.records import Entry
 from dsa_data.walk import images_below, is_map
@@ -71,6 +71,15 @@ class Target:
         listed = records.index(self.root, entries, jobs)
         records.write_manifest(listed, self.manifest)
         click.echo(f"{self.manifest}: {len(listed)} images of {self.root}")
+
+
+def known_root(dataset: str) -> Path | None:
+    """Return the folder of a dataset; None if it is not there, or if the name is that of any other folder."""
+    try:
+        root = sets.dataset_root(dataset)
+    except DsaError:
+        return None
+    return root if root.is_dir() else None
 
 
 def folder_entries(folder: Path) -> list[Entry]:

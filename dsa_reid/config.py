@@ -12,6 +12,7 @@ from .errors import ModelError
 
 REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
+MOST = 2**16  # channels of the local maps: far more than is useful, few enough for any machine
 RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
 OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
@@ -29,6 +30,9 @@ class MainStreamConfig:
             torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at stride 16 or 14.
         width: multiplies every channel count; a multiple of 1/8.
         local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
+        local_head: the layers of a local head: conv5_x is the paper's, whose 3×3 convolutions see cells around;
+            "pointwise" is one 1×1 convolution, which sees its cell alone, so that a region's feature is of that region.
+        local_channels: of the eight local maps of a level together, with pointwise heads; 0 for as many as f_G has.
         heads: the heads of the network: the global one, the local ones, or both.
         pooling: "average", or "gem", the generalised mean with a trained power.
         neck: "bn" is a batch norm without bias after each feature, before comparison and classification (BNNeck, Luo et
@@ -50,6 +54,8 @@ class MainStreamConfig:
     trunk: str = "resnet50"
     width: float = 1.0
     local_input: Literal["slice", "full"] = "slice"
+    local_head: Literal["conv5", "pointwise"] = "conv5"
+    local_channels: int = 0
     heads: Literal["both", "global", "local"] = "both"
     pooling: Literal["average", "gem"] = "average"
     neck: Literal["none", "bn"] = "none"
@@ -66,6 +72,7 @@ class MainStreamConfig:
         else:
             _one_of("trunk", self.trunk, (*RESNETS, *OSNETS, f"{TIMM}NAME"))
         _one_of("local_input", self.local_input, ("slice", "full"))
+        _one_of("local_head", self.local_head, ("conv5", "pointwise"))
         _one_of("heads", self.heads, ("both", "global", "local"))
         _one_of("pooling", self.pooling, ("average", "gem"))
         _one_of("neck", self.neck, ("none", "bn"))
@@ -78,6 +85,17 @@ class MainStreamConfig:
             raise ModelError(
                 "local_pooling and local_levels are for local heads, and heads = 'global' has none. Use heads 'both' "
                 "or 'local'."
+            )
+        if self.local_channels and self.local_head != "pointwise":
+            raise ModelError("local_channels is for local_head = 'pointwise'; conv5_x has those of the global head.")
+        if (
+            type(self.local_channels) is not int
+            or not 0 <= self.local_channels <= MOST
+            or self.local_channels % REGIONS
+        ):
+            raise ModelError(
+                f"local_channels = {self.local_channels!r} is invalid: eight local heads share them. Use a multiple of "
+                f"{REGIONS}, at most {MOST}, or 0."
             )
         if not (self.width > 0 and (STEM * self.width) % REGIONS == 0):
             raise ModelError(
@@ -112,7 +130,7 @@ class MainStreamConfig:
         return "regions" in self.local_pooling
 
 
-LATER = ("local_pooling", "local_levels", "local_join", "head")
+LATER = ("local_pooling", "local_levels", "local_join", "local_head", "local_channels", "head")
 """Settings that the first model files and checkpoints did not have."""
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from .config import COARSE, FINE, REGIONS, MainStreamConfig
 from .pooling import GeneralisedMean, average
 from .region_pooling import CLASSES, RegionHead, in_cells, region_pooled, stripes, visibility
-from .residual import conv
+from .residual import pointwise
 
 NARROWEST = 32  # channels of F8 that each local head reads at least; with fewer in an eighth it reads all of them
 
@@ -67,7 +67,7 @@ class LocalPooling(nn.Module):
         Args:
             config: of the main stream.
             channels: of the maps F and F8, by their strides 16 and 8.
-            width: G, the channels of the eight local maps together.
+            width: of the eight local maps of a level together.
         """
         super().__init__()
         self.levels, self.ways = tuple(config.local_levels), config.local_pooling.split("+")
@@ -86,9 +86,7 @@ class LocalPooling(nn.Module):
         if FINE in self.levels:
             sliced = config.local_input == "slice" and channels[FINE] >= NARROWEST * REGIONS
             groups = REGIONS if sliced else 1
-            self.fine = nn.Sequential(
-                conv(channels[FINE], width, 1, groups=groups), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-            )
+            self.fine = pointwise(channels[FINE], width, groups)
 
     @property
     def sources(self) -> int:

@@ -16,7 +16,7 @@ from .osnet import OsNet
 from .part_heads import MgnHead, PcbHead, Pieces
 from .pooling import GeneralisedMean, average
 from .region_pooling import weighted_mean
-from .residual import BasicBlock, Block, Bottleneck, conv, initialise, stage
+from .residual import BasicBlock, Block, Bottleneck, conv, initialise, pointwise, stage
 from .timm_trunk import TimmTrunk
 
 DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
@@ -85,9 +85,10 @@ class MainStream(nn.Module):
 
     Attributes:
         channels: c_A, the channels of F (1024 for ResNet-50).
-        feature_width: G, the dimensions of the global feature, and of the eight local maps together.
+        feature_width: G, the dimensions of the global feature, and of the eight local maps together unless
+            `local_channels` says how many these have.
         part_head: makes the global feature of pieces; None for the heads "dsa" and "plain".
-        local_width: dimensions of the eight local features together: G, unless several are concatenated.
+        local_width: dimensions of the eight local features together: the same, unless several are concatenated.
         local_pooling: how they are pooled where that is not the paper's way; None for the paper's.
         looks_at_foreground: whether `look` also gives the foreground feature, which a loss may use.
     """
@@ -128,16 +129,20 @@ class MainStream(nn.Module):
         if self.part_head is not None:
             self.feature_width = self.part_head.width
             initialise(self.part_head)
+        local_channels = config.local_channels or self.feature_width
         if config.heads != "global":
             reading = REGIONS if config.local_input == "slice" else 1
-            self.local_head = stage(block, self.channels, width, depth, groups=REGIONS, input_groups=reading)
+            if config.local_head == "pointwise":
+                self.local_head = pointwise(self.channels, local_channels, groups=reading)
+            else:
+                self.local_head = stage(block, self.channels, width, depth, groups=REGIONS, input_groups=reading)
             initialise(self.local_head)
         self.pool = GeneralisedMean() if config.pooling == "gem" else None
         self.local_pooling: LocalPooling | None = None
-        self.local_width = self.feature_width
+        self.local_width = local_channels
         self.looks_at_foreground = False
         if not config.pools_plainly:
-            self.local_pooling = LocalPooling(config, {COARSE: self.channels, FINE: fine}, self.feature_width)
+            self.local_pooling = LocalPooling(config, {COARSE: self.channels, FINE: fine}, local_channels)
             self.local_width *= self.local_pooling.sources
             initialise(self.local_pooling)
         self.necks = nn.ModuleDict()

@@ -17,6 +17,11 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
 
+def pointwise(inputs: int, outputs: int, groups: int = 1) -> nn.Sequential:
+    """Return a 1×1 convolution with batch norm and ReLU."""
+    return nn.Sequential(conv(inputs, outputs, 1, groups=groups), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
 class _Residual(nn.Module):
     """The shortcut of both blocks: 1×1 and batch norm where the shape changes."""
 

@@ -28,15 +28,32 @@ def crop(image: np.ndarray, iuv: np.ndarray, size: int = 32) -> tuple[np.ndarray
         ImageError, ConfigError: as `warp`.
     """
     check(image, iuv, size)
-    chart = iuv[..., 0]
+    pixel, valid = _pixels(iuv[..., 0], size)
+    texels: np.ndarray = image.reshape(-1, 3).take(pixel, axis=0) * valid[..., None]  # (24, S, S, 3)
+    return texels, valid
+
+
+def crop_sure(
+    image: np.ndarray, iuv: np.ndarray, confidence: np.ndarray, size: int = 32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `crop` returns, and the confidence of each texel, uint8 (24, S, S), 0 where not valid.
+
+    Args:
+        confidence: uint8 (H, W), of the map.
+    """
+    texels, valid = crop(image, iuv, size)
+    pixel, _ = _pixels(iuv[..., 0], size)
+    return texels, valid, np.asarray(confidence.reshape(-1).take(pixel) * valid)
+
+
+def _pixels(chart: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixel at the middle of each texel, int64 (24, S, S), and whether it is of the texel's chart, bool."""
     height, width = chart.shape
     body = chart.nonzero()
     y = _middles(chart[body], body[0], height, size)  # (24, S)
     x = _middles(chart[body], body[1], width, size)
     pixel = y[:, :, None] * width + x[:, None, :]  # (24, S, S)
-    valid = chart.ravel().take(pixel) == np.arange(1, CHARTS + 1)[:, None, None]
-    texels: np.ndarray = image.reshape(-1, 3).take(pixel, axis=0) * valid[..., None]  # (24, S, S, 3)
-    return texels, valid
+    return pixel, np.asarray(chart.ravel().take(pixel) == np.arange(1, CHARTS + 1)[:, None, None])
 
 
 def _middles(chart: np.ndarray, coordinate: np.ndarray, length: int, size: int) -> np.ndarray:

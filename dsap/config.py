@@ -9,7 +9,7 @@ from pydantic import Field
 from dsa_app.config import config
 
 SMALLEST, LARGEST = 2, 256  # of S; U and V are bytes, so that more than 256 rows could not all be filled
-Collision = Literal["last", "mean"]
+Collision = Literal["last", "mean", "surest"]
 Parts = Literal["fine", "coarse"]
 BACKENDS = ("loky", "threading", "dask")  # those of joblib's that return results while others are computed
 
@@ -20,8 +20,8 @@ class WarpConfig:
 
     Attributes:
         size: S, the side of a part image in texels; 32 in the paper.
-        collision: which colour a texel gets from several pixels: the "last" in row-major order, or their "mean".
-            Coarse parts have no collisions.
+        collision: which colour a texel gets from several pixels: the "last" in row-major order, their "mean", or that
+            of the "surest", the one with the highest confidence, of several the last. Coarse parts have no collisions.
         parts: "fine", aligned inside by u and v (DSAP), or "coarse", cropped by their bounding boxes (the paper's CSA).
     """
 

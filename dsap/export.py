@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +39,25 @@ def export(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     return to_parquet(store, records, out) if out.suffix == ".parquet" else to_npy(store, records, out)
 
 
-FILES = {"texels.npy", "valid.npy", "charts.npy", "chart_shapes.npy", "records.csv"}  # of an exported folder
+FILES = {
+    "texels.npy",
+    "valid.npy",
+    "charts.npy",
+    "chart_shapes.npy",
+    "confidence.npy",
+    "chart_confidence.npy",
+    "records.csv",
+}
+"""Names of the files in an exported folder."""
 
 
 def to_npy(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
     """Write a folder: `texels.npy` uint8 (N, 24, S, S, 3), `valid.npy` bool (N, 24, S, S), and `records.csv`.
 
     Of a store that has chart images also `charts.npy` uint8 (ΣHW), the chart images end to end, row-major, and
-    `chart_shapes.npy` int32 (N, 2), their H and W. `np.load(..., mmap_mode="r")` maps the arrays without loading them.
-    A folder of an earlier export is replaced.
+    `chart_shapes.npy` int32 (N, 2), their H and W. Of a store that has confidences also `confidence.npy` uint8
+    (N, 24, S, S), and `chart_confidence.npy` uint8 (ΣHW), as `charts.npy`. `np.load(..., mmap_mode="r")` maps the
+    arrays without loading them. A folder of an earlier export is replaced.
     """
     target = resolved(out)
     part = target.with_name(target.name + SUFFIX)
@@ -84,14 +94,24 @@ def _fill(store: DsapStore, records: Sequence[Record], folder: Path) -> None:
         buffer = io.BytesIO()  # NumPy's own writing to a file loses the number of the system's error
         np.save(buffer, shapes)
         (folder / "chart_shapes.npy").write_bytes(buffer.getbuffer())
-        charts = allocated(folder / "charts.npy", np.uint8, (int(shapes.prod(axis=1).sum()),))
-        start = 0
-        for index in indices:
-            pixels = store.read_charts(index).ravel()
-            charts[start : start + pixels.size] = pixels
-            start += pixels.size
-        charts.flush()
+        _fill_end_to_end(folder / "charts.npy", shapes, map(store.read_charts, indices))
+    if store.has_confidence:
+        confidence = allocated(folder / "confidence.npy", np.uint8, (count, CHARTS, S, S))
+        for row, index in enumerate(indices):
+            confidence[row] = store.read_confidence(index)
+        confidence.flush()
+        _fill_end_to_end(folder / "chart_confidence.npy", shapes, map(store.read_chart_confidence, indices))
     write_manifest(records, folder / "records.csv")
+
+
+def _fill_end_to_end(path: Path, shapes: np.ndarray, planes: Iterable[np.ndarray]) -> None:
+    """Write planes uint8 (H, W) of these shapes (N, 2) to a .npy file, one behind the other."""
+    whole = allocated(path, np.uint8, (int(shapes.prod(axis=1).sum()),))
+    start = 0
+    for plane in planes:
+        whole[start : start + plane.size] = plane.ravel()
+        start += plane.size
+    whole.flush()
 
 
 def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
@@ -99,7 +119,8 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
 
     Columns: key, split, pid, camid, size (S), texels (the bytes of uint8 (24, S, S, 3)), valid (the bits of (24, S, S),
     packed most significant first), count (valid texels by chart), and the chart image: charts (the bytes of uint8
-    (H, W), row-major), chart_height, chart_width; null for a store without chart images.
+    (H, W), row-major), chart_height, chart_width; null for a store without chart images. Of a store that has
+    confidences also confidence (the bytes of uint8 (24, S, S)) and chart_confidence (of uint8 (H, W)).
     """
     try:
         import pyarrow as pa
@@ -119,6 +140,7 @@ def to_parquet(store: DsapStore, records: Sequence[Record], out: Path) -> Path:
             ("charts", pa.binary()),
             ("chart_height", pa.int32()),
             ("chart_width", pa.int32()),
+            *([("confidence", pa.binary()), ("chart_confidence", pa.binary())] if store.has_confidence else []),
         ]
     )
     groups = [records[start : start + ROWS] for start in range(0, len(records), ROWS)]
@@ -132,6 +154,10 @@ def _row(store: DsapStore, record: Record) -> dict[str, object]:
     index = store.index(record.key)
     texels, valid = store.read(index)
     charts = store.read_charts(index) if store.has_charts else None
+    sure: dict[str, object] = {}
+    if store.has_confidence:
+        sure["confidence"] = store.read_confidence(index).tobytes()
+        sure["chart_confidence"] = store.read_chart_confidence(index).tobytes()
     return {
         "key": record.key,
         "split": record.split,
@@ -144,4 +170,5 @@ def _row(store: DsapStore, record: Record) -> dict[str, object]:
         "charts": None if charts is None else charts.tobytes(),
         "chart_height": None if charts is None else charts.shape[0],
         "chart_width": None if charts is None else charts.shape[1],
+        **sure,
     }

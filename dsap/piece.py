@@ -12,14 +12,14 @@ import numpy as np
 from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.records import read_listed
-from dsa_data.stores.dsap import VERSIONS, Chunk, chart_image, pack
-from dsa_data.stores.iuv import IuvStore
+from dsa_data.stores.dsap import Chunk, SureChunk, chart_image, pack, version_for
+from dsa_data.stores.iuv import IuvMap, IuvStore
 from dsa_data.stores.pieces import Pieces
 
-from .coarse import crop
+from .coarse import crop, crop_sure
 from .config import WarpConfig
 from .plan import WarpItem, inputs_digest
-from .warp import warp
+from .warp import warp, warp_sure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,14 @@ class WarpJob:
         iuv: the store of the maps, absolute.
         config: of the warp.
         items: the images.
+        confidence: whether the chunks have confidences.
     """
 
     root: Path
     iuv: Path
     config: WarpConfig
     items: tuple[WarpItem, ...]
+    confidence: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -47,7 +49,7 @@ class WarpJob:
 
         It has the format's version too: a piece of an older one lacks some of a chunk.
         """
-        return f"{inputs_digest(self.items)[:32]}-v{VERSIONS[-1]}"
+        return f"{inputs_digest(self.items)[:32]}-v{version_for(self.confidence)}"
 
 
 def make_piece(job: WarpJob, pieces: Pieces) -> WarpJob:
@@ -68,6 +70,7 @@ def read_piece(job: WarpJob, pieces: Pieces) -> Iterator[Chunk]:
     piece = pieces.read(job.name)
     texels, valid = _split(piece["texels"], piece["texel_bytes"]), _split(piece["valid"], piece["valid_bytes"])
     charts = _split(piece["charts"], piece["chart_bytes"])
+    sure = _sure_chunks(piece) if job.confidence else None
     for index, item in enumerate(job.items):
         height, width = piece["chart_shape"][index].tolist()
         yield Chunk(
@@ -80,11 +83,24 @@ def read_piece(job: WarpJob, pieces: Pieces) -> Iterator[Chunk]:
             next(charts),
             (height, width),
             int(piece["chart_checksum"][index]),
+            next(sure) if sure else None,
         )
 
 
+def _sure_chunks(piece: dict[str, np.ndarray]) -> Iterator[SureChunk]:
+    """Yield the confidences of a piece in the order of its items."""
+    texels = _split(piece["confidence"], piece["confidence_bytes"])
+    charts = _split(piece["chart_confidence"], piece["chart_confidence_bytes"])
+    checksums = piece["confidence_checksum"].tolist(), piece["chart_confidence_checksum"].tolist()
+    for of_texels, checksum, of_charts, chart_checksum in zip(texels, checksums[0], charts, checksums[1], strict=True):
+        yield SureChunk(of_texels, checksum, of_charts, chart_checksum)
+
+
 def warp_item(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) -> Chunk:
-    """Return the compressed part images of one image. Raises ImageError or StoreError, see `make_piece`."""
+    """Return the compressed part images of one image. Raises ImageError or StoreError, see `make_piece`.
+
+    Where the maps have confidences, so do each texel and each pixel of the chart image.
+    """
     path = root / item.key
     data = read_listed(root, item.key, item.digest)
     index = maps.index(item.key)
@@ -93,14 +109,34 @@ def warp_item(item: WarpItem, root: Path, maps: IuvStore, config: WarpConfig) ->
     if maps.checksums[index] != item.map_digest:
         raise StoreError(f"{maps.path} was replaced while it was read. Run again; the pieces that are done are kept.")
     image = images.decode(data, path)
+    of_texels = of_charts = None
     try:
-        if config.parts == "coarse":
+        if maps.confidence != "none":
+            of_charts = pixel_confidence(iuv_map)
+            if config.parts == "coarse":
+                texels, valid, of_texels = crop_sure(image, iuv, of_charts, config.size)
+            else:
+                texels, valid, of_texels = warp_sure(image, iuv, of_charts, config.size, config.collision, iuv_map.fine)
+        elif config.parts == "coarse":
             texels, valid = crop(image, iuv, config.size)
         else:
             texels, valid = warp(image, iuv, config.size, config.collision, iuv_map.fine)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
-    return pack(texels, valid, chart_image(iuv), item.digest, item.map_digest)
+    return pack(texels, valid, chart_image(iuv), item.digest, item.map_digest, of_texels, of_charts)
+
+
+def pixel_confidence(iuv_map: IuvMap) -> np.ndarray:
+    """Return the confidence of each pixel of a map, uint8 (H, W).
+
+    Where a map has one number for the image, it is that of every pixel; 255 if that is not known, since nothing is
+    held against the map. 0 for a map without a body.
+    """
+    if iuv_map.confidence is not None:
+        return iuv_map.confidence
+    known = not np.isnan(iuv_map.image_confidence)
+    value = round(255 * iuv_map.image_confidence) if known else 255
+    return np.full(iuv_map.iuv.shape[:2], value if iuv_map.iuv[..., 0].any() else 0, np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -122,6 +158,20 @@ def _arrays(chunks: Sequence[Chunk]) -> dict[str, np.ndarray]:
         "chart_bytes": np.array([len(chunk.charts) for chunk in chunks]),
         "chart_shape": np.array([chunk.chart_shape for chunk in chunks]),
         "chart_checksum": np.array([chunk.chart_checksum for chunk in chunks], np.uint32),
+        **_sure_arrays([chunk.sure for chunk in chunks if chunk.sure]),
+    }
+
+
+def _sure_arrays(chunks: Sequence[SureChunk]) -> dict[str, np.ndarray]:
+    if not chunks:
+        return {}
+    return {
+        "confidence": np.frombuffer(b"".join(chunk.texels for chunk in chunks), np.uint8),
+        "confidence_bytes": np.array([len(chunk.texels) for chunk in chunks]),
+        "confidence_checksum": np.array([chunk.checksum for chunk in chunks], np.uint32),
+        "chart_confidence": np.frombuffer(b"".join(chunk.charts for chunk in chunks), np.uint8),
+        "chart_confidence_bytes": np.array([len(chunk.charts) for chunk in chunks]),
+        "chart_confidence_checksum": np.array([chunk.chart_checksum for chunk in chunks], np.uint32),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dsa_app.config import to_dict
-from dsa_app.errors import DatasetError
+from dsa_app.errors import ConfigError, DatasetError
 from dsa_data.records import Record, read_manifest
 from dsa_data.stores.header import Header, digest_of
 from dsa_data.stores.iuv import IuvStore
@@ -30,25 +30,56 @@ class WarpItem:
     map_digest: str
 
 
-def make_plan(
-    manifest: Path, iuv: Path, config: WarpConfig, splits: Sequence[str] | None = None
-) -> tuple[list[WarpItem], Header]:
-    """Return the images to warp, in the order of the manifest, and the header of the store.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that a store is made from.
+
+    Attributes:
+        items: the images to warp, in the order of the manifest.
+        header: of the store.
+        confidence: whether the maps say how sure they are, and the store too.
+    """
+
+    items: list[WarpItem]
+    header: Header
+    confidence: bool
+
+
+def make_plan(manifest: Path, iuv: Path, config: WarpConfig, splits: Sequence[str] | None = None) -> Plan:
+    """Return what is to be warped.
 
     Args:
         manifest: of the dataset.
         iuv: the store of the maps.
         splits: only these; all by default.
 
-    Raises DatasetError, naming the first image, if manifest and maps do not belong together, and StoreError for a
-    damaged store of maps.
+    Raises DatasetError, naming the first image, if manifest and maps do not belong together, StoreError for a damaged
+    store of maps, and ConfigError for settings that need what the maps do not have.
     """
     records = read_manifest(manifest)
     with IuvStore(iuv) as maps:
+        check_content(maps, config)
         _check_keys(records, maps)
         items = pair_with_maps(read_manifest(manifest, splits) if splits else records, maps)
         configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
-        return items, Header(maps.header.dataset, configuration, inputs_digest(items))
+        header = Header(maps.header.dataset, configuration, inputs_digest(items))
+        return Plan(items, header, maps.confidence != "none")
+
+
+def check_content(maps: IuvStore, config: WarpConfig) -> None:
+    """Raise ConfigError for fine part images of maps without u and v, and for "surest" of maps without a confidence."""
+    if config.parts == "coarse":
+        return
+    if not maps.has_uv:
+        raise ConfigError(
+            f"{maps.path} has maps of I alone, and fine part images need u and v. Build coarse ones: dsap build --set "
+            "warp.parts=coarse."
+        )
+    if config.collision == "surest" and maps.confidence != "pixels":
+        raise ConfigError(
+            f"warp.collision=surest needs a confidence at every pixel, and {maps.path} has none. Use last, or make "
+            "maps with it: densepose-extract run --confidence."
+        )
 
 
 def inputs_digest(items: Iterable[WarpItem]) -> str:

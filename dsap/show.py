@@ -16,7 +16,9 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.iuv import IuvStore
 
 from .coarse import crop
+from .config import WarpConfig
 from .layout import Turns, body, framed, side_by_side, stacked, titled
+from .plan import check_content
 from .warp import warp
 
 HEIGHT = 448  # of an image on the page
@@ -47,6 +49,7 @@ class Page:
 
         Raises:
             DatasetError: if the image is not in the store.
+            ConfigError: with `compare`, for maps of I alone, which have no fine part images.
         """
         if key not in self.store:
             raise DatasetError(f"{self.store.path} has no image {key}. Use a key of the manifest.")
@@ -77,6 +80,7 @@ class Page:
         if not compare:
             stored = [self.store.read(self.store.index(key)) for key in keys]
             return self._body(title, stored, self.coarse)
+        check_content(self.iuv, WarpConfig())
         read = [self._read(key) for key in keys]
         fine = [warp(image, iuv, self.store.size, fine=in_16_bits) for image, iuv, in_16_bits in read]
         coarse = [crop(image, iuv, self.store.size) for image, iuv, _ in read]

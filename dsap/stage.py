@@ -56,35 +56,39 @@ def build(
         BusyError: if another process is building `out`, or a program has it open for writing.
         ConfigError: for a backend or a scheduler that cannot be used.
     """
-    items, header = make_plan(manifest, iuv, config, splits)
+    plan = make_plan(manifest, iuv, config, splits)
+    items, header = plan.items, plan.header
     remedy = "Build it again: dsap build --overwrite"
     with (
         Pieces(out.absolute(), header.configuration, overwrite) as pieces,
         reusable(out, DsapStore, header, remedy, overwrite, decisive=["warp"]) as existing,
     ):
-        unchanged = {item.key for item in items if existing and is_unchanged(item, existing)}
+        unchanged = {item.key for item in items if existing and is_unchanged(item, existing, plan.confidence)}
         to_warp = [item for item in items if item.key not in unchanged]
         if unchanged:
             click.echo(f"{out}: {len(unchanged)} images are unchanged, {len(to_warp)} to warp", err=True)
         groups = [tuple(to_warp[start : start + GROUP]) for start in range(0, len(to_warp), GROUP)]
-        warp_jobs = [WarpJob(root.absolute(), iuv.absolute(), config, group) for group in groups]
+        warp_jobs = [WarpJob(root.absolute(), iuv.absolute(), config, group, plan.confidence) for group in groups]
         with workers(jobs, backend, scheduler):
             warped = _warp_all(warp_jobs, pieces, len(to_warp))
 
             def write(path: Path) -> None:
                 chunks = _in_order(items, unchanged, existing, warped)
-                write_dsap(path, header, config.size, [item.key for item in items], chunks)
+                write_dsap(path, header, config.size, [item.key for item in items], chunks, plan.confidence)
 
             pieces.assemble(write)
     return out
 
 
-def is_unchanged(item: WarpItem, store: DsapStore) -> bool:
+def is_unchanged(item: WarpItem, store: DsapStore, confidence: bool = False) -> bool:
     """Return whether a store holds the undamaged part and chart images of this image, warped with this map.
 
     A store of version 1 has no chart images: all of it is made again.
+
+    Args:
+        confidence: whether it should hold confidences; if so, they must be undamaged too.
     """
-    if item.key not in store or not store.has_charts:
+    if item.key not in store or not store.has_charts or store.has_confidence != confidence:
         return False
     index = store.index(item.key)
     if (store.digests[index], store.maps[index]) != (item.digest, item.map_digest):
@@ -92,6 +96,9 @@ def is_unchanged(item: WarpItem, store: DsapStore) -> bool:
     try:
         _, valid = store.read(index)
         store.read_charts(index)
+        if confidence:
+            store.read_confidence(index)
+            store.read_chart_confidence(index)
     except StoreError:
         return False
     return bool((valid.sum(axis=(1, 2)) == store.counts[index]).all())

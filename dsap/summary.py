@@ -18,6 +18,7 @@ def summary(store: DsapStore) -> list[str]:
         f"{store.path}: {count} images, {CHARTS} parts of {S}x{S} texels",
         f"{size / 2**20:.1f} MiB, {size / count:,.0f} bytes an image",
         f"{empty} images without a person",
+        *(["with the confidence of every texel"] if store.has_confidence else []),
         f"{texels.mean():,.0f} valid texels an image, {texels.mean() / (CHARTS * S * S):.1%} of all; by chart:",
     ]
     visible = (store.counts > 0).mean(axis=0)  # (24,)

@@ -89,10 +89,25 @@ def _image(store: DsapStore, index: int, digests: dict[str, str], maps: IuvStore
         yield Fault(key, "has colours in texels that are not valid")
     if store.has_charts:
         yield from _charts(store, index, counts)
+    if store.has_confidence:
+        yield from _confidence(store, index, valid)
     if digests.get(key, store.digests[index]) != store.digests[index]:
         yield Fault(key, "was warped from another image file")
     if maps and (key not in maps or maps.checksums[maps.index(key)] != store.maps[index]):
         yield Fault(key, "was warped with another I, U, V map")
+
+
+def _confidence(store: DsapStore, index: int, valid: np.ndarray) -> Iterator[Fault]:
+    """Yield the faults of one image's confidences: those of texels, and those of its chart image."""
+    key = store.keys[index]
+    try:
+        confidence = store.read_confidence(index)
+        store.read_chart_confidence(index)
+    except StoreError as error:
+        yield Fault(key, str(error))
+        return
+    if confidence[~valid].any():
+        yield Fault(key, "has a confidence in texels that are not valid")
 
 
 def _charts(store: DsapStore, index: int, counts: np.ndarray) -> Iterator[Fault]:

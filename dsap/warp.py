@@ -8,6 +8,7 @@ middle of the interval that it stands for, and exactly floor(u S) where S is a p
 from __future__ import annotations
 
 from functools import cache
+from typing import get_args
 
 import numpy as np
 
@@ -23,6 +24,7 @@ def warp(
     size: int = 32,
     collision: Collision = "last",
     fine: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Copy each body pixel to its texel.
 
@@ -30,39 +32,80 @@ def warp(
         image: uint8 (H, W, 3), RGB.
         iuv: uint8 (H, W, 3): chart 0..24, round(255 u), round(255 v).
         size: S, 2 to 256.
-        collision: of several pixels on one texel, keep the "last" in row-major order, or their "mean", half rounded up.
+        collision: of several pixels on one texel, keep the "last" in row-major order, their "mean", half rounded up, or
+            the "surest", the last of those with the highest confidence.
         fine: uint16 (H, W, 2), u and v in 16 bits (`dsa_data.stores.iuv.refine`), used in place of the bytes.
+        confidence: uint8 (H, W), of the map (`dsa_data.stores.iuv.IuvMap`); for "surest" alone.
 
     Returns:
         texels uint8 (24, S, S, 3), RGB, 0 where no pixel landed; valid bool (24, S, S), where one did.
 
     Raises:
         ImageError: if image and map differ in size or are not uint8 (H, W, 3), or if a chart is above 24.
-        ConfigError: for a size out of range or an unknown collision rule.
+        ConfigError: for a size out of range, an unknown collision rule, or "surest" without a confidence.
     """
     check(image, iuv, size)
-    if collision not in ("last", "mean"):
-        raise ConfigError(f"Unknown collision rule {collision!r}, expected last or mean: warp.collision.")
+    return _copied(image, iuv, size, collision, fine, confidence)
+
+
+def warp_sure(
+    image: np.ndarray,
+    iuv: np.ndarray,
+    confidence: np.ndarray,
+    size: int = 32,
+    collision: Collision = "last",
+    fine: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Copy each body pixel to its texel, and its confidence with it.
+
+    Args and errors are those of `warp`.
+
+    Returns:
+        texels and valid as `warp` returns them; confidence uint8 (24, S, S), 0 where not valid.
+    """
+    check(image, iuv, size)
+    texels, valid = _copied(np.dstack([image, confidence]), iuv, size, collision, fine, confidence)
+    return np.ascontiguousarray(texels[..., :3]), valid, np.ascontiguousarray(texels[..., 3])
+
+
+def _copied(
+    values: np.ndarray,
+    iuv: np.ndarray,
+    size: int,
+    collision: Collision,
+    fine: np.ndarray | None,
+    confidence: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return values uint8 (H, W, C) as texels uint8 (24, S, S, C), and valid bool (24, S, S); see `warp`."""
+    if collision not in get_args(Collision):
+        raise ConfigError(f"Unknown collision rule {collision!r}, expected last, mean or surest: warp.collision.")
     pixel, texel = landings(iuv, size, fine)
-    colours = image.reshape(-1, 3)  # (HW, 3)
-    texels = np.zeros((CHARTS * size * size, 3), np.uint8)
+    channels = values.shape[2]
+    values = values.reshape(-1, channels)  # (HW, C)
+    texels = np.zeros((CHARTS * size * size, channels), np.uint8)
     valid = np.zeros(CHARTS * size * size, bool)
     valid[texel] = True
-    if collision == "last":
-        # The last pixel of each texel, by maximum: `texels[texel] = colours` would do if NumPy promised an order for
-        # repeated indices, which it does not. Then each texel is written once, by the pixel that is its last.
-        last = np.zeros(len(texels), np.intp)
-        np.maximum.at(last, texel, pixel)
-        is_last = last.take(texel) == pixel
-        texels[texel[is_last]] = colours.take(pixel[is_last], axis=0)
-    else:
+    if collision == "mean":
         # The mean in integers, (2 sum + n) // 2n, so that half is rounded up on every machine.
-        landed = colours.take(pixel, axis=0)  # (n, 3)
+        landed = values.take(pixel, axis=0)  # (n, C)
         count = np.bincount(texel, minlength=len(texels))[valid]
-        for channel in range(3):
+        for channel in range(channels):
             total = np.bincount(texel, landed[:, channel], len(texels))[valid]  # exact in float64: far below 2**53
             texels[valid, channel] = (2 * total + count) // (2 * count)
-    return texels.reshape(CHARTS, size, size, 3), valid.reshape(CHARTS, size, size)
+    else:
+        # The last pixel of each texel, by maximum: `texels[texel] = values` would do if NumPy promised an order for
+        # repeated indices, which it does not. Then each texel is written once, by the pixel that is its last.
+        order = pixel
+        if collision == "surest":
+            if confidence is None:
+                raise ConfigError("warp.collision = surest needs the map's confidence, and it has none. Use last.")
+            # By confidence first, then by position: one number for both, and none twice.
+            order = confidence.reshape(-1).take(pixel).astype(np.intp) * len(values) + pixel
+        last = np.zeros(len(texels), np.intp)
+        np.maximum.at(last, texel, order)
+        is_last = last.take(texel) == order
+        texels[texel[is_last]] = values.take(pixel[is_last], axis=0)
+    return texels.reshape(CHARTS, size, size, channels), valid.reshape(CHARTS, size, size)
 
 
 def landings(iuv: np.ndarray, size: int, fine: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -101,6 +101,21 @@ class TrainConfig:
         return predicts or main.local_pooling == "template" or self.network.region_teacher
 
     @property
+    def weights_labels(self) -> bool:
+        """Whether the loss weights labels of regions by their confidence."""
+        return self.regions.confidence and self.network.main.predicts_regions and self.regions.weight > 0
+
+    @property
+    def weights_texels(self) -> bool:
+        """Whether the guide weights or drops texels by their confidence."""
+        return self.network.guide and self.guidance.confidence != "ignore"
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether training needs the confidences of the DSAP store."""
+        return self.weights_labels or self.weights_texels
+
+    @property
     def needs_store(self) -> bool:
         """Whether training needs the DSAP store, for the guide's part images or for labels of regions."""
         return self.network.guide or self.needs_labels

@@ -26,9 +26,10 @@ from dsa_reid.preprocessing import Preprocessing
 from dsap.config import WarpConfig
 
 from . import checkpoint, result_settings, run_settings
+from .batches.config import GuidanceConfig
 from .batches.dataset import Images
 from .batches.guidance import guide_weight
-from .batches.parts_store import open_store
+from .batches.parts_store import check_confidence, open_store
 from .batches.regions import has_labels
 from .config import TrainConfig
 from .evaluation import metrics
@@ -130,7 +131,8 @@ def _content(store: DsapStore, manifest: Path) -> str:
     """Return the digest of the part images and labels of query and gallery."""
     rows = [store.index(record.key) for record in read_manifest(manifest, ["query", "gallery"])]
     charts = store.chart_checksums[rows].tolist() if len(store.chart_checksums) else []
-    return digest_of_texts(map(str, [*store.checksums[rows].tolist(), *charts]))
+    sure = store.confidence_checksums[rows].tolist() if store.has_confidence else []
+    return digest_of_texts(map(str, [*store.checksums[rows].tolist(), *charts, *sure]))
 
 
 def other_than_papers(task: Task) -> str:
@@ -158,16 +160,18 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         _check_finished(task.source)
         path = task.source if task.source.is_file() else task.source / "model.pt"
         model = load(path, device)
-        network, preprocessing, store = model.main_stream, model.preprocessing, None
+        network, preprocessing, store, guidance = model.main_stream, model.preprocessing, None, None
     else:
         path = task.source / "checkpoint.pt"
-        network, preprocessing = restore(task.source)
+        network, preprocessing, guidance = restore(task.source)
         check_match(network, config.match)
         network, store = network.to(device), open_store(task.dsap, task.warp)
+        if guidance.confidence != "ignore":
+            check_confidence(store)
     labels = config.regions == "labels"
     if labels:
         store = open_store(task.dsap, None)
-    retrieval = read_retrieval(task.root, records, preprocessing, store, more, labels)
+    retrieval = read_retrieval(task.root, records, preprocessing, store, more, labels, guidance)
     visible = config.distance == "visible"
     if labels and not any(has_labels(images) for images in (retrieval.query, retrieval.gallery)):
         raise TrainingError(
@@ -188,8 +192,8 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         return *sides(retrieval, config, features, lengths(network, config.match, visible)), device
 
 
-def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
-    """Return both streams of a finished run, with their preprocessing, from its checkpoint."""
+def restore(run: Path) -> tuple[TwoStream, Preprocessing, GuidanceConfig]:
+    """Return both streams of a finished run, with their preprocessing and the guide's settings, from its checkpoint."""
     if run.is_file():
         raise TrainingError(
             f"{run} has the main stream alone. This match needs the guide too, from the run's folder: "
@@ -204,7 +208,7 @@ def restore(run: Path) -> tuple[TwoStream, Preprocessing]:
     network = TwoStream(config.network, made_with["identities"], config.losses.centre > 0)
     network.load_state_dict(state["network"])
     network.guide_weight.fill_(guide_weight(state["epoch"] - 1, config.guidance))  # of its last epoch
-    return network, preprocessing
+    return network, preprocessing, config.guidance
 
 
 def summary(result: metrics.Result, chance: float, gallery: int) -> dict[str, Any]:

@@ -16,11 +16,12 @@ import torch
 from torch import nn
 
 from dsa_app.errors import TrainingError
-from dsa_reid.region_pooling import in_cells, label_shares
+from dsa_reid.region_pooling import in_cells
 
 from . import checkpoint
 from .batches.feed import Inputs, TrainingSet, epoch_order, feed
 from .batches.guidance import guide_weight
+from .batches.regions import weighted_shares
 from .config import TrainConfig
 from .distributed import Processes, without_gradient_exchange
 from .ema import AveragedWeights
@@ -218,7 +219,7 @@ def train_step(
         # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
         losses = loss_terms(outputs, labels, config.losses, run.processes.gather, config.network.classifier)
         # Where the regions are, by pixel: (B, 9, H, W).
-        shares = None if inputs.regions is None else label_shares(inputs.regions)
+        shares = None if inputs.regions is None else weighted_shares(inputs.regions, inputs.region_confidence)
         losses |= region_terms(outputs, shares, config.regions)
         comparison = compare_gradients(outputs, losses) if compare else {}
         if group.first:

@@ -63,6 +63,7 @@ ROWS = (
 FURTHER_ROWS = (
     Row("control", "Guide fed nothing", "controls/nothing", "main"),
     Row("control", "Guide fed another's", "controls/another", "main"),
+    Row("control", "Guide by average map", "controls/average-map", "main"),
     Row("control", "Losses without guide", "controls/no-guide", "main"),
     Row("beyond", "Own triplets", "beyond/own-losses", "main"),
     Row("beyond", "Guide faded out", "beyond/faded", "main"),
@@ -80,6 +81,7 @@ FURTHER_ROWS = (
     Row("regions", "Two levels, mean", "regions/two-levels-template", "main"),
     Row("regions", "Two levels, stripes", "regions/two-levels-stripes", "main"),
     Row("regions", "Two levels, average", "regions/two-levels-average", "main"),
+    Row("regions", "Two levels, conv5", "regions/two-levels-conv5", "main"),
     Row("regions", "Two levels, added", "regions/two-levels-sum", "main"),
     Row("regions", "Regions and stripes", "regions/with-stripes", "main"),
     Row("regions", "Head attached", "regions/attached", "main"),

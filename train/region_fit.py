@@ -16,9 +16,10 @@ from torch import nn
 
 from dsa_app.console import progress
 from dsa_reid.local_pooling import LocalPooling
-from dsa_reid.region_pooling import RegionHead, in_cells, label_shares, position
+from dsa_reid.region_pooling import RegionHead, in_cells, position
 
 from .batches.feed import TrainingSet, epoch_order, feed, generator
+from .batches.regions import weighted_shares
 from .config import TrainConfig
 from .losses.regions import cells_right, region_loss
 from .network.two_stream import TwoStream
@@ -101,10 +102,10 @@ def _collect(network: TwoStream, pooling: LocalPooling, data: TrainingSet, confi
         trunk.train(not config.freeze)  # as in the first epoch
         batches = data.images.batches(order.tolist(), config.workers)
         for step, batch in enumerate(progress(batches, order.numel(), "Fitting region heads", each=0)):
-            images, _, regions, _ = feed(batch.to(device), data, config, 0, step)
+            images, _, regions, _, confidence = feed(batch.to(device), data, config, 0, step)
             assert regions is not None, "a training set with labels"
             maps = trunk.levels(images.contiguous(memory_format=network.memory_format))
-            shares = label_shares(regions)
+            shares = weighted_shares(regions, confidence)
             for level in pooling.levels:
                 read = pooling.read(maps, level)
                 cells = _labelled(read.float(), in_cells(shares, (read.shape[2], read.shape[3])), data.templates[level])

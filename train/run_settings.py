@@ -105,8 +105,9 @@ def maps_in_words(maps: Mapping[str, Any]) -> str:
     Args:
         maps: the configuration of their store.
     """
-    names = [str(maps[name]) for name in ("engine", "model", "bits") if isinstance(maps.get(name), str | int)]
-    names[2:] = [f"{bits} bits" for bits in names[2:]]
+    names = [str(maps[name]) for name in ("engine", "model") if isinstance(maps.get(name), str | int)]
+    if isinstance(bits := maps.get("bits"), int):
+        names.append(f"{bits} bits" if bits else "I alone")
     return " ".join(names)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 
 from dsa_app.config import to_dict
@@ -32,7 +33,7 @@ from . import checkpoint, loop, run_settings
 from .batches.augment import mirror_table
 from .batches.dataset import GIB, Images, memory_limit, number_identities
 from .batches.feed import TrainingSet, epoch_order, generator
-from .batches.parts_store import check_charts, open_store
+from .batches.parts_store import check_charts, check_confidence, open_store
 from .batches.regions import mean_label_maps, of_other_people
 from .config import FREE, TrainConfig, sized
 from .distributed import Processes, processes_on_this_machine
@@ -109,7 +110,7 @@ def run(
             retrieval = None if finished else _open_retrieval(manifest, root, config, evaluation, preprocessing)
             processes.wait()  # all have read the checkpoint; from here on files change
             made_with = {**configuration["train"], "epochs": config.epochs}
-            stored = [configuration[name] for name in ("dsap", "charts") if configuration.get(name)]
+            stored = [configuration[name] for name in STORED if configuration.get(name)]
             made_of = manifest, experiment, digest_of(stored) if stored else ""
             if finished:
                 if processes.is_main:
@@ -149,15 +150,29 @@ def run_configuration(config: TrainConfig, records: Sequence[Record], store: Dsa
     if config.network.main.local_pooling in ("average", "stripes") and not config.network.region_teacher:
         del settings["regions"]
     images = digest_of(f"{record.key} {record.pid} {record.digest}" for record in records)
-    texels, charts = None, {}
+    texels, more = None, {}
+
+    def digest(checksums: np.ndarray) -> str:
+        assert store is not None, "the caller has seen it"
+        return digest_of(str(checksums[store.index(record.key)]) for record in records)
+
     if store and config.network.guide:
-        texels = digest_of(str(store.checksums[store.index(record.key)]) for record in records)
+        texels = digest(store.checksums)
     if store and config.needs_labels:
         check_charts(store)
-        charts = {"charts": digest_of(str(store.chart_checksums[store.index(record.key)]) for record in records)}
+        more["charts"] = digest(store.chart_checksums)
+    if store and config.needs_confidence:
+        check_confidence(store)
+    if store and config.weights_texels:
+        more["confidence"] = digest(store.confidence_checksums)
+    if store and config.weights_labels:
+        more["chart_confidence"] = digest(store.chart_confidence_checksums)
     identities = len({record.pid for record in records})
-    return {"train": settings, "identities": identities, "pictures": images, "dsap": texels, **charts}
+    return {"train": settings, "identities": identities, "pictures": images, "dsap": texels, **more}
 
+
+STORED = ("dsap", "charts", "confidence", "chart_confidence")
+"""What of a run's configuration is digests of the DSAP store."""
 
 LATER = (
     ("schedule", "steps"),
@@ -179,6 +194,9 @@ LATER = (
     ("augment", "policy_share"),
     ("augment", "operations"),
     ("augment", "magnitude"),
+    ("guidance", "confidence"),
+    ("guidance", "least_confidence"),
+    ("regions", "confidence"),
 )
 """Settings, by section, that checkpoints did not always have."""
 
@@ -212,7 +230,16 @@ def open_training_set(
         if config.regions.labels == "other":
             regions_of = of_other_people(identities, generator(config.seed, "regions of other people")).tolist()
     preprocessing = preprocessing or preprocessing_of(config)
-    images = Images(root, records, preprocessing, store, config.network.guide, regions_of)
+    images = Images(
+        root,
+        records,
+        preprocessing,
+        store,
+        config.network.guide,
+        regions_of,
+        config.guidance,
+        config.weights_labels,
+    )
     mirror = torch.zeros(0, dtype=torch.int64)
     if store and config.network.guide:
         symmetry = Path(config.augment.symmetry) if config.augment.symmetry else None

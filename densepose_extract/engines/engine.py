@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+
+from dsa_data.stores.iuv import Confidence
 
 Status = Literal["found", "fallback", "none"]
 
@@ -22,6 +25,11 @@ class Extracted:
             for an empty map.
         status: "found" for a detected person, "fallback" for the whole image taken as the box, "none" for an empty map.
         fine: uint16 (H, W, 2), U and V in 16 bits (`dsa_data.stores.iuv.refine`); None in 8 bits, or for an empty map.
+        confidence: uint8 (H, W), round(255 p), p being the probability that the map is right at the pixel, background
+            included; None if the engine states none, or for an empty map.
+        image_confidence: the same for the map as a whole, 0 to 1; NaN if the engine states none. Where it states
+            `confidence` alone, the store holds its mean over the body.
+        has_uv: False for a map of I alone, whose U and V are 0.
     """
 
     iuv: np.ndarray
@@ -29,6 +37,9 @@ class Extracted:
     box: np.ndarray
     status: Status
     fine: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    image_confidence: float = math.nan
+    has_uv: bool = True
 
     @classmethod
     def no_person(cls, height: int, width: int) -> Extracted:
@@ -36,9 +47,17 @@ class Extracted:
         return cls(np.zeros((height, width, 3), np.uint8), 0.0, np.full(4, np.nan, np.float32), "none")
 
 
-def identity_of_bits(bits: int) -> dict[str, Any]:
-    """Return what 16 bits add to an engine's identity; with 8 bits nothing, so that older stores stay up to date."""
-    return {"bits": bits} if bits == 16 else {}
+def identity_of_content(bits: int, confidence: Confidence = "none") -> dict[str, Any]:
+    """Return what the content of the maps adds to an engine's identity; `assemble` writes the store by it.
+
+    Nothing for 8 bits without a confidence, so that older stores stay up to date.
+
+    Args:
+        bits: of a coordinate, 8 or 16; 0 for maps of I alone.
+        confidence: "pixels" if every map with a person has `Extracted.confidence`; "images" if maps have
+            `Extracted.image_confidence` alone.
+    """
+    return ({"bits": bits} if bits != 8 else {}) | ({"confidence": confidence} if confidence != "none" else {})
 
 
 class Engine(Protocol):

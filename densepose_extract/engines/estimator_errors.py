@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -16,16 +18,33 @@ TURNING = np.arange(7, 23)  # charts of limbs, where V runs across the limb: it 
 CELLS = 12  # rows of the coarse random field that displaces outlines
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """The map that an estimator would have made, and the errors in it.
+
+    Attributes:
+        iuv: uint8 (H, W, 3) of the same kind as the true one; all 0 if no person was detected.
+        swapped: bool (25,), charts whose pixels are those of the body's other side.
+        offset: float32 (H, W, 2), by how much U and V are off, in steps of a byte, noise left out.
+    """
+
+    iuv: np.ndarray
+    swapped: np.ndarray
+    offset: np.ndarray
+
+
 def estimated(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
-    """Return the map that the estimator would have made of an image.
+    """Return the map that the estimator would have made of an image, see `estimate`."""
+    return estimate(iuv, errors, generator).iuv
+
+
+def estimate(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> Estimate:
+    """Return what the estimator would have made of an image.
 
     The same random numbers are sampled at every rate, so that the errors of one seed grow with the rate.
 
     Args:
         iuv: the true map, uint8 (H, W, 3), charts 0..24, U = V = 0 where I = 0; it is not modified.
-
-    Returns:
-        uint8 (H, W, 3) of the same kind; all 0 if no person was detected.
     """
     lost = _lost(errors, generator)  # (25,)
     label, reversed_v = _swapped(errors, generator)  # (25,) both
@@ -34,9 +53,10 @@ def estimated(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Gen
     chart = label[iuv[..., 0]]  # (H, W)
     uv = iuv[..., 1:].astype(np.float32)  # (H, W, 2)
     uv[..., 1] = np.where(reversed_v[iuv[..., 0]], 255 - uv[..., 1], uv[..., 1])
-    uv = _jittered(uv, chart, errors, generator)
+    uv, offset = _jittered(uv, chart, errors, generator)
     chart = np.where(lost[chart] | missed, 0, chart).astype(np.uint8)
-    return np.dstack([chart, uv * (chart > 0)[..., None]]).astype(np.uint8)
+    result = np.dstack([chart, uv * (chart > 0)[..., None]]).astype(np.uint8)
+    return Estimate(result, label != np.arange(len(PARTNER)), offset)
 
 
 def _lost(errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
@@ -75,8 +95,13 @@ def _displaced(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Ge
     return displaced
 
 
-def _jittered(uv: np.ndarray, chart: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
-    """Return U and V (H, W, 2) as integers, shifted, stretched and sheared on each chart, with noise on each pixel."""
+def _jittered(
+    uv: np.ndarray, chart: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return U and V (H, W, 2) as integers, shifted, stretched and sheared on each chart, with noise on each pixel.
+
+    And by how much they are shifted in all, float32 (H, W, 2).
+    """
     # Shift and both stretches have variance 0.6. `within` has mean square 1/3 over a whole chart, so that the offset
     # has variance 0.6 (1 + 1/3 + 1/3) = 1.
     shift, *stretch = generator.standard_normal((3, len(PARTNER), 2), np.float32) * np.float32(0.6**0.5)
@@ -84,4 +109,4 @@ def _jittered(uv: np.ndarray, chart: np.ndarray, errors: EstimatorErrors, genera
     offset = shift[chart] + stretch[0][chart] * within[..., :1] + stretch[1][chart] * within[..., 1:]
     grain = generator.standard_normal(uv.shape, np.float32)
     moved = uv + errors.rate * (errors.offset * offset + errors.noise * grain)
-    return np.asarray(np.clip(np.rint(moved), 0, 255))
+    return np.asarray(np.clip(np.rint(moved), 0, 255)), np.asarray(errors.rate * errors.offset * offset, np.float32)

@@ -25,7 +25,7 @@ from dsa_data import images, walk
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
 
-from .engine import identity_of_bits
+from .engine import identity_of_content
 from .map_files import ENDINGS, SUFFIX, PackedValues, decode_map, map_name, stem_of, stems_for
 from .maps import MapFile, Order
 
@@ -109,7 +109,7 @@ class Imported:
     @property
     def identity(self) -> dict[str, Any]:
         """Return the engine's name: the channel order of a map is part of its file's digest."""
-        return {"engine": self.name, **identity_of_bits(self.bits)}
+        return {"engine": self.name, **identity_of_content(self.bits)}
 
     def find(self, record: Record) -> MapFile:
         """Return the file of a record's map, without a score: the file holds none."""

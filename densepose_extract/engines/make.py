@@ -11,6 +11,7 @@ from dsa_data.records import Record
 from dsa_data.sets import is_synthetic
 
 from ..config import ExtractConfig
+from .average import Average
 from .engine import Engine
 from .imported import Imported
 from .maps import Maps
@@ -29,22 +30,32 @@ def make_engine(
 
     Args:
         root: the dataset's folder, which holds the maps of a synthetic dataset.
-        records: of the images whose maps are imported.
+        records: of the images whose maps are imported, or averaged.
         jobs: processes that inspect imported maps.
         group: the processes that share the work; this one alone by default.
 
     Raises EngineError, CheckpointError or ImageError for what the engine lacks, ConfigError if there are no `maps` to
-    import.
+    import or to average.
     """
     name = config.engine
     if name == "auto":
         name = "rendered" if is_synthetic(dataset) else "native"
+    if name in ("rendered", "average") and config.bits != 8:
+        raise ConfigError(f"extract.bits = 16 is invalid for the engine {name}, whose maps have 8 bits: leave it out.")
     if name == "rendered":
-        if config.bits != 8:
+        return Rendered(root, config.errors, config.confidence)
+    if config.confidence and name != "native":
+        raise ConfigError(
+            f"extract.confidence is for the engines native and rendered, and this is {name}. Leave it out: imported "
+            "maps have the confidence that their files hold."
+        )
+    if name == "average":
+        if config.maps is None:
             raise ConfigError(
-                "extract.bits = 16 is invalid for the engine rendered, whose maps have 8 bits: leave it out."
+                "The average engine needs the store whose training maps are averaged: --set "
+                f"extract.maps=artifacts/{dataset}/iuv.h5"
             )
-        return Rendered(root, config.errors)
+        return Average(Path(config.maps), records)
     if name == "import":
         if config.maps is None:
             raise ConfigError(
@@ -63,4 +74,4 @@ def make_engine(
             return DetectronEngine(*arguments, bits=config.bits)
         from .native import NativeEngine
 
-        return NativeEngine(*arguments, bits=config.bits)
+        return NativeEngine(*arguments, bits=config.bits, confidence=config.confidence)

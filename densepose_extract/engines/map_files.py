@@ -39,15 +39,20 @@ class MapValues:
     Attributes:
         values: uint8 (H, W, 3), channels in the order of the file (RGB of a PNG).
         fine: uint16 (H, W, 2), U and V in 16 bits of a file with fractions, whose channels are I, U, V; None of others.
+        confidence: uint8 (H, W), see `Extracted`; None for a file without any.
     """
 
     values: np.ndarray
     fine: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
     def packed(self, bits: int) -> PackedValues:
         """Return the values compressed, `fine` only if `bits` is 16."""
-        fine = self.fine.tobytes() if self.fine is not None and bits == 16 else b""
-        content = np.ascontiguousarray(self.values).tobytes() + fine
+        content = np.ascontiguousarray(self.values).tobytes()
+        if self.fine is not None and bits == 16:
+            content += self.fine.tobytes()
+        if self.confidence is not None:
+            content += self.confidence.tobytes()
         return PackedValues(zstandard.ZstdCompressor(level=LEVEL).compress(content), *self.values.shape[:2])
 
 
@@ -67,10 +72,23 @@ class PackedValues:
     def unpacked(self) -> MapValues:
         """Return the values again."""
         size = self.height * self.width
-        content = zstandard.ZstdDecompressor().decompress(self.frame, max_output_size=size * (3 + 4))
-        values = np.frombuffer(content[: 3 * size], np.uint8).reshape(self.height, self.width, 3)
-        fine = content[3 * size :]
-        return MapValues(values, np.frombuffer(fine, np.uint16).reshape(self.height, self.width, 2) if fine else None)
+        content = zstandard.ZstdDecompressor().decompress(self.frame, max_output_size=size * (3 + 4 + 1))
+        return MapValues(*divided(content, self.height, self.width))
+
+
+def divided(content: bytes, height: int, width: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Return the arrays whose bytes follow each other: values (H, W, 3), and if there are any `fine` and `confidence`.
+
+    Their lengths say which there are: 3 bytes a pixel, then 4 for `fine`, then 1 for `confidence`.
+    """
+    size = height * width
+    values, rest = np.frombuffer(content[: 3 * size], np.uint8), content[3 * size :]
+    fine = confidence = None
+    if len(rest) >= 4 * size:
+        fine, rest = np.frombuffer(rest[: 4 * size], "<u2").reshape(height, width, 2), rest[4 * size :]
+    if rest:
+        confidence = np.frombuffer(rest, np.uint8).reshape(height, width)
+    return values.reshape(height, width, 3), fine, confidence
 
 
 def map_name(key: str) -> str:

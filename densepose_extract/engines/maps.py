@@ -29,8 +29,9 @@ class MapFile:
         digest: of all that decides the map, besides the image itself.
         order: of the file's channels.
         score: of a map that shows a person; NaN if unknown.
-        bits: of a coordinate in the store, 8 or 16.
+        bits: of a coordinate in the store, 8 or 16; 0 for maps of I alone, whose U and V are cleared.
         kept: the content of the file, if it was decoded before; None to read the file.
+        image_confidence: of a map that shows a person, see `Extracted`; NaN if unknown.
     """
 
     path: Path | None
@@ -39,6 +40,7 @@ class MapFile:
     score: float = np.nan
     bits: int = 8
     kept: PackedValues | None = None
+    image_confidence: float = np.nan
 
     def read(self, record: Record) -> Extracted:
         """Return the map of `record`, with U and V set to 0 where I is 0.
@@ -51,7 +53,10 @@ class MapFile:
         iuv, fine = decoded.values, None
         if self.bits == 16:
             fine = widen(iuv) if decoded.fine is None else decoded.fine
-        return Extracted(iuv, self.score, body_box(iuv), "found", fine)
+        if not self.bits:
+            iuv = iuv * np.array([1, 0, 0], np.uint8)
+        sure = decoded.confidence, self.image_confidence
+        return Extracted(iuv, self.score, body_box(iuv), "found", fine, *sure, has_uv=self.bits > 0)
 
     def pixels(self, path: Path, record: Record) -> MapValues:
         """Return the map in the file at `path`, its values as I, U, V. Raises ImageError as `read` does."""
@@ -69,7 +74,7 @@ class MapFile:
                 f"{path} has chart {chart.max()}, expected 0 to {CHARTS}. Check that it is an IUV image, and the order "
                 f"of its channels, {self.order}: densepose-extract import --channels."
             )
-        return MapValues(np.asarray(iuv * (chart > 0)), decoded.fine)
+        return MapValues(np.asarray(iuv * (chart > 0)), decoded.fine, decoded.confidence)
 
 
 @runtime_checkable

@@ -164,15 +164,17 @@ class NativeEngine(NetworkEngine):
         """Return the maps of images: heads of the subjects, one after another, placed; empty ones without a subject."""
         found = [(subject, size) for subject, size in zip(subjects, sizes, strict=True) if subject is not None]
         fine = [self.fine(*size) for _, size in found]
-        maps = place_maps(heads, [subject.box for subject, _ in found], [size for _, size in found], fine)
-        placed = iter(zip(maps, fine, strict=True))
+        # The network says that there is no person outside the box.
+        sure = [np.full(size, 255, np.uint8) if self.confidence else None for _, size in found]
+        maps = place_maps(heads, [subject.box for subject, _ in found], [size for _, size in found], fine, sure)
+        placed = iter(zip(maps, fine, sure, strict=True))
         extracted = []
         for subject, size in zip(subjects, sizes, strict=True):
             if subject is None:
                 extracted.append(Extracted.no_person(*size))
                 continue
-            iuv, of_image = next(placed)
-            extracted.append(Extracted(iuv, subject.score, subject.box.numpy(), subject.status, of_image))
+            iuv, of_image, confidence = next(placed)
+            extracted.append(Extracted(iuv, subject.score, subject.box.numpy(), subject.status, of_image, confidence))
         return extracted
 
 

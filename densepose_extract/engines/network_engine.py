@@ -16,7 +16,7 @@ from dsa_reid.errors import DeviceError
 
 from ..recipe import Recipe
 from ..weights import checkpoint as checkpoints
-from .engine import identity_of_bits
+from .engine import identity_of_content
 from .sizing import batches
 
 
@@ -35,11 +35,13 @@ class NetworkEngine:
         sha256: str | None = None,
         cache: Path | None = None,
         bits: int = 8,
+        confidence: bool = False,
     ) -> None:
         """Read a checkpoint, given by name or path, and download it if it is not in the cache.
 
         Args:
             bits: of a coordinate in the maps, 8 or 16.
+            confidence: the maps say how sure they are, for an engine that can state it.
 
         Raises CheckpointError (see `checkpoint.obtain` and `checkpoint.load`), and EngineError for a device or a
         precision that the engine cannot use.
@@ -54,6 +56,7 @@ class NetworkEngine:
         self.precision = precision
         self.recipe = recipe or Recipe()
         self.bits = bits
+        self.confidence = confidence
         weights = checkpoints.load(checkpoints.obtain(checkpoint, cache, sha256=sha256))
         self.model, self.digest = weights.model, weights.digest
         self.network = self.build_network(weights)
@@ -72,7 +75,7 @@ class NetworkEngine:
             "device": self.device.type,
             "precision": self.precision,
             **to_dict(self.recipe),
-            **identity_of_bits(self.bits),
+            **identity_of_content(self.bits, "pixels" if self.confidence else "none"),
         }
 
     def fine(self, height: int, width: int) -> np.ndarray | None:

@@ -41,7 +41,13 @@ def iuv_map(result: BoxedHeads, index: int, height: int, width: int) -> np.ndarr
 
 
 def place_map(
-    heads: Heads, index: int, box: Tensor, height: int, width: int, fine: np.ndarray | None = None
+    heads: Heads,
+    index: int,
+    box: Tensor,
+    height: int,
+    width: int,
+    fine: np.ndarray | None = None,
+    sure: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the map of an image, uint8 (height, width, 3) I, U, V, with one of `heads` at `box` (4,) XYXY.
 
@@ -50,19 +56,27 @@ def place_map(
 
     Args:
         fine: uint16 (height, width, 2) of 0, to be filled with U and V in 16 bits; None for 8 bits only.
+        sure: uint8 (height, width), to be filled inside the box with round(255 p), see `label_probability`; None for
+            none.
     """
     x, y, w, h = integer_box(box)
     iuv = np.zeros((height, width, 3), np.uint8)
     # Row by row a resampled strip equals the same rows of the whole box, so that strips only bound the memory.
     rows = max(1, STRIP // w)
     for top in range(0, h, rows):
-        labels, uv = resample(heads, index, h, w, top, min(top + rows, h))
+        labels, uv, probability = _resample(heads, index, h, w, top, min(top + rows, h), sure is not None)
         paste(iuv, labels, uv, x, y + top, fine)
+        if sure is not None and probability is not None:
+            _paste_patch(sure, as_bytes(probability).cpu().numpy(), x, y + top)
     return iuv
 
 
 def place_maps(
-    heads: Heads, boxes: Sequence[Tensor], sizes: Sequence[tuple[int, int]], fine: Sequence[np.ndarray | None]
+    heads: Heads,
+    boxes: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int]],
+    fine: Sequence[np.ndarray | None],
+    sure: Sequence[np.ndarray | None] | None = None,
 ) -> list[np.ndarray]:
     """Return the maps of images, as `place_map` does, head n being that of image n.
 
@@ -71,28 +85,34 @@ def place_maps(
     Args:
         boxes: (4,) XYXY on the CPU, one an image.
         sizes: height and width of each image.
-        fine: see `place_map`, one an image.
+        fine, sure: see `place_map`, one an image; `sure` may be None for none.
     """
+    sure = sure or [None] * len(boxes)
     pixels = len(boxes) * max((h for h, _ in sizes), default=0) * max((w for _, w in sizes), default=0)
     if heads.fine_segm.is_cuda and 0 < pixels <= TOGETHER:
-        return place_together(heads, boxes, sizes, fine)
+        return place_together(heads, boxes, sizes, fine, sure)
     return [
-        place_map(heads, n, box, *size, of_image)
-        for n, (box, size, of_image) in enumerate(zip(boxes, sizes, fine, strict=True))
+        place_map(heads, n, box, *size, *of_image)
+        for n, (box, size, *of_image) in enumerate(zip(boxes, sizes, fine, sure, strict=True))
     ]
 
 
 def place_together(
-    heads: Heads, boxes: Sequence[Tensor], sizes: Sequence[tuple[int, int]], fine: Sequence[np.ndarray | None]
+    heads: Heads,
+    boxes: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int]],
+    fine: Sequence[np.ndarray | None],
+    sure: Sequence[np.ndarray | None] = (),
 ) -> list[np.ndarray]:
     """Return what `place_maps` returns, resampled for every pixel of all images together."""
     device, side = heads.fine_segm.device, heads.fine_segm.shape[-1]
     whole = torch.tensor([integer_box(box) for box in boxes], device=device)  # (B, 4): x, y, w, h
     rows = BatchTaps(max(h for h, _ in sizes), whole[:, 1], whole[:, 3], side)
     columns = BatchTaps(max(w for _, w in sizes), whole[:, 0], whole[:, 2], side)
-    body = interpolate_batch(heads.coarse_segm, rows, columns).argmax(1) > 0  # (B, H, W)
-    body = body & rows.inside[:, :, None] & columns.inside[:, None]
-    labels = interpolate_batch(heads.fine_segm, rows, columns).argmax(1) * body
+    coarse = interpolate_batch(heads.coarse_segm, rows, columns)  # (B, 2, H, W)
+    inside = rows.inside[:, :, None] & columns.inside[:, None]
+    charts = interpolate_batch(heads.fine_segm, rows, columns)  # (B, 25, H, W)
+    labels = charts.argmax(1) * ((coarse.argmax(1) > 0) & inside)  # (B, H, W)
     u, v = (interpolate_batch_label(maps, labels, rows, columns) for maps in (heads.u, heads.v))
     uv = (torch.stack([u, v], dim=-1) * (labels > 0)[..., None]).clamp(0, 1)  # (B, H, W, 2)
     maps = torch.cat([labels[..., None], (uv * 255).round()], dim=-1).to(torch.uint8).cpu().numpy()
@@ -101,6 +121,13 @@ def place_together(
         for n, (of_image, (h, w)) in enumerate(zip(fine, sizes, strict=True)):
             if of_image is not None:
                 of_image[:] = refine(maps[n, :h, :w, 0], exact[n, :h, :w, 0], exact[n, :h, :w, 1])
+    if sure and any(of_image is not None for of_image in sure):
+        # Outside the box the array stays as the caller has filled it.
+        stated = as_bytes(label_probability(coarse, charts, labels)).cpu().numpy()
+        in_box = inside.cpu().numpy()
+        for n, (of_image, (h, w)) in enumerate(zip(sure, sizes, strict=True)):
+            if of_image is not None:
+                np.copyto(of_image, stated[n, :h, :w], where=in_box[n, :h, :w])
     return [maps[n, :h, :w].copy() for n, (h, w) in enumerate(sizes)]
 
 
@@ -117,7 +144,7 @@ def paste(iuv: np.ndarray, labels: Tensor, uv: Tensor, x: int, y: int, fine: np.
 
 
 def _paste_patch(target: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
-    """Copy `patch` (r, c, C) into `target` (H, W, C) at column `x` and row `y`, without what is outside."""
+    """Copy `patch` (r, c, …) into `target` (H, W, …) at column `x` and row `y`, without what is outside."""
     # Negative x and y cut off the patch's first columns and rows; the image's edge cuts off its last ones.
     patch = patch[max(0, -y) :, max(0, -x) :]
     target = target[max(0, y) :, max(0, x) :][: patch.shape[0], : patch.shape[1]]
@@ -145,15 +172,45 @@ def resample(
     Returns:
         Labels, int64 (r, width) in 0 .. 24, and u, v, float32 (2, r, width), 0 where the label is 0.
     """
+    return _resample(heads, index, height, width, top, bottom)[:2]
+
+
+def _resample(
+    heads: Heads, index: int, height: int, width: int, top: int = 0, bottom: int | None = None, sure: bool = False
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return what `resample` returns, and if `sure` the probability of each label, float32 (r, width)."""
     side = heads.fine_segm.shape[-1]
     device = heads.fine_segm.device
     rows = Taps(height, side, device, top, height if bottom is None else bottom)
     columns = Taps(width, side, device)
     # Labels are compared after interpolation, not before: their borders then run between the heads' cells.
-    body = interpolate(heads.coarse_segm[index], rows, columns).argmax(0) > 0  # (r, width)
-    labels = interpolate(heads.fine_segm[index], rows, columns).argmax(0) * body
+    coarse = interpolate(heads.coarse_segm[index], rows, columns)  # (2, r, width)
+    charts = interpolate(heads.fine_segm[index], rows, columns)  # (25, r, width)
+    labels = charts.argmax(0) * (coarse.argmax(0) > 0)
     u, v = (interpolate_label(maps[index], labels, rows, columns) for maps in (heads.u, heads.v))
-    return labels, torch.stack([u, v]) * (labels > 0)
+    probability = label_probability(coarse, charts, labels) if sure else None
+    return labels, torch.stack([u, v]) * (labels > 0), probability
+
+
+def label_probability(coarse: Tensor, charts: Tensor, labels: Tensor) -> Tensor:
+    """Return the probability of each pixel's label by the network's softmax, float32 (…, h, w).
+
+    That of a chart is P(body) P(chart), from the coarse and the fine heads; that of the background is the rest,
+    1 - P(body) (1 - P(background by the fine heads)).
+
+    Args:
+        coarse: logits (…, 2, h, w): background, body.
+        charts: logits (…, 25, h, w).
+        labels: int64 (…, h, w), 0 .. 24.
+    """
+    body = 1 - coarse.float().softmax(-3).select(-3, 0)
+    of_label = charts.float().softmax(-3).gather(-3, labels.unsqueeze(-3)).squeeze(-3)
+    return torch.where(labels > 0, body * of_label, 1 - body * (1 - of_label))
+
+
+def as_bytes(probability: Tensor) -> Tensor:
+    """Return round(255 p), uint8, of probabilities p."""
+    return (probability.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 class Taps:

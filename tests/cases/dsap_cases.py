@@ -10,7 +10,7 @@ from dsa_data import images
 from dsa_data.records import Record, index, read_manifest, write_manifest
 from dsa_data.sets.market1501 import scan
 from dsa_data.stores.header import Header
-from dsa_data.stores.iuv import IuvMap, IuvStore, write_iuv
+from dsa_data.stores.iuv import Confidence, IuvMap, IuvStore, write_iuv
 
 
 @st.composite
@@ -69,10 +69,31 @@ class Case:
             maps[number] = dataclasses.replace(maps[number], iuv=iuv)
         self.write_maps(store.header, store.keys, maps)
 
-    def write_maps(self, header: Header, keys: list[str], maps: list[IuvMap]) -> None:
+    def make_sure_maps(self, confidence: Confidence = "pixels", bits: int = 8) -> list[IuvMap]:
+        """Write the maps of `make_maps` with random confidences, or of I alone; return them."""
+        self.make_maps()
+        with IuvStore(self.iuv) as store:
+            maps = [store.read(number) for number in range(len(store))]
+            header, keys = store.header, store.keys
+        rng = np.random.default_rng(1)
+        for number, one in enumerate(maps):
+            pixels = rng.integers(0, 256, one.iuv.shape[:2], dtype=np.uint8) // 64 * 64  # equal ones are frequent
+            maps[number] = dataclasses.replace(
+                one,
+                iuv=one.iuv if bits else one.iuv * np.array([1, 0, 0], np.uint8),
+                confidence=pixels if confidence == "pixels" else None,
+                image_confidence=float(rng.random(dtype=np.float32)),
+            )
+        self.write_maps(header, keys, maps, bits, confidence)
+        return maps
+
+    def write_maps(
+        self, header: Header, keys: list[str], maps: list[IuvMap], bits: int = 8, confidence: Confidence = "none"
+    ) -> None:
         """Write the store of maps under another name and rename it, as stage one does."""
         shapes = np.array([one.iuv.shape[:2] for one in maps])
-        write_iuv(self.iuv.with_suffix(".part"), header, keys, shapes, iter(maps)).replace(self.iuv)
+        part = self.iuv.with_suffix(".part")
+        write_iuv(part, header, keys, shapes, iter(maps), bits, confidence).replace(self.iuv)
 
 
 def random_map(record: Record) -> np.ndarray:

@@ -28,6 +28,13 @@ def test_a_small_central_box_yields_to_the_person() -> None:
     assert choose(np.array([bag, CENTRE]), np.array([0.95, 0.6]), 128, 64) == 1
 
 
+def test_confidences_of_maps_count_where_they_are_known() -> None:
+    boxes, scores = np.array([CENTRE, CENTRE]), np.array([0.9, 0.8])
+    assert choose(boxes, scores, 128, 64, np.array([0.5, 0.9])) == 1
+    assert choose(boxes, scores, 128, 64, np.array([0.9, 0.9])) == 0
+    assert choose(boxes, scores, 128, 64, np.array([np.nan, 0.9])) == 0
+
+
 def test_measures_by_hand() -> None:
     boxes = np.array([CENTRE, EDGE, [0, 0, 0, 128], [-64, 0, 64, 128]])
     assert area(boxes, 128, 64) == pytest.approx([32 * 112 / (128 * 64), 24 / 64, 0, 1])

@@ -75,6 +75,23 @@ def test_captions(status: str, score: float, expected: str) -> None:
     assert show.caption(iuv_map) == expected
 
 
+def test_a_confidence_is_in_the_caption_and_in_a_panel() -> None:
+    iuv = np.zeros((20, 10, 3), np.uint8)
+    iuv[4:16, 2:8, 0] = 3
+    confidence = np.tile(np.linspace(0, 255, 10).astype(np.uint8), (20, 1))
+    one = IuvMap(iuv, 0.5, np.full(4, np.nan), "found", "", "", confidence=confidence, image_confidence=0.25)
+    assert show.caption(one) == "found 0.50 sure 0.25"
+    image = np.full((20, 10, 3), 90, np.uint8)
+    panel = show.sure(image, one).astype(int)
+    assert (panel[0] == overlay.pale_grey(image)[0]).all()
+    assert panel[10, 7].sum() > panel[10, 2].sum()  # light where it is sure
+    plain = IuvMap(iuv, 0.5, np.full(4, np.nan), "found", "", "")
+    alone = IuvMap(iuv, 0.5, np.full(4, np.nan), "found", "", "", has_uv=False)
+    widths = [show.row(image, each, "a").shape[1] for each in (one, plain, alone)]
+    step = show.SIDE // 2 + show.GAP
+    assert [width // step for width in widths] == [6, 5, 2]
+
+
 def test_the_box_has_the_colour_of_its_status() -> None:
     image = np.zeros((20, 10, 3), np.uint8)
     person = IuvMap(random_iuv(20, 10), 1.0, np.array([2, 4, 8, 16], np.float32), "found", "", "")

@@ -1,5 +1,6 @@
 """Statistics of a store, counted by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,39 @@ def store(tmp_path: Path) -> IuvStore:
 
 
 def test_pixels_by_chart(store: IuvStore) -> None:
-    pixels = stats.count_pixels(store)
+    pixels, confidence = stats.count_pixels(store)
+    assert np.isnan(confidence).all()
     assert pixels[:, 0].tolist() == [8, 7, 6, 4]
     assert pixels[:, 2].tolist() == [0, 1, 2, 3]
     assert pixels[:, 24].tolist() == [0, 0, 0, 1]
     assert (pixels.sum(axis=1) == 8).all()
+
+
+def test_confidences_of_charts_and_of_images(store: IuvStore, tmp_path: Path) -> None:
+    """Chart 2 has 6 pixels in all, of 51, 102 and 153 by image: the mean is (1·51 + 2·102 + 3·153) / 6 = 119."""
+    maps = []
+    for index in range(4):
+        one = store.read(index)
+        maps.append(replace(one, confidence=np.full((2, 4), 51 * index, np.uint8)))
+    shapes = np.array([(2, 4)] * 4)
+    sure = IuvStore(write_iuv(tmp_path / "sure.h5", store.header, store.keys, shapes, maps, confidence="pixels"))
+    pixels, confidence = stats.count_pixels(sure)
+    assert confidence[2] == pytest.approx(119 / 255)
+    assert confidence[24] == pytest.approx(0.6)
+    assert np.isnan(confidence[5])
+    assert stats.visible_charts(pixels, confidence)[2].split()[:7] == [
+        "2",
+        "torso",
+        "front",
+        "75.0%",
+        "85.7%",
+        "0.47",
+        "#" * 30,
+    ]
+    text = stats.report(sure, records())
+    start = text.index("confidence, where a person was detected")
+    detected = [index for index, status in enumerate(STATUSES) if status != "none"]
+    assert sum(int(line.split()[3]) for line in text[start + 1 : start + 11]) == len(detected)
 
 
 def test_by_camera() -> None:
@@ -56,7 +85,7 @@ def test_by_camera() -> None:
 
 
 def test_visible_charts(store: IuvStore) -> None:
-    lines = stats.visible_charts(stats.count_pixels(store))
+    lines = stats.visible_charts(stats.count_pixels(store)[0])
     assert len(lines) == 25
     assert lines[2].split()[:6] == ["2", "torso", "front", "75.0%", "85.7%", "#" * 30]
     assert lines[24].split()[:6] == ["24", "left", "head", "25.0%", "14.3%", "#" * 10]

@@ -103,6 +103,53 @@ def test_which_losses_change_what(detach: bool, steer: bool) -> None:
     assert changed(of_features, trunk)
 
 
+POINTWISE = {"local_head": "pointwise", "local_input": "full", "local_channels": 96}
+
+
+@pytest.mark.parametrize("inputs", ["full", "slice"])
+def test_pointwise_heads_by_hand(inputs: str) -> None:
+    network = stream(**(POINTWISE | {"local_input": inputs}), local_pooling="regions")
+    F_ = network.trunk(images())  # (B, 32, h, w)
+    convolution, norm, _ = network.local_head
+    shares = network.look(images()).logits[16].softmax(1)[:, 1:]
+    for region in range(8):
+        read = F_ if inputs == "full" else F_[:, 4 * region : 4 * region + 4]
+        own = slice(12 * region, 12 * region + 12)
+        maps = torch.einsum("oi,bihw->bohw", convolution.weight[own, :, 0, 0], read)
+        scale = norm.weight[own] / torch.sqrt(norm.running_var[own] + norm.eps)
+        maps = ((maps - norm.running_mean[own, None, None]) * scale[:, None, None] + norm.bias[own, None, None]).relu()
+        weights = shares[:, region, None]
+        expected = (maps * weights).sum((2, 3)) / (weights.sum((2, 3)) + 1e-3)
+        torch.testing.assert_close(network(images()).local[:, region], expected)
+
+
+@pytest.mark.parametrize(("head", "blind"), [("pointwise", True), ("conv5", False)])
+def test_a_pointwise_feature_of_a_region_does_not_see_other_cells(head: str, blind: bool) -> None:
+    settings = POINTWISE if head == "pointwise" else {}
+    network = stream(**settings, local_pooling="regions")
+    labels = torch.zeros(1, 9, *SIZE)
+    labels[:, 1, :32] = 1  # the upper half is the torso, the rest background
+    labels[:, 0, 32:] = 1
+    F_ = torch.randn(1, 32, 4, 2, generator=torch.Generator().manual_seed(2)).relu()
+    changed = F_.clone()
+    changed[:, :, 2:] += 1  # only background
+    first, second = (
+        network.local_pooling({16: maps}, network.local_head(maps), None, labels).features[:, 0]
+        for maps in (F_, changed)
+    )
+    assert torch.equal(first, second) == blind
+
+
+def test_pointwise_heads_have_their_own_width() -> None:
+    network = stream(**POINTWISE, local_pooling="regions", local_levels=(16, 8))
+    assert network.parts == {"global": 64, "local": 2 * 96}
+    assert network(images()).local.shape == (3, 8, 24)
+    average = stream(**POINTWISE)
+    assert average.local_pooling is None
+    assert average.parts == {"global": 64, "local": 96}
+    assert stream(local_head="pointwise").parts == {"global": 64, "local": 64}
+
+
 def test_the_ramp_goes_from_the_average_to_regions_in_training_alone() -> None:
     network = stream(local_pooling="regions")
     plain = stream()
@@ -145,9 +192,11 @@ def test_flipped_images_have_the_same_places_flipped() -> None:
         torch.testing.assert_close(other, one.flip(3), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_model_file_keeps_the_way_and_the_export_gives_its_features(way: str, tmp_path: Path) -> None:
-    network = stream(local_pooling=way, local_levels=(16, 8))
+@pytest.mark.parametrize(("way", "settings"), [*((way, {}) for way in WAYS), ("regions", POINTWISE)])
+def test_a_model_file_keeps_the_way_and_the_export_gives_its_features(
+    way: str, settings: dict[str, object], tmp_path: Path
+) -> None:
+    network = stream(**settings, local_pooling=way, local_levels=(16, 8))
     path = dsa_reid.save(network, tmp_path / "model.pt", dsa_reid.Preprocessing(*SIZE))
     model = dsa_reid.load(path)
     assert model.main_stream.config == network.config
@@ -184,6 +233,12 @@ def test_files_of_the_papers_way_are_what_they_were(tmp_path: Path) -> None:
         ({"local_levels": (8,)}, r"local_levels = \[8\] is invalid"),
         ({"local_join": "mean"}, "local_join = 'mean' is invalid"),
         ({"local_pooling": "regions", "heads": "global"}, "heads = 'global' has none"),
+        ({"local_head": "conv1"}, "local_head = 'conv1' is invalid"),
+        ({"local_channels": 64}, "local_channels is for local_head = 'pointwise'"),
+        ({"local_head": "pointwise", "local_channels": 12}, "local_channels = 12 is invalid: .* multiple of 8"),
+        ({"local_head": "pointwise", "local_channels": -8}, "local_channels = -8 is invalid"),
+        ({"local_head": "pointwise", "local_channels": 2**20}, "local_channels = 1048576 is invalid"),
+        ({"local_head": "pointwise", "local_channels": 64.0}, r"local_channels = 64\.0 is invalid"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, object], words: str) -> None:
@@ -214,12 +269,15 @@ def test_regions_at_two_levels_cost_at_most_eight_percent_more(trunk: str) -> No
         pytest.importorskip("timm")
     size = (128, 64)
     counts = []
-    for changes in ({}, {"local_pooling": "regions", "local_levels": (16, 8)}):
+    two = {"local_pooling": "regions", "local_levels": (16, 8)}
+    pointwise = {"local_head": "pointwise", "local_input": "full", "local_channels": 512}
+    for changes in ({}, two, two | pointwise):
         network = MainStream(MainStreamConfig(trunk, size=size, **changes)).eval().to("meta")  # type: ignore[arg-type]
         with FlopCounterMode(display=False) as counter:
             network(torch.empty(1, 3, *size, device="meta"))
         counts.append(counter.get_total_flops())
     assert 1 < counts[1] / counts[0] < 1.08
+    assert counts[2] / counts[0] < 1.08
 
 
 def test_visibility_is_kept_with_the_features(tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from dsa_data.sets import is_synthetic
 from dsa_data.stores.dsap import DsapStore
 
 from .. import checkpoint, stage
-from ..evaluation.config import Match
+from ..evaluation.config import EvaluateConfig, Match
 from ..evaluation_stage import Task, evaluate, write_json
 from .stores import build_stores
+from .tables import VISIBLE
 from .trainings import Folders, Training
 
 LOGGED = ("epoch", "train/loss", "guide/", "regions/")  # beginnings of the names of what is kept of each epoch
@@ -84,7 +85,7 @@ def _check(training: Training) -> None:
 
 
 def _train(training: Training, folders: Folders, dsap: Path | None, digest: str, keep: bool) -> None:
-    """Train, evaluate by every match that the network has, and write the result."""
+    """Train, evaluate by every match that the network has, and by visible regions, and write the result."""
     out, path = folders.run(training), folders.result(training)
     with _output_to(out.parent / f"{training.seed}.log"):
         dsap = dsap or folders.artifacts / "dsap.h5"
@@ -114,10 +115,17 @@ def _measure(training: Training, folders: Folders, dsap: Path, run: Path) -> dic
     for match in MATCHES if network.guide else ("main",):
         if match in ("global", "local") and network.main.heads not in ("both", match):
             continue
-        measures = evaluate(task, dataclasses.replace(evaluation, match=match), by_view=is_synthetic(dataset))
-        by_match[match] = {name: measures.metrics[name] for name in ("mAP", "rank1", "mINP", "chance_mAP")}
-        by_match[match]["views"] = {f"{low}-{high}": one.mAP for (low, high), one in measures.views.items()}
+        by_match[match] = _measured(task, dataclasses.replace(evaluation, match=match), dataset)
+    if network.main.predicts_regions and evaluation.compares_plainly:
+        by_match[VISIBLE] = _measured(task, dataclasses.replace(evaluation, match="main", distance=VISIBLE), dataset)
     return by_match
+
+
+def _measured(task: Task, evaluation: EvaluateConfig, dataset: str) -> dict[str, Any]:
+    measures = evaluate(task, evaluation, by_view=is_synthetic(dataset))
+    by_name: dict[str, Any] = {name: measures.metrics[name] for name in ("mAP", "rank1", "mINP", "chance_mAP")}
+    by_name["views"] = {f"{low}-{high}": one.mAP for (low, high), one in measures.views.items()}
+    return by_name
 
 
 def _digest(training: Training, folders: Folders, dsap: Path | None) -> str:

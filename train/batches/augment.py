@@ -136,7 +136,7 @@ def augment(
         return images, None
     texels, valid = mirrored(batch.texels, batch.valid, sampled.flip, mirror)
     if sampled.dropped is not None:
-        valid = valid & ~sampled.dropped[:, :, None, None]
+        valid = valid * ~sampled.dropped[:, :, None, None]
     return images, fill(texels, valid, preprocessing)
 
 
@@ -204,11 +204,12 @@ def fill(texels: torch.Tensor, valid: torch.Tensor, preprocessing: Preprocessing
 
     Args:
         texels: uint8 (B, 24, S, S, 3), RGB.
-        valid: bool (B, 24, S, S).
+        valid: bool (B, 24, S, S), or uint8, weights in 255ths, with which a texel comes nearer to the mean.
 
     Returns:
         float32 (B, 24, 3, S, S).
     """
     colours = preprocessing.normalise(texels.flatten(0, 1)).unflatten(0, texels.shape[:2])  # (B, 24, 3, S, S)
-    filled: torch.Tensor = colours.mul_(valid[:, :, None])
+    shown = valid if valid.dtype == torch.bool else valid.to(colours.dtype) / 255
+    filled: torch.Tensor = colours.mul_(shown[:, :, None])
     return filled

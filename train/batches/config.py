@@ -10,6 +10,7 @@ from dsa_app.config import config
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Shown = Literal["own", "nothing", "another"]
+Sureness = Literal["ignore", "weight", "drop"]
 
 
 @config
@@ -66,11 +67,16 @@ class GuidanceConfig:
         drop: probability that an image's z is f alone, as if it had no guide, so that f meets the losses on z too.
         fade: epochs done when the weight of d in z begins to fall, and when it has come to 0, linearly in between;
             None keeps it at 1. The losses on z are then, in the end, losses on the feature that is matched, f.
+        confidence: what the guide does with the confidence of texels, in training and at evaluation: "weight" shows
+            each texel's difference from the mean times its confidence, "drop" hides those below `least_confidence`.
+        least_confidence: of a texel that "drop" shows.
     """
 
     shown: Shown = "own"
     drop: Fraction = 0.0
     fade: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    confidence: Sureness = "ignore"
+    least_confidence: Fraction = 0.5
 
     def __post_init__(self) -> None:
         """Check that fading goes forward."""

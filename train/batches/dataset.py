@@ -19,6 +19,8 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_reid.preprocessing import Preprocessing
 from dsa_reid.read_ahead import read_ahead
 
+from .config import GuidanceConfig
+
 GIB = 2**30
 CHUNK = 64  # images read together when memory is filled
 AHEAD = 2  # batches read ahead for each worker
@@ -31,20 +33,23 @@ class Batch:
     Args:
         images: uint8 (B, H, W, 3), RGB.
         texels: uint8 (B, 24, S, S, 3), RGB.
-        valid: bool (B, 24, S, S).
+        valid: bool (B, 24, S, S), which texels the guide sees; or, with `guidance.confidence` "weight", uint8, the
+            weight of each in 255ths.
         regions: uint8 (B, H, W), see `batches.regions`; None for a network that has no labels of regions.
+        region_confidence: uint8 (B, H, W), of each pixel of `regions`; None where the loss does not weight by it.
     """
 
     images: torch.Tensor
     texels: torch.Tensor | None = None
     valid: torch.Tensor | None = None
     regions: torch.Tensor | None = None
+    region_confidence: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return those of the four that are not None."""
+        """Return those of the five that are not None."""
         return list(self._named().values())
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
@@ -70,6 +75,8 @@ class Images:
         store: of their DSAP.
         parts: whether the part images in the store are read.
         regions_of: for each image the index of the one whose regions are its labels; None for no labels.
+        guidance: decides what the confidence of texels does; None to ignore it.
+        weighted_regions: whether the confidence of labels is read.
 
     Raises:
         StoreError: if the store lacks an image, or was built from another file of that name.
@@ -83,7 +90,11 @@ class Images:
         store: DsapStore | None = None,
         parts: bool = True,
         regions_of: Sequence[int] | None = None,
+        guidance: GuidanceConfig | None = None,
+        weighted_regions: bool = False,
     ) -> None:
+        self.guidance = guidance or GuidanceConfig()
+        self.weighted_regions = weighted_regions and regions_of is not None
         self.root, self.records, self.preprocessing, self.store = root, records, preprocessing, store
         self.parts, self.regions_of = parts and store is not None, regions_of
         self._rows = [_store_row(store, record) for record in records] if store else []
@@ -96,7 +107,7 @@ class Images:
     def bytes(self) -> int:
         """Memory that all images and their DSAP take."""
         parts = CHARTS * self.store.size**2 * 4 if self.store and self.parts else 0  # three colours and `valid`
-        planes = 3 if self.regions_of is None else 4
+        planes = 3 + (self.regions_of is not None) + self.weighted_regions
         return len(self) * (self.preprocessing.height * self.preprocessing.width * planes + parts)
 
     def load_into_memory(self, limit: float, workers: int, device: torch.device | None = None) -> bool:
@@ -129,10 +140,14 @@ class Images:
             return self._memory.map(lambda tensor: tensor[chosen])
         images = torch.stack([self._image(self.records[index]) for index in indices])  # (B, H, W, 3)
         regions = self.read_regions(indices) if self.regions_of is not None else None
+        sure = self._region_confidence(indices) if self.weighted_regions else None
         if self.store is None or not self.parts:
-            return Batch(images, regions=regions)
-        texels, valid = self.store.read_many([self._rows[index] for index in indices])
-        return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid), regions)
+            return Batch(images, regions=regions, region_confidence=sure)
+        rows = [self._rows[index] for index in indices]
+        texels, valid = self.store.read_many(rows)
+        if self.guidance.confidence != "ignore":
+            valid = seen_texels(valid, self.store.read_confidences(rows), self.guidance)
+        return Batch(images, torch.from_numpy(texels), torch.from_numpy(valid), regions, sure)
 
     def read_regions(self, indices: Sequence[int]) -> torch.Tensor:
         """Return the labels of these indices, uint8 (B, H, W), without reading the images."""
@@ -140,9 +155,21 @@ class Images:
         assert self.regions_of is not None, "these images have labels"
         if self._memory is not None and self._memory.regions is not None:
             return self._memory.regions[torch.as_tensor(list(indices), device=self._memory.regions.device)]
-        size = self.preprocessing.height, self.preprocessing.width
         rows = [self._rows[self.regions_of[index]] for index in indices]
-        return torch.stack([region_image(self.store.read_charts(row), *size) for row in rows])
+        charts = (self.store.read_charts(row) for row in rows)
+        return torch.stack([region_image(one, *self._size) for one in charts])
+
+    def _region_confidence(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return the confidence of the labels of these indices, uint8 (B, H, W)."""
+        assert self.store is not None, "regions come from a store"
+        assert self.regions_of is not None, "these images have labels"
+        rows = [self._rows[self.regions_of[index]] for index in indices]
+        planes = (nearest(self.store.read_chart_confidence(row), *self._size) for row in rows)
+        return torch.stack([torch.from_numpy(plane) for plane in planes])
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.preprocessing.height, self.preprocessing.width
 
     def _image(self, record: Record) -> torch.Tensor:
         data = read_listed(self.root, record.key, record.digest)
@@ -151,11 +178,28 @@ class Images:
 
 def region_image(charts: np.ndarray, height: int, width: int) -> torch.Tensor:
     """Return the image of regions of a chart image uint8 (H', W'), resized to uint8 (height, width), nearest pixel."""
+    return torch.from_numpy(REGION_OF_CHART[nearest(charts, height, width)])
+
+
+def nearest(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a plane (H', W') resized to (height, width): of each pixel the one at its middle."""
     rows, columns = (
-        (2 * np.arange(wanted) + 1) * own // (2 * wanted)  # the pixel at the middle of each
-        for wanted, own in zip((height, width), charts.shape, strict=True)
+        (2 * np.arange(wanted) + 1) * own // (2 * wanted)
+        for wanted, own in zip((height, width), plane.shape, strict=True)
     )
-    return torch.from_numpy(REGION_OF_CHART[charts[rows[:, None], columns]])
+    return np.asarray(plane[rows[:, None], columns])
+
+
+def seen_texels(valid: np.ndarray, confidence: np.ndarray, guidance: GuidanceConfig) -> np.ndarray:
+    """Return `Batch.valid` as the guide's settings want it.
+
+    Args:
+        valid: bool (B, 24, S, S), as stored.
+        confidence: uint8 (B, 24, S, S), 0 where not valid.
+    """
+    if guidance.confidence == "weight":
+        return confidence
+    return np.asarray(valid & (confidence >= 255 * guidance.least_confidence))
 
 
 def memory_limit(gib: float | None) -> float:

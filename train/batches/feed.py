@@ -17,7 +17,7 @@ from .config import BatchSettings
 from .dataset import Batch, Images
 from .guidance import with_shown_parts
 from .policy import apply_operations
-from .regions import moved
+from .regions import moved, moved_confidence
 from .sampler import epoch_batches
 
 
@@ -29,12 +29,14 @@ class Inputs(NamedTuple):
         parts: part images, float32 (B, 24, 3, S, S); None for a network without a guide.
         regions: labels, uint8 (B, H, W), see `batches.regions`; None for a network that has none.
         unguided: bool (B,), images whose z is f alone; None for none.
+        region_confidence: of `regions`, uint8 (B, H, W); None where the loss does not weight by it.
     """
 
     images: torch.Tensor
     parts: torch.Tensor | None = None
     regions: torch.Tensor | None = None
     unguided: torch.Tensor | None = None
+    region_confidence: torch.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +86,14 @@ def feed(
         batch = apply_operations(batch, sampled.operations)
     preprocessing = data.images.preprocessing
     images, parts = augment(batch, sampled, config.augment.pad, data.mirror.to(device), preprocessing)
-    regions = None if batch.regions is None else moved(batch.regions, sampled, config.augment.pad)
-    return Inputs(images, parts, regions, sampled.unguided)
+    regions, sure = batch.regions, batch.region_confidence
+    return Inputs(
+        images,
+        parts,
+        None if regions is None else moved(regions, sampled, config.augment.pad),
+        sampled.unguided,
+        None if sure is None else moved_confidence(sure, sampled, config.augment.pad),
+    )
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:

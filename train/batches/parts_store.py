@@ -31,8 +31,23 @@ def check_charts(store: DsapStore) -> None:
         )
 
 
+def check_confidence(store: DsapStore) -> None:
+    """Raise StoreError for a store without confidences."""
+    if not store.has_confidence:
+        raise StoreError(
+            f"{store.path} has no confidences, and train.guidance.confidence or train.regions.confidence needs them. "
+            "Make maps with them: densepose-extract run --confidence, then dsap build."
+        )
+
+
 def check_before_training(
-    manifest: Path, dsap: Path | None, warp: WarpConfig | None, identities: int, charts: bool = False, dataset: str = ""
+    manifest: Path,
+    dsap: Path | None,
+    warp: WarpConfig | None,
+    identities: int,
+    charts: bool = False,
+    dataset: str = "",
+    confidence: bool = False,
 ) -> None:
     """Raise for data that no training can begin with.
 
@@ -42,6 +57,7 @@ def check_before_training(
         identities: P, of a batch.
         charts: whether the store must have chart images, on which region heads are trained.
         dataset: the name of the dataset; a store of another is noted.
+        confidence: whether the store must have confidences.
 
     Raises:
         DatasetError: for a manifest that is damaged, or has no training images.
@@ -55,6 +71,8 @@ def check_before_training(
                 note_other_dataset(store, dataset)
             if charts:
                 check_charts(store)
+            if confidence:
+                check_confidence(store)
 
 
 def check_identities(pids: Sequence[int], identities: int) -> None:

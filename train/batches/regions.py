@@ -29,6 +29,23 @@ def moved(regions: torch.Tensor, sampled: Augmentation, pad: int) -> torch.Tenso
     return seen.masked_fill(unknown[:, None, None], NO_MAP)
 
 
+def moved_confidence(confidence: torch.Tensor, sampled: Augmentation, pad: int) -> torch.Tensor:
+    """Move the confidence of labels, uint8 (B, H, W), as `moved` does; padding and erased boxes have 255."""
+    doubt = crop_and_flip(255 - confidence[..., None], sampled, pad)[..., 0]  # padding has none
+    return 255 - doubt.masked_fill(inside_boxes(confidence.shape[1:], sampled), 0)
+
+
+def weighted_shares(regions: torch.Tensor, confidence: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the shares of pixels (`label_shares`), each times its confidence: float32 (B, 9, H, W).
+
+    Args:
+        regions: uint8 (B, H, W).
+        confidence: uint8 (B, H, W), in 255ths; None for 1 everywhere.
+    """
+    shares = label_shares(regions)
+    return shares if confidence is None else shares * (confidence.float() / 255)[:, None]
+
+
 def of_other_people(pids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return for each image the index of an image of another person; no index comes twice.
 

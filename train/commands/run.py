@@ -40,6 +40,7 @@ def run(settings: Settings, manifest: Path | None, dsap: Path | None, out: Path 
         train.identities,
         charts=train.needs_labels,
         dataset=settings.dataset,
+        confidence=train.needs_confidence,
     )
 
     from .. import stage

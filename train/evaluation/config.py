@@ -94,6 +94,11 @@ class EvaluateConfig:
         if self.regions == "labels" and self.match != "main":
             raise ValueError("regions = labels is for match = main")
 
+    @property
+    def compares_plainly(self) -> bool:
+        """Whether images are ranked by the Euclidean distance of their own features: no re-ranking, no expansion."""
+        return self.distance == "euclidean" and not self.rerank.on and not self.expansion.neighbours
+
 
 SINGLE_SHOT = "one gallery image of each identity"  # begins its part of a protocol in words
 

@@ -83,4 +83,11 @@ def _inputs(images: Images) -> str:
         charts = store.chart_checksums
         return digest_of(f"{one.key} {one.digest} charts {charts[store.index(one.key)]}" for one in images.records)
     texels = {record.key: int(store.checksums[store.index(record.key)]) for record in images.records} if store else {}
-    return digest_of(f"{record.key} {record.digest} {texels.get(record.key, '')}" for record in images.records)
+    sure: dict[str, str] = {}
+    if store and images.guidance.confidence != "ignore":
+        checksums = store.confidence_checksums
+        sure = {record.key: f" confidence {checksums[store.index(record.key)]}" for record in images.records}
+    return digest_of(
+        f"{record.key} {record.digest} {texels.get(record.key, '')}{sure.get(record.key, '')}"
+        for record in images.records
+    )

@@ -15,6 +15,7 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_reid.main_stream import MainStream
 from dsa_reid.preprocessing import Preprocessing
 
+from ..batches.config import GuidanceConfig
 from ..batches.dataset import Images
 from ..network.two_stream import TwoStream
 from . import metrics
@@ -87,15 +88,17 @@ def read_retrieval(
     store: DsapStore | None = None,
     multiquery: Sequence[Record] = (),
     labels: bool = False,
+    guidance: GuidanceConfig | None = None,
 ) -> Retrieval:
     """Return the query and gallery among `records`, with their DSAP if a store is given.
 
     Args:
         labels: with the labels of their regions, and without their part images.
+        guidance: of the training, which decides what the confidence of texels does; None to ignore it.
     """
 
     def images(own: Sequence[Record]) -> Images:
-        return Images(root, own, preprocessing, store, not labels, range(len(own)) if labels else None)
+        return Images(root, own, preprocessing, store, not labels, range(len(own)) if labels else None, guidance)
 
     query, gallery = (images([record for record in records if record.split == split]) for split in ("query", "gallery"))
     return Retrieval(query, gallery, images(multiquery) if multiquery else None)

@@ -87,6 +87,7 @@ class RegionConfig:
         fit_images: how many images of the first epoch these maps are of, in whole batches.
         fit_lr: the learning rate there, which falls along a cosine.
         ramp: epochs over which local pooling goes from the average to regions; 0 pools by regions from the start.
+        confidence: the loss weights each pixel of the labels by the confidence of its map.
     """
 
     labels: Literal["own", "other"] = "own"
@@ -99,6 +100,7 @@ class RegionConfig:
     fit_images: PositiveInt = 2048
     fit_lr: PositiveFloat = 1e-2
     ramp: NonNegativeInt = 3
+    confidence: bool = False
 
     def __post_init__(self) -> None:
         """Check that the heads are trained by a loss."""

@@ -181,3 +181,16 @@ def test_unknown_precision_and_device_are_named(checkpoint: Path) -> None:
         NativeEngine(checkpoint, precision="fp8")
     with pytest.raises(EngineError, match="Device 'abacus' cannot be used"):
         NativeEngine(checkpoint, device="abacus")
+
+
+def test_with_confidence_the_maps_are_the_same_and_say_how_sure_they_are(
+    checkpoint: Path, engine: NativeEngine
+) -> None:
+    sure = NativeEngine(checkpoint, recipe=SMALL, confidence=True)
+    for plain, stated in zip(engine.extract(IMAGES[:2]), sure.extract(IMAGES[:2]), strict=True):
+        assert (plain.iuv == stated.iuv).all()
+        assert plain.confidence is None
+        assert stated.confidence is not None
+        assert stated.confidence.shape == stated.iuv.shape[:2]
+        assert 0 < stated.confidence.min() < 255
+    assert sure.identity == engine.identity | {"confidence": "pixels"}

@@ -86,15 +86,15 @@ def test_rows_computed_alone_are_rows_of_the_whole() -> None:
 def test_a_large_box_is_resampled_in_strips_of_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     heads, box = random_heads(), torch.tensor([3.0, 5.0, 90.0, 170.0])
     want = place_map(heads, 0, box, 180, 100)
-    seen = []
+    seen, real = [], placing._resample
 
-    def watched(*args: int) -> tuple[Tensor, Tensor]:
-        labels, uv = resample(*args)  # type: ignore[arg-type]
-        seen.append(labels.numel())
-        return labels, uv
+    def watched(*args: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        result = real(*args)  # type: ignore[arg-type]
+        seen.append(result[0].numel())
+        return result
 
     monkeypatch.setattr(placing, "STRIP", 1000)
-    monkeypatch.setattr(placing, "resample", watched)
+    monkeypatch.setattr(placing, "_resample", watched)
     assert np.array_equal(place_map(heads, 0, box, 180, 100), want)
     assert len(seen) > 10
     assert max(seen) <= 1000
@@ -169,3 +169,53 @@ def test_paste_drops_pixels_outside_the_image(x: int, y: int, w: int, h: int, se
             inside = 0 <= row - y < h and 0 <= column - x < w
             want = int(labels[row - y, column - x]) if inside else 0
             assert iuv[row, column, 0] == want
+
+
+def slow_probability(heads: Heads, k: int, height: int, width: int) -> Tensor:
+    """The softmax of both heads, resized by torch, at each pixel's label."""
+
+    def resized(maps: Tensor) -> Tensor:
+        return F.interpolate(maps[k : k + 1], (height, width), mode="bilinear", align_corners=False)[0]
+
+    labels, _ = slow_resample(heads, k, height, width)
+    body, charts = resized(heads.coarse_segm).softmax(0)[1], resized(heads.fine_segm).softmax(0)
+    probability = torch.zeros(height, width)
+    for y in range(height):
+        for x in range(width):
+            label = int(labels[y, x])
+            if label:
+                probability[y, x] = body[y, x] * charts[label, y, x]
+            else:
+                probability[y, x] = 1 - body[y, x] + body[y, x] * charts[0, y, x]
+    return probability
+
+
+def test_confidences_are_the_softmax_of_the_label_inside_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, box = random_heads(3), torch.tensor([4.0, -3.0, 24.0, 27.0])
+    sure = np.full((25, 30), 255, np.uint8)
+    iuv = place_map(heads, 1, box, 25, 30, None, sure)
+    assert (iuv == place_map(heads, 1, box, 25, 30)).all()
+    expected = (slow_probability(heads, 1, 30, 20) * 255).round()[3:28]
+    inside = sure[:25, 4:24].astype(int)
+    assert np.abs(inside - expected.numpy()).max() <= 1
+    assert len(np.unique(inside)) > 20
+    outside = np.ones_like(sure, bool)
+    outside[:25, 4:24] = False
+    assert (sure[outside] == 255).all()
+    in_strips = np.full_like(sure, 255)
+    monkeypatch.setattr(placing, "STRIP", 40)
+    place_map(heads, 1, box, 25, 30, None, in_strips)
+    assert (in_strips == sure).all()
+
+
+def test_confidences_placed_together_are_those_placed_alone() -> None:
+    heads = random_heads(5)
+    boxes, sizes = [torch.tensor([1.0, 2.0, 14.0, 26.0]), torch.tensor([-2.0, 0.0, 9.0, 31.0])], [(28, 16), (30, 12)]
+    alone = [np.full(size, 255, np.uint8) for size in sizes]
+    together = [np.full(size, 255, np.uint8) for size in sizes]
+    maps = place_maps(heads, boxes, sizes, [None, None], alone)
+    others = place_together(heads, boxes, sizes, [None, None], together)
+    for one, other, map_alone, map_together in zip(alone, together, maps, others, strict=True):
+        same = (map_alone == map_together).all(axis=2)
+        assert same.mean() > 0.99
+        assert np.abs(one.astype(int) - other)[same].max() <= 1

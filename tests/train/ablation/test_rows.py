@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from densepose_extract.config import ExtractConfig
 from dsa_app.config import read_settings
 from dsa_train.config import TrainConfig
 from dsa_train.losses.config import LossConfig
@@ -86,6 +87,7 @@ def test_joint_rows_share_one_training():
 FURTHER = {
     "controls/nothing": (13, set()),
     "controls/another": (13, set()),
+    "controls/average-map": (13, set()),
     "controls/no-guide": (13, set()),
     "beyond/own-losses": (15, {"triplet_f_global", "triplet_f_local"}),
     "beyond/faded": (13, set()),
@@ -96,7 +98,7 @@ FURTHER = {
         f"regions/{name}": (11, {"triplet_f_global", "triplet_f_local"})
         for name in (
             *("own", "other", "template", "unsupervised", "stripes", "with-stripes", "attached", "unfitted"),
-            *(f"two-levels-{kind}" for kind in ("own", "other", "template", "stripes", "average", "sum")),
+            *(f"two-levels-{kind}" for kind in ("own", "other", "template", "stripes", "average", "conv5", "sum")),
         )
     },
     "regions/parts": (4, {"triplet_f_local"}),
@@ -119,7 +121,9 @@ def test_each_further_row_has_a_file_and_differs_from_the_paper(settings):
     }
     assert files == {row.experiment for row in FURTHER_ROWS} == FURTHER.keys()
     for name in FURTHER:
-        assert settings(name).section("train", TrainConfig) != TrainConfig()
+        sections = settings(name)
+        own = sections.section("train", TrainConfig), sections.section("extract", ExtractConfig)
+        assert own != (TrainConfig(), ExtractConfig())
         assert settings(name).section("warp", WarpConfig) == WarpConfig()
 
 

@@ -8,21 +8,27 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from dsa_app.config import Settings
-from dsa_app.errors import TrainingError
+from dsa_app.errors import StoreError, TrainingError
 from dsa_app.lock import locked
+from dsa_data.stores.dsap import DsapStore
+from dsa_data.stores.header import Header
+from dsa_data.stores.iuv import IuvMap, IuvStore, write_iuv
 from dsa_train import stage
 from dsa_train.ablation import runner as ablation
 from dsa_train.ablation.rows import MAIN
 from dsa_train.ablation.runner import run_all
+from dsa_train.ablation.tables import rows_of
 from dsa_train.ablation.trainings import AblationConfig, Folders, trainings
 from dsa_train.cli import main
 from dsa_train.published import EVERY_ROW
 from repository import ROOT
+from tiny import random_iuv
 
 BUDGET = {
     "warp": {"size": 8},
@@ -91,6 +97,45 @@ def test_results_by_match_and_nothing_trained_twice(base, folders, monkeypatch):
     assert guided["history"][-1]["guide/guided"] > 0
     monkeypatch.setattr(stage, "run", lambda *_, **__: pytest.fail("trained again"))
     assert run_all(todo, folders) == found
+
+
+def test_networks_that_predict_regions_are_measured_by_visible_regions_too(base, folders):
+    changed = {**BUDGET, "train": {**BUDGET["train"], "regions": {"fit": 2, "fit_images": 8}}}
+    found = run_all(some(Settings("tiny", None, changed, "test"), "regions/own", "regions/template"), folders)
+    matches = {one["experiment"]: one["matches"] for one in found}
+    assert list(matches["regions/own"]) == ["main", "visible"]
+    assert matches["regions/own"]["visible"] != matches["regions/own"]["main"]
+    assert list(matches["regions/template"]) == ["main"]
+    named = {row["name"]: row for row in rows_of(found)}
+    assert named["Regions, visible"]["mAP"] == [round(matches["regions/own"]["visible"]["mAP"], 6)]
+    assert "Mean regions, visible" not in named
+
+    reranked = {**changed, "evaluate": {"rerank": {"on": True}}}
+    (training,) = some(Settings("tiny", None, reranked, "test"), "regions/own")
+    assert not training.evaluation.compares_plainly  # visible distances are for rankings without re-ranking
+
+
+def write_maps(path, records):
+    shapes = np.array([(record.height, record.width) for record in records])
+    box = np.zeros(4, np.float32)
+    maps = [
+        IuvMap(random_iuv(record.height, record.width, number), 1.0, box, "found", record.digest, "0" * 64)
+        for number, record in enumerate(records)
+    ]
+    header = Header("tiny", {"engine": "test"}, "made up")
+    write_iuv(path, header, [record.key for record in records], shapes, maps)
+
+
+def test_the_average_map_control_has_part_images_of_its_own(base, folders, tiny):
+    with pytest.raises(StoreError, match=r"iuv\.h5"):
+        run_all(some(base, "controls/average-map"), folders)  # the maps that are averaged are missing
+    write_maps(folders.artifacts / "iuv.h5", tiny.records())
+    (found,) = run_all(some(base, "controls/average-map"), folders)
+    assert list(found["matches"]) == ["main", "fused", "global", "local", "guide"]
+    stores = folders.artifacts / "ablation" / "stores"
+    assert IuvStore(stores / "iuv-average.h5").header.configuration["engine"] == "average"
+    parts = DsapStore(stores / "iuv-average-8-last-fine.h5")
+    assert (parts.read(0)[0] != DsapStore(folders.artifacts / "dsap.h5").read(0)[0]).any()
 
 
 def test_other_settings_are_another_training(base, folders, monkeypatch):

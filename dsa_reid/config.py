@@ -13,7 +13,7 @@ from .errors import ModelError
 REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
 MOST = 2**16  # channels of the local maps: far more than is useful, few enough for any machine
-RESNETS = ("resnet18", "resnet50", "resnet50_ibn")
+RESNETS = ("resnet18", "resnet50", "resnet50_ibn", "resnet101_ibn")
 OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
 HEADS = ("dsa", "plain", "pcb", "mgn")
@@ -26,8 +26,9 @@ class MainStreamConfig:
     """The main stream's shape; the defaults are the paper's.
 
     Attributes:
-        trunk: "resnet50", "resnet18", "resnet50_ibn" (IBN-a up to conv4_x, as its authors have it), an OSNet under
-            torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at stride 16 or 14.
+        trunk: "resnet50", "resnet18", "resnet50_ibn" or "resnet101_ibn" (IBN-a up to conv4_x, as its authors have it),
+            an OSNet under torchreid's name ("osnet_x1_0"), or "timm/" and the name of a timm model that has a map at
+            stride 16 or 14.
         width: multiplies every channel count; a multiple of 1/8.
         local_input: the channels of F that a local head reads: its own eighth ("slice"), or all of them ("full").
         local_head: the layers of a local head: conv5_x is the paper's, whose 3×3 convolutions see cells around;
@@ -47,6 +48,15 @@ class MainStreamConfig:
         head: how the global feature is made of F: by conv5_x and pooling ("dsa"); by pooling alone ("plain"); by PCB's
             six stripes (Sun et al. 2018, "pcb"); by MGN's three branches of a ResNet (Wang et al. 2018, "mgn"). All
             but "dsa" are for heads = "global".
+        patch_stride: of a timm ViT: pixels between its patches, which overlap below their own size (He et al. 2021,
+            TransReID, section 3.1: 12 for patches of 16); 0 for their size.
+        global_feature: "pooled" is the paper's, conv5_x of the trunk's map; "token" the class token of a timm ViT after
+            its last norm, without conv5_x.
+        sie: of a timm ViT: λ of a learnt embedding of the camera that is added to every token (TransReID, side
+            information embeddings; 3 in its code); 0 for none.
+        unknown_camera: what is added where the camera is not given, or is not one of the training: the "mean" of all
+            cameras' embeddings, or "zero".
+        cameras: camid of each embedding; a training sets it to the cameras of its images.
 
     Raises ModelError for an invalid value.
     """
@@ -64,6 +74,11 @@ class MainStreamConfig:
     local_levels: tuple[int, ...] = (COARSE,)
     local_join: Literal["concat", "sum"] = "concat"
     head: Literal["dsa", "plain", "pcb", "mgn"] = "dsa"
+    patch_stride: int = 0
+    global_feature: Literal["pooled", "token"] = "pooled"
+    sie: float = 0.0
+    unknown_camera: Literal["mean", "zero"] = "mean"
+    cameras: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a file."""
@@ -81,6 +96,9 @@ class MainStreamConfig:
         _one_of("local_join", self.local_join, ("concat", "sum"))
         _one_of("head", self.head, HEADS)
         self._check_head()
+        _one_of("global_feature", self.global_feature, ("pooled", "token"))
+        _one_of("unknown_camera", self.unknown_camera, ("mean", "zero"))
+        self._check_vit()
         if self.heads == "global" and not self.pools_plainly:
             raise ModelError(
                 "local_pooling and local_levels are for local heads, and heads = 'global' has none. Use heads 'both' "
@@ -103,12 +121,34 @@ class MainStreamConfig:
                 f"{REGIONS}. Use a multiple of {REGIONS / STEM}, as in 0.25 or 0.5."
             )
 
+    def _check_vit(self) -> None:
+        """Raise ModelError for settings of ViTs that no trunk, head or embedding has."""
+        for name, value in (("patch_stride", self.patch_stride), ("sie", self.sie)):
+            if not value >= 0:
+                raise ModelError(f"{name} = {value!r} is invalid: expected 0 or more.")
+        token = self.global_feature == "token"
+        if (self.patch_stride or self.sie or token) and not self.trunk.startswith(TIMM):
+            raise ModelError(
+                f"patch_stride, sie and global_feature = 'token' are for timm's ViTs, and the trunk is {self.trunk}. "
+                "Leave them out, or choose another trunk, as timm/vit_base_patch16_224."
+            )
+        if token and self.heads == "local":
+            raise ModelError("global_feature = 'token' needs a global feature: use heads 'both' or 'global'.")
+        if token and self.heads == "global" and self.pooling == "gem":
+            raise ModelError("pooling = 'gem' has no maps with global_feature = 'token' and heads = 'global'.")
+        if not self.sie and (self.cameras or self.unknown_camera != "mean"):
+            raise ModelError("cameras and unknown_camera are for an embedding of the camera: set sie, as 3.0.")
+
     def _check_head(self) -> None:
         """Raise ModelError if the head does not go with the other settings."""
         if self.head != "dsa" and self.heads != "global":
             raise ModelError(f"head = {self.head!r} has no local heads of body regions. Set heads to 'global'.")
         if self.has_pieces and self.neck != "none":
             raise ModelError(f"neck = {self.neck!r} is for head 'dsa' or 'plain'. Set neck to 'none'.")
+        if self.head != "dsa" and self.global_feature == "token":
+            raise ModelError(
+                f"head = {self.head!r} pools a map, and global_feature = 'token' has none. Set head to 'dsa'."
+            )
         if self.head == "mgn" and self.pooling != "average":
             raise ModelError("head = 'mgn' pools by the maximum. Leave pooling out.")
         if self.head == "mgn" and (self.trunk.startswith(TIMM) or self.trunk in OSNETS):
@@ -130,7 +170,10 @@ class MainStreamConfig:
         return "regions" in self.local_pooling
 
 
-LATER = ("local_pooling", "local_levels", "local_join", "local_head", "local_channels", "head")
+LATER = (
+    *("local_pooling", "local_levels", "local_join", "local_head", "local_channels", "head"),
+    *("patch_stride", "global_feature", "sie", "unknown_camera", "cameras"),
+)
 """Settings that the first model files and checkpoints did not have."""
 
 

@@ -219,7 +219,15 @@ def _about(model: Model, normalise: Where, resize: Where) -> dict[str, Any]:
         "std": list(model.preprocessing.std),
         "output": f"float32 (B, {model.dimensions}): parts of length one each, compared by Euclidean distance",
         "parts": model.parts,
+        **_cameras(model),
     }
+
+
+def _cameras(model: Model) -> dict[str, str]:
+    """Return what an export says of the camera, for a model with an embedding of it: images are its only input."""
+    config = model.main_stream.config
+    added = {"mean": "the mean embedding of the training's cameras", "zero": "no embedding of the camera"}
+    return {"camera": f"unknown: {added[config.unknown_camera]}"} if config.sie else {}
 
 
 def _size(model: Model) -> tuple[int, int]:

@@ -18,11 +18,13 @@ from .pooling import GeneralisedMean, average
 from .region_pooling import weighted_mean
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, pointwise, stage
 from .timm_trunk import TimmTrunk
+from .vit import VitOptions
 
 DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet50_ibn": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101_ibn": (Bottleneck, (3, 4, 23, 3)),
 }
 OTHER_HEAD: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on every trunk that is not a ResNet of ours
 
@@ -121,7 +123,7 @@ class MainStream(nn.Module):
             self.global_head, self.feature_width = nn.Identity(), self.channels
         elif config.head == "mgn":
             self.part_head = MgnHead(block, self.channels, (rest, depth), config.trunk.endswith("_ibn"))
-        elif config.heads != "local":
+        elif config.heads != "local" and config.global_feature == "pooled":
             self.global_head = stage(block, self.channels, width, depth)
             initialise(self.global_head)
         if config.head == "pcb":
@@ -151,36 +153,44 @@ class MainStream(nn.Module):
             # "f_global", as "global" is a keyword of Python and torch.export writes the names into code
             self.necks.update({f"f_{head}": neck(self.parts[head]) for head in heads})
 
-    def forward(self, images: torch.Tensor) -> Features:
-        """Map normalised images, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared."""
-        return self.after_necks(self.features(images))
+    def forward(self, images: torch.Tensor, cameras: torch.Tensor | None = None) -> Features:
+        """Map normalised images, float (B, 3, H, W), to f_G (B, G) and f_L (B, 8, G/8), as they are compared.
+
+        Args:
+            cameras: as for `look`.
+        """
+        return self.after_necks(self.look(images, cameras=cameras).features)
 
     def features(self, images: torch.Tensor) -> Features:
         """Map normalised images to f_G and f_L before any neck: the guide's d_G and d_L are added to these."""
         return self.look(images).features
 
-    def look(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> Look:
+    def look(
+        self, images: torch.Tensor, labels: torch.Tensor | None = None, cameras: torch.Tensor | None = None
+    ) -> Look:
         """Map normalised images to their features before any neck, and to where the local features look.
 
         Args:
             images: float (B, 3, H, W).
             labels: shares of pixels (B, 9, H, W), see `region_pooling.label_shares`; regions are pooled by them
                 instead of the predicted shares, in images that have any.
+            cameras: int64 (B), the index of each image's camera in the configuration's `cameras`, -1 for another one;
+                None for none known. Without `sie` they have no effect.
         """
+        maps, token = self._maps(images, cameras)
         if self.part_head is not None:
-            F_ = self.trunk(images)
+            F_ = maps[COARSE]
             pieces = self.part_head(F_ if self.global_head is None else self.global_head(F_), self.pool or average)
             return Look(Features(pieces.joined, None), {}, None, pieces=pieces)
         if self.local_pooling is None:
-            F_, pool = self.trunk(images), self.pool or average
-            whole, _ = pooled(F_, self.global_head, None, pool)
+            F_, pool = maps[COARSE], self.pool or average
+            whole = token if token is not None else pooled(F_, self.global_head, None, pool).global_
             local_maps = None if self.local_head is None else self.local_head(F_)
             parts = None if local_maps is None else pool(local_maps).unflatten(1, (REGIONS, -1))  # (B, 8, G/8)
             return Look(Features(whole, parts), {}, None, None, local_maps)
         assert self.local_head is not None, "the configuration has refused all others"
-        maps = self.trunk.levels(images)
         global_maps = None if self.global_head is None else self.global_head(maps[COARSE])
-        whole = None if global_maps is None else (self.pool or average)(global_maps)
+        whole = token if global_maps is None else (self.pool or average)(global_maps)
         local_maps = self.local_head(maps[COARSE])
         local: Local = self.local_pooling(maps, local_maps, self.pool, labels)
         foreground = None
@@ -188,18 +198,28 @@ class MainStream(nn.Module):
             foreground = weighted_mean(global_maps, local.foreground[:, None], self.pool)  # (B, G)
         return Look(Features(whole, local.features), local.logits, local.visibility, foreground, local_maps)
 
+    def _maps(
+        self, images: torch.Tensor, cameras: torch.Tensor | None
+    ) -> tuple[Mapping[int, torch.Tensor], torch.Tensor | None]:
+        """Return the trunk's maps by stride, and a ViT's class token where it is the global feature."""
+        if isinstance(self.trunk, TimmTrunk) and self.trunk.options.any:
+            return self.trunk.with_token(images, cameras)
+        return ({COARSE: self.trunk(images)} if self.local_pooling is None else self.trunk.levels(images)), None
+
     @property
     def parts(self) -> dict[str, int]:
         """The parts of the joined feature, in order, with their lengths: "global", "local" or both."""
         widths = {"global": self.feature_width, "local": self.local_width}
         return {head: width for head, width in widths.items() if self.config.heads in ("both", head)}
 
-    def with_visibility(self, images: torch.Tensor) -> tuple[Features, torch.Tensor]:
+    def with_visibility(
+        self, images: torch.Tensor, cameras: torch.Tensor | None = None
+    ) -> tuple[Features, torch.Tensor]:
         """Map normalised images to the features of `forward`, and to the visibility of the regions (B, 8).
 
         Raises ModelError for a network without region heads.
         """
-        look = self.look(images)
+        look = self.look(images, cameras=cameras)
         if look.visibility is None:
             raise ModelError(
                 "This network does not predict body regions, so their visibility is not known. Use a model that was "
@@ -241,10 +261,17 @@ def _other_trunk(config: MainStreamConfig) -> OsNet | TimmTrunk:
         osnet = OsNet(config.trunk)
         initialise(osnet)
         return osnet
-    trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size, FINE in config.local_levels)
+    trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size, FINE in config.local_levels, vit_options(config))
     if trunk.stride != COARSE and config.local_pooling == "template":
         raise ModelError(
             f"{config.trunk} has its map at stride {trunk.stride}, and templates are made at stride {COARSE}. Set "
             "local_pooling to another way, as regions."
         )
     return trunk
+
+
+def vit_options(config: MainStreamConfig) -> VitOptions:
+    """Return what a timm trunk does that is a plain ViT."""
+    return VitOptions(
+        config.patch_stride, config.global_feature == "token", config.sie, len(config.cameras), config.unknown_camera
+    )

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .metric import join
 from .preprocessing import MAX_SIDE, Preprocessing
 from .reading import batches
 from .torch_state import own_torch_state
+from .vit import camera_indices
 from .weights_file import read_weights
 
 FORMAT = "dsa-reid model"
@@ -82,6 +83,7 @@ class Model:
         batch_size: int = 64,
         workers: int | None = None,
         visibility: bool = False,
+        cameras: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Return the features of crops of people, of any sizes and kinds.
 
@@ -91,6 +93,8 @@ class Model:
             batch_size: crops that go through the network together.
             workers: threads that decode and resize ahead of the network; one a core, at most 8, if None.
             visibility: append the visibility of the eight regions, 0 to 1, for `visible_distances`.
+            cameras: camid of each crop, for a model with an embedding of the camera (`sie`); one that its training did
+                not have is unknown. None for all unknown, which is what exported models compute.
 
         Returns:
             float32 (N, D) on the CPU: f_G and f_L, each of length one, concatenated. Compare them by `distances`.
@@ -98,17 +102,25 @@ class Model:
         The result does not depend on torch's global settings (autocast, default dtype, default device, modes). Raises
         ModelError for a crop that is not an image, with its path or its number.
         """
+        indices = None if cameras is None else self._camera_indices(cameras)
         read = batches(many(crops), self.preprocessing, batch_size, workers)
+        count = 0
         features: list[torch.Tensor] = []
         pending: torch.Tensor | None = None
         for images in read:
             # A batch is copied back when the next one has been given to the device, which so has no pause.
-            computed = self._computed(images, visibility)
+            own = None if indices is None else indices[count : count + len(images)]
+            count += len(images)
+            if indices is not None and len(indices) < count:
+                raise ModelError(f"{len(indices)} cameras are for more crops. Give the camera of every crop.")
+            computed = self._computed(images, visibility, own)
             if pending is not None:
                 features.append(pending.cpu())
             pending = computed
         if pending is not None:
             features.append(pending.cpu())
+        if indices is not None and len(indices) > count:
+            raise ModelError(f"{len(indices)} cameras are for {count} crops. Give the camera of every crop.")
         width = self.dimensions + (REGIONS if visibility else 0)
         with own_torch_state():
             return torch.cat([torch.empty(0, width, dtype=torch.float32), *features])
@@ -120,15 +132,27 @@ class Model:
         """
         return self._computed(images, visibility).cpu()
 
-    def _computed(self, images: torch.Tensor, visibility: bool) -> torch.Tensor:
-        """Return what `features` returns, on the device."""
+    def _camera_indices(self, cameras: Sequence[int]) -> torch.Tensor:
+        """Return the index of each camera. Raises ModelError for a model that has no embedding of the camera."""
+        config = self.main_stream.config
+        if not config.sie:
+            raise ModelError("This model has no embedding of the camera (sie). Leave cameras out.")
+        return camera_indices(config.cameras, cameras)
+
+    def _computed(self, images: torch.Tensor, visibility: bool, cameras: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what `features` returns, on the device.
+
+        Args:
+            cameras: as for `MainStream.look`.
+        """
+        known = () if cameras is None else (cameras.to(self.device),)
         network = self.folded
         with own_torch_state(self.device), torch.inference_mode():
             normalised = self.preprocessing.normalise(images.to(self.device))
             normalised = normalised.contiguous(memory_format=torch.channels_last)
             if not visibility:
-                return join(*network(normalised)).float()
-            features, seen = network.with_visibility(normalised)
+                return join(*network(normalised, *known)).float()
+            features, seen = network.with_visibility(normalised, *known)
             return torch.cat([join(*features), seen], dim=1).float()
 
 

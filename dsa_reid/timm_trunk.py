@@ -12,6 +12,7 @@ from .errors import ModelError, NotInstalledError
 from .extras import install_command
 from .hub import without_retries
 from .residual import conv, initialise
+from .vit import DEVIATION, VitOptions, as_map, check_plain, overlapping, tokens
 
 PATCH_14 = 14  # stride of the maps of DINOv2 and EVA-02
 MULTIPLE = 32  # that the channels are divisible by: the guide's first layers have 1/32 of them
@@ -27,20 +28,27 @@ class TimmTrunk(nn.Module):
         name: of timm, "convnext_tiny" or "vit_base_patch16_224.augreg2_in21k_ft_in1k".
         size: height and width of the images; models with position embeddings are built for it.
         two_levels: also return the map at stride 8.
+        options: of a plain ViT.
 
     Attributes:
-        stride: of that map.
+        stride: of that map; of overlapping patches theirs.
         channels: c_A, of that map; a 1×1 convolution, `project`, follows where the model's are not divisible by 32.
         fine_channels: of the map at stride 8; 0 without it.
         last_width: channels of the model's last stage, and dimensions of the heads' features, divisible by 32.
+        sie: the cameras' embeddings, (cameras, 1, c_A); None without them.
 
     Raises ModelError if timm is not installed, or if it has no such model or the model no such map, or for a size that
-    is not divisible by a stride of 14.
+    is not divisible by a stride of 14, or for options of ViTs that the model does not have.
     """
 
-    def __init__(self, name: str, size: tuple[int, int], two_levels: bool = False) -> None:
+    sie: nn.Parameter | None
+
+    def __init__(
+        self, name: str, size: tuple[int, int], two_levels: bool = False, options: VitOptions | None = None
+    ) -> None:
         super().__init__()
-        info = maps_of(name, size)
+        self.options = options = options or VitOptions()
+        info = maps_of(name, size, options)
         self.stride = COARSE if COARSE in info.reduction() else PATCH_14
         at = [index for index, stride in enumerate(info.reduction()) if stride == self.stride]
         fine = [index for index, stride in enumerate(info.reduction()) if stride == FINE] if two_levels else []
@@ -56,11 +64,35 @@ class TimmTrunk(nn.Module):
         # Not on the meta device: tables that timm computes, such as Swin's relative positions, are in no state dict.
         self.indices = (*(info.out_indices[index] for index in fine[-1:]), self.map_index)
         self.fine_channels = info.channels()[fine[-1]] if fine else 0
-        self.body = create(name, size, pretrained=False, device="cpu", out_indices=self.indices)
+        self.stride = options.stride or self.stride
+        self.body = self._body()
         self.project = None if width == self.channels else conv(width, self.channels, 1)
         if self.project is not None:
             initialise(self.project)
+        if options.token and self.project is not None:
+            raise ModelError(f"timm's {name} has tokens of {width}, which 32 does not divide. Use another trunk.")
         self.channels_innermost = str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
+        self.register_parameter("sie", None)
+        if options.sie:
+            self.sie = nn.Parameter(torch.empty(options.cameras, 1, width))
+            nn.init.trunc_normal_(self.sie, std=DEVIATION)
+
+    def _body(self, **options: Any) -> Any:
+        """Return timm's model with its maps as output; with the last norm where the class token passes through it."""
+        body = create(
+            self.name, self.size, pretrained=False, device="cpu", out_indices=self.indices, **self._patches, **options
+        )
+        if self.options.token:
+            norm = self.whole().norm.to_empty(device="cpu")
+            if hasattr(norm, "reset_parameters"):
+                norm.reset_parameters()
+            body.model.norm = norm
+        return body
+
+    @property
+    def _patches(self) -> dict[str, Any]:
+        """The argument of timm's models for overlapping patches; none for others."""
+        return {"embed_layer": overlapping(self.options.stride)} if self.options.stride else {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised images (B, 3, H, W) to F (B, c_A, H/16, W/16)."""
@@ -68,10 +100,36 @@ class TimmTrunk(nn.Module):
 
     def levels(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
         """Map normalised images to F and, if made for two levels, the map (B, c_8, H/8, W/8), by their strides."""
+        if self.options.any:
+            return self.with_token(images)[0]
         coarse, *fine = reversed(self.maps(images))
-        if self.project is not None:
-            coarse = self.project(coarse)
-        return dict(zip((COARSE, FINE), (coarse, *fine), strict=False))
+        return dict(zip((COARSE, FINE), (self._projected(coarse), *fine), strict=False))
+
+    def with_token(
+        self, images: torch.Tensor, cameras: torch.Tensor | None = None
+    ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
+        """Map normalised images to F, as `levels`, and to the class token (B, c_A); None without that option.
+
+        Args:
+            cameras: int64 (B), the index of each image's camera, -1 for one that is not known; None for none known.
+        """
+        model = self.body.model
+        last = tokens(model, images, self._camera(cameras))
+        F_ = as_map(model, last, (images.shape[2], images.shape[3]))
+        return {COARSE: self._projected(F_)}, model.norm(last)[:, 0] if self.options.token else None
+
+    def _camera(self, cameras: torch.Tensor | None) -> torch.Tensor | None:
+        """Return what is added to the tokens for their cameras, (B, 1, D) or (1, 1, D)."""
+        if self.sie is None or not len(self.sie):  # of a network whose training has not begun
+            return None
+        unknown = self.sie.mean(0, keepdim=True)
+        unknown = unknown if self.options.unknown == "mean" else torch.zeros_like(unknown)
+        # The index -1 is that of the last row.
+        return self.options.sie * (unknown if cameras is None else torch.cat([self.sie, unknown])[cameras])
+
+    def _projected(self, coarse: torch.Tensor) -> torch.Tensor:
+        projected: torch.Tensor = coarse if self.project is None else self.project(coarse)
+        return projected
 
     def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Map normalised images to the model's own maps, (B, C, h, w) each, without the projection."""
@@ -80,7 +138,7 @@ class TimmTrunk(nn.Module):
 
     def whole(self) -> Any:
         """Return timm's model with its classifier on the meta device: its own names, and shapes for `size`."""
-        return create_whole(self.name, self.size)
+        return create_whole(self.name, self.size, **self._patches)
 
     def names(self, whole: Any) -> dict[str, str]:
         """Return the names of the weights in timm's model, in order, by their names in `body`.
@@ -117,9 +175,7 @@ class TimmTrunk(nn.Module):
         Raises ModelError if the model has no such branches.
         """
         try:
-            body = create(
-                self.name, self.size, pretrained=False, device="cpu", out_indices=self.indices, drop_path_rate=rate
-            )
+            body = self._body(drop_path_rate=rate)
         except TypeError:
             body = None
         if body is None or not any(getattr(one, "drop_prob", 0) for one in body.modules()):
@@ -129,19 +185,26 @@ class TimmTrunk(nn.Module):
 
     def load_pretrained(self) -> None:
         """Load the weights that timm publishes for the model. Raises ModelError if they cannot be downloaded."""
-        source = download(self.name, self.size, out_indices=self.indices)
+        if self.options.token:  # whose norm is not in the model that has maps as its output
+            source = download(self.name, self.size, whole=True, **self._patches).state_dict()
+            self.body.load_state_dict({own: source[name] for own, name in self.names(self.whole()).items()})
+            return
+        source = download(self.name, self.size, out_indices=self.indices, **self._patches)
         self.body.load_state_dict(source.state_dict())
 
 
-def download(name: str, size: tuple[int, int], **options: Any) -> Any:
+def download(name: str, size: tuple[int, int], whole: bool = False, **options: Any) -> Any:
     """Return timm's model with the weights that timm publishes for it. Raises ModelError if that cannot be downloaded.
 
     Args:
-        options: of `create`.
+        whole: with its classifier, and not with maps as its output.
+        options: of timm's model.
     """
     _published(name)  # without published weights, timm would leave random ones, with a warning
     try:
         with without_retries():
+            if whole:
+                return _timm().create_model(name, pretrained=True, img_size=size, **options)
             return create(name, size, pretrained=True, device="cpu", **options)
     except (OSError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -189,10 +252,11 @@ def create(name: str, size: tuple[int, int], pretrained: bool, device: str, **op
             return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
 
 
-def maps_of(name: str, size: tuple[int, int]) -> Any:
+def maps_of(name: str, size: tuple[int, int], options: VitOptions | None = None) -> Any:
     """Return timm's description of a model's maps: strides, channels and indices. Needs no memory for weights.
 
-    Raises ModelError if the model has no map at stride 16 or 14, or for a size that 14 does not divide.
+    Raises ModelError if the model has no map at stride 16 or 14, for a size that 14 does not divide, or for options of
+    ViTs that the model does not have.
     """
     info = create(name, size, pretrained=False, device="meta").feature_info
     strides = info.reduction()
@@ -201,17 +265,20 @@ def maps_of(name: str, size: tuple[int, int]) -> Any:
             f"timm's {name} has maps at strides {strides}, none at {COARSE} or {PATCH_14}. "
             "Choose another trunk, as timm/convnext_tiny or timm/vit_base_patch16_224."
         )
-    _check_size(name, size, COARSE if COARSE in strides else PATCH_14)
+    if options is not None and options.any:
+        check_plain(create_whole(name, size), name, options)
+    if options is None or not options.stride:  # overlapping patches leave a rest unread
+        _check_size(name, size, COARSE if COARSE in strides else PATCH_14)
     return info
 
 
-def create_whole(name: str, size: tuple[int, int]) -> Any:
+def create_whole(name: str, size: tuple[int, int], **options: Any) -> Any:
     """Return timm's model for images of `size`, with its classifier, on the meta device."""
     with torch.device("meta"):
         try:
-            return _timm().create_model(name, pretrained=False, img_size=size)
+            return _timm().create_model(name, pretrained=False, img_size=size, **options)
         except TypeError:
-            return _timm().create_model(name, pretrained=False)
+            return _timm().create_model(name, pretrained=False, **options)
 
 
 def _check_size(name: str, size: tuple[int, int], stride: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -136,4 +137,24 @@ def sized(config: TrainConfig) -> TrainConfig:
             "Leave train.network.main.size out: it is then that of train.height and train.width."
         )
     main = dataclasses.replace(main, size=size)
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, main=main))
+
+
+def with_cameras(config: TrainConfig, camids: Iterable[int]) -> TrainConfig:
+    """Return the settings with the cameras of a network that has an embedding of the camera; others unchanged.
+
+    Args:
+        camids: of the training images.
+
+    Raises ConfigError for cameras that were set and are not those of the images.
+    """
+    main, cameras = config.network.main, tuple(sorted(set(camids)))
+    if not main.sie or tuple(main.cameras) == cameras:
+        return config
+    if main.cameras:
+        raise ConfigError(
+            f"The training images are of the cameras {list(cameras)}, train.network.main.cameras is "
+            f"{list(main.cameras)}. Leave it out: it is then that of the images."
+        )
+    main = dataclasses.replace(main, cameras=cameras)
     return dataclasses.replace(config, network=dataclasses.replace(config.network, main=main))

@@ -105,10 +105,11 @@ class Run:
 
     @property
     def is_plain(self) -> bool:
-        """Whether `plain_step` is a whole step: no regions, no dropped guide, no group of batches or processes."""
+        """Whether `plain_step` is a whole step: no regions, cameras, dropped guide, group of batches or processes."""
         config = self.config
         regions = self._local_pooling is not None or config.network.region_teacher
-        return not regions and not config.guidance.drop and config.accumulate == 1 and self.processes.size == 1
+        more = regions or config.network.main.sie > 0
+        return not more and not config.guidance.drop and config.accumulate == 1 and self.processes.size == 1
 
     def final_weights(self) -> AbstractContextManager[None]:
         """Return a context in which the network has the weights that are evaluated and saved as the model."""
@@ -215,7 +216,7 @@ def train_step(
         # The network runs in bfloat16 where `precision` says so, the losses always in float32 (`losses.precision`).
         with autocast(inputs.images.device, config.precision):
             # f, d, z: (B, G) and (B, 8, L); logits (B, identities)
-            outputs = module(inputs.images, inputs.parts, inputs.unguided, inputs.regions)
+            outputs = module(inputs.images, inputs.parts, inputs.unguided, inputs.regions, inputs.cameras)
         # The paper's thirteen terms (section 3.2.4). Hard triplets are searched in the batches of all processes.
         losses = loss_terms(outputs, labels, config.losses, run.processes.gather, config.network.classifier)
         # Where the regions are, by pixel: (B, 9, H, W).
@@ -305,6 +306,8 @@ def _rest_of_epoch(run: Run, data: TrainingSet, order: torch.Tensor) -> Iterator
     batches = data.images.batches(order.tolist(), run.config.workers, pin=device.type == "cuda")
     for step, (indices, batch) in enumerate(zip(order, batches, strict=True), start=run.step):
         inputs = feed(batch.to(device), data, run.config, run.epoch, step, own)
+        if data.cameras is not None:
+            inputs = inputs._replace(cameras=data.cameras[indices].to(device))
         yield inputs, data.labels[indices].to(device)
 
 

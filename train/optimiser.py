@@ -107,7 +107,7 @@ def _of_trunk(network: TwoStream, config: TrainConfig) -> tuple[dict[str, float]
     scales = {
         f"{TRUNK}{name}": settings.trunk * settings.layer_decay ** depths.get(name, 0)
         for name, _ in trunk.named_parameters()
-        if not name.startswith("project.")  # which starts at random, and has the rate of the heads
+        if name != "sie" and not name.startswith("project.")  # which start at random, and have the rate of the heads
     }
     if config.network.conv5_init == "imagenet":
         heads = [name for name, _ in network.named_parameters() if name.startswith(PRETRAINED_HEADS)]

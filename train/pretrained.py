@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dsa_app.errors import CheckpointError
 from dsa_reid.config import TIMM
+from dsa_reid.main_stream import vit_options
 from dsa_reid.model import digest_of
 from dsa_reid.timm_trunk import maps_of
 
@@ -24,13 +25,13 @@ OF_IDENTITIES = ("classifiers.", "centres.")  # of the other run's dataset
 def find_pretrained(config: NetworkConfig) -> None:
     """Fetch the pretrained weights of a network before it is built, which takes long: offline, the error is at once.
 
-    So it is for a timm trunk that has no fitting map for images of its size.
+    So it is for a timm trunk that has no fitting map for images of its size, or is not the ViT that settings are for.
 
     Raises:
         CheckpointError, ConfigError, ModelError: as `load_pretrained`; a file is not read yet.
     """
     if config.main.trunk.startswith(TIMM):
-        maps_of(config.main.trunk.removeprefix(TIMM), config.main.size)
+        maps_of(config.main.trunk.removeprefix(TIMM), config.main.size, vit_options(config.main))
     path = Path(config.weights)
     if config.weights not in ("imagenet", "none") and path.is_dir():
         path = path / "checkpoint.pt"

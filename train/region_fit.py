@@ -102,7 +102,7 @@ def _collect(network: TwoStream, pooling: LocalPooling, data: TrainingSet, confi
         trunk.train(not config.freeze)  # as in the first epoch
         batches = data.images.batches(order.tolist(), config.workers)
         for step, batch in enumerate(progress(batches, order.numel(), "Fitting region heads", each=0)):
-            images, _, regions, _, confidence = feed(batch.to(device), data, config, 0, step)
+            images, _, regions, _, confidence, _ = feed(batch.to(device), data, config, 0, step)
             assert regions is not None, "a training set with labels"
             maps = trunk.levels(images.contiguous(memory_format=network.memory_format))
             shares = weighted_shares(regions, confidence)

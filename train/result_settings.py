@@ -27,7 +27,7 @@ UNDECIDING = (
     *(f"train.{name}" for name in FREE if name != "epochs"), "train.deterministic", "train.network.branches",
     "evaluate.match", "evaluate.batch", "evaluate.keep", "evaluate.memory", "evaluate.device", "evaluate.threads",
 )  # fmt: skip
-SIZE = "train.network.main.size"
+SIZE, CAMERAS = "train.network.main.size", "train.network.main.cameras"
 SEED = "train.seed"  # a row's runs of every seed are its own
 NAMED = 6  # changes that a line names; the rest are counted
 UNKNOWN = "made by an earlier version; unknown settings"
@@ -45,6 +45,7 @@ def of_training(train: Mapping[str, Any], warp: Mapping[str, Any] | None, errors
     found = {name: value for name, value in _flat(values) if _decides(name) and defaults().get(name) != value}
     if found.get(SIZE) == [train.get("height"), train.get("width")]:
         del found[SIZE]  # derived from these
+    found.pop(CAMERAS, None)  # of the images
     return found
 
 

@@ -26,6 +26,7 @@ from dsa_reid.errors import ModelError
 from dsa_reid.local_pooling import cells
 from dsa_reid.model import load, save
 from dsa_reid.preprocessing import Preprocessing
+from dsa_reid.vit import camera_indices
 from dsap.config import WarpConfig
 from dsap.mirror import read_symmetry
 
@@ -35,7 +36,7 @@ from .batches.dataset import GIB, Images, memory_limit, number_identities
 from .batches.feed import TrainingSet, epoch_order, generator
 from .batches.parts_store import check_charts, check_confidence, open_store
 from .batches.regions import mean_label_maps, of_other_people
-from .config import FREE, TrainConfig, sized
+from .config import FREE, TrainConfig, sized, with_cameras
 from .distributed import Processes, processes_on_this_machine
 from .evaluation.config import EvaluateConfig
 from .evaluation.multiquery import read_multiquery
@@ -92,6 +93,7 @@ def run(
         prepare_torch(config.seed, config.deterministic, config.threads)
 
         records = read_manifest(manifest, ["train"])
+        config = with_cameras(config, [record.camid for record in records])
         # regions are learnt from chart images, which do not depend on how the part images were warped
         store = open_store(dsap, warp if config.network.guide else None) if config.needs_store else None
         configuration = run_configuration(config, records, store)
@@ -197,6 +199,15 @@ LATER = (
     ("guidance", "confidence"),
     ("guidance", "least_confidence"),
     ("regions", "confidence"),
+    ("losses", "id_margin"),
+    ("losses", "id_scale"),
+    ("losses", "centre"),
+    ("losses", "centre_rate"),
+    ("network", "classifier"),
+    ("augment", "policy"),
+    ("augment", "policy_share"),
+    ("augment", "operations"),
+    ("augment", "magnitude"),
 )
 """Settings, by section, that checkpoints did not always have."""
 
@@ -244,7 +255,9 @@ def open_training_set(
     if store and config.network.guide:
         symmetry = Path(config.augment.symmetry) if config.augment.symmetry else None
         mirror = mirror_table(store.header.configuration["warp"]["parts"], store.size, symmetry)
-    return TrainingSet(images, identities, mirror)
+    main = config.network.main
+    cameras = camera_indices(main.cameras, (record.camid for record in records)) if main.sie else None
+    return TrainingSet(images, identities, mirror, cameras=cameras)
 
 
 def with_templates(data: TrainingSet, config: TrainConfig, device: torch.device) -> TrainingSet:

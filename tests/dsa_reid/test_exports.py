@@ -191,6 +191,18 @@ def test_torch_loads_the_program(folder: Path, model: Model) -> None:
         pytest.param({"trunk": "resnet50_ibn", "width": 0.125, "heads": "local"}, marks=pytest.mark.slow),
         pytest.param({"trunk": "timm/convnext_atto", "size": (64, 32)}, marks=pytest.mark.slow),
         pytest.param({"trunk": "timm/vit_tiny_patch16_224", "size": (64, 32)}, marks=pytest.mark.slow),
+        pytest.param(
+            {
+                "trunk": "timm/vit_tiny_patch16_224",
+                "size": (64, 32),
+                "patch_stride": 12,
+                "global_feature": "token",
+                "sie": 3.0,
+                "cameras": (1, 2, 4),
+            },
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"trunk": "resnet101_ibn", "width": 0.125}, marks=pytest.mark.slow),
         pytest.param({"trunk": "timm/swin_tiny_patch4_window7_224", "size": (64, 32)}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: settings["trunk"],
@@ -204,6 +216,9 @@ def test_other_networks(settings: dict, tmp_path: Path) -> None:
     for ending in ("onnx", "pt2"):
         checked = dsa_reid.check(model, dsa_reid.export(model, tmp_path / f"model.{ending}"), crops(4))
         assert checked.difference < 1e-5
+        about = dsa_reid.load_exported(tmp_path / f"model.{ending}").about
+        cameras = "unknown: the mean embedding of the training's cameras" if "sie" in settings else None
+        assert about.get("camera") == cameras
 
 
 def test_a_trunk_that_cannot_be_exported_is_named(

@@ -141,13 +141,16 @@ def test_invalid_settings_are_refused(wrong: dict, message: str) -> None:
         MainStreamConfig(**wrong)
 
 
-def test_ibn_is_half_instance_half_batch_norm_up_to_conv4() -> None:
+@pytest.mark.parametrize(("trunk", "depth"), [("resnet50_ibn", 6), ("resnet101_ibn", 23)])
+def test_ibn_is_half_instance_half_batch_norm_up_to_conv4(trunk: str, depth: int) -> None:
     """The names are those of the authors' weights; conv5_x has none, as theirs."""
     with torch.device("meta"):
-        network = MainStream(MainStreamConfig(trunk="resnet50_ibn"))
+        network = MainStream(MainStreamConfig(trunk=trunk))
     names = network.state_dict().keys()
     mixed = {name.rsplit(".bn1.", 1)[0] for name in names if ".bn1.IN." in name}
-    assert len(mixed) == 3 + 4 + 6
+    assert len(mixed) == 3 + 4 + depth
+    assert f"trunk.layer3.{depth - 1}.conv3.weight" in names
+    assert f"trunk.layer3.{depth}.conv1.weight" not in names
     assert {"trunk.layer1.0.bn1.IN.weight", "trunk.layer3.5.bn1.BN.running_mean"} <= names
     assert network.trunk.layer2[0].bn1.IN.num_features == 64
     assert network.trunk(torch.empty(1, 3, 256, 128, device="meta")).shape == (1, 1024, 16, 8)

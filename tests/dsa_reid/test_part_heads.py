@@ -236,6 +236,10 @@ def test_an_exported_network_has_the_same_features(head: str, suffix: str, tmp_p
         ({"head": "pcb"}, "Set heads to 'global'"),
         ({"head": "mgn", "heads": "global", "neck": "bn"}, "Set neck to 'none'"),
         ({"head": "mgn", "heads": "global", "pooling": "gem"}, "Leave pooling out"),
+        (
+            {"head": "pcb", "heads": "global", "trunk": "timm/vit_tiny_patch16_224", "global_feature": "token"},
+            "Set head to 'dsa'",
+        ),
         ({"head": "mgn", "heads": "global", "trunk": "osnet_x1_0"}, "Use one of the trunks resnet18"),
     ],
 )

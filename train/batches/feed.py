@@ -30,6 +30,7 @@ class Inputs(NamedTuple):
         regions: labels, uint8 (B, H, W), see `batches.regions`; None for a network that has none.
         unguided: bool (B,), images whose z is f alone; None for none.
         region_confidence: of `regions`, uint8 (B, H, W); None where the loss does not weight by it.
+        cameras: int64 (B,), the index of each image's camera; None for a network that has no embedding of it.
     """
 
     images: torch.Tensor
@@ -37,6 +38,7 @@ class Inputs(NamedTuple):
     regions: torch.Tensor | None = None
     unguided: torch.Tensor | None = None
     region_confidence: torch.Tensor | None = None
+    cameras: torch.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +50,14 @@ class TrainingSet:
         labels: int64 (N,), identities numbered from 0.
         mirror: int64 (24·S·S), which texel takes each one's position in a flipped image, see `augment.mirror_table`.
         templates: the mean label map at each stride of the region heads, float32 (9, h, w); empty without labels.
+        cameras: int64 (N,), the index of each image's camera in the network's; None where it has no embedding of it.
     """
 
     images: Images
     labels: torch.Tensor
     mirror: torch.Tensor
     templates: Mapping[int, torch.Tensor] = dataclasses.field(default_factory=dict)
+    cameras: torch.Tensor | None = None
 
     @property
     def identities(self) -> int:

@@ -125,13 +125,15 @@ def _applied(batch: Batch, operation: Operation) -> Batch:
     """Return a batch after one operation on all of its images."""
     images = batch.images.movedim(3, 1)  # (B, 3, H, W)
     changed = _recoloured(images, images, operation).movedim(1, 3)
-    texels, regions = batch.texels, batch.regions
+    texels, regions, sure = batch.texels, batch.regions, batch.region_confidence
     if regions is not None and operation.name in MOVING:
         regions = _moved(regions, operation)
+    if sure is not None and operation.name in MOVING:
+        sure = 255 - _torchvision(255 - sure[:, None], operation)[:, 0]  # what comes in is surely background
     if texels is not None and operation.name not in (*MOVING, NEIGHBOURS):
         pixels = texels.flatten(1, 3).movedim(2, 1)[:, :, None]  # (B, 24, S, S, 3) -> (B, 3, 1, 24·S·S)
         texels = _recoloured(pixels, images, operation)[:, :, 0].movedim(1, 2).reshape(texels.shape)
-    return dataclasses.replace(batch, images=changed, texels=texels, regions=regions)
+    return dataclasses.replace(batch, images=changed, texels=texels, regions=regions, region_confidence=sure)
 
 
 def _torchvision(images: torch.Tensor, operation: Operation) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -13,6 +13,7 @@ from dsa_reid.main_stream import MainStream
 from dsa_reid.metric import join
 from dsa_reid.model import VISIBILITY
 from dsa_reid.region_pooling import label_shares
+from dsa_reid.vit import camera_indices
 
 from ..batches.augment import fill, mirror_table, mirrored
 from ..batches.dataset import Batch, Images
@@ -70,9 +71,10 @@ def extract_batches(
     batches = progress(images.batches(order, workers), len(images), what, each=0)
     for indices, read in zip(order, batches, strict=True):
         moved = read.to(device)
-        features, seen = _features(network, moved, images, match)
+        cameras = _cameras(network, [images.records[index].camid for index in indices], device)
+        features, seen = _features(network, moved, images, match, cameras)
         if flip:
-            mirrored_ones, seen_there = _features(network, _mirror_image(moved, images), images, match)
+            mirrored_ones, seen_there = _features(network, _mirror_image(moved, images), images, match, cameras)
             features = [(one + other) / 2 for one, other in zip(features, mirrored_ones, strict=True)]
             seen = None if seen is None or seen_there is None else (seen + seen_there) / 2
         joint = join(*features).float()  # (B, D)
@@ -120,20 +122,27 @@ def lengths(network: MainStream | TwoStream, match: Match, visible: bool = False
     return parts | ({VISIBILITY: REGIONS} if visible else {})
 
 
+def _cameras(network: MainStream | TwoStream, camids: Sequence[int], device: torch.device) -> torch.Tensor | None:
+    """Return the indices of images' cameras, int64 (B), for a network that has an embedding of the camera."""
+    config = (network.main if isinstance(network, TwoStream) else network).config
+    return camera_indices(config.cameras, camids).to(device) if config.sie else None
+
+
 def _features(
-    network: MainStream | TwoStream, batch: Batch, images: Images, match: Match
+    network: MainStream | TwoStream, batch: Batch, images: Images, match: Match, cameras: torch.Tensor | None
 ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
     """Return one batch's features that are to be joined, (B, D) or (B, 8, L) each, and the visibilities (B, 8)."""
     normalised = images.preprocessing.normalise(batch.images)  # (B, 3, H, W)
     if match == "main":
         main = network.main if isinstance(network, TwoStream) else network
-        look = main.look(normalised, None if batch.regions is None else label_shares(batch.regions))
+        look = main.look(normalised, None if batch.regions is None else label_shares(batch.regions), cameras)
         features = main.after_necks(look.features)
         return [feature for feature in features if feature is not None], look.visibility
     assert batch.texels is not None, "the guide needs part images"
     assert batch.valid is not None, "texels come with their mask"
     assert isinstance(network, TwoStream), "check_match has refused all others"
-    outputs = network(normalised, fill(batch.texels, batch.valid, images.preprocessing))
+    parts = fill(batch.texels, batch.valid, images.preprocessing)
+    outputs = network(normalised, parts, cameras=cameras)
     fused = [outputs.z_global, outputs.z_local]
     if network.apart:
         fused += [outputs.f_global, outputs.f_local]

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 
+from dsa_app.errors import ConfigError
 from dsa_data.charts import BODY_REGIONS
 from dsa_reid.config import COARSE
-from dsa_reid.errors import ModelError
 from dsa_reid.local_pooling import LocalPooling, shares_of
 from dsa_reid.main_stream import MainStream
 from dsa_reid.pooling import SMALLEST
@@ -50,10 +50,15 @@ def feature_shares(network: MainStream, images: torch.Tensor) -> torch.Tensor:
         network: in evaluation mode.
         images: normalised, float (B, 3, H, W).
 
-    Raises ModelError for a network whose feature is joined of pieces.
+    Raises ConfigError for a class token, which is no mean over positions, and for a feature that joins pieces.
     """
+    if network.config.global_feature == "token":
+        raise ConfigError(
+            "The global feature of this network is a ViT's class token, which is no mean over positions. Use --method "
+            "occlusion."
+        )
     if network.config.has_pieces:
-        raise ModelError(
+        raise ConfigError(
             f"Shares are of features that are averages of a map; the head {network.config.head!r} joins pieces. Use "
             "--method occlusion."
         )

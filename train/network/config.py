@@ -125,7 +125,8 @@ class SpeedConfig:
         compile: torch.compile of the whole network, or with "parts" of the trunk, the branches and each head; "parts"
             keeps the features apart, so that their gradients are compared too. "reduce-overhead" replays CUDA graphs.
         cuda_graph: record a step, optimiser included, as one CUDA graph in each epoch, and replay it. It has an effect
-            on a GPU, with one process, without `accumulate`, local pooling, region teacher and `guidance.drop`.
+            on a GPU, with one process, without `accumulate`, local pooling, region teacher, `main.sie` and
+            `guidance.drop`.
         fused_optimiser: one kernel for Adam's whole update.
         checkpoint_branches: compute the branches a second time in the backward pass instead of keeping their maps.
         resident: keep the whole training split in the GPU's memory, where `memory` allows it.

@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from dsa_reid.timm_trunk import TimmTrunk
+
 from .branches import LoopBranches
 from .config import SpeedConfig
 from .grouped import compute_grouped
@@ -40,6 +42,8 @@ def apply_performance(network: TwoStream, config: SpeedConfig) -> TwoStream:
     if config.compile == "parts":
         trunk = network.main.trunk
         trunk.levels = torch.compile(trunk.levels, dynamic=False)  # type: ignore[method-assign]
+        if isinstance(trunk, TimmTrunk):
+            trunk.with_token = torch.compile(trunk.with_token, dynamic=False)  # type: ignore[method-assign]
         for part in _parts(network):
             part.compile(dynamic=False)
     elif config.compile != "off":

@@ -24,7 +24,7 @@ LAYERS = (
     ("main", "conv3_x", ("main.trunk.layer2",), 1, "4 bottlenecks, 512, 32×16"),
     ("main", "conv4_x", ("main.trunk.layer3",), 1, "6 bottlenecks, 1024, 16×8"),
     ("main", "conv2 to conv5 of OSNet", tuple(f"main.trunk.conv{number}" for number in range(2, 6)), 1, ""),
-    ("main", "trunk of timm", ("main.trunk.body",), 1, ""),
+    ("main", "trunk of timm", ("main.trunk.body", "main.trunk.sie"), 1, ""),
     ("main", "1×1 after the trunk", ("main.trunk.project",), 1, ""),
     ("main", "conv5_x, global", ("main.global_head",), 1, "3 bottlenecks, 2048, 16×8"),
     ("main", "conv5_x, local", ("main.local_head",), 8, "3 bottlenecks, 256, 16×8"),
@@ -81,7 +81,8 @@ def rows(config: NetworkConfig, identities: int, height: int = 256, width: int =
         ]
         if names:
             own = tuple(f"{prefix}." for prefix in prefixes)
-            parameters = sum(p.numel() for name, p in network.named_parameters() if name.startswith(own))
+            counted = [p for name, p in network.named_parameters() if name.startswith(own) or name in prefixes]
+            parameters = sum(p.numel() for p in counted)
             flops = sum(_flops(weighted[name], shapes[name]) for name in names)
             table.append(Row(part, layer, _size(shapes[names[-1]], branches), parameters, flops, paper))
         if (part, layer) == ("main", LAST_OF_MAIN):

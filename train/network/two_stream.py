@@ -112,7 +112,11 @@ class TwoStream(nn.Module):
         self.necks = nn.ModuleDict()
         pooling = self.main.local_pooling
         self.main.looks_at_foreground = (
-            config.classified == "whole" and heads == "both" and pooling is not None and pooling.has_foreground
+            config.classified == "whole"
+            and heads == "both"
+            and self.main.global_head is not None
+            and pooling is not None
+            and pooling.has_foreground
         )
         inputs = _classifier_inputs(
             self.main.parts, config.guide or config.doubled, config.classified, self.main.looks_at_foreground
@@ -142,6 +146,7 @@ class TwoStream(nn.Module):
         parts: torch.Tensor | None = None,
         unguided: torch.Tensor | None = None,
         regions: torch.Tensor | None = None,
+        cameras: torch.Tensor | None = None,
     ) -> Outputs:
         """Compute features and logits.
 
@@ -150,8 +155,9 @@ class TwoStream(nn.Module):
             parts: normalised DSAP part images, float (B, 24, 3, S, S); not used without a guide.
             unguided: bool (B,), images whose z is f alone; None for none.
             regions: labels, uint8 (B, H, W), for a region teacher; not used without.
+            cameras: as for `MainStream.look`.
         """
-        look = self.main.look(images.contiguous(memory_format=self.memory_format))
+        look = self.main.look(images.contiguous(memory_format=self.memory_format), cameras=cameras)
         f = look.features
         d = z = Features(None, None)
         if self.guide is not None:

@@ -27,6 +27,7 @@ IMAGENET: dict[str, str] = {
     "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
     "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
     "resnet50_ibn": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth",
+    "resnet101_ibn": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet101_ibn_a-59ea0ac6.pth",
 }
 """torchvision's IMAGENET1K_V1 weights, those of the paper's time, and the IBN authors'; names end in their SHA-256."""
 

@@ -51,6 +51,8 @@ class Levels(torch.nn.Module):
 
 def _with_every_level(trunk: TimmTrunk) -> tuple[TimmTrunk, list[int]]:
     """Return a timm trunk with the same weights that has a map at stride 8 too, if the model has one."""
+    if trunk.options.any:
+        return trunk, [COARSE]
     try:
         both = TimmTrunk(trunk.name, trunk.size, two_levels=True)
     except ModelError:  # a ViT

@@ -31,7 +31,8 @@ def whole_batch(B, low=0, high=256):
     """Images whose part images are their first pixels, with labels of regions that are their red channel below 9."""
     images = random_images(B, low, high)
     texels = images.view(B, -1, 3)[:, : 24 * S * S].view(B, 24, S, S, 3).clone()
-    return Batch(images, texels, torch.rand(B, 24, S, S, generator=generator()) < 0.5, images[..., 0] % 9)
+    valid = torch.rand(B, 24, S, S, generator=generator()) < 0.5
+    return Batch(images, texels, valid, images[..., 0] % 9, images[..., 1].clone())
 
 
 def by_torchvision(image, transform, record, monkeypatch):
@@ -95,8 +96,11 @@ def test_parts_change_as_pixels_do_and_labels_move_with_them(operation, low, hig
         assert torch.equal(found.regions[inside], found.images[inside][:, 0] % 9)
         if low:
             assert (found.regions[~inside] == 0).all(), "what comes in is background"
+            assert (found.region_confidence[~inside] == 255).all(), "and surely so"
+        assert torch.equal(found.region_confidence[inside], found.images[inside][:, 1])
     else:
         assert torch.equal(found.regions, batch.regions)
+        assert torch.equal(found.region_confidence, batch.region_confidence)
     assert torch.equal(found.valid, batch.valid)
 
 

@@ -43,6 +43,7 @@ def test_the_files_are_torchvisions_first_and_the_ibn_authors() -> None:
         "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
         "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
         "resnet50_ibn": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth",
+        "resnet101_ibn": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet101_ibn_a-59ea0ac6.pth",
     }
 
 

@@ -85,6 +85,10 @@ def main() -> None:
 @setting("--batch", "batch", "Images of 256x512 in a batch.")
 @setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 loses nothing.")
 @setting("--confidence", "confidence", "Store how sure each pixel is.")
+@setting("--pose-model", "pose_model", "For pose: the landmark network's file, or mediapipe's wheel.")
+@setting("--keypoints", "keypoints", "For keypoints: COCO's, mmpose's, YOLO's or BoxMOT's file or folder.")
+@setting("--masks", "masks", "For keypoints: the folder of the person masks, PNG at the images' paths.")
+@setting("--allow-missing", "allow_missing", "For keypoints: count an image without them as no person detected.")
 @work_options
 def run(**given: Any) -> None:
     """Make the maps of a dataset, or of a folder of images.
@@ -128,6 +132,7 @@ def _extract(
 
     from . import stage
     from .engines.imported import Imported
+    from .engines.keypoints import Keypoints
     from .engines.make import make_engine
     from .engines.rendered import Rendered
     from .stats import summary
@@ -143,11 +148,14 @@ def _extract(
             target.manifest, target.root, target.store, target.dataset, engine, jobs, overwrite, skip_broken, group
         )
         if group.is_main:
-            if isinstance(engine, Imported) and engine.missing:
-                click.echo(f"{engine.missing} images have no map and count as no person detected")
-            if isinstance(engine, Imported) and engine.unused:
+            what = "keypoints" if isinstance(engine, Keypoints) else "map"
+            if isinstance(engine, Imported | Keypoints) and engine.missing:
+                click.echo(f"{engine.missing} images have no {what} and count as no person detected")
+            if isinstance(engine, Imported | Keypoints) and engine.unused:
+                unused = "maps" if isinstance(engine, Imported) else "names of the keypoints"
                 click.echo(
-                    f"note: {len(engine.unused)} maps fit no image of the manifest, first {engine.unused[0]}", err=True
+                    f"note: {len(engine.unused)} {unused} fit no image of the manifest, first {engine.unused[0]}",
+                    err=True,
                 )
             store = IuvStore(target.store)
             without_person = None
@@ -158,7 +166,9 @@ def _extract(
                 click.echo(line)
 
 
-OF_NETWORKS = ("checkpoint", "device", "precision", "batch")  # options of the engines that run a network
+OF_NETWORKS = ("checkpoint", "device", "precision", "batch")  # options of the engines that run DensePose
+OF_ENGINES: dict[str, tuple[str, ...]] = {"pose_model": ("pose",), "keypoints": ("keypoints",), "masks": ("keypoints",)}
+OF_ENGINES |= {"allow_missing": ("keypoints", "import")}
 
 
 def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> None:
@@ -173,6 +183,16 @@ def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> No
             f"The engine {engine} runs no network and does not use {', '.join(unused)}. Leave that out, or name "
             "another engine: --engine native"
         )
+    if engine in ("pose", "keypoints") and unused:
+        raise ConfigError(
+            f"The engine {engine} runs no DensePose and does not use {', '.join(unused)}. Leave that out."
+        )
+    for name, engines in OF_ENGINES.items():
+        if given.get(name) is not None and engine not in engines:
+            raise ConfigError(
+                f"The engine {engine} does not use --{name.replace('_', '-')}. Leave that out, or name its engine: "
+                f"--engine {engines[0]}"
+            )
 
 
 def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:

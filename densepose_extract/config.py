@@ -60,15 +60,20 @@ class ExtractConfig(Recipe):
             For `average`, the store (iuv.h5) whose maps of training images are averaged.
         channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
             decides by the values.
-        allow_missing: for `import`, an image without a map counts as one in which no person was detected.
+        allow_missing: for `import` and `keypoints`: an image that has none counts as no person detected.
+        pose_model: for `pose`, the file of the landmark network or a wheel of mediapipe 0.10.21; by default that of an
+            installed mediapipe, or a download.
+        keypoints: for `keypoints`, the file or folder of COCO's 17 keypoints; their values identify the maps.
+        masks: for `keypoints`, the folder of the person masks; without it each map is as wide as an average body.
         errors: for `rendered`, the errors of the estimator; with `errors.rate` 0 the maps are the true ones.
         bits: of u and of v in the store. 8 puts 5.8% of the pixels one texel aside at S = 32 (docs/formats.md), 16
             none. 16 bits take 7 bytes a pixel in place of 3, before compression.
         confidence: the store holds how sure each pixel is: for `native` the probability of its chart by the network's
-            softmax; for `rendered` what an estimator that makes `errors` could know of them.
+            softmax; for `rendered` what an estimator that makes `errors` could know of them. Stores of `pose` and
+            `keypoints` always hold it.
     """
 
-    engine: Literal["auto", "native", "detectron2", "rendered", "import", "average"] = "auto"
+    engine: Literal["auto", "native", "detectron2", "rendered", "import", "average", "pose", "keypoints"] = "auto"
     checkpoint: str = "R_50_FPN_s1x"
     sha256: str | None = None
     device: str = "auto"
@@ -76,6 +81,9 @@ class ExtractConfig(Recipe):
     maps: str | None = None
     channels: Literal["auto", "rgb", "bgr"] = "auto"
     allow_missing: bool = False
+    pose_model: str | None = None
+    keypoints: str | None = None
+    masks: str | None = None
     errors: EstimatorErrors = EstimatorErrors()
     bits: Literal[8, 16] = 8
     confidence: bool = False

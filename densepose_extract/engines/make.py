@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import joblib
+
 from dsa_app.errors import ConfigError
 from dsa_app.process_group import ProcessGroup
 from dsa_data.records import Record
@@ -14,6 +16,7 @@ from ..config import ExtractConfig
 from .average import Average
 from .engine import Engine
 from .imported import Imported
+from .keypoints import Keypoints
 from .maps import Maps
 from .rendered import Rendered
 
@@ -31,7 +34,7 @@ def make_engine(
     Args:
         root: the dataset's folder, which holds the maps of a synthetic dataset.
         records: of the images whose maps are imported, or averaged.
-        jobs: processes that inspect imported maps.
+        jobs: processes that inspect imported maps, or threads of the landmark network.
         group: the processes that share the work; this one alone by default.
 
     Raises EngineError, CheckpointError or ImageError for what the engine lacks, ConfigError if there are no `maps` to
@@ -44,7 +47,7 @@ def make_engine(
         raise ConfigError(f"extract.bits = 16 is invalid for the engine {name}, whose maps have 8 bits: leave it out.")
     if name == "rendered":
         return Rendered(root, config.errors, config.confidence)
-    if config.confidence and name != "native":
+    if config.confidence and name not in ("native", "pose", "keypoints"):
         raise ConfigError(
             f"extract.confidence is for the engines native and rendered, and this is {name}. Leave it out: imported "
             "maps have the confidence that their files hold."
@@ -62,9 +65,21 @@ def make_engine(
                 "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
             )
         return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs, config.bits)
+    if name == "keypoints":
+        if config.keypoints is None:
+            raise ConfigError("The keypoints engine needs the file or folder of the keypoints: --keypoints PATH.")
+        masks = None if config.masks is None else Path(config.masks)
+        return Keypoints(Path(config.keypoints), records, masks, config.allow_missing, config.bits)
+    group = group or ProcessGroup()
+    if name == "pose":
+        from ..pose.model_file import SHA256, obtain
+        from .pose import PoseEngine
+
+        with group.main_first():
+            model = obtain(config.pose_model)
+        return PoseEngine(model, SHA256, config.bits, joblib.effective_n_jobs(jobs))
     from dsa_reid.device import device_name  # imports torch, which the engines above do without
 
-    group = group or ProcessGroup()
     with group.main_first():  # the first process downloads the checkpoint, the others read it
         device = device_name(config.device, group.local_rank)
         arguments = (config.checkpoint, device, config.precision, config.recipe, config.sha256)

@@ -36,7 +36,8 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
         [
             ("network", ["DensePose R-CNN", "in torch"]),
             ("weights", ["public checkpoints,", "read safely"]),
-            ("engines", ["native, detectron2,", "rendered, import"]),
+            ("pose", ["maps from landmarks", "and a person mask"]),
+            ("engines", ["native, rendered,", "import, pose, ..."]),
         ],
     ),
     ("dsap", "stage two: the warp into 24 part images, its mirror rule", []),

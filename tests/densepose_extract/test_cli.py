@@ -10,6 +10,7 @@ from densepose_extract.cli import extract_config, main
 from dsa_app.config import Settings
 from dsa_data import images
 from dsa_data.stores.iuv import IuvStore
+from rendered_people import agreement, rendered_people
 from tiny import random_iuv, write_iuv_image, write_true_maps
 
 
@@ -120,6 +121,16 @@ def test_the_help_shows_the_dataclass_defaults() -> None:
             "neither a file nor a known name",
         ),
         (["run", "--dataset", "synthetic", "--engine", "import"], "needs the folder of the IUV images"),
+        (["run", "--dataset", "synthetic", "--engine", "keypoints"], "needs the file or folder of the keypoints"),
+        (["run", "--dataset", "synthetic", "--keypoints", "k.json"], "rendered does not use --keypoints"),
+        (
+            ["run", "--dataset", "synthetic", "--engine", "native", "--pose-model", "x"],
+            "its engine: --engine pose",
+        ),
+        (
+            ["run", "--dataset", "synthetic", "--engine", "pose", "--batch", "4"],
+            "does not use --batch. Leave",
+        ),
         (["run", "--pictures", "."], "needs the path of its store"),
         (["import", "--dataset", "synthetic", "--from", "nowhere"], "nowhere is not a folder"),
         (["show", "x", "--dataset", "synthetic"], "iuv.h5 does not exist"),
@@ -133,6 +144,27 @@ def test_mistakes_are_reported_in_one_line(
     error = refused(*arguments)
     assert message in error
     assert "Traceback" not in error
+
+
+def test_keypoints_of_a_folder_of_images(tmp_path: Path) -> None:
+    """YOLO's text files, of which one image has none and one fits no image."""
+    person = rendered_people(2)[1]
+    for name in ("a", "b"):
+        images.write_png(tmp_path / "pictures" / f"{name}.png", person.image)
+    shares = " ".join(f"{value:.6f}" for value in (person.keypoints / [64, 128, 1]).ravel())
+    (tmp_path / "labels").mkdir()
+    for name in ("a", "c"):
+        (tmp_path / "labels" / f"{name}.txt").write_text(f"0 0.5 0.5 1 1 {shares} 0.8\n")
+    arguments = ["--pictures", str(tmp_path / "pictures"), "--out", str(tmp_path / "iuv.h5"), "--engine", "keypoints"]
+    arguments += ["--keypoints", str(tmp_path / "labels")]
+    assert "no keypoints for 1 of 2 images, first b.png" in refused("run", *arguments)
+    result = call("run", *arguments, "--allow-missing")
+    assert "1 images have no keypoints and count as no person detected" in result.stdout
+    assert "note: 1 names of the keypoints fit no image of the manifest, first c" in result.stderr
+    store = IuvStore(tmp_path / "iuv.h5")
+    assert store.statuses == ["found", "none"]
+    assert agreement(store.read(0).iuv, person.iuv)[2] > 0.7
+    assert "up to date" in call("run", *arguments, "--allow-missing").stdout
 
 
 def test_other_settings_are_refused_and_named(synthetic: Path, tmp_path: Path) -> None:

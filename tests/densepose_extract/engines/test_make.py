@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from densepose_extract.config import ExtractConfig
+from densepose_extract.engines import pose
 from densepose_extract.engines.imported import Imported
+from densepose_extract.engines.keypoints import Keypoints
 from densepose_extract.engines.make import make_engine
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.engines.rendered import Rendered
+from densepose_extract.pose import model_file
 from dsa_app.errors import CheckpointError, ConfigError, EngineError
 from dsa_app.process_group import ProcessGroup
 from tiny import random_iuv, write_iuv_image, write_true_maps
@@ -48,3 +51,21 @@ def test_each_process_takes_its_own_gpu(checkpoint: Path, monkeypatch: pytest.Mo
     config = ExtractConfig(engine="native", checkpoint=str(checkpoint))
     with pytest.raises(EngineError, match="Device 'cuda:1' cannot be used: torch finds 0 CUDA devices"):
         make_engine(config, "market1501", Path(), [], group=ProcessGroup(0, 1, 1))
+
+
+def test_keypoints_and_pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="--keypoints PATH"):
+        make_engine(ExtractConfig(engine="keypoints"), "market1501", tmp_path, [])
+    (tmp_path / "1.txt").write_text("0 .5 .5 1 1 " + "0.5 0.25 0.9 " * 17)
+    config = ExtractConfig(engine="keypoints", keypoints=str(tmp_path), confidence=True, bits=16)
+    engine = make_engine(config, "market1501", tmp_path, [])
+    assert isinstance(engine, Keypoints)
+    assert engine.identity == {"engine": "keypoints", "version": 1, "bits": 16, "confidence": "pixels"}
+    missing = ExtractConfig(engine="pose", pose_model=str(tmp_path / "none.tflite"))
+    with pytest.raises(CheckpointError, match=r"none\.tflite is not a file.*pip download --no-deps mediapipe"):
+        make_engine(missing, "market1501", tmp_path, [])
+    monkeypatch.setattr(model_file, "obtain", lambda given: Path(given))
+    monkeypatch.setattr(pose, "BlazePose", lambda path: path)
+    made = make_engine(missing, "market1501", tmp_path, [], jobs=2)
+    assert isinstance(made, pose.PoseEngine)
+    assert made.identity["model"] == model_file.SHA256

@@ -106,6 +106,9 @@ FURTHER = {
         f"regions/{name}": (11, {"triplet_f_global", "triplet_f_local"}) for name in ("gem", "teacher", "teacher-other")
     },
     "regions/two-levels-parts": (4, {"triplet_f_local"}),
+    "regions/two-levels-parts-other": (4, {"triplet_f_local"}),
+    "regions/two-levels-parts-template": (4, {"triplet_f_local"}),
+    "regions/two-levels-parts-average": (3, {"triplet_f_local"}),
     "regions/guided": (13, set()),
     "regions/guided-other": (13, set()),
     "regions/guided-dropped": (13, set()),

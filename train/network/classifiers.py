@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-Classifier = Literal["hidden", "linear", "circle", "arcface", "cosface"]
+from .config import Classifier
+
 SMALL, COSINE = 0.001, 0.01  # deviation of a classifier's initial weights; ArcFace's authors' for cosines
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from dsa_app.config import config
 from dsa_reid.config import TIMM, MainStreamConfig
 
+Classifier = Literal["hidden", "linear", "circle", "arcface", "cosface"]
 Grouped = Literal["convolution", "product", "dense"]
 
 
@@ -56,7 +57,7 @@ class NetworkConfig:
     classified: Literal["each", "whole"] = "each"
     branches: Literal["grouped", "loop"] = "grouped"
     classifier_width: PositiveInt = 512
-    classifier: Literal["hidden", "linear", "circle", "arcface", "cosface"] = "hidden"
+    classifier: Classifier = "hidden"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ MOST = 2**16  # channels of the local maps: far more than is useful, few enough 
 RESNETS = ("resnet18", "resnet50", "resnet50_ibn", "resnet101_ibn")
 OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
+HEADS = ("dsa", "plain", "pcb", "mgn")
 COARSE, FINE = 16, 8  # strides of F, and of the map that `local_levels` may add
 LocalPooling = Literal["average", "regions", "stripes", "regions+stripes", "template"]
 
@@ -44,6 +45,9 @@ class MainStreamConfig:
             eight horizontal stripes; "regions+stripes" both; "template" over the mean regions of the training images.
         local_levels: strides of the maps that they are pooled from, [16] or [16, 8].
         local_join: "concat" joins what ways and levels give to a longer feature, "sum" adds it.
+        head: how the global feature is made of F: by conv5_x and pooling ("dsa"); by pooling alone ("plain"); by PCB's
+            six stripes (Sun et al. 2018, "pcb"); by MGN's three branches of a ResNet (Wang et al. 2018, "mgn"). All
+            but "dsa" are for heads = "global".
         patch_stride: of a timm ViT: pixels between its patches, which overlap below their own size (He et al. 2021,
             TransReID, section 3.1: 12 for patches of 16); 0 for their size.
         global_feature: "pooled" is the paper's, conv5_x of the trunk's map; "token" the class token of a timm ViT after
@@ -69,6 +73,7 @@ class MainStreamConfig:
     local_pooling: LocalPooling = "average"
     local_levels: tuple[int, ...] = (COARSE,)
     local_join: Literal["concat", "sum"] = "concat"
+    head: Literal["dsa", "plain", "pcb", "mgn"] = "dsa"
     patch_stride: int = 0
     global_feature: Literal["pooled", "token"] = "pooled"
     sie: float = 0.0
@@ -89,6 +94,8 @@ class MainStreamConfig:
         _one_of("local_pooling", self.local_pooling, ("average", "regions", "stripes", "regions+stripes", "template"))
         _one_of("local_levels", list(self.local_levels), ([COARSE], [COARSE, FINE]))
         _one_of("local_join", self.local_join, ("concat", "sum"))
+        _one_of("head", self.head, HEADS)
+        self._check_head()
         _one_of("global_feature", self.global_feature, ("pooled", "token"))
         _one_of("unknown_camera", self.unknown_camera, ("mean", "zero"))
         self._check_vit()
@@ -132,6 +139,26 @@ class MainStreamConfig:
         if not self.sie and (self.cameras or self.unknown_camera != "mean"):
             raise ModelError("cameras and unknown_camera are for an embedding of the camera: set sie, as 3.0.")
 
+    def _check_head(self) -> None:
+        """Raise ModelError if the head does not go with the other settings."""
+        if self.head != "dsa" and self.heads != "global":
+            raise ModelError(f"head = {self.head!r} has no local heads of body regions. Set heads to 'global'.")
+        if self.has_pieces and self.neck != "none":
+            raise ModelError(f"neck = {self.neck!r} is for head 'dsa' or 'plain'. Set neck to 'none'.")
+        if self.head != "dsa" and self.global_feature == "token":
+            raise ModelError(
+                f"head = {self.head!r} pools a map, and global_feature = 'token' has none. Set head to 'dsa'."
+            )
+        if self.head == "mgn" and self.pooling != "average":
+            raise ModelError("head = 'mgn' pools by the maximum. Leave pooling out.")
+        if self.head == "mgn" and (self.trunk.startswith(TIMM) or self.trunk in OSNETS):
+            raise ModelError(f"head = 'mgn' divides a ResNet after res4_1. Use one of the trunks {', '.join(RESNETS)}.")
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether the global feature is joined of pieces that have losses of their own."""
+        return self.head in ("pcb", "mgn")
+
     @property
     def pools_plainly(self) -> bool:
         """Whether the local features are pooled as in the paper: the average, at one level."""
@@ -144,7 +171,7 @@ class MainStreamConfig:
 
 
 LATER = (
-    *("local_pooling", "local_levels", "local_join", "local_head", "local_channels"),
+    *("local_pooling", "local_levels", "local_join", "local_head", "local_channels", "head"),
     *("patch_stride", "global_feature", "sie", "unknown_camera", "cameras"),
 )
 """Settings that the first model files and checkpoints did not have."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .main_stream import MainStream, Trunk
+from .part_heads import Reduction
 from .residual import BasicBlock, Bottleneck
 
 
@@ -18,10 +19,10 @@ def folded(main_stream: MainStream) -> MainStream:
     """
     copied = copy.deepcopy(main_stream).requires_grad_(False)
     for module in copied.modules():
-        if isinstance(module, BasicBlock | Bottleneck | Trunk):
+        if isinstance(module, BasicBlock | Bottleneck | Trunk | Reduction):
             for number in (1, 2, 3):
                 _fold(module, f"conv{number}", f"bn{number}")
-            if not isinstance(module, Trunk) and module.downsample is not None:
+            if isinstance(module, BasicBlock | Bottleneck) and module.downsample is not None:
                 _fold(module.downsample, "0", "1")
     copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return copied

@@ -13,6 +13,7 @@ from .config import COARSE, FINE, OSNETS, REGIONS, STEM, TIMM, MainStreamConfig
 from .errors import ModelError
 from .local_pooling import Local, LocalPooling
 from .osnet import OsNet
+from .part_heads import MgnHead, PcbHead, Pieces
 from .pooling import GeneralisedMean, average
 from .region_pooling import weighted_mean
 from .residual import BasicBlock, Block, Bottleneck, conv, initialise, pointwise, stage
@@ -43,6 +44,7 @@ class Look(NamedTuple):
         visibility: of each region, (B, 8); None without region heads.
         foreground: the global maps' mean over the body, (B, G); None unless `looks_at_foreground`.
         local_maps: what the local features are pooled from, at stride 16, (B, G, h, w); None without local heads.
+        pieces: what the global feature is joined of; None where it is not.
     """
 
     features: Features
@@ -50,6 +52,7 @@ class Look(NamedTuple):
     visibility: torch.Tensor | None
     foreground: torch.Tensor | None = None
     local_maps: torch.Tensor | None = None
+    pieces: Pieces | None = None
 
 
 class Trunk(nn.Module):
@@ -86,6 +89,7 @@ class MainStream(nn.Module):
         channels: c_A, the channels of F (1024 for ResNet-50).
         feature_width: G, the dimensions of the global feature, and of the eight local maps together unless
             `local_channels` says how many these have.
+        part_head: makes the global feature of pieces; None for the heads "dsa" and "plain".
         local_width: dimensions of the eight local features together: the same, unless several are concatenated.
         local_pooling: how they are pooled where that is not the paper's way; None for the paper's.
         looks_at_foreground: whether `look` also gives the foreground feature, which a loss may use.
@@ -106,14 +110,27 @@ class MainStream(nn.Module):
             stem = int(STEM * config.width)
             self.channels, fine = 4 * stem * block.expansion, 2 * stem * block.expansion
             self.feature_width = 8 * stem * block.expansion
+            rest = depths[-1] - 1  # blocks of conv4_x after res4_1
+            if config.head == "mgn":
+                depths[-1] = 1
             self.trunk = Trunk(block, tuple(depths), stem, ibn=config.trunk.endswith("_ibn"))
             initialise(self.trunk)
         width = self.feature_width // block.expansion
-        self.global_head: nn.Sequential | None = None
+        self.global_head: nn.Module | None = None
         self.local_head: nn.Sequential | None = None
-        if config.heads != "local" and config.global_feature == "pooled":
+        self.part_head: PcbHead | MgnHead | None = None
+        if config.head == "plain":
+            self.global_head, self.feature_width = nn.Identity(), self.channels
+        elif config.head == "mgn":
+            self.part_head = MgnHead(block, self.channels, (rest, depth), config.trunk.endswith("_ibn"))
+        elif config.heads != "local" and config.global_feature == "pooled":
             self.global_head = stage(block, self.channels, width, depth)
             initialise(self.global_head)
+        if config.head == "pcb":
+            self.part_head = PcbHead(self.feature_width)
+        if self.part_head is not None:
+            self.feature_width = self.part_head.width
+            initialise(self.part_head)
         local_channels = config.local_channels or self.feature_width
         if config.heads != "global":
             reading = REGIONS if config.local_input == "slice" else 1
@@ -161,6 +178,10 @@ class MainStream(nn.Module):
                 None for none known. Without `sie` they have no effect.
         """
         maps, token = self._maps(images, cameras)
+        if self.part_head is not None:
+            F_ = maps[COARSE]
+            pieces = self.part_head(F_ if self.global_head is None else self.global_head(F_), self.pool or average)
+            return Look(Features(pieces.joined, None), {}, None, pieces=pieces)
         if self.local_pooling is None:
             F_, pool = maps[COARSE], self.pool or average
             whole = token if token is not None else pooled(F_, self.global_head, None, pool).global_

@@ -67,7 +67,7 @@ def check_plain(model: Any, name: str, options: VitOptions) -> None:
 def overlapping(stride: int) -> Any:
     """Return timm's patch embedding with patches every `stride` pixels (He et al. 2021, TransReID, section 3.1).
 
-    Of a height H and a patch size P there are (H - P) // stride + 1 rows; what is left below the last is not read.
+    Of a height H and a patch size P there are (H - P) // stride + 1 rows; pixels below the last are not read.
     """
     from timm.layers.patch_embed import PatchEmbed
 

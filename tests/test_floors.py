@@ -15,7 +15,7 @@ ROOMS = {  # of a package: folders, and modules at its top
     ],
     "dsa_train": [
         "network", "losses", "batches", "evaluation", "gallery", "explain", "probe", REST,
-        "ablation", "commands", "cli",
+        "ablation", "comparison", "commands", "cli",
     ],
 }  # fmt: skip
 GROUND_MAY_USE = {"torch", "torchvision", "numpy", "PIL"}

@@ -13,6 +13,7 @@ from .commands.ablation import ablation
 from .commands.ablation_table import ablation_table
 from .commands.ceiling import ceiling
 from .commands.check_export import check_export
+from .commands.compare import compare
 from .commands.embed import embed
 from .commands.evaluate import evaluate
 from .commands.experiments import experiments
@@ -27,7 +28,7 @@ from .commands.show_batch import show_batch
 from .commands.summary import summary
 
 TRAINING = (run, show_batch, summary)
-EVALUATION = (evaluate, rank, report, ceiling, explain)
+EVALUATION = (evaluate, compare, rank, report, ceiling, explain)
 DEPLOYMENT = (embed, search, export, check_export)
 ABLATION = (probe, experiments, ablation, ablation_table)
 

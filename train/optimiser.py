@@ -16,6 +16,7 @@ from .network.two_stream import TwoStream
 from .schedule import learning_rate, region_rate
 
 TRUNK = "main.trunk."
+PRETRAINED_HEADS = ("main.global_head.", "main.part_head.branches.")  # by `conv5_init` = "imagenet"
 CENTRES = "centres."  # of the centre loss, which are moved apart from all others
 HEADS = "main.local_pooling.heads."  # of the regions, which have a rate of their own
 
@@ -108,4 +109,7 @@ def _of_trunk(network: TwoStream, config: TrainConfig) -> tuple[dict[str, float]
         for name, _ in trunk.named_parameters()
         if name != "sie" and not name.startswith("project.")  # which start at random, and have the rate of the heads
     }
+    if config.network.conv5_init == "imagenet":
+        heads = [name for name, _ in network.named_parameters() if name.startswith(PRETRAINED_HEADS)]
+        scales |= dict.fromkeys(heads, settings.trunk)
     return scales, {f"{TRUNK}{name}" for name in spared}

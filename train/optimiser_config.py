@@ -21,7 +21,8 @@ class OptimiserConfig:
         spare: no weight decay for norms, biases, and what timm excludes for its trunk (class token, embeddings).
         layer_decay: of a timm trunk: each layer's learning rate relative to the next one's (Clark et al. 2020; Bao et
             al. 2022, BEiT); 1 for one rate.
-        trunk: the trunk's learning rate relative to that of the layers that start at random.
+        trunk: the trunk's learning rate relative to that of the layers that start at random. A conv5_x that starts
+            from the same weights (`network.conv5_init`) has it too.
         clip: the gradient's greatest length, of all weights together (Pascanu et al. 2013); 0 for none.
     """
 

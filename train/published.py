@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from .evaluation.config import SINGLE_SHOT, Match
+from .recipes import DATASETS, EXACT, EXPERIMENTS, recipe_of
 
 PLAIN = "paper"  # the run of the paper's hyper-parameters, where no experiment is named
 NOT_KNOWN = "–"  # in a table: the paper prints a number that is not known here
@@ -122,6 +123,8 @@ def published(
 ) -> Mapping[str, Mapping[str, float | None]]:
     """Return the paper's rows for a result, by title: measures by their name in metrics.json, None if not known here.
 
+    For a recipe they are its authors' instead.
+
     Args:
         dataset: the result's. The paper's numbers stand beside those of its own datasets alone.
         experiment: the run's name; None for the paper's hyper-parameters.
@@ -130,7 +133,11 @@ def published(
     """
     if not is_papers_protocol(dataset, protocol):
         return {}
-    experiment = DSA if experiment in (None, PLAIN) else experiment
+    experiment = DSA if experiment is None or experiment == PLAIN else experiment
+    recipe = recipe_of(experiment)
+    if recipe is not None:
+        found = recipe.of(dataset) if dataset in EXACT and match == "main" else None
+        return {f"the authors, {DATASETS[dataset]}": dict(zip(("rank1", "mAP"), found, strict=True))} if found else {}
     if dataset in OTHER_DATASETS:
         return OTHER_DATASETS[dataset] if (experiment, match) == (DSA, "main") else {}
     for row in ROWS if dataset == TABLES_DATASET else ():
@@ -147,5 +154,5 @@ def is_papers_protocol(dataset: str, protocol: str) -> bool:
 
 
 def row_experiment(run: str) -> str:
-    """Return the experiment of the rows that a run is compared with: its own, or the paper's full scheme."""
-    return run if any(row.experiment == run for row in EVERY_ROW) else DSA
+    """Return the experiment that a run is compared with: its own row's or recipe's, or the paper's full scheme."""
+    return run if run in EXPERIMENTS or any(row.experiment == run for row in EVERY_ROW) else DSA

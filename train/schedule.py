@@ -15,6 +15,8 @@ class ScheduleConfig:
     """How the learning rate rises and falls; the defaults are the paper's.
 
     Attributes:
+        steps: epochs done when the rate falls by `decay`, in the place of `decay_every`; counted from the start, as the
+            field's recipes do.
         fall: "steps" is the paper's; "cosine" falls along half a cosine (Loshchilov and Hutter 2017, equation 5,
             without restarts) from the end of the warm-up until `end` epochs are done, and stays at `least`.
     """
@@ -24,12 +26,15 @@ class ScheduleConfig:
     warmup_lr: PositiveFloat = 8e-6
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
     decay_every: PositiveInt = 40  # epochs, counted from the end of the warm-up
+    steps: tuple[PositiveInt, ...] = ()
     fall: Literal["steps", "cosine"] = "steps"
     end: PositiveInt = 320  # epochs, of the cosine
     least: NonNegativeFloat = 0.0  # of the cosine
 
     def __post_init__(self) -> None:
-        """Check that a cosine has epochs left after the warm-up."""
+        """Check that a cosine has epochs left after the warm-up, and that no step is within it."""
+        if self.steps and (self.fall == "cosine" or min(self.steps) < self.warmup):
+            raise ValueError(f"steps = {list(self.steps)} needs fall = steps, and no step before epoch {self.warmup}")
         if self.fall == "cosine" and self.end <= self.warmup:
             raise ValueError(f"fall = cosine needs more epochs (end = {self.end}) than the warm-up ({self.warmup})")
 
@@ -45,6 +50,8 @@ def learning_rate(epoch: int, config: ScheduleConfig) -> float:
     if config.fall == "cosine":
         done = min((epoch - config.warmup) / (config.end - config.warmup), 1.0)
         return config.least + (config.lr - config.least) * (1 + math.cos(math.pi * done)) / 2
+    if config.steps:
+        return config.lr * config.decay ** sum(epoch >= step for step in config.steps)
     return config.lr * config.decay ** ((epoch - config.warmup) // config.decay_every)
 
 

@@ -181,6 +181,7 @@ STORED = ("dsap", "charts", "confidence", "chart_confidence")
 """What of a run's configuration is digests of the DSAP store."""
 
 LATER = (
+    ("schedule", "steps"),
     ("network", "classified"),
     ("network", "region_teacher"),
     ("losses", "triplet_heads"),

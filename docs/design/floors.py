@@ -54,6 +54,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("probe", ["whether maps", "help pooling"]),
             ("loop.py, …", ["stage, config,", "checkpoint"]),
             ("ablation", ["Tables 3 to 5,", "controls"]),
+            ("comparison", ["models beside", "each other"]),
             ("commands", ["one file for", "each command"]),
         ],
     ),

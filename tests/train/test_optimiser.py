@@ -180,3 +180,16 @@ def test_a_resumed_run_equals_a_whole_one(train, tmp_path, optimiser: dict, netw
     whole = train(tmp_path / "whole", epochs=2, **settings)
     train(tmp_path / "parts", epochs=1, **settings)
     assert train(tmp_path / "parts", epochs=2, **settings).read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("head", "pretrained"), [("dsa", "main.global_head."), ("mgn", "main.part_head.branches."), ("pcb", "main.global_")]
+)
+def test_a_conv5_of_the_trunks_weights_has_the_trunks_rate(head: str, pretrained: str) -> None:
+    main = RESNET["main"] | {"heads": "global", "head": head}
+    network = RESNET | {"main": main, "guide": False, "conv5_init": "imagenet", "weights": "imagenet"}
+    for name, (rate, _) in groups_of(run_of({"trunk": 0.1}, network)).items():
+        assert rate == pytest.approx(0.01 if name.startswith(("main.trunk.", pretrained)) else 0.1)
+    network["conv5_init"] = "random"
+    for name, (rate, _) in groups_of(run_of({"trunk": 0.1}, network)).items():
+        assert rate == pytest.approx(0.01 if name.startswith("main.trunk.") else 0.1)

@@ -8,7 +8,7 @@ import pytest
 
 from dsa_app.config import build, override, to_dict
 from dsa_app.errors import TrainingError
-from dsa_train import result_settings, results
+from dsa_train import recipes, result_settings, results
 from dsa_train.ablation import rows
 from dsa_train.config import TrainConfig
 from dsa_train.evaluation.config import EvaluateConfig
@@ -143,7 +143,7 @@ def test_a_row_shows_its_own_results_alone(case: str, tmp_path: Path) -> None:
     path = results.write(tmp_path, Result(experiment, match, MEASURES, values_of(*settings), manifest, manifest))
     table, others = listed(tmp_path)
     assert [line[8:30].strip() for line in table if "87.1    95.3    98.1    99.0" in line] == shown_by
-    assert sum("not yet" in line for line in table) == len(EVERY_ROW) - len(shown_by)
+    assert sum("not yet" in line for line in table) == len(EVERY_ROW) + len(recipes.EXPERIMENTS) - len(shown_by)
     if shown_by:
         assert others == []
         assert all(("seed 2" in line) == ("train.seed=2" in settings) for line in table if "87.1  " in line)
@@ -159,7 +159,7 @@ def test_a_result_of_an_earlier_version_is_no_rows(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(MEASURES))
     table, (line,) = listed(tmp_path)
-    assert sum("not yet" in line for line in table) == len(EVERY_ROW)
+    assert sum("not yet" in line for line in table) == len(EVERY_ROW) + len(recipes.EXPERIMENTS)
     assert line.startswith("table3/dsa-reid main")
     assert line.endswith("made by an earlier version; unknown settings")
     results.write(tmp_path, Result(DSA, "main", MEASURES, {}))

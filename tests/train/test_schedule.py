@@ -37,3 +37,16 @@ def test_cosine_falls_by_halves_of_its_range():
 def test_a_cosine_without_epochs_is_refused():
     with pytest.raises(ValueError, match="more epochs"):
         ScheduleConfig(fall="cosine", end=20)
+
+
+def test_steps_are_counted_from_the_start():
+    """Luo et al. 2019: ten epochs of warm-up, a tenth after 40 and a hundredth after 70 epochs, and no more falls."""
+    config = ScheduleConfig(lr=3.5e-4, warmup=10, warmup_lr=3.5e-6, decay=0.1, steps=(40, 70))
+    rates = [learning_rate(done, config) for done in (0, 10, 39, 40, 69, 70, 119)]
+    assert rates == pytest.approx([3.5e-6, 3.5e-4, 3.5e-4, 3.5e-5, 3.5e-5, 3.5e-6, 3.5e-6])
+
+
+@pytest.mark.parametrize("more", [{"fall": "cosine", "end": 90}, {"warmup": 50}])
+def test_steps_are_not_for_a_cosine_or_the_warm_up(more):
+    with pytest.raises(ValueError, match="needs fall = steps"):
+        ScheduleConfig(**{"warmup": 10, "steps": (40,), **more})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import results
+from .. import recipes, results
 from ..published import (
     DSA,
     EVERY_ROW,
@@ -37,6 +37,8 @@ MAIN = {
 def table(artifacts: Path, dataset: str) -> str:
     """Return all rows as text: the paper's numbers where it has them for this dataset, and those measured here.
 
+    The recipes follow, with what their authors published.
+
     A row shows the runs with its own settings, of any seed; all other results are listed below, with their changes.
     """
     found, manifest = results.read_all(artifacts), results.manifest_of(artifacts)
@@ -48,8 +50,40 @@ def table(artifacts: Path, dataset: str) -> str:
         own = [one for one in found if one.match == row.match and not one.changes(row.experiment, manifest)]
         shown |= {id(one) for one in own}
         lines += _row(row, dataset, _by_maps(own, row.experiment))
+    measured = {
+        name: [
+            one for one in found if one.match == "main" and one.experiment == name and not one.changes(name, manifest)
+        ]
+        for name in recipes.EXPERIMENTS
+    }
+    shown |= {id(one) for own in measured.values() for one in own}
+    lines += _recipes(measured)
     lines += _others([one for one in found if id(one) not in shown], manifest)
     return "\n".join(lines)
+
+
+def _recipes(measured: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    """Yield lines of the recipes: what their authors published, the results of their own settings, and the sources."""
+    yield from ["", "Recipes: published by their authors and measured here, Rank-1/mAP in percent."]
+    yield f"{NOT_KNOWN} is a number that was not read in a source. {recipes.GUIDED}: with the guide on top."
+    titles = "".join(f"{title:>13}" for title in recipes.DATASETS.values())
+    yield f"{'recipe':18}{titles}{'here':>12}   --experiment"
+    for name, recipe in recipes.RECIPES.items():
+        published = "".join(f"{_pair(recipe.of(dataset)):>13}" for dataset in recipes.DATASETS)
+        for end, start in (("", f"{recipe.title:18}{published}"), (recipes.GUIDED, "")):
+            experiment = f"{recipes.FOLDER}{name}{end}"
+            own = sorted(measured[experiment], key=lambda one: one.seed)
+            for number, result in enumerate(own or [None]):
+                here = "not yet" if result is None else _pair([100 * result.measures[one] for one in ("rank1", "mAP")])
+                seed = f"  seed {result.seed}" if result is not None and result.seed else ""
+                maps = "" if result is None else _maps(result)
+                yield f"{start if number == 0 else '':70}{here:>12}   {experiment}{seed}{maps}"
+    yield "Sources:"
+    yield from (f"  {recipe.title}: {recipe.source}" for recipe in recipes.RECIPES.values())
+
+
+def _pair(values: Sequence[float] | None) -> str:
+    return NOT_KNOWN if values is None else "/".join(f"{value:.1f}" for value in values)
 
 
 def _title(artifacts: Path, dataset: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`dsa-train experiments`: the rows of the paper's tables."""
+"""`dsa-train experiments`: the rows of the paper's tables, and the recipes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from . import options
 @click.command()
 @console.dataset_option("The dataset of the measured results.", needed=False)
 def experiments(dataset: str) -> None:
-    """List the rows of the paper's Tables 3 to 5, with results.
+    """List the rows of the paper's Tables 3 to 5 and the recipes, with results.
 
-    A row shows the runs with its own settings; all others are listed below, with what differs.
+    A row or recipe shows the runs with its own settings; all others are listed below, with what differs.
     """
     dataset = dataset or TABLES_DATASET
     options.check_dataset(dataset)

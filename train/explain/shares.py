@@ -50,12 +50,17 @@ def feature_shares(network: MainStream, images: torch.Tensor) -> torch.Tensor:
         network: in evaluation mode.
         images: normalised, float (B, 3, H, W).
 
-    Raises ConfigError for a class token, which is no mean over positions.
+    Raises ConfigError for a class token, which is no mean over positions, and for a feature that joins pieces.
     """
     if network.config.global_feature == "token":
         raise ConfigError(
             "The global feature of this network is a ViT's class token, which is no mean over positions. Use --method "
             "occlusion."
+        )
+    if network.config.has_pieces:
+        raise ConfigError(
+            f"Shares are of features that are averages of a map; the head {network.config.head!r} joins pieces. Use "
+            "--method occlusion."
         )
     maps = network.trunk.levels(images)
     power = float(network.pool.p) if network.pool else 1.0

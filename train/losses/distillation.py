@@ -35,7 +35,8 @@ def distillation_terms(
         if config.features:
             terms[f"features_{head}"] = config.features * direction(student, teacher)
         if config.logits:
-            students = [logits for name, logits in outputs.logits.items() if name.startswith(f"f_{head}")]
+            prefix = f"f_{head}" if outputs.pieces is None else "f_"  # pieces are all of the global feature
+            students = [logits for name, logits in outputs.logits.items() if name.startswith(prefix)]
             target = outputs.logits[f"z_{head}"]
             losses = [soft_targets(logits, target, config.softness) for logits in students]
             terms[f"logits_{head}"] = config.logits * torch.stack(losses).mean()

@@ -12,6 +12,8 @@ from ..network.two_stream import Outputs
 def compare_gradients(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Compare two gradients with respect to the main stream's features f_G and f_L, all of a batch together.
 
+    If f_G is joined of pieces, the gradients are with respect to these, before their reduction.
+
     The losses on f ("id_f_global", "triplet_f_local", …), and those on its maps, t of a region teacher and its regions,
     are the main stream's own; all others come through the guide:
     those on z, and distillation. The graph of the losses is kept.
@@ -22,7 +24,8 @@ def compare_gradients(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> d
     """
     if outputs.z_global is None and outputs.z_local is None:
         return {}
-    features = [feature for feature in (outputs.f_global, outputs.f_local) if feature is not None]
+    whole = (outputs.f_global,) if outputs.pieces is None else outputs.pieces.pooled
+    features = [feature for feature in (*whole, outputs.f_local) if feature is not None]
     own = _gradient([loss for name, loss in losses.items() if _own(name)], features)
     guided = _gradient([loss for name, loss in losses.items() if not _own(name)], features)
     lengths = own.norm() * guided.norm()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -72,7 +72,7 @@ def _identity_terms(
     outputs: Outputs, labels: torch.Tensor, config: LossConfig, guided: bool, classifier: str
 ) -> dict[str, torch.Tensor]:
     """Return an identity term for each feature that has a classifier: f_G, f_L,1 … f_L,8, z_G, z_L."""
-    baseline = not guided and outputs.f_local is None
+    baseline = not guided and outputs.f_local is None and outputs.pieces is None
     terms = {}
     for name, logits in outputs.logits.items():
         if name.startswith("t_"):  # the region teacher's, see `region_teacher`
@@ -95,8 +95,7 @@ def _metric_terms(
     if guided and config.triplet_f:
         weights |= dict.fromkeys(("f_global", "f_local"), config.triplet_f)
     terms = {}
-    for name, weight in weights.items():
-        features = getattr(outputs, name)
+    for name, weight, features in _compared(outputs, weights):
         if features is None or (config.triplet_heads == "local" and features.ndim == 2):
             continue
         # Hard positives and negatives are searched in the whole batch, also where several processes share it.
@@ -109,6 +108,15 @@ def _metric_terms(
             loss = _metric_loss(gather(features.flatten(1)), gather(labels), config)
         terms[f"{config.metric}_{name}"] = weight * loss
     return terms
+
+
+def _compared(outputs: Outputs, weights: dict[str, float]) -> Iterator[tuple[str, float, torch.Tensor | None]]:
+    """Yield the features that have a triplet, with name and weight: the compared pieces of f_G in its place."""
+    for name, weight in weights.items():
+        if name == "f_global" and outputs.pieces is not None:
+            yield from ((f"f_{piece}", weight, own) for piece, own in outputs.pieces.compared.items())
+        else:
+            yield name, weight, getattr(outputs, name)
 
 
 def _centre_terms(outputs: Outputs, labels: torch.Tensor, config: LossConfig) -> dict[str, torch.Tensor]:

@@ -24,7 +24,8 @@ class Cosines(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map (B, inputs) to cosines (B, identities)."""
-        with torch.autocast(features.device.type, enabled=False):  # bfloat16 has three digits, which scales of 64 show
+        device = "cpu" if features.is_meta else features.device.type  # the meta device, for `summary`, has no autocast
+        with torch.autocast(device, enabled=False):  # bfloat16 has three digits, which scales of 64 show
             x = features.to(torch.promote_types(features.dtype, torch.float32))
             return F.linear(F.normalize(x), F.normalize(self.weight))
 

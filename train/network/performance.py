@@ -59,7 +59,7 @@ def _guide_heads_format(config: SpeedConfig, on_gpu: bool) -> torch.memory_forma
 
 def _parts(network: TwoStream) -> list[nn.Module]:
     """Return the branches and the heads."""
-    parts: list[nn.Module | None] = [network.main.global_head, network.main.local_head]
+    parts: list[nn.Module | None] = [network.main.global_head, network.main.local_head, network.main.part_head]
     if network.guide is not None:
         parts += [network.guide.branches, network.guide.global_head, network.guide.local_head]
     return [part for part in parts if part is not None]

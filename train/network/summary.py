@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from dsa_reid.config import MainStreamConfig
+from dsa_reid.main_stream import MainStream
+
+from .classifiers import Cosines
 from .config import NetworkConfig
 from .two_stream import TwoStream
 
@@ -22,8 +28,12 @@ LAYERS = (
     ("main", "1×1 after the trunk", ("main.trunk.project",), 1, ""),
     ("main", "conv5_x, global", ("main.global_head",), 1, "3 bottlenecks, 2048, 16×8"),
     ("main", "conv5_x, local", ("main.local_head",), 8, "3 bottlenecks, 256, 16×8"),
+    ("main", "conv4_x, conv5_x of MGN", ("main.part_head.branches",), 1, ""),
+    ("main", "1×1 of MGN", ("main.part_head.reductions",), 1, ""),
+    ("main", "1×1 of PCB", ("main.part_head.reduction",), 1, ""),
     ("main", "region heads", ("main.local_pooling.heads",), 1, ""),
     ("main", "1×1 at stride 8", ("main.local_pooling.fine",), 8, ""),
+    ("main", "BNNeck", ("main.necks",), 1, ""),
     ("guide", "conv1", ("guide.branches.charts.conv1", "guide.branches.charts.bn1"), 24, "5×5, 32, 32×32"),
     ("guide", "conv2", ("guide.branches.charts.conv2", "guide.branches.charts.bn2"), 24, "3×3, 64, 32×32"),
     ("guide", "conv3_x", ("guide.branches.charts.conv3_x",), 24, "2 basic blocks, 64, 16×16"),
@@ -31,8 +41,10 @@ LAYERS = (
     ("guide", "conv5_g", ("guide.global_head",), 1, "2 basic blocks, 2048, 8×8"),
     ("guide", "conv5_l", ("guide.local_head",), 8, "2 basic blocks, 256, 8×8"),
     ("fusion", "FC", ("fuse_global", "fuse_local"), 1, "4096 → 2048"),
+    ("classifiers", "BNNeck", ("necks",), 1, ""),
     ("classifiers", "FC, FC", ("classifiers",), 1, "two FC each"),
 )
+LAST_OF_MAIN = "BNNeck"  # the line after which those of the main stream are complete
 HEAD = ("part", "layer", "output", "parameters", "GFLOP", "paper: layers, channels, size")
 
 
@@ -73,12 +85,42 @@ def rows(config: NetworkConfig, identities: int, height: int = 256, width: int =
             parameters = sum(p.numel() for p in counted)
             flops = sum(_flops(weighted[name], shapes[name]) for name in names)
             table.append(Row(part, layer, _size(shapes[names[-1]], branches), parameters, flops, paper))
+        if (part, layer) == ("main", LAST_OF_MAIN):
+            table += _products(network.main, height, width, sum(row.flops for row in table))
     return table
+
+
+class Size(NamedTuple):
+    """What is deployed: parameters, and FLOPs of one image, a multiplication and an addition counted as two."""
+
+    parameters: int
+    flops: int
+
+
+def deployed_size(config: MainStreamConfig, height: int, width: int) -> Size:
+    """Return the size of a main stream for images height×width; no weights are needed, and none are made."""
+    with torch.device("meta"):
+        main_stream = MainStream(config).eval().to("meta")
+    return Size(sum(one.numel() for one in main_stream.parameters()), _flops_of(main_stream, height, width))
+
+
+def _flops_of(main_stream: MainStream, height: int, width: int) -> int:
+    """Return the FLOPs of one image on the meta device, by torch's own counter."""
+    with FlopCounterMode(display=False) as counter:
+        main_stream(torch.empty(1, 3, height, width, device="meta"))
+    return int(counter.get_total_flops())
+
+
+def _products(main_stream: MainStream, height: int, width: int, counted: int) -> list[Row]:
+    """Return a line of the products that are of no layer, those of attention; none without."""
+    more = _flops_of(main_stream, height, width) - counted
+    return [Row("main", "products of attention", "", 0, more, "")] if more else []
 
 
 def summary(config: NetworkConfig, identities: int = 751, height: int = 256, width: int = 128, size: int = 32) -> str:
     """Return the table as text, with sums by part; 751 identities are Market-1501's."""
     lines = rows(config, identities, height, width, size)
+    deployed = [row for row in lines if row.part == "main"]
     table = [HEAD]
     for part in dict.fromkeys(row.part for row in lines):
         own = [row for row in lines if row.part == part]
@@ -89,12 +131,13 @@ def summary(config: NetworkConfig, identities: int = 751, height: int = 256, wid
     return (
         f"{_aligned(table)}\n\n"
         f"Forward pass of one {height}×{width} image with its 24 part images of {size}×{size}; a training step takes "
-        "about three times as much.\nOnly the part 'main' is deployed."
+        "about three times as much.\nOnly the part 'main' is deployed: "
+        f"{sum(row.parameters for row in deployed):,} parameters, {sum(row.flops for row in deployed) / 1e9:.3f} GFLOP."
     )
 
 
 def _has_weights(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
+    return isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | Cosines)
 
 
 def _output_shapes(
@@ -114,7 +157,7 @@ def _output_shapes(
 
 
 def _flops(module: nn.Module, output: torch.Size) -> int:
-    if not isinstance(module, nn.Conv2d | nn.Linear):
+    if not isinstance(module, nn.Conv2d | nn.Linear | Cosines):
         return 0  # batch norm, ReLU, adding and pooling are well under one in a hundred
     return 2 * output.numel() * module.weight[0].numel()
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from dsa_reid.config import REGIONS
 from dsa_reid.main_stream import Features, Look, MainStream, neck
+from dsa_reid.part_heads import Pieces
 from dsa_reid.region_pooling import in_cells, label_shares, region_pooled
 from dsa_reid.residual import initialise
 from dsa_reid.timm_trunk import TimmTrunk
@@ -36,6 +37,9 @@ class Outputs(NamedTuple):
     logits of the region heads by stride, and `visibility` (B, 8) is that of the regions; None without region heads.
     `centres` (identities, G) are those of the centre loss, by the name of their feature; None without it. A classifier
     with a margin gives cosines in place of logits.
+
+    `pieces` are those that f_G is joined of, whose logits are "f_stripe_0" …, in the place of "f_global"; None where it
+    is not joined of any.
     """
 
     f_global: torch.Tensor | None
@@ -50,6 +54,7 @@ class Outputs(NamedTuple):
     t_local: torch.Tensor | None = None
     seen: torch.Tensor | None = None
     centres: Mapping[str, torch.Tensor] | None = None
+    pieces: Pieces | None = None
 
 
 class TwoStream(nn.Module):
@@ -84,7 +89,7 @@ class TwoStream(nn.Module):
         if not isinstance(self.main.trunk, TimmTrunk):  # which keeps timm's own initialisation
             _initialise_each(seed, trunk=self.main.trunk)
         _initialise_each(seed, global_head=self.main.global_head, local_head=self.main.local_head)
-        _initialise_each(seed, local_pooling=self.main.local_pooling)
+        _initialise_each(seed, local_pooling=self.main.local_pooling, part_head=self.main.part_head)
         heads = config.main.heads
         widths = {"global": self.main.feature_width, "local": self.main.local_width}
         self.guide: GuideStream | None = None
@@ -116,6 +121,9 @@ class TwoStream(nn.Module):
         inputs = _classifier_inputs(
             self.main.parts, config.guide or config.doubled, config.classified, self.main.looks_at_foreground
         )
+        if self.main.part_head is not None:
+            del inputs["f_global"]
+            inputs = {f"f_{name}": width for name, width in self.main.part_head.classified.items()} | inputs
         if config.main.neck == "bn":
             self.necks.update({name: neck(width) for name, width in inputs.items() if name.startswith("z")})
         self.region_teacher = config.region_teacher
@@ -159,10 +167,10 @@ class TwoStream(nn.Module):
         elif self.doubled:
             z = f
         t, seen = self._teacher(look, regions) if self.region_teacher else (None, None)
-        logits = self._logits(self.main.after_necks(f), z, look.foreground, t)
+        logits = self._logits(self.main.after_necks(f), z, look, t)
         streams = (f.global_, f.local, d.global_, d.local, z.global_, z.local)
         centres = dict(self.centres.items()) or None
-        return Outputs(*streams, logits, look.logits or None, look.visibility, t, seen, centres)
+        return Outputs(*streams, logits, look.logits or None, look.visibility, t, seen, centres, look.pieces)
 
     def _teacher(
         self, look: Look, regions: torch.Tensor | None
@@ -188,12 +196,12 @@ class TwoStream(nn.Module):
         parts = None if d.local is None else _join(self.fuse_local, f.local, of_parts * d.local)
         return Features(whole, parts)
 
-    def _logits(
-        self, f: Features, z: Features, foreground: torch.Tensor | None, t: torch.Tensor | None
-    ) -> dict[str, torch.Tensor]:
+    def _logits(self, f: Features, z: Features, look: Look, t: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """Return the logits (B, identities) of every feature that has a classifier."""
         features = {"f_global": f.global_, "z_global": self._after_neck("z_global", z.global_)}
-        features["f_foreground"] = foreground
+        features["f_foreground"] = look.foreground
+        if look.pieces is not None:
+            features |= {f"f_{name}": piece for name, piece in look.pieces.classified.items()}
         if f.local is not None:
             features |= {"f_local": f.local.flatten(1), **{f"f_local_{i}": f.local[:, i] for i in range(REGIONS)}}
         if t is not None:

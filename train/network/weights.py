@@ -15,13 +15,14 @@ from dsa_app.errors import CheckpointError, ConfigError
 from dsa_reid.config import OSNETS, RESNETS, TIMM, MainStreamConfig
 from dsa_reid.hub import HUB, WEIGHTS, fetch_weights
 from dsa_reid.main_stream import MainStream
+from dsa_reid.part_heads import MgnHead
 from dsa_reid.timm_trunk import TimmTrunk, download, repository
 
 from .weights_file import read_source
 from .weights_layouts import Target
 from .weights_match import Pretrained, match
 
-CONV5 = "layer4."  # torchvision's name of conv5_x
+CONV4, CONV5 = "layer3.", "layer4."  # torchvision's names of conv4_x and conv5_x
 IMAGENET: dict[str, str] = {
     "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
     "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
@@ -88,16 +89,17 @@ def _load(
             weights, "", "loaded by timm", sum(map(torch.is_floating_point, trunk.body.state_dict().values()))
         )
     taken, report = match(read_source(path), _target(main_stream, conv5_init), main_stream.config.trunk)
-    head = {name[len(CONV5) :]: value for name, value in taken.items() if name.startswith(CONV5)}
     names = trunk.names(trunk.whole()) if isinstance(trunk, TimmTrunk) else {name: name for name in trunk.state_dict()}
     body: nn.Module = trunk.body if isinstance(trunk, TimmTrunk) else trunk
     body.load_state_dict({own: taken[name] for own, name in names.items() if name in taken}, strict=False)
-    if conv5_init == "imagenet" and main_stream.global_head is not None:
-        if lost := [name for name in report.missing if name.startswith(CONV5)]:
-            raise CheckpointError(
-                f"{path} does not fit conv5_init=imagenet: it has no {lost[0]}. Set train.network.conv5_init=random."
-            )
-        main_stream.global_head.load_state_dict(head, strict=False)
+    if conv5_init == "imagenet" and (lost := [name for name in report.missing if name.startswith(CONV5)]):
+        raise CheckpointError(
+            f"{path} does not fit conv5_init=imagenet: it has no {lost[0]}. Set train.network.conv5_init=random."
+        )
+    for copies in _pretrained_heads(main_stream, conv5_init):
+        for name, value in copies.items():
+            if name in taken:
+                value.copy_(taken[name])
     return report._replace(source=weights) if weights.startswith((HUB, TIMM)) and str(path) != weights else report
 
 
@@ -109,9 +111,35 @@ def _target(main_stream: MainStream, conv5_init: Literal["random", "imagenet"]) 
         names = trunk.names(whole)
         return Target({names[name]: value for name, value in own.items()}, names, whole)
     wanted = dict(trunk.state_dict())
-    if conv5_init == "imagenet" and main_stream.global_head is not None:
-        wanted |= {f"{CONV5}{name}": value for name, value in main_stream.global_head.state_dict().items()}
+    for copies in _pretrained_heads(main_stream, conv5_init):
+        wanted |= copies
     return Target(wanted, {})
+
+
+def _pretrained_heads(
+    main_stream: MainStream, conv5_init: Literal["random", "imagenet"]
+) -> list[dict[str, torch.Tensor]]:
+    """Return the weights of heads that a file has, by torchvision's names: of the global head, or of MGN's branches.
+
+    MGN's branches have the rest of conv4_x, which is the trunk's in all other networks.
+    """
+    head, takes_conv5 = main_stream.part_head, conv5_init == "imagenet"
+    if isinstance(head, MgnHead):
+        found = []
+        for branch in head.branches:
+            conv4, conv5 = (part.state_dict() for part in branch.children())
+            named = {_later_block(name): value for name, value in conv4.items()}
+            found.append(named | ({f"{CONV5}{name}": value for name, value in conv5.items()} if takes_conv5 else {}))
+        return found
+    if not takes_conv5 or main_stream.global_head is None:
+        return []
+    return [{f"{CONV5}{name}": value for name, value in main_stream.global_head.state_dict().items()}]
+
+
+def _later_block(name: str) -> str:
+    """Return torchvision's name of a weight of the blocks after conv4_x's first: "0.conv1.weight" is layer3.1's."""
+    number, _, rest = name.partition(".")
+    return f"{CONV4}{int(number) + 1}.{rest}"
 
 
 def find_weights(
@@ -124,10 +152,11 @@ def find_weights(
 
     Arguments, results and errors are those of `load_trunk`, but for a file of another network, which is not read here.
     """
-    if conv5_init == "imagenet" and (weights == "none" or config.heads == "local" or config.trunk not in RESNETS):
+    without = config.heads == "local" or config.head == "plain" or config.trunk not in RESNETS
+    if conv5_init == "imagenet" and (weights == "none" or without):
         raise ConfigError(
-            "train.network.conv5_init=imagenet needs pretrained weights, a global head and one of the trunks "
-            f"{', '.join(RESNETS)}. Set train.network.conv5_init=random."
+            "train.network.conv5_init=imagenet needs pretrained weights, a global head of conv5_x and one of the "
+            f"trunks {', '.join(RESNETS)}. Set train.network.conv5_init=random."
         )
     if weights == "none":
         return None

@@ -58,7 +58,7 @@ def test_each_trains_the_losses_it_should(settings, name, monkeypatch):
     network = TwoStream(config.network, identities=2).eval()
     parts = torch.rand(4, 24, 3, 8, 8) if config.network.guide else None
     outputs = network(torch.rand(4, 3, 32, 16), parts)
-    for kind in ("cross_entropy", "batch_hard_triplet"):
+    for kind in ("identity_loss", "batch_hard_triplet"):
         monkeypatch.setattr(f"dsa_train.losses.terms.{kind}", lambda *_: torch.ones(()))
     weights = loss_terms(outputs, torch.tensor([0, 0, 1, 1]), config.losses)
     assert (len(weights), float(sum(weights.values()))) == EXPECTED[name]

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dsa_app.config import build
 from dsa_train.network.config import NetworkConfig
-from dsa_train.network.summary import rows, summary
+from dsa_train.network.summary import deployed_size, rows, summary
 from dsa_train.network.two_stream import TwoStream
 
 CONFIGS = [
@@ -15,6 +15,10 @@ CONFIGS = [
     {"main": {"local_input": "full"}},
     {"main": {"heads": "local"}},
     {"guide": False, "main": {"heads": "global"}},
+    {"main": {"neck": "bn"}, "classifier": "circle"},
+    {"main": {"heads": "global", "head": "plain"}},
+    {"main": {"heads": "global", "head": "pcb"}},
+    {"guide": False, "main": {"heads": "global", "head": "mgn"}},
 ]
 
 
@@ -54,6 +58,19 @@ def test_every_parameter_and_every_product_is_counted_once(values: dict) -> None
             network(torch.empty(1, 3, 128, 64), torch.empty(1, 24, 3, 16, 16))
     assert sum(row.parameters for row in lines) == sum(p.numel() for p in network.parameters())
     assert sum(row.flops for row in lines) == counter.get_total_flops()
+
+
+def test_what_is_deployed_is_stated_with_the_products_of_attention() -> None:
+    """A ViT of 32 tokens and one of the class: two products of 33² in each of 12 layers, 192 numbers a token."""
+    pytest.importorskip("timm", reason="the extra `timm` is not installed")
+    main = {"trunk": "timm/vit_tiny_patch16_224", "size": [128, 64], "heads": "global"}
+    config = build(NetworkConfig, {"guide": False, "main": main, "weights": "none"}, "test")
+    lines = {row.layer: row for row in rows(config, 40, 128, 64) if row.part == "main"}
+    assert lines["products of attention"].flops == 12 * 2 * 2 * 33 * 33 * 192
+    size = deployed_size(config.main, 128, 64)
+    assert size == (sum(row.parameters for row in lines.values()), sum(row.flops for row in lines.values()))
+    stated = f"deployed: {size.parameters:,} parameters, {size.flops / 1e9:.3f} GFLOP."
+    assert stated in summary(config, height=128, width=64)
 
 
 def test_the_loop_has_the_same_table() -> None:

@@ -184,3 +184,33 @@ def test_a_model_of_another_width_is_refused(tmp_path: Path) -> None:
     path = save(MainStream(MainStreamConfig(trunk="resnet18", width=0.5)), tmp_path / "model.pt", Preprocessing(64, 32))
     with pytest.raises(CheckpointError, match="does not fit resnet18"):
         load_trunk(stream(width=0.25), str(path))
+
+
+def test_every_branch_of_mgn_has_the_rest_of_conv4_and_by_option_conv5(
+    cache: Path, theirs: dict[str, torch.Tensor]
+) -> None:
+    main = stream(heads="global", head="mgn")
+    load_trunk(main, "imagenet", conv5_init="imagenet", cache=cache)
+    for name, value in main.trunk.state_dict().items():
+        assert torch.equal(value, theirs[name])
+    for branch in main.part_head.branches:
+        for part, prefix in zip(branch, ("layer3.1.", "layer4."), strict=True):
+            for name, value in part.state_dict().items():
+                assert torch.equal(value, theirs[prefix + (name.removeprefix("0.") if "3" in prefix else name)])
+
+    main, untouched = (stream(heads="global", head="mgn") for _ in range(2))
+    load_trunk(main, "imagenet", cache=cache)
+    for branch, before in zip(main.part_head.branches, untouched.part_head.branches, strict=True):
+        assert torch.equal(branch[0][0].conv1.weight, theirs["layer3.1.conv1.weight"])
+        assert torch.equal(branch[1][0].conv1.weight, before[1][0].conv1.weight)
+
+
+def test_pcb_takes_conv5(cache: Path, theirs: dict[str, torch.Tensor]) -> None:
+    main = stream(heads="global", head="pcb")
+    load_trunk(main, "imagenet", conv5_init="imagenet", cache=cache)
+    assert torch.equal(main.global_head[1].conv2.weight, theirs["layer4.1.conv2.weight"])
+
+
+def test_a_plain_head_has_no_conv5(cache: Path) -> None:
+    with pytest.raises(ConfigError, match="a global head of conv5_x"):
+        load_trunk(stream(heads="global", head="plain"), "imagenet", conv5_init="imagenet", cache=cache)

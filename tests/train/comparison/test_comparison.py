@@ -1,0 +1,240 @@
+"""Comparisons: runs and files of features on datasets; numbers are those of `evaluate`, and are measured once."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dsa_app.errors import ConfigError, StoreError
+from dsa_data.stores.features import Origin, write_features
+from dsa_data.stores.header import Header
+from dsa_train.comparison import rows as comparison_rows
+from dsa_train.comparison.entries import entries
+from dsa_train.comparison.features import dataset_of, read_sides
+from dsa_train.comparison.rows import Row
+from dsa_train.comparison.speed import images_per_second, machine
+from dsa_train.comparison.table import text
+from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.evaluation.metrics import evaluate
+
+DATASET = "market1501"
+
+
+@pytest.fixture
+def place(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Datasets and artifacts with the tiny dataset under Market-1501's name; return the latter's folder."""
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / DATASET).symlink_to(tiny.root)
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
+    artifacts = tmp_path / "artifacts" / DATASET
+    artifacts.mkdir(parents=True)
+    (artifacts / "manifest.csv").symlink_to(tiny.manifest)
+    monkeypatch.chdir(tmp_path)
+    return artifacts
+
+
+@pytest.fixture
+def trained(place: Path, train) -> Path:
+    """The same with a run of the guide, of one epoch."""
+    train(place / "runs" / "recipes" / "bot+dsa", epochs=1)
+    return place
+
+
+def features_of(records, seed: int = 0) -> np.ndarray:
+    """Return features near a random direction for each identity, with noise."""
+    noise = np.random.default_rng(seed).normal(size=(len(records), 6))
+    centre = {record.pid: np.random.default_rng(record.pid).normal(size=6) for record in records}
+    return np.stack([centre[record.pid] for record in records]) + noise
+
+
+def npz(path: Path, records, **more: object) -> Path:
+    values = {
+        "features": features_of(records),
+        "pid": [record.pid for record in records],
+        "camid": [record.camid for record in records],
+        "split": [record.split for record in records],
+    }
+    np.savez(path, **(values | more))
+    return path
+
+
+def expected(records) -> tuple[float, float]:
+    """Return Rank-1 and mAP of `features_of`, by the measures alone."""
+    split = np.array([record.split for record in records])
+    rows, pids, camids = (
+        features_of(records),
+        *(np.array([getattr(record, name) for record in records]) for name in ("pid", "camid")),
+    )
+    q, g = split == "query", split == "gallery"
+    distmat = np.linalg.norm(rows[q][:, None] - rows[g][None], axis=2)
+    found = evaluate(distmat, pids[q], pids[g], camids[q], camids[g])
+    return found.rank(1), found.mAP
+
+
+def compared(run, *arguments: object) -> list[dict]:
+    result = run("compare", *arguments, "--dataset", DATASET, "--seconds", 0, "--no-figure", "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)["rows"]
+
+
+def test_a_run_has_the_measures_of_evaluate_and_what_is_deployed(run, trained: Path) -> None:
+    (row,) = compared(run, "recipes/bot+dsa")
+    told = run("evaluate", "--dataset", DATASET, "--run", trained / "runs" / "recipes" / "bot+dsa", "--json")
+    evaluated = json.loads(told.stdout)
+    assert (row["rank1"], row["mAP"]) == (evaluated["rank1"], evaluated["mAP"])
+    assert row["guide"] is True
+    model = torch.load(trained / "runs" / "recipes" / "bot+dsa" / "model.pt")
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    assert row["parameters"] == sum(v.numel() for name, v in model["state"].items() if not name.endswith(buffers))
+    assert row["flops"] > 0
+    assert row["images_per_second"] > 0
+    assert row["machine"].endswith("thread")
+
+
+def test_what_is_measured_is_kept_until_something_that_decides_it_changes(run, trained: Path, monkeypatch) -> None:
+    first = compared(run, "recipes/bot+dsa")
+
+    def fails(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(comparison_rows, "evaluate", fails)
+    monkeypatch.setattr(comparison_rows, "images_per_second", fails)
+    assert compared(run, "recipes/bot+dsa") == first
+    assert compared(run, "mine=recipes/bot+dsa") == [first[0] | {"model": "mine"}]
+    for changed in (["--set", "evaluate.flip=true"], ["--set", "evaluate.batch=8"]):
+        with pytest.raises(AssertionError, match="measured again"):
+            compared(run, "recipes/bot+dsa", *changed)
+    for kept in (trained / "compare").iterdir():  # as after a crash of the disk
+        kept.write_text("{")
+    with pytest.raises(AssertionError, match="measured again"):
+        compared(run, "recipes/bot+dsa")
+
+
+def test_features_of_other_programs(run, place: Path, tiny) -> None:
+    records = tiny.records("query", "gallery")
+    file = npz(place / "theirs.npz", records)
+    (row,) = compared(run, f"theirs={file}")
+    assert (row["rank1"], row["mAP"]) == pytest.approx(expected(records))
+    assert (row["model"], row["parameters"], row["images_per_second"]) == ("theirs", None, None)
+    other = npz(place / "other.npz", records, dataset="msmt17")
+    assert [one["model"] for one in compared(run, file, other)] == ["theirs"]
+
+
+def test_features_of_our_store_are_found_by_key(run, place: Path, tiny) -> None:
+    records = tiny.records("query", "gallery")
+    rows = features_of(records)
+    order = np.random.default_rng(1).permutation(len(records))
+    origin = Origin("0" * 64, {}, {"global": 6})
+
+    def store(chosen) -> Path:
+        some = [records[row] for row in chosen]
+        header = Header(DATASET, {"origin": origin.__dict__, "type": "float32"}, "made up")
+        keys, digests = [one.key for one in some], [one.digest for one in some]
+        path = place / "features.h5"
+        return write_features(path, header, keys, digests, (len(some), 6), "float32", [rows[chosen]])
+
+    assert dataset_of(store(order)) == DATASET
+    (row,) = compared(run, place / "features.h5")
+    assert (row["rank1"], row["mAP"]) == pytest.approx(expected(records))
+    with pytest.raises(StoreError, match="has no feature of"):
+        read_sides(store(order[1:]), tiny.manifest, EvaluateConfig())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"features": np.zeros((3, 2))}, "features float64"),
+        ({"pid": ["a"] * 16}, "pid <U1"),
+        ({"split": ["train"] * 16}, "no row of split is 'query'"),
+        ({"features": np.full((16, 2), np.nan)}, "not a number"),
+    ],
+)
+def test_another_npz_is_refused_in_one_line(wrong: dict, message: str, place: Path, tiny) -> None:
+    records = tiny.records("query", "gallery")
+    assert len(records) == 16
+    with pytest.raises(StoreError, match=message) as error:
+        read_sides(npz(place / "x.npz", records, **wrong), tiny.manifest, EvaluateConfig())
+    assert "numpy.savez" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04no numpy"])
+def test_a_file_that_is_no_npz_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be read"):
+        dataset_of(tmp_path / "x.npz")
+
+
+def test_an_npz_without_an_array_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", features=np.zeros((2, 3)))
+    with pytest.raises(StoreError, match="no array 'pid'"):
+        read_sides(tmp_path / "x.npz", tmp_path, EvaluateConfig())
+
+
+def test_titles_and_the_guide_on_top() -> None:
+    found = entries(["recipes/bot", "mine=table3/dsa-reid"], guided=True)
+    assert [(one.title, one.source) for one in found] == [
+        ("recipes/bot", "recipes/bot"),
+        ("recipes/bot+dsa", "recipes/bot+dsa"),
+        ("mine", "table3/dsa-reid"),
+        ("mine+dsa", "table3/dsa-reid+dsa"),
+    ]
+    with pytest.raises(ConfigError, match="Two models have the title 'recipes/bot'"):
+        entries(["recipes/bot", "recipes/bot"])
+
+
+def test_a_run_that_is_not_there_is_a_row_without_numbers(run, trained: Path) -> None:
+    found = compared(run, "recipes/pcb", "recipes/bot+dsa")
+    assert [row["mAP"] is None for row in found] == [True, False]
+    nothing = run("compare", "recipes/pcb", "--dataset", DATASET)
+    assert nothing.exit_code == 2
+    assert "No model of the comparison is trained" in nothing.output
+
+
+def test_refusals_of_the_command(run, place: Path) -> None:
+    for arguments, message in (
+        (["recipes/bot"], "Name models and datasets"),
+        (["x.npz", "--dataset", DATASET], "x.npz does not exist"),
+    ):
+        result = run("compare", *arguments)
+        assert result.exit_code == 2
+        assert message in result.output
+        assert len(result.output.strip().splitlines()) == 1
+
+
+def test_table_csv_and_figure(run, trained: Path, tiny) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `figure` is not installed")
+    file = npz(trained / "theirs.npz", tiny.records("query", "gallery"))
+    result = run("compare", "recipes/bot", file, "--guided", "--dataset", DATASET, "--seconds", 0)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert " ".join(lines[0].split()) == "dataset model guide Rank-1 mAP million parameters GFLOP images/s ms/image"
+    assert lines[1].split() == [DATASET, "recipes/bot", "not", "trained"]
+    assert lines[2].split()[:3] == [DATASET, "recipes/bot+dsa", "yes"]
+    with (trained.parent / "compare.csv").open(newline="") as opened:
+        read = list(csv.DictReader(opened))
+    assert [row["model"] for row in read] == ["recipes/bot", "recipes/bot+dsa", "theirs"]
+    assert float(read[1]["mAP"]) == pytest.approx(float(lines[2].split()[4]) / 100, abs=6e-4)
+    assert (trained.parent / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_names_machines_and_protocols() -> None:
+    row = Row("a", "b", None, 0.5, 0.25, 2_000_000, 3 * 10**9, 20.0, "a CPU, 1 thread", "flip test", "0f")
+    told = text([row]).splitlines()
+    assert told[1].split() == ["b", "a", "50.0", "25.0", "2.00", "3.00", "20.0", "50.00"]
+    assert "a CPU, 1 thread" in told[-2]
+    assert told[-1] == "Protocol of b: flip test."
+
+
+def test_speed_is_the_median_of_batches(monkeypatch, model: Path) -> None:
+    """Batches that take 1, 9 and 2 seconds by the clock: 4 images in 2 seconds."""
+    import dsa_reid
+    from dsa_train.comparison import speed
+
+    ticks = iter([0.0, 0.0, 1.0, 1.0, 10.0, 10.0, 12.0, 12.0])
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(ticks))
+    assert images_per_second(dsa_reid.load(model), 4, 0) == 2.0
+    assert "thread" in machine(torch.device("cpu"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .body import REGION_NAMES
+    from .calibration import Calibration
     from .config import MainStreamConfig
     from .errors import ModelError
     from .exports import check, export, load_exported
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGION_NAMES",
+    "Calibration",
     "Explanation",
     "Features",
     "MainStream",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "Calibration": "calibration",
     "REGION_NAMES": "body",
     "MainStreamConfig": "config",
     "ModelError": "errors",

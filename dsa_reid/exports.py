@@ -220,6 +220,7 @@ def _about(model: Model, normalise: Where, resize: Where) -> dict[str, Any]:
         "output": f"float32 (B, {model.dimensions}): parts of length one each, compared by Euclidean distance",
         "parts": model.parts,
         **_cameras(model),
+        **({"calibration": model.calibration.written()} if model.calibration else {}),
     }
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .atomic import write_atomic
+from .calibration import Calibration, read_calibration
 from .config import REGIONS, MainStreamConfig, written
 from .crops import Crop, many
 from .device import usable_device
@@ -40,15 +42,22 @@ class Model:
         preprocessing: the resizing and normalisation of `embed`.
         device: where the network is.
         digest: SHA-256 of the file that it was read from, hexadecimal; empty if it was not read from a file.
+        calibration: what its distances mean; None for a model that was trained without train.calibrate.
     """
 
     def __init__(
-        self, main_stream: MainStream, preprocessing: Preprocessing, device: torch.device, digest: str = ""
+        self,
+        main_stream: MainStream,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        digest: str = "",
+        calibration: Calibration | None = None,
     ) -> None:
         self.main_stream = main_stream.eval().to(device)
         self.preprocessing = preprocessing
         self.device = device
         self.digest = digest
+        self.calibration = calibration
         self._folded: MainStream | None = None
 
     @property
@@ -76,6 +85,34 @@ class Model:
     def parts_with_visibility(self) -> dict[str, int]:
         """The same with the visibilities of the eight regions, "visibility", at the end."""
         return {**self.parts, VISIBILITY: REGIONS}
+
+    def probability(self, distances: torch.Tensor | np.ndarray | float, prior: float = 0.5) -> Any:
+        """Return the probability that two images at a Euclidean distance show one person.
+
+        See `Calibration.probability`. Raises ModelError for a model that is not calibrated.
+        """
+        return self.calibrated().probability(distances, prior)
+
+    def presence(
+        self,
+        distances: torch.Tensor | np.ndarray,
+        gallery: int | None = None,
+        sample: torch.Tensor | np.ndarray | None = None,
+    ) -> Any:
+        """Return the probability (Q,) that each query's person is in a gallery, from distances (Q, K).
+
+        See `Calibration.presence`. Raises ModelError for a model that is not calibrated.
+        """
+        return self.calibrated().presence(distances, gallery, sample)
+
+    def calibrated(self) -> Calibration:
+        """Return the calibration. Raises ModelError if there is none."""
+        if self.calibration is None:
+            raise ModelError(
+                "This model is not calibrated, so its distances give no probabilities. Train it with a share of the "
+                "people held out for that: dsa-train run --set train.calibrate=0.2."
+            )
+        return self.calibration
 
     def embed(
         self,
@@ -161,11 +198,13 @@ def save(
     path: str | os.PathLike[str],
     preprocessing: Preprocessing,
     pretrained: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> Path:
     """Write the model file, whole or not at all; the same weights give the same bytes. Returns its path.
 
     Args:
         pretrained: which pretrained weights its training started from, plain values; None for none.
+        calibration: what its distances mean; None for none, which is not written.
     """
     content = {
         "format": FORMAT,
@@ -173,6 +212,7 @@ def save(
         "config": written(dataclasses.asdict(main_stream.config)),
         "preprocessing": dataclasses.asdict(preprocessing),
         **({"pretrained": dict(pretrained)} if pretrained else {}),
+        **({"calibration": calibration.written()} if calibration else {}),
         "state": {key: value.detach().cpu().contiguous() for key, value in main_stream.state_dict().items()},
     }
     made = io.BytesIO()  # given a path, torch would store its name, and raise a RuntimeError for a full disk
@@ -202,13 +242,14 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     with own_torch_state():
         try:
             main_stream, preprocessing = _built(content)
+            calibration = read_calibration(content.get("calibration"))
         except NotInstalledError:
             raise
         except Exception as error:  # the file may hold values of any type
             raise ModelError(
                 f"{path} has weights that do not fit its configuration ({reason(error)}). Train again: dsa-train run."
             ) from None
-        return Model(main_stream, preprocessing, usable_device(device), digest_of(path))
+        return Model(main_stream, preprocessing, usable_device(device), digest_of(path), calibration)
 
 
 def _built(content: dict[str, Any]) -> tuple[MainStream, Preprocessing]:

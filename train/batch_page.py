@@ -14,6 +14,7 @@ from . import stage
 from .batches.feed import epoch_order, feed
 from .batches.parts_store import open_store
 from .batches.show import render_batch
+from .calibration_fit import hold_out
 from .config import TrainConfig
 
 
@@ -28,7 +29,7 @@ def batch_page(
 
     Raises DatasetError, StoreError, ImageError, TrainingError for data that is missing or does not fit.
     """
-    records = read_manifest(manifest, ["train"])
+    records, _ = hold_out(read_manifest(manifest, ["train"]), config.calibrate, config.seed)
     store = open_store(dsap, warp) if config.needs_store else None
     data = stage.open_training_set(root, records, store, config)
     indices = epoch_order(data, config, epoch)[0].tolist()

@@ -39,6 +39,8 @@ class TrainConfig:
         speed: how it is computed; may change when a run is resumed.
         evaluate_every: epochs between evaluations on query and gallery, for the log alone; 0 for none.
         save_every: epochs between checkpoints; the last epoch and an interrupted one are always saved.
+        calibrate: share of the training identities that are held out from training, and on which the finished model's
+            distances are calibrated: they then give probabilities. 0 for none, as in the paper.
         seed: of weights, batches and augmentation.
         deterministic: only operations that give the same bits twice, also on a GPU, where it costs time.
         precision: "auto" is bfloat16 autocast where the device has it, a GPU, and float32 elsewhere.
@@ -70,6 +72,7 @@ class TrainConfig:
     speed: SpeedConfig = SpeedConfig()
     evaluate_every: NonNegativeInt = 0
     save_every: PositiveInt = 1
+    calibrate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # NumPy's bound
     deterministic: bool = False
     precision: Literal["auto", "bfloat16", "float32"] = "auto"

@@ -20,6 +20,7 @@ from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of as digest_of_texts
 from dsa_data.synthetic.dataset import read_views
 from dsa_reid.atomic import write_atomic
+from dsa_reid.calibration import Calibration
 from dsa_reid.main_stream import MainStream
 from dsa_reid.model import digest_of, load
 from dsa_reid.preprocessing import Preprocessing
@@ -38,6 +39,7 @@ from .evaluation.distmat import Rows
 from .evaluation.features import check_match, extract, lengths
 from .evaluation.kept_features import kept_features
 from .evaluation.multiquery import read_multiquery
+from .evaluation.per_query import query_rows
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
@@ -87,6 +89,17 @@ class Evaluation(NamedTuple):
     views: dict[Bin, metrics.Result]
 
 
+class Measured(NamedTuple):
+    """The result of an evaluation, and what was found for each query.
+
+    Args:
+        queries: a row a query, see `per_query.query_rows`.
+    """
+
+    evaluation: Evaluation
+    queries: list[dict[str, Any]]
+
+
 def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, by_view: bool = False) -> Evaluation:
     """Evaluate a trained network on query and gallery.
 
@@ -95,13 +108,30 @@ def evaluate(task: Task, config: EvaluateConfig, between_cameras: bool = False, 
             another network or dataset.
         TrainingError: if the network has no such feature, or no query has a match.
     """
-    views = _views(task) if by_view else None  # first, since most datasets have none
-    query, gallery, device = query_and_gallery(task, config)
+    views = view_angles(task) if by_view else None  # first, since most datasets have none
+    return measure(*query_and_gallery(task, config), config, between_cameras, views).evaluation
+
+
+def measure(
+    query: Side,
+    gallery: Side,
+    device: torch.device,
+    config: EvaluateConfig,
+    between_cameras: bool = False,
+    views: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Measured:
+    """Rank the gallery for every query and return the measures. Raises TrainingError as `compare` does.
+
+    Args:
+        device: to compare features on.
+        views: degrees (Q,) and (G,), to measure by view difference too.
+    """
     compared = compare(query, gallery, config, device, between_cameras, views)
     values = summary(compared.result, compared.chance, len(gallery.records))
     if protocol(config):
         values["protocol"] = protocol(config)
-    return Evaluation(values, compared.result.cmc, compared.pairs, compared.views)
+    found = Evaluation(values, compared.result.cmc, compared.pairs, compared.views)
+    return Measured(found, query_rows(query, compared.result, compared.matches))
 
 
 def result_of(task: Task, config: EvaluateConfig, experiment: str, measures: Mapping[str, Any]) -> Result:
@@ -192,6 +222,17 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         return *sides(retrieval, config, features, lengths(network, config.match, visible)), device
 
 
+def calibration_of(task: Task, config: EvaluateConfig) -> Calibration | None:
+    """Return what the distances of a run mean; None if it is not calibrated, or other distances are compared.
+
+    A model is calibrated for the Euclidean distance of its own features, without re-ranking, expansion or flip.
+    """
+    if config.match != "main" or config.flip or config.regions != "predicted" or config.multiquery != "off":
+        return None
+    path = task.source if task.source.is_file() else task.source / "model.pt"
+    return load(path).calibration if config.compares_plainly else None
+
+
 def restore(run: Path) -> tuple[TwoStream, Preprocessing, GuidanceConfig]:
     """Return both streams of a finished run, with their preprocessing and the guide's settings, from its checkpoint."""
     if run.is_file():
@@ -236,7 +277,7 @@ def write_json(path: Path, content: Any) -> Path:
     return write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _views(task: Task) -> tuple[np.ndarray, np.ndarray]:
+def view_angles(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Return the view angles of query and gallery, in degrees. Raises DatasetError unless they are rendered."""
     query, gallery = (
         read_views(task.root, [record.key for record in read_manifest(task.manifest, [split])])

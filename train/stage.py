@@ -36,6 +36,7 @@ from .batches.dataset import GIB, Images, memory_limit, number_identities
 from .batches.feed import TrainingSet, epoch_order, generator
 from .batches.parts_store import check_charts, check_confidence, open_store
 from .batches.regions import mean_label_maps, of_other_people
+from .calibration_fit import calibrate, hold_out
 from .config import FREE, TrainConfig, sized, with_cameras
 from .distributed import Processes, processes_on_this_machine
 from .evaluation.config import EvaluateConfig
@@ -92,7 +93,7 @@ def run(
         processes.check_share(config.identities * config.pictures, config.synchronised_norm)
         prepare_torch(config.seed, config.deterministic, config.threads)
 
-        records = read_manifest(manifest, ["train"])
+        records, held = hold_out(read_manifest(manifest, ["train"]), config.calibrate, config.seed)
         config = with_cameras(config, [record.camid for record in records])
         # regions are learnt from chart images, which do not depend on how the part images were warped
         store = open_store(dsap, warp if config.network.guide else None) if config.needs_store else None
@@ -130,7 +131,10 @@ def run(
             loop.train(training, data, configuration, out, retrieval, evaluation)
             if processes.is_main:
                 with training.final_weights():
-                    save(training.network.main, model, data.images.preprocessing, training.pretrained)
+                    calibration = None
+                    if held:
+                        calibration = calibrate(training.network.main, root, held, preprocessing, evaluation)
+                    save(training.network.main, model, data.images.preprocessing, training.pretrained, calibration)
                 run_settings.write(out, made_with, store, *made_of)
             processes.wait()
             return model
@@ -209,8 +213,9 @@ def _leave_out_later(settings: dict[str, Any]) -> None:
     for section, name in LATER:
         if settings[section][name] == defaults[section][name]:
             del settings[section][name]
-    if settings["optimiser"] == defaults["optimiser"]:
-        del settings["optimiser"]
+    for name in ("optimiser", "calibrate"):
+        if settings[name] == defaults[name]:
+            del settings[name]
 
 
 def open_training_set(

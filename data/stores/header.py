@@ -180,7 +180,7 @@ class Store:
                 f"{self.path} is not a {self.form} store: {found}. Check the path; --overwrite does not replace it."
             )
         if version not in self.versions:
-            known = " and ".join(map(str, self.versions))
+            known = ", ".join(map(str, self.versions))
             found = shown(_plain(version))
             raise StoreError(f"{self.path} has version {found}, this program reads {known}. {self.remedy}")
 

@@ -19,6 +19,7 @@ from dsa_data.charts import CHARTS
 from dsa_data.records import Record
 from dsa_data.stores.iuv import IuvStore
 
+from .engine import identity_of_content
 from .map_files import MapValues, PackedValues
 from .maps import MapFile
 
@@ -47,17 +48,19 @@ class Average:
     def __init__(self, store: Path, records: Sequence[Record]) -> None:
         self.store = store
         average = _average(store, [record.key for record in records if record.split == "train"])
+        with IuvStore(store) as maps:
+            self.bits = 8 if maps.has_uv else 0  # the average of maps of I alone is one
         self.digest = hashlib.sha256(average.tobytes()).hexdigest()
         self._kept: PackedValues = MapValues(average).packed(bits=8)
 
     @property
     def identity(self) -> dict[str, Any]:
         """Return the engine's name; the map is part of each image's digest."""
-        return {"engine": self.name}
+        return {"engine": self.name, **identity_of_content(self.bits)}
 
     def find(self, record: Record) -> AverageFile:
         """Return the average map, with score 1."""
-        return AverageFile(self.store, self.digest, score=1.0, kept=self._kept)
+        return AverageFile(self.store, self.digest, score=1.0, bits=self.bits, kept=self._kept)
 
 
 def _average(store: Path, keys: Sequence[str]) -> np.ndarray:

@@ -174,3 +174,16 @@ def test_other_settings_are_refused_and_named(synthetic: Path, tmp_path: Path) -
     assert "engine was rendered, this run wants import" in error
     assert "--overwrite" in error
     assert call("import", "--dataset", "synthetic", "--from", truth, "--overwrite").exit_code == 0
+
+
+def test_run_with_confidence_and_what_shows_it(synthetic: Path) -> None:
+    assert call("run", "--dataset", "synthetic").exit_code == 0
+    assert "confidence" in refused("run", "--dataset", "synthetic", "--confidence")
+    result = call("run", "--dataset", "synthetic", "--confidence", "--overwrite")
+    assert result.exit_code == 0, result.stderr
+    with IuvStore(synthetic / "iuv.h5") as store:
+        assert (store.version, store.confidence) == (3, "pixels")
+    stats = call("stats", "--dataset", "synthetic")
+    assert "confidence, where a person was detected" in stats.stdout, stats.stderr
+    assert call("show", "--dataset", "synthetic", "--sheet", "4").exit_code == 0
+    assert "native and rendered" in refused("run", "--dataset", "synthetic", "--confidence", "--engine", "detectron2")

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from batches import BatchEngine
 from densepose_extract import plan as plans
 from densepose_extract import stage
 from densepose_extract.config import EstimatorErrors
+from densepose_extract.engines.engine import identity_of_content
+from densepose_extract.engines.maps import MapFile
 from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import BusyError, DatasetError, ImageError, StoreError
 from dsa_data import images
-from dsa_data.records import read_manifest, write_manifest
+from dsa_data.records import Record, read_manifest, write_manifest
 from dsa_data.stores.iuv import IuvStore
 from dsa_data.stores.pieces import Pieces
 from tiny import list_images, random_iuv, write_iuv_image, write_true_maps
@@ -296,3 +299,55 @@ def test_the_share_of_a_process_is_fixed_in_advance(root: Path, manifest: Path, 
     assert abs(second.made - first.made) <= 3
     stage.extract(manifest, root, tmp_path / "alone.h5", "tiny", BatchEngine(3))
     assert out.read_bytes() == (tmp_path / "alone.h5").read_bytes()
+
+
+class OfIAlone:
+    """The true maps of a synthetic dataset without u and v, and a confidence for each image."""
+
+    name = "alone"
+    identity: ClassVar = {"engine": "alone", **identity_of_content(0, "images")}
+
+    def __init__(self, root: Path) -> None:
+        self.files = Rendered(root, EstimatorErrors(rate=0))
+
+    def find(self, record: Record) -> MapFile:
+        file = self.files.find(record)
+        return MapFile(file.path, file.digest, score=1.0, bits=0, image_confidence=0.75)
+
+
+def test_maps_of_i_alone_are_made_and_taken_over(root: Path, manifest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "iuv.h5"
+    assert stage.extract(manifest, root, out, "tiny", OfIAlone(root)).made
+    first = out.read_bytes()
+    assert stage.extract(manifest, root, out, "tiny", OfIAlone(root)).made == 0
+    keys = [record.key for record in read_manifest(manifest)]
+    with IuvStore(out) as store:
+        assert (store.version, store.bits, store.confidence) == (3, 0, "images")
+        for index, key in enumerate(keys):
+            read = store.read(index)
+            true = images.read(true_map(root, key))
+            assert (read.iuv[..., 0] == true[..., 0]).all()
+            assert not read.iuv[..., 1:].any()
+            assert np.isnan(read.image_confidence) != true.any()
+    # One map changes: the others are taken over, and the bytes are those of a run from nothing.
+    write_iuv_image(true_map(root, keys[5]), random_iuv(24, 12, 500))
+    assert stage.extract(manifest, root, out, "tiny", OfIAlone(root)).made > 0
+    changed = out.read_bytes()
+    assert changed != first
+    out.unlink()
+    stage.extract(manifest, root, out, "tiny", OfIAlone(root))
+    assert out.read_bytes() == changed
+
+
+def test_confidences_survive_an_interruption(root: Path, manifest: Path, tmp_path: Path) -> None:
+    engine = Rendered(root, EstimatorErrors(), confidence=True)
+    whole = stage.extract(manifest, root, tmp_path / "whole.h5", "tiny", engine).path.read_bytes()
+    last = root / read_manifest(manifest)[-1].key
+    data = last.read_bytes()
+    last.write_bytes(b"")
+    with pytest.raises(ImageError):
+        stage.extract(manifest, root, tmp_path / "iuv.h5", "tiny", engine)
+    last.write_bytes(data)
+    outcome = stage.extract(manifest, root, tmp_path / "iuv.h5", "tiny", engine)
+    assert 0 < outcome.made < len(read_manifest(manifest))
+    assert outcome.path.read_bytes() == whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -10,6 +11,7 @@ import click
 
 from dsa_app import console
 from dsa_app.errors import ConfigError
+from dsa_app.row_files import check_rows_file, write_rows
 
 from ..gallery.config import Engine
 from . import options
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 @click.option("--engine", type=click.Choice(get_args(Engine)), default="numpy", show_default=True)
 @click.option("--index", type=options.FILE, help="The FAISS index. [<gallery>.<engine>.faiss]")
 @click.option("--explain", is_flag=True, help="Show how far each body region agrees.")
+@click.option(
+    "--min-probability", type=click.FloatRange(0, 1), help="Answer 'nobody here' below it. Calibrated models."
+)
+@click.option("--hits", type=options.FILE, help="Write a row a hit: .csv, .json or .parquet.")
+@options.json_alone
 @click.option("--pictures", type=options.FILE, help="The folder of the gallery's images. [the dataset's]")
 @click.option("--out", type=options.FILE, help="The ranking as a PNG. [ranking.png, if the images are known]")
 @click.option("--overwrite", is_flag=True, help="Build the index again if it is of other features.")
@@ -42,6 +49,9 @@ def search(
     engine: Engine,
     index: Path | None,
     explain: bool,
+    min_probability: float | None,
+    hits: Path | None,
+    as_json: bool,
     pictures: Path | None,
     out: Path | None,
     overwrite: bool,
@@ -51,6 +61,9 @@ def search(
 
     Prints a table of the hits, and renders them as a page if the folder of the gallery's images is known.
     """
+    if hits:
+        check_rows_file(hits, "--hits")
+
     from ..gallery.feature_files import open_features
 
     features = open_features(gallery)
@@ -66,16 +79,21 @@ def search(
     from dsa_reid.model import load
 
     from ..gallery import page
-    from ..gallery.search import read_identities, search_images
+    from ..gallery.search import hit_rows, read_identities, search_images
     from ..torch_setup import choose_device
 
     pids = read_identities(console.artifacts(dataset) / "manifest.csv") if dataset else {}
     network = load(path, choose_device(device))
-    results = search_images(queries, features, network, path, top, engine, index, explain, overwrite, pids)
-    table, rendered = page.table(results), _page(results, pictures, dataset, required=bool(pictures or out))
-    click.echo(table)
+    results = search_images(
+        queries, features, network, path, top, engine, index, explain, overwrite, pids, min_probability
+    )
+    rendered = _page(results, pictures, dataset, required=bool(pictures or out))
+    rows = hit_rows(results)
+    click.echo(json.dumps(rows) if as_json else page.table(results))
+    if hits:
+        click.echo(write_rows(hits, rows), err=as_json)
     if rendered is not None:
-        click.echo(write_png(out or Path("ranking.png"), rendered))
+        click.echo(write_png(out or Path("ranking.png"), rendered), err=as_json)
 
 
 def _page(results: Sequence[QueryResult], pictures: Path | None, dataset: str, required: bool) -> np.ndarray | None:

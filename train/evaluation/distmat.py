@@ -53,6 +53,22 @@ def blocks(
         yield queries, distance_rows(query[queries], gallery, metric, device, parts)
 
 
+def stored_blocks(distances: Rows, memory: float) -> Iterator[Block]:
+    """Yield a distance matrix (Q, G) that is stored, by rows, as `blocks` yields one that is computed.
+
+    Raises TrainingError for distances that are not numbers.
+    """
+    Q, G = distances.shape
+    # as many digits as are stored: rounded to float32, distances of float64 may become equal
+    dtype = np.result_type(distances[0:1].dtype, np.float32)
+    height = max(1, int(memory * GIB) // (dtype.itemsize * G))
+    for start in range(0, Q, height):
+        queries = slice(start, min(start + height, Q))
+        distmat = np.array(distances[queries], dtype)
+        check_distances(distmat)
+        yield queries, distmat
+
+
 def distance_rows(
     query: np.ndarray, gallery: Rows, metric: Metric, device: torch.device, parts: Mapping[str, int] | None = None
 ) -> np.ndarray:
@@ -68,13 +84,18 @@ def distance_rows(
         right = on_device(gallery[piece], device)
         rows = visible_pairwise(left, right, parts or {}) if metric == "visible" else pairwise(left, right, metric)
         distmat[:, piece] = rows.cpu().numpy()
+    check_distances(distmat)
+    return distmat
+
+
+def check_distances(distmat: np.ndarray) -> None:
+    """Raise TrainingError if distances (n, G) are not numbers."""
     broken = np.flatnonzero(np.isnan(distmat.sum(axis=1)))
     if len(broken):
         raise TrainingError(
             f"The features of {len(broken)} queries, or of gallery images, are not numbers (NaN), so they cannot be "
             "ranked. Extract them again; if they are NaN again, the network did not train properly: look at its losses."
         )
-    return distmat
 
 
 def on_device(rows: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -42,11 +42,15 @@ class Hit:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """A query with its nearest gallery images; `ap` is NaN where no other camera saw the person."""
+    """A query with its nearest gallery images; `ap` is NaN where no other camera saw the person.
+
+    `name` says which result it is of, where a page shows two.
+    """
 
     query: Record
     ap: float
     hits: Sequence[Hit]
+    name: str = ""
 
 
 def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.device, length: int) -> list[Ranking]:
@@ -58,7 +62,7 @@ def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.d
     labels = labels_of(query, gallery)
     length = min(length, len(labels.g_pids))
     parts, near = [], []
-    for queries, distmat in ranked(query.features, gallery.features, config, device, query.parts):
+    for queries, distmat in ranked(query, gallery, config, device):
         some = labels.select(queries)
         parts.append(find_matches(distmat, some))
         near += [_nearest(row, labels.g_pids == pid, length) for row, pid in zip(distmat, some.q_pids, strict=True)]
@@ -126,7 +130,7 @@ def page(rankings: Sequence[Ranking], root: Path) -> Image:
     for row, ranking in enumerate(rankings):
         top = CAPTION + GAP + row * row_height
         query = ranking.query
-        ap = "no match" if np.isnan(ranking.ap) else f"AP {100 * ranking.ap:.1f}"
+        ap = "no match" if np.isnan(ranking.ap) else f"AP {100 * ranking.ap:.1f} {ranking.name}".rstrip()
         _cell(canvas, GAP, top, read(root / query.key), INK, (f"{query.pid} c{query.camid}", ap))
         for column, hit in enumerate(ranking.hits, start=1):
             colour = LEFT_OUT if hit.rank is None else CORRECT if hit.correct else FALSE

@@ -21,10 +21,10 @@ from ..network.two_stream import TwoStream
 from . import metrics
 from .camera_pairs import CameraPairs
 from .config import EvaluateConfig
-from .distmat import Block, Rows, blocks
+from .distmat import Block, Rows, blocks, stored_blocks
 from .expansion import expanded
 from .features import extract, lengths
-from .matches import Labels, find_matches, joined
+from .matches import Labels, Matches, find_matches, joined
 from .metrics import NO_MATCH
 from .multiquery import pooled
 from .rerank import reranked
@@ -52,12 +52,14 @@ class Side:
         records: N.
         camids: (N,), see `camera_numbers`.
         parts: of a feature, by their lengths in order; only for distances that compare them one by one.
+        distances: of queries to the gallery, (Q, G), where these are given in place of features.
     """
 
     features: Rows
     records: Sequence[Record]
     camids: np.ndarray
     parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    distances: Rows | None = None
 
     @property
     def pids(self) -> np.ndarray:
@@ -73,12 +75,14 @@ class Comparison:
         chance: the mAP of random rankings of the same images.
         pairs: the measures by (query camera, gallery camera); empty unless asked for.
         views: the measures by view difference, from and to in degrees; empty unless views are given.
+        matches: the ranks that they are computed from.
     """
 
     result: metrics.Result
     chance: float
     pairs: dict[tuple[int, int], metrics.Result]
     views: dict[Bin, metrics.Result]
+    matches: Matches
 
 
 def read_retrieval(
@@ -194,7 +198,7 @@ def compare(
     single = config.gallery == "single-shot"
     orders = sample_orders(len(labels.g_pids), config.repeats, config.seed) if single else None
     parts, pairs, bins = [], CameraPairs(), ViewBins()
-    for queries, distmat in ranked(query.features, gallery.features, config, device, query.parts):
+    for queries, distmat in ranked(query, gallery, config, device):
         some = labels.select(queries)
         parts.append(find_matches(distmat, some) if orders is None else find_sampled_matches(distmat, some, orders))
         if between_cameras:
@@ -208,15 +212,24 @@ def compare(
     else:
         result = metrics.measure(matches, trapezoid=config.trapezoid)
     chance = metrics.chance(matches, trapezoid=config.trapezoid)
-    return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid))
+    return Comparison(result, chance, pairs.results(config.trapezoid), bins.results(config.trapezoid), matches)
 
 
-def ranked(
-    query: Rows, gallery: Rows, config: EvaluateConfig, device: torch.device, parts: Mapping[str, int] | None = None
-) -> Iterator[Block]:
-    """Yield the distances that the gallery is ranked by, block by block, expanded and re-ranked if configured."""
+def ranked(query: Side, gallery: Side, config: EvaluateConfig, device: torch.device) -> Iterator[Block]:
+    """Yield the distances that the gallery is ranked by, block by block, expanded and re-ranked if configured.
+
+    Raises TrainingError for distances that are given, and are to be re-ranked or expanded: both need features.
+    """
+    if query.distances is not None:
+        if config.rerank.on or config.expansion.neighbours:
+            raise TrainingError(
+                "Re-ranking and query expansion need features, and distances were given. Give features, or set "
+                "evaluate.rerank.on=false and evaluate.expansion.neighbours=0."
+            )
+        return stored_blocks(query.distances, config.memory)
+    features = query.features
     if config.expansion.neighbours:
-        query = expanded(query[0 : query.shape[0]], gallery, config.expansion, device, config.memory)
+        features = expanded(features[0 : features.shape[0]], gallery.features, config.expansion, device, config.memory)
     if config.rerank.on:
-        return reranked(query, gallery, config.rerank, config.distance, device, config.memory)
-    return blocks(query, gallery, config.distance, device, config.memory, parts)
+        return reranked(features, gallery.features, config.rerank, config.distance, device, config.memory)
+    return blocks(features, gallery.features, config.distance, device, config.memory, query.parts)

@@ -27,12 +27,21 @@ def table(results: Sequence[QueryResult]) -> str:
     names = "".join(f"{name:>12}" for name in REGION_NAMES)
     lines = []
     for result in results:
-        lines.append(f"{result.query}\n{'':>4}{'distance':>9}{names if result.explanation else ''}  image")
+        if result.nobody:
+            lines.append(
+                f"{result.query}\n    nobody here: the person is in the gallery with P = {result.presence:.2f}"
+            )
+            continue
+        known = result.presence is not None
+        sure = f"{'P':>7}" if known else ""
+        there = f", in the gallery with P = {result.presence:.2f}" if known else ""
+        lines.append(f"{result.query}{there}\n{'':>4}{'distance':>9}{sure}{names if result.explanation else ''}  image")
         for n, hit in enumerate(result.hits):
             agreement = [] if result.explanation is None else result.explanation.agreement[n].tolist()
             values = "".join(f"{_rounded(value):>12}" for value in agreement)
             mark = {True: "  right", False: "  wrong", None: ""}[hit.correct]
-            lines.append(f"{n + 1:>4}{hit.distance:>9.3f}{values}  {hit.key}{mark}")
+            chance = "" if hit.probability is None else f"{hit.probability:>7.3f}"
+            lines.append(f"{n + 1:>4}{hit.distance:>9.3f}{chance}{values}  {hit.key}{mark}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_reid.atomic import atomic, write_atomic
 from dsa_reid.guard import reason
+from dsa_reid.metric import distances as pairwise_distances
 from dsa_reid.model import Model, digest_of
 from dsa_reid.nearest import Kind, Ranking, build_index, require_faiss, search, search_index
 from dsa_reid.regions import Explanation, explain
@@ -26,23 +27,34 @@ from .feature_files import FeatureFile
 from .stored_index import read_index
 
 FORMAT = "dsa-reid index"
+SURE = 200  # hits from which P(in the gallery) is computed
 SAMPLE = 2048  # gallery rows to which a distance in a region is compared
 
 
 class Hit(NamedTuple):
-    """A gallery image near a query: its key, distance, and whether it shows the query's person; None if unknown."""
+    """A gallery image near a query: its key, distance, and whether it shows the query's person; None if unknown.
+
+    `probability` is that it does, if one image in the gallery may as well as nobody's; None without calibration.
+    """
 
     key: str
     distance: float
     correct: bool | None = None
+    probability: float | None = None
 
 
 class QueryResult(NamedTuple):
-    """A query's path and its hits, nearest first."""
+    """A query's path and its hits, nearest first.
+
+    `presence` is the probability that the person is in the gallery; None without calibration. `nobody` is whether it is
+    below the least probability that was asked for; there are no hits then.
+    """
 
     query: str
     hits: Sequence[Hit]
     explanation: Explanation | None = None
+    presence: float | None = None
+    nobody: bool = False
 
 
 def search_images(
@@ -56,6 +68,7 @@ def search_images(
     with_regions: bool = False,
     overwrite: bool = False,
     pids: Mapping[str, int] | None = None,
+    min_probability: float | None = None,
 ) -> list[QueryResult]:
     """Return the gallery's nearest images for each query image.
 
@@ -65,22 +78,49 @@ def search_images(
         engine, index, overwrite: see `rank`.
         with_regions: explain each hit by its body regions, see `dsa_reid.explain`.
         pids: identities by the SHA-256 of the file, as `read_identities` returns; hits are correct or not by them.
+        min_probability: that the person is in the gallery, below which the answer is "nobody here".
 
     Raises:
         StoreError: for features of another model, or an index as in `rank`.
         ImageError: for a query that cannot be read.
-        ModelError: if FAISS is needed and not installed.
+        ModelError: if FAISS is needed and not installed, or probabilities are asked of a model that is not calibrated.
     """
+    if min_probability is not None:
+        model.calibrated()
     check_same_model(gallery, model, model_path)
     features = model.embed([images.read(query) for query in queries]).numpy()  # (Q, D)
-    ranking = rank(features, gallery, top, engine, index, overwrite)
+    # With more hits than are shown the probability that somebody is there is more exact: further ones add little.
+    ranking = rank(features, gallery, max(top, SURE) if model.calibration else top, engine, index, overwrite)
+    presence = [None] * len(queries)
+    if model.calibration is not None:
+        usual = pairwise_distances(features, _sample(gallery)).numpy()
+        presence = model.presence(ranking.distances, len(gallery), usual).tolist()
+    ranking = Ranking(ranking.distances[:, :top], ranking.indices[:, :top])
     explanations = explain_hits(features, ranking.indices, gallery) if with_regions else [None] * len(queries)
-    return [
-        QueryResult(str(query), _hits(query, gallery, rows, distances, pids or {}), explanation)
-        for query, rows, distances, explanation in zip(
-            queries, ranking.indices, ranking.distances, explanations, strict=True
-        )
-    ]
+    results = []
+    for query, rows, distances, explanation, present in zip(
+        queries, ranking.indices, ranking.distances, explanations, presence, strict=True
+    ):
+        nobody = min_probability is not None and present is not None and present < min_probability
+        hits = [] if nobody else _hits(query, gallery, rows, distances, pids or {}, model)
+        results.append(QueryResult(str(query), hits, None if nobody else explanation, present, nobody))
+    return results
+
+
+def hit_rows(results: Sequence[QueryResult]) -> list[dict[str, Any]]:
+    """Return a row a hit, for other programs; a query that nobody answers has one without an image."""
+    rows = []
+    for result in results:
+        for place, hit in enumerate(result.hits or [None], start=1):
+            row: dict[str, Any] = {
+                "query": result.query,
+                "place": place if hit else None,
+                "image": hit.key if hit else None,
+            }
+            row |= {"distance": hit.distance if hit else None, "correct": hit.correct if hit else None}
+            row |= {"probability": hit.probability if hit else None, "presence": result.presence}
+            rows.append(row | {"nobody": result.nobody})
+    return rows
 
 
 def read_identities(manifest: Path) -> dict[str, int]:
@@ -89,7 +129,12 @@ def read_identities(manifest: Path) -> dict[str, int]:
 
 
 def _hits(
-    query: Path, gallery: FeatureFile, rows: np.ndarray, distances: np.ndarray, pids: Mapping[str, int]
+    query: Path,
+    gallery: FeatureFile,
+    rows: np.ndarray,
+    distances: np.ndarray,
+    pids: Mapping[str, int],
+    model: Model,
 ) -> list[Hit]:
     pid = pids.get(digest_of(query))
     hits = []
@@ -97,7 +142,8 @@ def _hits(
         if row >= 0:  # -1 where an approximate index found fewer
             other = pids.get(gallery.digests[row])
             correct = None if pid is None or other is None else pid == other
-            hits.append(Hit(gallery.keys[row], distance, correct))
+            chance = model.probability(distance, 1 / (len(gallery) + 1)) if model.calibration else None
+            hits.append(Hit(gallery.keys[row], distance, correct, chance))
     return hits
 
 

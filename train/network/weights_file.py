@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,12 @@ DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
+ARRAYS = [
+    np.ndarray,
+    *{type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")},
+]
+"""Classes without code that files of features hold beside tensors: arrays of numbers."""
+
 PLAIN = [argparse.Namespace, np.dtype, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8"))]
 """Classes without code that files of MoCo, DINO and torchreid hold beside the weights: arguments and best scores."""
 
@@ -83,8 +89,17 @@ def read_source(path: Path) -> Source:
     return Source(path, _torchvision_names(weights) if ours else weights, sha256, _colours(content) if model else None)
 
 
-def _torch_file(path: Path) -> Any:
-    """Return what a file of torch.save holds. Raises whatever torch raises."""
+def read_plain(path: Path) -> Any:
+    """Return what a file of torch.save holds: tensors, NumPy arrays of numbers, numbers, text and plain containers.
+
+    Raises CheckpointError for a TorchScript program, and what torch raises for a damaged file or one that holds more.
+    """
+    rebuild = np.empty(0).__reduce__()[0]
+    return _torch_file(path, [*ARRAYS, rebuild, (rebuild, "numpy.core.multiarray._reconstruct")])
+
+
+def _torch_file(path: Path, more: Sequence[Any] = ()) -> Any:
+    """Return what a file of torch.save holds, also classes of `more`. Raises whatever torch raises."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
@@ -94,7 +109,7 @@ def _torch_file(path: Path) -> Any:
                 )
             check_stored(archive, path)
     scalar = np.float64(0).__reduce__()[0]
-    plain: list[Any] = [*PLAIN, scalar, (scalar, "numpy.core.multiarray.scalar")]  # the second name is NumPy 1's
+    plain: list[Any] = [*PLAIN, *more, scalar, (scalar, "numpy.core.multiarray.scalar")]  # the second name is NumPy 1's
     with torch.serialization.safe_globals(plain):
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -177,6 +177,12 @@ def _stores(readers: Mapping[str, Reader]) -> Iterator[Crafted]:
         "dsap.h5",
         _changed(dsap, _with_chunk("texels", (0, 0, 0, 0, 0), bomb)),
     )
+    sure, with_confidence = readers["iuv.h5"].seeds["pixels.h5"], readers["dsap.h5"].seeds["confidence.h5"]
+    inflating = "a chunk of confidences that inflates to a gigabyte"
+    yield "iuv.h5", inflating, "iuv.h5", _changed(sure, _with_chunk("confidence", (0, 0), bomb))
+    yield "dsap.h5", inflating, "dsap.h5", _changed(with_confidence, _with_chunk("confidence", (0, 0, 0, 0), bomb))
+    yield "iuv.h5", "bits of another kind", "iuv.h5", _changed(sure, _attribute("bits", "x" * 60000))
+    yield "iuv.h5", "a confidence of another kind", "iuv.h5", _changed(sure, _attribute("confidence", 2**40))
     yield "iuv.h5", "a map of 30000 x 30000", "iuv.h5", _changed(iuv, _one_map(30000))
     yield "dsap.h5", "a chart image of 30000 x 30000", "dsap.h5", _changed(dsap, _large_charts)
     yield "dsap.h5", "part images of 4096 x 4096", "dsap.h5", _changed(dsap, _texels(4096))

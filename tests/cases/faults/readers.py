@@ -79,6 +79,9 @@ def read_store(kind: str) -> Callable[[Path], None]:
                 store[index : index + 1] if "Feature" in kind else store.read(index)
                 if getattr(store, "has_charts", False):
                     store.read_charts(index)
+                if getattr(store, "has_confidence", False):
+                    store.read_confidence(index)
+                    store.read_chart_confidence(index)
         finally:
             if hasattr(store, "close"):
                 store.close()
@@ -275,11 +278,17 @@ def _stores(artifacts: Path, project: Path) -> list[Reader]:
     structured = (mutate.hdf5_object,)
     return [
         Reader(
-            "iuv.h5", {"iuv.h5": _read(artifacts / "iuv.h5")}, read_store("dsa_data.stores.iuv:IuvStore"), structured
+            "iuv.h5",
+            {"iuv.h5": _read(artifacts / "iuv.h5"), **_of_version_3(artifacts / "iuv.h5", project / "fuzz" / "iuv")},
+            read_store("dsa_data.stores.iuv:IuvStore"),
+            structured,
         ),
         Reader(
             "dsap.h5",
-            {"dsap.h5": _read(artifacts / "dsap.h5")},
+            {
+                "dsap.h5": _read(artifacts / "dsap.h5"),
+                "confidence.h5": _with_confidence(artifacts / "dsap.h5", project / "fuzz" / "dsap"),
+            },
             read_store("dsa_data.stores.dsap:DsapStore"),
             structured,
         ),
@@ -319,6 +328,37 @@ def _stores(artifacts: Path, project: Path) -> list[Reader]:
             (mutate.json_value,),
         ),
     ]
+
+
+def _of_version_3(iuv: Path, folder: Path) -> dict[str, bytes]:
+    """Return the maps of a store with confidences at each pixel, with one an image, and of I alone."""
+    write, replace = find("dsa_data.stores.iuv:write_iuv"), dataclasses.replace
+    with find("dsa_data.stores.iuv:IuvStore")(iuv) as store:
+        keys, shapes, header = store.keys, store.shapes, store.header
+        maps = [store.read(index) for index in range(len(store))]
+    sure = [replace(one, confidence=one.iuv[..., 1] // 2 + 9, image_confidence=0.5) for one in maps]
+    alone = [replace(one, iuv=one.iuv * np.array([1, 0, 0], np.uint8)) for one in maps]
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {
+        "pixels.h5": write(folder / "pixels.h5", header, keys, shapes, sure, 8, "pixels"),
+        "images.h5": write(folder / "images.h5", header, keys, shapes, sure, 8, "images"),
+        "alone.h5": write(folder / "alone.h5", header, keys, shapes, alone, 0),
+    }
+    return {name: _read(path) for name, path in made.items()}
+
+
+def _with_confidence(dsap: Path, folder: Path) -> bytes:
+    """Return the part images of a store with the confidences of texels and of chart images."""
+    pack = find("dsa_data.stores.dsap:pack")
+    with find("dsa_data.stores.dsap:DsapStore")(dsap) as store:
+        keys, header, size, chunks = store.keys, store.header, store.size, []
+        for index in range(len(store)):
+            (texels, valid), charts = store.read(index), store.read_charts(index)
+            sure = (texels[..., 0] // 2 + 9 * valid).astype(np.uint8), charts // 2
+            chunks.append(pack(texels, valid, charts, store.digests[index], store.maps[index], *sure))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "confidence.h5"
+    return _read(find("dsa_data.stores.dsap:write_dsap")(path, header, size, keys, chunks, confidence=True))
 
 
 def _settings(project: Path) -> list[Reader]:

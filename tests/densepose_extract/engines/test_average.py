@@ -90,3 +90,14 @@ def test_what_cannot_be_averaged_is_refused(write: Callable[..., Path], tmp_path
         make_engine(ExtractConfig(engine="average"), "tiny", tmp_path, records)
     with pytest.raises(ConfigError, match="bits = 16 is invalid for the engine average"):
         make_engine(ExtractConfig(engine="average", bits=16), "tiny", tmp_path, records)
+
+
+def test_the_average_of_maps_of_i_alone_is_one(tmp_path: Path) -> None:
+    iuv = map_of(5, 0, 0)
+    one = IuvMap(iuv, 1.0, np.zeros(4, np.float32), "found", "0" * 64, "0" * 64, has_uv=False)
+    path = write_iuv(tmp_path / "iuv.h5", Header("tiny", {}, ""), [record(0).key], np.array([(8, 4)]), [one], bits=0)
+    engine = Average(path, [record(0)])
+    answer = engine.find(record(0)).read(record(0))
+    assert (answer.iuv == iuv).all()
+    assert not answer.has_uv
+    assert engine.identity == {"engine": "average", "bits": 0}

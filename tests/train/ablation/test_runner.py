@@ -134,7 +134,7 @@ def test_the_average_map_control_has_part_images_of_its_own(base, folders, tiny)
     assert list(found["matches"]) == ["main", "fused", "global", "local", "guide"]
     stores = folders.artifacts / "ablation" / "stores"
     assert IuvStore(stores / "iuv-average.h5").header.configuration["engine"] == "average"
-    parts = DsapStore(stores / "iuv-average-8-last-fine.h5")
+    parts = DsapStore(stores / "iuv-average-last-fine-8.h5")
     assert (parts.read(0)[0] != DsapStore(folders.artifacts / "dsap.h5").read(0)[0]).any()
 
 

@@ -1,10 +1,13 @@
 """`dsa-train search`: from query images and features to a ranking, with its faults."""
 
 import dataclasses
+import json
+import math
 
 import faiss
 import pytest
 
+import dsa_reid
 from dsa_data.images import read
 
 
@@ -101,3 +104,52 @@ def test_a_table_is_printed_where_the_images_are_gone(
 def _of_dataset(features, name):
     features.header = dataclasses.replace(features.header, dataset=name)
     return features
+
+
+def calibrated(model, present=(0.0, 1.0)):
+    """Write a calibration into a model file: even odds at the distance 1, and P(in the gallery) from the evidence."""
+    read_model = dsa_reid.load(model)
+    found = dsa_reid.Calibration(10.0, 10.0, *present, 20, 100)
+    return dsa_reid.save(read_model.main_stream, model, read_model.preprocessing, calibration=found)
+
+
+def test_probabilities_are_shown_and_written(run, tmp_path, model, image_folder):
+    calibrated(model)
+    run("embed", image_folder, "--model", model, "--out", tmp_path / "f.h5")
+    search = ["search", "--query", image_folder / "a" / "04.jpg", "--gallery", tmp_path / "f.h5", "--model", model]
+    text = run(*search, "--hits", tmp_path / "hits.csv", "--top", 3).stdout
+    assert ", in the gallery with P = " in text
+    assert text.splitlines()[1].split() == ["distance", "P", "image"]
+    rows = json.loads(run(*search, "--json", "--top", 3).stdout)
+    assert [row["place"] for row in rows] == [1, 2, 3]
+    assert rows[0]["distance"] == pytest.approx(0, abs=1e-3)
+    # even odds at distance 1, and one image in twelve as well as nobody's
+    assert rows[0]["probability"] == pytest.approx(1 / (1 + 12 * math.exp(-10)), abs=1e-4)
+    assert rows[0]["probability"] > rows[1]["probability"] > rows[2]["probability"]
+    written = (tmp_path / "hits.csv").read_text().splitlines()
+    assert written[0] == "query,place,image,distance,correct,probability,presence,nobody"
+    assert len(written) == 4
+
+
+def test_nobody_here(run, tmp_path, model, image_folder):
+    calibrated(model, (-5.0, 0.0))
+    run("embed", image_folder, "--model", model, "--out", tmp_path / "f.h5")
+    search = ["search", "--query", image_folder / "a" / "04.jpg", "--gallery", tmp_path / "f.h5", "--model", model]
+    found = run(*search, "--min-probability", 0.5)
+    assert found.stdout.splitlines()[1].strip() == "nobody here: the person is in the gallery with P = 0.01"
+    assert [
+        (row["image"], row["nobody"]) for row in json.loads(run(*search, "--min-probability", 0.5, "--json").stdout)
+    ] == [(None, True)]
+    assert "nobody here" not in run(*search, "--min-probability", 0.001).stdout
+    drawn = run(*search, "--min-probability", 0.5, "--pictures", image_folder, "--out", tmp_path / "r.png")
+    assert drawn.exit_code == 0
+    assert read(tmp_path / "r.png").shape[1] < 250  # the query alone
+
+
+def test_a_model_that_is_not_calibrated_has_no_probabilities(run, tmp_path, model, image_folder):
+    run("embed", image_folder, "--model", model, "--out", tmp_path / "f.h5")
+    search = ["search", "--query", image_folder / "a" / "04.jpg", "--gallery", tmp_path / "f.h5", "--model", model]
+    refused = run(*search, "--min-probability", 0.5)
+    assert refused.exit_code == 2
+    assert "This model is not calibrated" in refused.stderr
+    assert json.loads(run(*search, "--json").stdout)[0]["probability"] is None

@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import dsa_reid
+from dsa_reid.calibration import Calibration, read_calibration
+from dsa_reid.errors import ModelError
+from dsa_reid.exports import _about
+from thin import PREPROCESSING, write_model
+
+LOGISTIC = Calibration(6.0, 4.0, -1.0, 2.0, 20, 120, ((0.01, 1.1, 1.0, 1.2),))
+
+
+def calibrated(path):
+    plain = dsa_reid.load(write_model(path))
+    return dsa_reid.load(dsa_reid.save(plain.main_stream, path, PREPROCESSING, calibration=LOGISTIC))
+
+
+def test_probabilities_by_hand():
+    assert LOGISTIC.probability(1.5) == pytest.approx(0.5)
+    assert LOGISTIC.probability(1.0) == pytest.approx(1 / (1 + math.exp(-2)))
+    # one such pair in a thousand is of one person: odds of 1 : 999
+    assert LOGISTIC.probability(1.0, prior=0.001) == pytest.approx(math.exp(2) / (math.exp(2) + 999))
+    falling = LOGISTIC.probability(np.linspace(0, 3, 50))
+    assert (np.diff(falling) < 0).all()
+
+
+def test_the_type_that_was_given_comes_back():
+    assert isinstance(LOGISTIC.probability(1.0), float)
+    assert LOGISTIC.probability(np.ones((2, 3))).shape == (2, 3)
+    tensor = LOGISTIC.probability(torch.ones(2, 3, dtype=torch.float32))
+    assert tensor.dtype == torch.float32
+    torch.testing.assert_close(tensor, torch.full((2, 3), LOGISTIC.probability(1.0), dtype=torch.float32))
+
+
+def test_evidence_is_the_mean_ratio_over_what_is_usual_for_the_query():
+    rows = np.random.default_rng(0).normal(1.6, 0.2, (3, 500))
+    expected = np.log(np.exp(6 - 4 * rows).mean(1)) - (6 - 4 * rows.mean(1) + 16 * rows.var(1) / 2)
+    np.testing.assert_allclose(LOGISTIC.evidence(rows), expected)
+    assert np.abs(expected).max() < 0.15  # normal distances, of others alone: nothing unusual
+    moved = rows + np.array([[0.0], [0.5], [-0.5]])  # a query that is near everybody says no more than another
+    np.testing.assert_allclose(LOGISTIC.evidence(moved), expected)
+    rows[:, 0] = 0.2  # its ratio is exp(5.2), of a mean of exp(6 - 6.4 + 0.32) over 500
+    gained = LOGISTIC.evidence(rows) - expected
+    assert ((gained > 0.2) & (gained < 0.4)).all()
+
+
+def test_of_the_nearest_images_as_of_all():
+    rows = np.sort(np.random.default_rng(0).normal(2.0, 0.3, (3, 5000)), axis=1)
+    whole = LOGISTIC.presence(rows)
+    nearest = LOGISTIC.presence(rows[:, :200], gallery=5000, sample=rows[:, ::5])
+    np.testing.assert_allclose(nearest, whole, atol=0.01)
+    padded = np.concatenate([rows[:, :20], np.full((3, 5), np.inf)], axis=1)
+    np.testing.assert_allclose(LOGISTIC.presence(padded, 5000, rows), LOGISTIC.presence(rows[:, :20], 5000, rows))
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -0.5])
+def test_a_prior_that_is_no_probability_is_refused(prior):
+    with pytest.raises(ModelError, match=r"prior = .* is invalid"):
+        LOGISTIC.probability(1.0, prior)
+
+
+def test_it_is_stored_in_the_model_and_stated_by_exports(tmp_path):
+    model = calibrated(tmp_path / "model.pt")
+    assert model.calibration == LOGISTIC
+    assert model.probability(1.0) == LOGISTIC.probability(1.0)
+    rows = torch.rand(2, 9)
+    torch.testing.assert_close(model.presence(rows), LOGISTIC.presence(rows))
+    assert read_calibration(_about(model, "inside", "inside")["calibration"]) == LOGISTIC
+
+
+def test_a_model_without_one_keeps_its_bytes_and_says_how_to_get_one(tmp_path):
+    path = write_model(tmp_path / "model.pt")
+    before = path.read_bytes()
+    plain = dsa_reid.load(path)
+    dsa_reid.save(plain.main_stream, path, PREPROCESSING, calibration=None)
+    assert path.read_bytes() == before
+    assert "calibration" not in _about(plain, "inside", "inside")
+    with pytest.raises(ModelError, match=r"not calibrated.*--set train\.calibrate=0\.2"):
+        plain.probability(1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"offset": "6"}, {"slope": -1.0}, {"slope": math.nan}, {"thresholds": [[1, 2]]}, {"more": 1}, {"offset": None}],
+)
+def test_a_damaged_one_is_one_error_that_names_the_file(tmp_path, change):
+    path = write_model(tmp_path / "model.pt")
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "calibration": {**LOGISTIC.written(), **change}}, path)
+    with pytest.raises(ModelError) as error:
+        dsa_reid.load(path)
+    assert str(path) in str(error.value)

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+import dsa_reid
+from dsa_app.errors import TrainingError
+from dsa_train.calibration_fit import calibrate, hold_out
+from dsa_train.evaluation.config import EvaluateConfig
+
+
+def test_people_are_held_out_whole_and_always_the_same(tiny):
+    records = tiny.records("train")
+    kept, held = hold_out(records, 0.5, seed=0)
+    assert {one.pid for one in kept} & {one.pid for one in held} == set()
+    assert len({one.pid for one in held}) == 3
+    assert sorted(kept + held, key=lambda one: one.key) == records
+    assert hold_out(records, 0.5, seed=0) == (kept, held)
+    assert any(hold_out(records, 0.5, seed=seed)[1] != held for seed in range(1, 5))
+    assert hold_out(records, 0.0, seed=0) == (records, [])
+
+
+def test_too_few_people_are_refused_before_any_training(tiny, train, tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"train\.calibrate=0\.2 holds out 1 of 6 people, and at least 3 are needed"
+    ):
+        train(tmp_path, calibrate=0.2)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_run_is_calibrated_on_people_that_it_was_not_trained_on(tiny, train, tmp_path):
+    model = dsa_reid.load(train(tmp_path, calibrate=0.5, epochs=3))
+    calibration = model.calibration
+    _, held = hold_out(tiny.records("train"), 0.5, seed=0)
+    assert (calibration.people, calibration.images) == (3, len(held))
+    again = calibrate(model.main_stream, tiny.root, held, model.preprocessing, EvaluateConfig())
+    np.testing.assert_allclose(calibration.offset, again.offset, rtol=1e-3)
+    assert 0 < model.probability(0.0) <= 1
+    assert model.probability(2.0) < model.probability(0.1)
+
+
+def test_queries_and_gallery_are_not_read_for_it(tiny, train, tmp_path, monkeypatch):
+    read = []
+    import dsa_train.calibration_fit as module
+
+    genuine = module.Images
+    monkeypatch.setattr(module, "Images", lambda root, held, *more: read.extend(held) or genuine(root, held, *more))
+    train(tmp_path, calibrate=0.5)
+    assert {one.split for one in read} == {"train"}

@@ -1,0 +1,276 @@
+"""Features or distances that other programs made, with their labels, as query and gallery.
+
+Three forms are read, see docs/evaluation.md: a file that has query and gallery under names of their own, as layumi's
+pytorch_result.mat and what torchreid's users save; one matrix of features with a table that says of each row whether it
+is a query; and a matrix of distances, a row a query.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsa_app.errors import DatasetError
+from dsa_data.records import Record
+
+from .array_files import WHOLE, ArrayFile, numbers, read_arrays
+from .config import EvaluateConfig
+from .distmat import Rows
+from .label_table import read_table, record, split_rows
+from .retrieval import Side, camera_numbers
+
+JUNK = -1  # identity of a gallery image that Market-1501's protocol leaves out of every ranking
+LABELS = "Name a CSV with path, pid, camid, and split (query or gallery): --labels CSV."
+
+# Names of query and gallery in one file. qf, gf: variables of torchreid's Engine, which its users save (its issue 236);
+# query_f, query_label, query_cam: layumi's pytorch_result.mat; query_features, query_pids: fast-reid's ReidEvaluator.
+FEATURES = {
+    "query": ("qf", "query_f", "query_features", "query_feature", "q_features"),
+    "gallery": ("gf", "gallery_f", "gallery_features", "gallery_feature", "g_features"),
+}
+PIDS = {
+    "query": ("q_pids", "query_pids", "query_label", "query_labels"),
+    "gallery": ("g_pids", "gallery_pids", "gallery_label", "gallery_labels"),
+}
+CAMIDS = {
+    "query": ("q_camids", "query_camids", "query_cam", "query_cams"),
+    "gallery": ("g_camids", "gallery_camids", "gallery_cam", "gallery_cams"),
+}
+DISTANCES = ("distmat", "dist", "dist_mat", "distances", "distance_matrix")
+ONE_MATRIX = (WHOLE, "feats", "feat", "f", "embeddings")
+ONE_PIDS, ONE_CAMIDS = ("pids", "pid", "labels", "label"), ("camids", "camid", "cams", "cam")
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign:
+    """Query and gallery of another program, with features or with distances.
+
+    Args:
+        q_records, g_records: Q and G; their digests are those of their paths, their sizes unknown.
+        q_features, g_features: (Q, D) and (G, D); None where there are distances.
+        distances: (Q, G), smaller is nearer; None where there are features.
+    """
+
+    q_records: Sequence[Record]
+    g_records: Sequence[Record]
+    q_features: Rows | None = None
+    g_features: Rows | None = None
+    distances: Rows | None = None
+
+    def sides(self, config: EvaluateConfig) -> tuple[Side, Side]:
+        """Return query and gallery as `retrieval.compare` and `rankings.rankings` take them."""
+        none: Rows = np.empty((0, 0), np.float32)
+        query, gallery = (
+            Side(none if rows is None else rows, records, camera_numbers(records, config))
+            for rows, records in ((self.q_features, self.q_records), (self.g_features, self.g_records))
+        )
+        return dataclasses.replace(query, distances=self.distances), gallery
+
+
+def read_features(path: Path, labels: Path | None = None, gallery: Path | None = None) -> Foreign:
+    """Return the features in a file with their labels.
+
+    Args:
+        path: a file, or a folder of .npy files, see `array_files`; with `gallery`, of the queries alone.
+        labels: a CSV with path, pid, camid, and split; a manifest is one. None for a file that has its labels.
+        gallery: the file of the gallery's features, where it is another.
+
+    Rows of a file that names them (`dsa-train embed`'s, a folder) are found by path, all others are in the table's
+    order. Gallery images of identity -1 are left out.
+
+    Raises DatasetError for a file that is missing, damaged, of another form, or does not fit its labels.
+    """
+    file = read_arrays(path)
+    sides = {"query": (file, path), "gallery": (read_arrays(gallery), gallery) if gallery else (file, path)}
+    named = {side: _named(file, FEATURES[side]) for side, (file, _) in sides.items()}
+    if gallery is None and any(rows is None for rows in named.values()):
+        return _without_junk(_of_one_matrix(file, path, labels))
+    rows = {
+        side: _matrix(_one(file, where) if own is None else own, where)
+        for (side, (file, where)), own in zip(sides.items(), named.values(), strict=True)
+    }
+    if labels is None:
+        records = {side: _own_labels(*one, side, rows[side].shape[0]) for side, one in sides.items()}
+    else:
+        records = _by_table({side: file for side, (file, _) in sides.items()}, rows, labels)
+    return _without_junk(Foreign(records["query"], records["gallery"], rows["query"], rows["gallery"]))
+
+
+def read_distances(path: Path, labels: Path | None = None) -> Foreign:
+    """Return the distances in a file with their labels; arguments and errors as for `read_features`.
+
+    A row is a query, a column a gallery image, both in the table's order.
+    """
+    file = read_arrays(path)
+    named = _named(file, DISTANCES)
+    rows = _matrix(_one(file, path) if named is None else named, path)
+    if labels is not None:
+        table = read_table(labels)
+        query, gallery = split_rows(table, labels)
+        records = [table[n] for n in query], [table[n] for n in gallery]
+    else:
+        records = _own_labels(file, path, "query", rows.shape[0]), _own_labels(file, path, "gallery", rows.shape[1])
+    if rows.shape != (len(records[0]), len(records[1])):
+        raise DatasetError(
+            f"{path} has distances of shape {rows.shape}, its labels list {len(records[0])} queries and "
+            f"{len(records[1])} gallery images. Expected a row a query and a column a gallery image."
+        )
+    return _without_junk(Foreign(*records, distances=rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """Some rows, and some columns, of a matrix that may stay on disk.
+
+    Args:
+        rows: (N, D).
+        indices: of the rows, (n,); None for all.
+        columns: (d,); None for all.
+    """
+
+    rows: Rows
+    indices: NDArray[np.int64] | None = None
+    columns: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D of what is selected."""
+        N, D = self.rows.shape
+        return (N if self.indices is None else len(self.indices), D if self.columns is None else len(self.columns))
+
+    def __getitem__(self, some: slice, /) -> np.ndarray:
+        """Return rows (n, D), read in runs of neighbours."""
+        rows = self.rows[some] if self.indices is None else _read_runs(self.rows, self.indices[some])
+        return np.asarray(rows if self.columns is None else rows[:, self.columns])
+
+
+def _read_runs(rows: Rows, indices: NDArray[np.int64]) -> np.ndarray:
+    """Return the rows of some indices, in their order: consecutive ones are read together."""
+    unique, inverse = np.unique(indices, return_inverse=True)
+    ends = [0, *(np.flatnonzero(np.diff(unique) > 1) + 1).tolist(), len(unique)]
+    runs = [np.asarray(rows[int(unique[a]) : int(unique[b - 1]) + 1]) for a, b in pairwise(ends) if b > a]
+    return np.concatenate(runs)[inverse] if runs else np.asarray(rows[0:0])
+
+
+def _named(file: ArrayFile, names: Iterable[str]) -> Rows | None:
+    """Return the first array of a file that has one of some names, in any case."""
+    lower = {name.lower(): array for name, array in file.arrays.items()}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _one(file: ArrayFile, path: Path) -> Rows:
+    """Return the one matrix of a file: of a known name, or the only one. Raises DatasetError if it is not clear."""
+    if (known := _named(file, ONE_MATRIX)) is not None:
+        return known
+    matrices = [array for array in file.arrays.values() if len(array.shape) == 2 and min(array.shape) > 1]
+    if len(matrices) == 1:
+        return matrices[0]
+    raise DatasetError(
+        f"{path} has the arrays {', '.join(sorted(file.arrays))[:200] or 'none'}. Expected features of query and "
+        f"gallery ({' and '.join(names[0] for names in FEATURES.values())}), {ONE_MATRIX[0]}, or one matrix."
+    )
+
+
+def _matrix(rows: Rows, path: Path) -> Rows:
+    """Return rows (N, D); a tensor (N, D, 1, 1) or (N, P, D) is flattened. Raises DatasetError for another shape."""
+    if len(rows.shape) == 2 and min(rows.shape) > 0:
+        return rows
+    if len(rows.shape) > 2 and min(rows.shape) > 0:
+        return np.asarray(rows[0 : rows.shape[0]]).reshape(rows.shape[0], -1)
+    raise DatasetError(f"{path} holds an array of shape {rows.shape}, expected a matrix with a row an image.")
+
+
+def _own_labels(file: ArrayFile, path: Path, side: str, count: int) -> list[Record]:
+    """Return the records of a file that has identities and cameras. Raises DatasetError if it has none that fit."""
+    pids, camids = (
+        _whole(_named(file, (*named[side], *alone)), count, what, path)
+        for named, alone, what in ((PIDS, ONE_PIDS, "identities"), (CAMIDS, ONE_CAMIDS, "cameras"))
+    )
+    width = len(str(count - 1))
+    return [
+        record(f"{side}/{n:0{width}}", side, pid, camid, str(path))
+        for n, (pid, camid) in enumerate(zip(pids, camids, strict=True))
+    ]
+
+
+def _whole(rows: Rows | None, count: int, what: str, path: Path) -> list[int]:
+    """Return `count` whole numbers in an array. Raises DatasetError if they are missing, others, or not whole."""
+    if rows is None:
+        raise DatasetError(f"{path} has no {what} for its rows. {LABELS}")
+    array = numbers(np.asarray(rows[0 : rows.shape[0]]))
+    flat = np.empty(0) if array is None else array.reshape(-1)
+    if len(flat) != count or not np.array_equal(flat, np.rint(flat)):
+        raise DatasetError(
+            f"{path} has {len(flat)} {what} for {count} rows; expected a whole number for each. {LABELS}"
+        )
+    if flat.min() < JUNK:
+        raise DatasetError(f"{path} has {what} below {JUNK}. {LABELS}")
+    return [int(one) for one in flat]
+
+
+def _by_table(files: dict[str, ArrayFile], rows: dict[str, Rows], labels: Path) -> dict[str, list[Record]]:
+    """Return the records of two matrices, in the order of their rows; those that a file names are found by path."""
+    table = read_table(labels)
+    listed = dict(zip(FEATURES, split_rows(table, labels), strict=True))
+    records = {side: [table[n] for n in indices] for side, indices in listed.items()}
+    for side, own in records.items():
+        if files[side].keys is not None:
+            places = _places(own, files[side], labels)
+            rows[side] = Selected(rows[side], places)
+        elif rows[side].shape[0] != len(own):
+            raise DatasetError(
+                f"{labels} lists {len(own)} rows of split {side}, the features have {rows[side].shape[0]}."
+            )
+    return records
+
+
+def _of_one_matrix(file: ArrayFile, path: Path, labels: Path | None) -> Foreign:
+    """Return query and gallery of one matrix of features, by a table."""
+    if labels is None:
+        raise DatasetError(f"{path} does not say which of its rows are queries. {LABELS}")
+    rows, table = _matrix(_one(file, path), path), read_table(labels)
+    query, gallery = split_rows(table, labels)
+    some = sorted([*query, *gallery])
+    if file.keys is not None:
+        places = dict(zip(some, _places([table[n] for n in some], file, labels), strict=True))
+    elif rows.shape[0] == len(table):
+        places = {n: np.int64(n) for n in some}
+    elif rows.shape[0] == len(some):  # the table lists training images too
+        places = {n: np.int64(place) for place, n in enumerate(some)}
+    else:
+        raise DatasetError(
+            f"{path} has {rows.shape[0]} rows, {labels} lists {len(table)}, {len(some)} of them of query and gallery. "
+            "Expected one row for each, in the table's order."
+        )
+    sides = [Selected(rows, np.array([places[n] for n in one])) for one in (query, gallery)]
+    return Foreign([table[n] for n in query], [table[n] for n in gallery], sides[0], sides[1])
+
+
+def _places(records: Sequence[Record], file: ArrayFile, labels: Path) -> NDArray[np.int64]:
+    """Return the row of each record in a file that names its rows. Raises DatasetError for one that it lacks."""
+    index = {key: n for n, key in enumerate(file.keys or ())}
+    names = [PurePosixPath(one.key).stem if file.stems else one.key for one in records]
+    if missing := [name for name in names if name not in index]:
+        raise DatasetError(
+            f"The features lack {len(missing)} of {len(names)} images that {labels} lists, first {missing[0]}. Name "
+            "the table of these images."
+        )
+    return np.array([index[name] for name in names], np.int64)
+
+
+def _without_junk(foreign: Foreign) -> Foreign:
+    """Return query and gallery without gallery images of identity -1."""
+    kept = np.array([n for n, one in enumerate(foreign.g_records) if one.pid != JUNK], np.int64)
+    if len(kept) == len(foreign.g_records):
+        return foreign
+    return dataclasses.replace(
+        foreign,
+        g_records=[foreign.g_records[n] for n in kept],
+        g_features=None if foreign.g_features is None else Selected(foreign.g_features, kept),
+        distances=None if foreign.distances is None else Selected(foreign.distances, None, kept),
+    )

@@ -1,0 +1,72 @@
+"""The table of labels that goes with features from elsewhere: a CSV with path, pid and camid of each row."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsa_app.errors import DatasetError
+from dsa_app.guard import guarded
+from dsa_app.wording import shown
+from dsa_data.keys import is_key
+from dsa_data.numbers import whole
+from dsa_data.records import Record
+
+NEEDED = ("path", "pid", "camid")
+SPLITS = ("query", "gallery")
+REMEDY = "Expected a CSV with the columns path, pid, camid, and split (query or gallery)."
+
+
+def read_table(path: Path) -> list[Record]:
+    """Return the rows of a table of labels, in its order; a manifest of `dsa-data prepare` is one.
+
+    The split is "" in a table without such a column. A record's digest is that of its path, and its size unknown (0).
+
+    Raises DatasetError for a file that is missing or no such table.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist. {REMEDY}")
+    records = []
+    with (
+        guarded(DatasetError, path, "is not a table of labels: it is not CSV text", REMEDY),
+        path.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        rows = csv.reader(file, strict=True)
+        columns = ["path" if name.strip().lower() == "key" else name.strip().lower() for name in next(rows, [])]
+        if missing := [name for name in NEEDED if name not in columns]:
+            raise DatasetError(f"{path} has no column {', '.join(missing)}. {REMEDY}")
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if len(row) != len(columns):
+                raise DatasetError(f"{where}: expected {len(columns)} fields, found {len(row)}. {REMEDY}")
+            cells = dict(zip(columns, row, strict=True))
+            pid, camid = whole(cells["pid"], "pid", where, low=-1), whole(cells["camid"], "camid", where)
+            records.append(record(cells["path"], cells.get("split", "").strip().lower(), pid, camid, where))
+    if not records:
+        raise DatasetError(f"{path} has no row. {REMEDY}")
+    return records
+
+
+def record(path: str, split: str, pid: int, camid: int, where: str) -> Record:
+    """Return the record of an image of another program's. Raises DatasetError for a path that leads out of its folder.
+
+    Args:
+        where: begins the error: the file, and the line.
+    """
+    key = path.strip().lstrip("/")
+    if not is_key(key):
+        raise DatasetError(f"{where}: {shown(path)} is not a path below the images' folder. Give a path without '..'.")
+    return Record(key, split, pid, camid, 0, 0, hashlib.sha256(key.encode()).hexdigest())
+
+
+def split_rows(records: Sequence[Record], path: Path) -> tuple[list[int], list[int]]:
+    """Return the rows of the queries and of the gallery. Raises DatasetError if either has none."""
+    query, gallery = ([n for n, one in enumerate(records) if one.split == split] for split in SPLITS)
+    if not query or not gallery:
+        raise DatasetError(
+            f"{path} has {len(query)} rows of split query and {len(gallery)} of split gallery; at least one of each "
+            f"is needed. {REMEDY}"
+        )
+    return query, gallery

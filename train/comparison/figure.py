@@ -10,13 +10,13 @@ from dsa_app.errors import TrainingError
 from dsa_reid.atomic import atomic
 from dsa_reid.extras import install_command
 
-from ..recipes import GUIDED
+from ..recipes import FOLDER, GUIDED
 from .rows import Row
 
 COLOURS = {True: "#4e9a06", False: "#3465a4", None: "#888a85"}
 WORDS = {True: "trained with the guide", False: "without", None: "not known"}
 WIDTH, HEIGHT = 6.5, 4.5  # of a panel, in inches
-BESIDE = 2.0  # times another point's milliseconds, beyond which labels do not meet
+BESIDE = 1.5  # times another point's milliseconds, beyond which labels do not meet
 NEAR = 0.035  # of the height of a panel, below which labels would overlap
 
 
@@ -70,7 +70,7 @@ def _draw(axes: Any, rows: Sequence[Row], name: str) -> None:
     axes.margins(x=0.25, y=0.15)
     _label(axes, timed)
     axes.xaxis.set_major_formatter(_plain_number)
-    axes.xaxis.set_minor_formatter(_plain_number)
+    axes.xaxis.set_minor_formatter(_of_some)
     axes.tick_params(axis="x", which="minor", labelsize=7)
     machines = sorted({row.machine for row in timed})
     axes.set_xlabel(f"milliseconds an image\n{'; '.join(machines)}", fontsize=8)
@@ -92,11 +92,17 @@ def _label(axes: Any, rows: Sequence[Row]) -> None:
             if max(time, other) < BESIDE * min(time, other):
                 at = max(at, height + least)
         placed.append((time, at))
-        axes.annotate(row.model, (time, at), xytext=(7, 0), textcoords="offset points", fontsize=7.5, va="center")
+        name = row.model.removeprefix(FOLDER)
+        axes.annotate(name, (time, at), xytext=(7, 0), textcoords="offset points", fontsize=7.5, va="center")
 
 
 def _plain_number(value: float, _: int) -> str:
     return f"{value:g}"
+
+
+def _of_some(value: float, _: int) -> str:
+    """Return the label of 2, 3 or 5 times a power of ten; of the other ticks none, which would lie on one another."""
+    return f"{value:g}" if f"{value:e}"[0] in "235" else ""
 
 
 def _milliseconds(row: Row) -> float:

@@ -28,7 +28,10 @@ def text(rows: Sequence[Row]) -> str:
         ).rstrip()
         for line in lines
     ]
-    notes = ["Rank-1 and mAP in percent; parameters and GFLOP of one image of what is deployed."]
+    notes = [
+        "Rank-1 and mAP in percent; parameters and GFLOP of one image of what is deployed, a multiplication and an "
+        "addition counted as two."
+    ]
     machines = sorted({row.machine for row in rows if row.machine})
     notes += [f"Images a second through the network, without reading and decoding: {'; '.join(machines)}."] * bool(
         machines

@@ -28,20 +28,24 @@ UNDECIDING = (
     "evaluate.match", "evaluate.batch", "evaluate.keep", "evaluate.memory", "evaluate.device", "evaluate.threads",
 )  # fmt: skip
 SIZE, CAMERAS = "train.network.main.size", "train.network.main.cameras"
+AVERAGE = "average"  # the engine that gives every image the same map
 SEED = "train.seed"  # a row's runs of every seed are its own
 NAMED = 6  # changes that a line names; the rest are counted
 UNKNOWN = "made by an earlier version; unknown settings"
 
 
-def of_training(train: Mapping[str, Any], warp: Mapping[str, Any] | None, errors: Mapping[str, Any] | None) -> Values:
+def of_training(train: Mapping[str, Any], warp: Mapping[str, Any] | None, maps: Mapping[str, Any] | None) -> Values:
     """Return what differs from the paper's values in the settings that decide what a training computes.
 
     Args:
         train: section "train", as plain values.
         warp: section "warp" that the part images were built with; None for a training without a guide.
-        errors: section "extract.errors" of rendered maps; None for other maps, and for a training without a guide.
+        maps: what the maps were made with, as a store of part images has it; None for a training without a guide. Only
+            the errors of rendered maps count, and that every image has the average map: other maps are another result.
     """
-    values = {"train": train, **({"warp": warp} if warp else {}), **({"extract": {"errors": errors}} if errors else {})}
+    extract = {"errors": maps["errors"]} if maps and maps.get("errors") else {}
+    extract |= {"engine": AVERAGE} if maps and maps.get("engine") == AVERAGE else {}
+    values = {"train": train, **({"warp": warp} if warp else {}), "extract": extract}
     found = {name: value for name, value in _flat(values) if _decides(name) and defaults().get(name) != value}
     if found.get(SIZE) == [train.get("height"), train.get("width")]:
         del found[SIZE]  # derived from these
@@ -74,7 +78,7 @@ def of_part_images(trained: Values, tested: Mapping[str, Any]) -> Values:
         trained: of the training.
         tested: the configuration of the store of query and gallery.
     """
-    found = of_training({}, tested.get("warp"), (tested.get("maps") or {}).get("errors"))
+    found = of_training({}, tested.get("warp"), tested.get("maps"))
     names = [name for name in defaults() if name in found or (name in trained and not name.startswith("train."))]
     values = {name: found.get(name, defaults()[name]) for name in names}
     return {f"evaluate.{name}": value for name, value in values.items() if value != trained.get(name, defaults()[name])}
@@ -86,7 +90,7 @@ def defaults() -> Values:
     sections = {
         "train": to_dict(TrainConfig()),
         "warp": to_dict(WarpConfig()),
-        "extract": {"errors": to_dict(EstimatorErrors())},
+        "extract": {"engine": "auto", "errors": to_dict(EstimatorErrors())},
         "evaluate": to_dict(EvaluateConfig()),
     }
     return dict(_flat(sections))
@@ -97,7 +101,7 @@ def of_row(experiment: str) -> Values:
     """Return what differs from the paper's values in an experiment that comes with the project."""
     sections = installed_experiment(experiment)
     train = to_dict(build(TrainConfig, sections.get("train"), experiment))
-    return of_training(train, to_dict(build(WarpConfig, sections.get("warp"), experiment)), None)
+    return of_training(train, to_dict(build(WarpConfig, sections.get("warp"), experiment)), sections.get("extract"))
 
 
 def changes(values: Values, row: Values) -> list[str]:

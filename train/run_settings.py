@@ -60,7 +60,7 @@ def write(
         "experiment": experiment,
         "maps": made_with.get("maps"),
         "store": stored,
-        "values": of_training(train, warp, (made_with.get("maps") or {}).get("errors")),
+        "values": of_training(train, warp, made_with.get("maps")),
     }
     return write_atomic(run / FILE, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 

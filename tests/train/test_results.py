@@ -24,12 +24,11 @@ def values_of(*assignments: str, guide: bool = True) -> result_settings.Values:
     sections = override({}, assignments)
     train = to_dict(build(TrainConfig, sections.get("train"), "test"))
     warp = to_dict(build(WarpConfig, sections.get("warp"), "test"))
-    errors = sections.get("extract", {}).get("errors")
     evaluation = build(EvaluateConfig, sections.get("evaluate"), "test")
     evaluation = dataclasses.replace(
         evaluation, gallery="whole" if evaluation.gallery == "auto" else evaluation.gallery
     )
-    trained = result_settings.of_training(train, warp if guide else None, errors)
+    trained = result_settings.of_training(train, warp if guide else None, sections.get("extract") if guide else None)
     return trained | result_settings.of_evaluation(evaluation, "whole")
 
 
@@ -40,6 +39,8 @@ UNDECIDING = [
     "evaluate.memory=2", "evaluate.device=cpu", "evaluate.threads=2",
     # parts that are switched off
     "evaluate.repeats=3", "evaluate.seed=4", "evaluate.expansion.alpha=1", "evaluate.rerank.k1=9",
+    # maps of another engine are other maps, which the result's digest tells apart
+    "extract.engine=import",
     # the values that the settings have without them
     "train.epochs=320", "warp.size=32", "evaluate.gallery=whole",
 ]  # fmt: skip
@@ -47,6 +48,7 @@ DECIDING = [
     "train.epochs=1", "train.height=64", "train.network.main.trunk=resnet18", "train.network.weights=none",
     "train.schedule.warmup=3", "train.augment.erase=0.0", "train.losses.smoothing=0.0", "train.precision=float32",
     "train.identities=8", "train.ema=0.9", "warp.size=16", "warp.parts=coarse", "extract.errors.rate=0.0",
+    "extract.engine=average",
     "evaluate.flip=true", "evaluate.cameras=ignore", "evaluate.gallery=single-shot", "evaluate.distance=cosine",
     "evaluate.multiquery=average", "evaluate.trapezoid=true", "evaluate.expansion.neighbours=2",
     "evaluate.rerank.on=true",

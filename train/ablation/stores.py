@@ -17,9 +17,8 @@ from dsa_data.stores.dsap import DsapStore
 from dsap.config import WarpConfig
 from dsap.stage import build
 
+from ..result_settings import AVERAGE
 from .trainings import Folders, Training
-
-AVERAGE = "average"  # the engine of the maps of `controls/average-map`
 
 
 def build_stores(todo: Sequence[Training], folders: Folders, jobs: int) -> list[Path | None]:

@@ -65,9 +65,15 @@ def extraction(context: Context) -> None:
             context.keep(**{name: found})
             found["share_of_time"] = extract.shares(engine, images)
             context.keep(**{name: found})
+            rate_from_files(engine, records[: 2 * crops], context)  # each thread's stream allocates its memory
+            found["batches_in_flight"] = engine.in_flight
             found["images_a_second_from_files"] = round(rate_from_files(engine, records, context), 1)
+            context.keep(**{name: found})
             if on_gpu:
                 found["gpu_busy_percent"] = gpu_busy(lambda engine=engine: engine.extract(images))
+                found["gpu_busy_percent_from_files"] = gpu_busy(
+                    lambda engine=engine: rate_from_files(engine, records, context)
+                )
             context.keep(**{name: found})
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsa_reid.upload import upload
+
 from ..network import DensePoseRCNN, Surface
 from ..network.boxes import rescale
-from ..network.transfer import upload
 from ..network.trunk import fold_norms
 from ..recipe import Recipe
 from ..weights.checkpoint import Weights

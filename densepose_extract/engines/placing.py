@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from dsa_data.stores.iuv import refine
-
-from ..network.transfer import upload
+from dsa_reid.upload import upload
 
 TOGETHER = 1 << 21  # pixels of a batch that are resampled together: 27 channels of them are 216 MiB
 STRIP = 1 << 18  # pixels resampled at a time: 27 channels of them, so that a huge image needs no huge memory

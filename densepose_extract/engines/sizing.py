@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from dsa_app.errors import ImageError
+from dsa_reid.upload import constant
 
 from ..network.model import PIXEL_MEAN
-from ..network.transfer import constant
 
 MULTIPLE = 32  # the pyramid's levels add up for sizes that are multiples of this
 RESIZING_THREADS = 8

@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor
 
+from dsa_reid.upload import constant, upload
+
 from .pyramid import STRIDES
-from .transfer import constant, upload
 
 SIDES = (32, 64, 128, 256, 512)  # of the square anchors on p2 .. p6
 ASPECTS = (0.5, 1.0, 2.0)  # height over width

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from dsa_reid.upload import upload
+
 from .pyramid import STRIDES
-from .transfer import upload
 
 SAMPLING = 2  # samples along each axis of a bin
 CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4  # a box of the size of an ImageNet image is pooled from p4

@@ -135,7 +135,7 @@ def _png(data: bytes, path: Path) -> MapValues:
 def _array(data: bytes, path: Path) -> MapValues:
     with guarded(ImageError, path, "is not a NumPy file of numbers", "Save it again with numpy.save."):
         if path.suffix.lower() == ".npz":
-            _check_size(data)
+            check_archive_size(data)
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         values = _of_archive(dict(loaded), path) if path.suffix.lower() == ".npz" else np.asarray(loaded)
     if values.ndim == 3 and values.shape[2] != 3 and values.shape[0] == 3:
@@ -164,7 +164,7 @@ def _array(data: bytes, path: Path) -> MapValues:
     return MapValues(quantise(chart.astype(np.uint8), u, v), refine(chart, u, v))
 
 
-def _check_size(archive: bytes) -> None:
+def check_archive_size(archive: bytes) -> None:
     """Raise ValueError for an .npz that states more than a map of the largest image takes: a few bytes may inflate."""
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         stated = sum(entry.file_size for entry in opened.infolist())

@@ -237,5 +237,5 @@ def trained_losses(context: Context, precision: str, count: int) -> list[float]:
         side.optimiser.zero_grad()
         total.backward()
         side.optimiser.step()
-        totals.append(round(float(total), 6))
+        totals.append(round(float(total.detach()), 6))
     return totals

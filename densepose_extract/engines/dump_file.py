@@ -13,13 +13,12 @@ import base64
 import io
 import math
 import pickle
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -53,6 +52,7 @@ CONTAINERS = (  # of projects/DensePose/densepose/structures
     "DensePoseResult",
     "DensePoseEmbeddingPredictorOutput",
 )
+MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 REMEDY = "Make it again: apply_net.py dump."
 
 
@@ -173,19 +173,19 @@ def _of_archive(archive: zipfile.ZipFile, path: Path) -> Any:
         raise ValueError("it is of a machine with another byte order")
     data = archive.read(pickles[0])
     check_memo(data)
-    return DumpReader(data, archive, folder).load()
+    return DumpReader(io.BytesIO(data), archive, folder).load()
 
 
 def _of_pickle(data: bytes) -> Any:
     check_memo(data)
-    return DumpReader(data).load()
+    return DumpReader(io.BytesIO(data)).load()
 
 
 class DumpReader(Reader):
     """An unpickler that knows tensors, arrays, plain containers and DensePose's classes."""
 
-    def __init__(self, data: bytes, archive: zipfile.ZipFile | None = None, folder: str = "") -> None:
-        super().__init__(io.BytesIO(data))
+    def __init__(self, stream: BinaryIO, archive: zipfile.ZipFile | None = None, folder: str = "") -> None:
+        super().__init__(stream)
         self._archive, self._folder = archive, folder
 
     def find_class(self, module: str, name: str) -> Any:
@@ -199,7 +199,7 @@ class DumpReader(Reader):
     def persistent_load(self, pid: Any) -> Storage:
         """Return where a storage of the archive is: ("storage", type, file, device, count)."""
         _, kind, name, _, count, *_ = pid
-        if not (isinstance(kind, Kind) and isinstance(name, str) and isinstance(count, int) and self._archive):
+        if not (isinstance(kind, Kind) and isinstance(name, str) and isinstance(count, int) and count >= 0):
             raise pickle.UnpicklingError("a tensor's storage is not described as torch.save does")
         return Storage(name, kind.dtype, count, self._archive, self._folder)
 
@@ -232,14 +232,21 @@ def storage_of(saved: Any) -> Storage:
 
 
 def _saved_storage(saved: bytes) -> np.ndarray:
-    import torch
+    """Return the numbers of a storage that torch.save wrote alone, in its form of before version 1.6.
 
-    with warnings.catch_warnings(action="ignore"):  # torch's, of the class that is in the file
-        stored = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
-        if not isinstance(stored, torch.storage.TypedStorage):
-            raise ValueError("a tensor's storage holds something else")
-        plain = torch.empty(0, dtype=stored.dtype).set_(stored.untyped(), 0, (len(stored),), (1,))
-    return np.asarray(plain.numpy())
+    Five pickles (magic number, version, machine, storage, names of storages), the count in 8 bytes, and the numbers.
+    """
+    check_memo(saved)
+    stream = io.BytesIO(saved)
+    magic, _, machine, stored, names = (DumpReader(stream).load() for _ in range(5))
+    if magic != MAGIC or not isinstance(stored, Storage) or names != [stored.name]:
+        raise ValueError("a tensor's storage holds something else")
+    if machine.get("little_endian") is not True:
+        raise ValueError("it is of a machine with another byte order")
+    rest = stream.read()
+    if len(rest) != 8 + stored.count * np.dtype(stored.dtype).itemsize:
+        raise ValueError(f"a tensor's storage has {len(rest)} bytes, not {stored.count} numbers")
+    return np.frombuffer(rest, stored.dtype, offset=8)
 
 
 NAMES: Mapping[tuple[str, str], Any] = {

@@ -24,7 +24,8 @@ from dsa_data import walk
 from dsa_data.charts import CHARTS
 from dsa_reid.decoding.limits import check_size
 
-from .map_files import ARRAYS, ENDINGS, MapValues, check_archive_size
+from .map_files import ARRAYS, ENDINGS, MapValues
+from .numpy_file import array_of, arrays_of
 
 LABELS = 1 << 16  # more than any parser has
 SEG_NAME = re.compile(r"(?P<stem>.+)_seg\.(png|npy|npz)", re.IGNORECASE)  # as Sapiens names its labels
@@ -115,10 +116,7 @@ def _png(data: bytes, path: Path) -> np.ndarray:
 def _array(data: bytes, path: Path) -> np.ndarray:
     """Return the labels in an array (H, W), (1, H, W) or (H, W, 1)."""
     with guarded(ImageError, path, "is not a NumPy file of labels", "Save it again with numpy.save."):
-        if path.suffix.lower() == ".npz":
-            check_archive_size(data)
-        loaded = np.load(io.BytesIO(data), allow_pickle=False)
-        values = loaded if isinstance(loaded, np.ndarray) else _only(dict(loaded))
+        values = _only(arrays_of(data)) if path.suffix.lower() == ".npz" else array_of(data)
         if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
             values = values.reshape([n for n in values.shape if n != 1] if values.size > 1 else (1, 1))
     if values.dtype.kind not in "uif" or (values.dtype.kind == "f" and not (values == np.rint(values)).all()):

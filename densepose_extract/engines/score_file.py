@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dsa_app.errors import ImageError
 from dsa_app.guard import guarded
+from dsa_app.wording import shortened
 
 NAMES = ("key", "image", "file_name", "filename", "file", "name")  # of the column that says which image
 
@@ -43,16 +44,14 @@ def read_scores(path: Path, keys: Sequence[str]) -> Scores:
         rows.fieldnames = columns
         which = next((name for name in NAMES if name in columns), None)
         if which is None or not {"score", "confidence"} & set(columns):
-            raise ImageError(
-                f"{path} has the columns {', '.join(columns) or '(none)'}: expected key and score, or key and "
-                "confidence."
-            )
+            named = shortened(", ".join(columns)) or "(none)"
+            raise ImageError(f"{path} has the columns {named}: expected key and score, or key and confidence.")
         lines = [(number, row) for number, row in enumerate(rows, start=2)]
     found: dict[str, tuple[float, float]] = {}
     for number, row in lines:
         name = unicodedata.normalize("NFC", (row[which] or "").strip()).replace("\\", "/")
         if name in found:
-            raise ImageError(f"{path}, line {number}: {name} has a line already. Remove one.")
+            raise ImageError(f"{path}, line {number}: {shortened(name)} has a line already. Remove one.")
         score = _number(row.get("score"), path, number, "score", math.inf)
         found[name] = score, _number(row.get("confidence"), path, number, "confidence", 1)
     return Scores(_of_keys(found, path, keys), "confidence" in columns)

@@ -10,6 +10,7 @@ import base64
 import io
 import pickle
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,18 @@ def person(box: tuple[float, float, float, float], seed: int = 0) -> tuple[torch
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 25, (h, w), generator=generator)
     return labels, torch.rand((2, h, w), generator=generator) * (labels > 0)
+
+
+def dump_of_one(form: str, box: tuple[float, float, float, float]) -> bytes:
+    """Return the bytes of a dump of one image a.jpg with one person, see `save`."""
+    with densepose() as classes, tempfile.TemporaryDirectory() as folder:
+        entry = {
+            "file_name": "x/a.jpg",
+            "scores": torch.tensor([0.5]),
+            "pred_boxes_XYXY": torch.tensor([box]),
+            "pred_densepose": [classes.DensePoseChartResultWithConfidences(*person(box))],
+        }
+        return save(Path(folder) / "a.pkl", [entry], form).read_bytes()
 
 
 def save(path: Path, content: list[dict[str, Any]], form: str) -> Path:

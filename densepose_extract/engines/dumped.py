@@ -67,7 +67,8 @@ class Dumped(FoundMaps):
                     with guarded(ImageError, path, f"has a damaged result of {entry.file_name}", REMEDY):
                         self._files[record.key] = placed(entry, record, path, bits)
         missing = [record.key for record in records if record.key not in taken]
-        self.refuse_missing(missing, len(records), allow_missing, dumps[0], f"a file_name that ends with {missing[:1]}")
+        expected = f"a file_name that ends with {missing[0]}" if missing else ""
+        self.refuse_missing(missing, len(records), allow_missing, dumps[0], expected)
 
 
 class Keys:

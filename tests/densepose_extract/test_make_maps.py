@@ -83,7 +83,8 @@ def test_batches_in_flight_come_in_order_with_the_same_maps(market: Path, tmp_pa
     assert [batch for batch, _ in found] == list(batches)
     for (_, ours), (_, wanted) in zip(found, expected, strict=True):
         assert ours.keys() == wanted.keys()
-        assert all(np.array_equal(ours[name], wanted[name], equal_nan=name == "box") for name in ours)
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], wanted[name], err_msg=name)
 
 
 def test_what_was_in_flight_before_a_broken_image_is_not_lost(market: Path, tmp_path: Path) -> None:

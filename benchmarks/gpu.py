@@ -112,13 +112,25 @@ def measured(part: str, seconds: float, folder: Path, options: list[str]) -> dic
         error = (printed.strip() or f"exit code {process.returncode}").splitlines()
         ended = "done" if process.returncode == 0 else f"failed: {error[-1]}"
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # the part and what it has started, as pytest
-        process.wait()
+        error = stop(process)
         ended = f"stopped at its limit of {seconds:.0f} s"
+    except BaseException:  # as Ctrl-C, which does not reach another session: nothing is left on the GPU
+        stop(process)
+        raise
     found = json.loads(out.read_text()) if out.exists() else {}
-    if ended.startswith("failed"):
-        found["last_lines"] = error[-LAST_LINES:]
+    if ended != "done" and error:
+        found["last_lines"] = [*found.get("last_lines", []), *error[-LAST_LINES:]]
     return {"ended": ended, "seconds": round(time.monotonic() - start, 1), **found}
+
+
+def stop(process: subprocess.Popen[str]) -> list[str]:
+    """Kill a part and what it has started, as pytest; return the lines of its error output so far."""
+    os.killpg(process.pid, signal.SIGKILL)
+    try:
+        _, printed = process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:  # torch's compiling processes may hold the pipe a little longer
+        return []
+    return printed.strip().splitlines()
 
 
 if __name__ == "__main__":

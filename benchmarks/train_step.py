@@ -32,6 +32,7 @@ from timing.side import Batch, Side
 from timing.turns import Turns
 
 from dsa_app.config import build
+from dsa_reid.upload import upload
 from dsa_train.batches.feed import TrainingSet, epoch_order, feed
 from dsa_train.config import TrainConfig
 from dsa_train.network.two_stream import TwoStream
@@ -146,7 +147,7 @@ def ours(data: TrainingSet, config: TrainConfig, device: torch.device) -> Side:
             for step, (indices, batch) in enumerate(zip(order, read, strict=True)):
                 images, parts, *_ = feed(batch.to(device), data, config, epoch, step)
                 assert parts is not None, "the benchmark trains with the guide"
-                yield images, parts, data.labels[indices].to(device)
+                yield images, parts, upload(data.labels[indices], device)
 
     return Side(network, config, batches(), ours=True)
 

@@ -101,13 +101,19 @@ def run(**given: Any) -> None:
 
 @main.command("import")
 @console.with_settings(implied=folder_name)
-@setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names.")
+@setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names, or a *.pkl dump.")
 @setting("--channels", "channels", "Channel of the chart when read as RGB: first (rgb) or last (bgr).")
 @setting("--allow-missing", "allow_missing", "Count an image without a map as no person detected.")
+@setting("--mapping", "mapping", "Part masks: the charts of their labels, a YAML file or the name of a mapping.")
+@setting("--scores", "scores", "A CSV file with a score or a confidence of each map.")
 @setting("--bits", "bits", "8 or 16, of u and of v in the store; 16 keeps the fractions of .npy and .npz.")
 @work_options
 def import_(**given: Any) -> None:
-    """Import maps made elsewhere, *_IUV.png, in either channel order."""
+    """Import maps made elsewhere.
+
+    *_IUV.png in either channel order, arrays, dumps of detectron2's apply_net.py, or part masks of a parser, with
+    --mapping.
+    """
     _extract(engine="import", **given)
 
 
@@ -131,9 +137,9 @@ def _extract(
     from dsa_data.stores.iuv import IuvStore
 
     from . import stage
-    from .engines.imported import Imported
     from .engines.keypoints import Keypoints
     from .engines.make import make_engine
+    from .engines.maps import FoundMaps
     from .engines.rendered import Rendered
     from .stats import summary
     from .target import Target
@@ -149,10 +155,10 @@ def _extract(
         )
         if group.is_main:
             what = "keypoints" if isinstance(engine, Keypoints) else "map"
-            if isinstance(engine, Imported | Keypoints) and engine.missing:
+            if isinstance(engine, FoundMaps | Keypoints) and engine.missing:
                 click.echo(f"{engine.missing} images have no {what} and count as no person detected")
-            if isinstance(engine, Imported | Keypoints) and engine.unused:
-                unused = "maps" if isinstance(engine, Imported) else "names of the keypoints"
+            if isinstance(engine, FoundMaps | Keypoints) and engine.unused:
+                unused = "maps" if isinstance(engine, FoundMaps) else "names of the keypoints"
                 click.echo(
                     f"note: {len(engine.unused)} {unused} fit no image of the manifest, first {engine.unused[0]}",
                     err=True,

@@ -56,8 +56,9 @@ class ExtractConfig(Recipe):
         sha256: the checkpoint's digest, to pin it: a file with another digest is refused.
         device: auto is the GPU if there is one; under torchrun each process takes its own.
         precision: of the network; boxes and regions are float32 in either case.
-        maps: for `import`, the folder with *_IUV.png; the bytes of the maps identify them, not this path.
-            For `average`, the store (iuv.h5) whose maps of training images are averaged.
+        maps: for `import`, the folder with *_IUV.png, or a dump of apply_net.py, *.pkl, or a folder of them; the bytes
+            of the maps identify them, not this path. For `average`, the store (iuv.h5) whose maps of training images
+            are averaged.
         channels: for `import`, whether the chart is the first (rgb) or the last (bgr) channel when read as RGB; auto
             decides by the values.
         allow_missing: for `import` and `keypoints`: an image that has none counts as no person detected.
@@ -65,6 +66,9 @@ class ExtractConfig(Recipe):
             installed mediapipe, or a download.
         keypoints: for `keypoints`, the file or folder of COCO's 17 keypoints; their values identify the maps.
         masks: for `keypoints`, the folder of the person masks; without it each map is as wide as an average body.
+        mapping: for `import` of part masks, which chart each label is: a YAML file, or the name of a mapping that comes
+            with the project. The store then has I alone.
+        scores: for `import`, a CSV file with the scores of the maps, or how sure they are.
         errors: for `rendered`, the errors of the estimator; with `errors.rate` 0 the maps are the true ones.
         bits: of u and of v in the store. 8 puts 5.8% of the pixels one texel aside at S = 32 (docs/formats.md), 16
             none. 16 bits take 7 bytes a pixel in place of 3, before compression.
@@ -84,6 +88,8 @@ class ExtractConfig(Recipe):
     pose_model: str | None = None
     keypoints: str | None = None
     masks: str | None = None
+    mapping: str | None = None
+    scores: str | None = None
     errors: EstimatorErrors = EstimatorErrors()
     bits: Literal[8, 16] = 8
     confidence: bool = False

@@ -1,4 +1,8 @@
-"""The maps of batches: read from files, or computed by a network while threads read the next images."""
+"""The maps of batches: read from files, or computed by a network while threads read the next images.
+
+On a GPU two batches are computed at a time, by a thread and a stream each: while one waits for its boxes on the CPU, or
+packs its maps, the GPU computes the other. Every batch is the same as if it were computed alone.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,7 @@ from .plan import Batch, batch_digest
 
 AHEAD = 2  # batches that are read before the network needs them, or one for each thread if that is more
 Arrays = dict[str, np.ndarray]
+Prepared = tuple[list[np.ndarray | ImageError], np.ndarray | None]  # see `prepare_batch`
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,20 @@ def make_maps(
         return
     threads = joblib.effective_n_jobs(jobs)
     prepare = functools.partial(prepare_batch, reader=reader, engine=engine)
-    prepared_batches = read_ahead(prepare, batches, threads, max(AHEAD, threads))
-    for batch, prepared in zip(batches, prepared_batches, strict=True):
-        yield batch, compute_batch(engine, batch.records, *prepared)
+    prepared_batches = zip(batches, read_ahead(prepare, batches, threads, max(AHEAD, threads)), strict=True)
+
+    def compute(one: tuple[Batch, Prepared]) -> tuple[Batch, Arrays]:
+        batch, prepared = one
+        return batch, compute_batch(engine, batch.records, *prepared)
+
+    in_flight = engine.in_flight if isinstance(engine, ResizesAhead) else 1
+    if in_flight == 1:  # in this thread, whose number of torch's threads was set
+        yield from map(compute, prepared_batches)
+    else:
+        yield from read_ahead(compute, prepared_batches, in_flight, in_flight)
 
 
-def prepare_batch(
-    batch: Batch, reader: ImageReader, engine: Engine
-) -> tuple[list[np.ndarray | ImageError], np.ndarray | None]:
+def prepare_batch(batch: Batch, reader: ImageReader, engine: Engine) -> Prepared:
     """Return the decoded images of a batch, and those that could be read resized, if the engine can do that ahead."""
     decoded = reader.decode(batch.records)
     readable = [image for image in decoded if isinstance(image, np.ndarray)]

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from .metric import join
 from .preprocessing import MAX_SIDE, Preprocessing
 from .reading import batches
 from .torch_state import own_torch_state
+from .upload import download, upload
 from .vit import camera_indices
 from .weights_file import read_weights
 
@@ -143,19 +144,19 @@ class Model:
         read = batches(many(crops), self.preprocessing, batch_size, workers)
         count = 0
         features: list[torch.Tensor] = []
-        pending: torch.Tensor | None = None
+        pending: Callable[[], torch.Tensor] | None = None
         for images in read:
-            # A batch is copied back when the next one has been given to the device, which so has no pause.
+            # A batch is waited for when the next one has been given to the device, which so has no pause.
             own = None if indices is None else indices[count : count + len(images)]
             count += len(images)
             if indices is not None and len(indices) < count:
                 raise ModelError(f"{len(indices)} cameras are for more crops. Give the camera of every crop.")
-            computed = self._computed(images, visibility, own)
+            copied = download(self._computed(images, visibility, own))
             if pending is not None:
-                features.append(pending.cpu())
-            pending = computed
+                features.append(pending())
+            pending = copied
         if pending is not None:
-            features.append(pending.cpu())
+            features.append(pending())
         if indices is not None and len(indices) > count:
             raise ModelError(f"{len(indices)} cameras are for {count} crops. Give the camera of every crop.")
         width = self.dimensions + (REGIONS if visibility else 0)
@@ -182,10 +183,10 @@ class Model:
         Args:
             cameras: as for `MainStream.look`.
         """
-        known = () if cameras is None else (cameras.to(self.device),)
+        known = () if cameras is None else (upload(cameras, self.device),)
         network = self.folded
         with own_torch_state(self.device), torch.inference_mode():
-            normalised = self.preprocessing.normalise(images.to(self.device))
+            normalised = self.preprocessing.normalise(upload(images, self.device))
             normalised = normalised.contiguous(memory_format=torch.channels_last)
             if not visibility:
                 return join(*network(normalised, *known)).float()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from .errors import ModelError
+from .upload import upload
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -61,6 +62,10 @@ class Preprocessing:
 
     def normalise_planes(self, planes: torch.Tensor) -> torch.Tensor:
         """Map float32 (B, 3, H, W) of 0..255 as `normalise` does, in place."""
-        mean = torch.tensor(self.mean, dtype=torch.float32, device=planes.device).view(3, 1, 1)
-        std = torch.tensor(self.std, dtype=torch.float32, device=planes.device).view(3, 1, 1)
+        if planes.device.type == "cuda":  # one copy, which waits for nothing
+            constants = torch.tensor([self.mean, self.std], dtype=torch.float32, device="cpu")
+            mean, std = upload(constants, planes.device).view(2, 3, 1, 1)
+        else:
+            mean = torch.tensor(self.mean, dtype=torch.float32, device=planes.device).view(3, 1, 1)
+            std = torch.tensor(self.std, dtype=torch.float32, device=planes.device).view(3, 1, 1)
         return planes.mul_(1 / (255 * std)).sub_(mean / std)

@@ -17,6 +17,7 @@ from torch import nn
 
 from dsa_app.errors import TrainingError
 from dsa_reid.region_pooling import in_cells
+from dsa_reid.upload import upload
 
 from . import checkpoint
 from .batches.feed import Inputs, TrainingSet, epoch_order, feed
@@ -307,8 +308,8 @@ def _rest_of_epoch(run: Run, data: TrainingSet, order: torch.Tensor) -> Iterator
     for step, (indices, batch) in enumerate(zip(order, batches, strict=True), start=run.step):
         inputs = feed(batch.to(device), data, run.config, run.epoch, step, own)
         if data.cameras is not None:
-            inputs = inputs._replace(cameras=data.cameras[indices].to(device))
-        yield inputs, data.labels[indices].to(device)
+            inputs = inputs._replace(cameras=upload(data.cameras[indices], device))
+        yield inputs, upload(data.labels[indices], device)
 
 
 def train(

@@ -82,7 +82,7 @@ class Context:
 
     @property
     def turns(self) -> Turns:
-        return Turns(self.device, self.size.rounds, warm=3 if self.device.type == "cuda" else 1)
+        return Turns(self.device, self.size.rounds, warm=8 if self.device.type == "cuda" else 1)
 
     def config(self, **changes: Any) -> TrainConfig:
         """Return the size's settings, with `network` and `speed` joined with those that are there."""
@@ -97,4 +97,6 @@ class Context:
     def keep(self, **measured: Any) -> None:
         """Add measurements to the part's file, at once, so that a part that is stopped loses nothing."""
         found = json.loads(self.out.read_text()) if self.out.exists() else {}
-        self.out.write_text(json.dumps(found | measured))
+        fresh = self.out.with_suffix(".new")  # renamed when it is whole: a part may be killed at any moment
+        fresh.write_text(json.dumps(found | measured))
+        fresh.replace(self.out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import re
 import subprocess
@@ -16,6 +17,8 @@ import embed
 import extract
 import numpy as np
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.make_maps import ImageReader, make_maps
@@ -30,6 +33,8 @@ from .context import Context
 
 ROOT = Path(__file__).parents[2]
 MODEL = "R_50_FPN_s1x"
+TESTS_SECONDS = 120  # less than the limit of the part, so that the tests that have ended are counted
+TEST_LINE = re.compile(r"(tests/\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
 QUERIES, GALLERY, IDENTITIES, CAMERAS, DIMENSIONS = 3368, 15913, 750, 6, 4096  # Market-1501's, and the paper's feature
 
 
@@ -38,14 +43,22 @@ def tests(context: Context) -> None:
     environment = dict(os.environ)
     if context.device.type == "cpu":
         environment["DSA_TEST_DEVICE"] = "cpu"
-    command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-rf", "--no-header", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).splitlines()
-    counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|skipped|error)", lines[-1])}
-    dots = "".join(line.split()[0] for line in lines if re.fullmatch(r"[.sFEx]+ +\[ *\d+%\]", line))
-    counts |= {"passed": dots.count("."), "skipped": dots.count("s")} if dots and not counts else {}
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    context.keep(exit_code=done.returncode, **counts, not_passed=failed, last_lines=[] if not failed else lines[-60:])
+    # -vv: a line a test, as -q is in the settings; what has ended before the limit is kept.
+    command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-vv", "-rf", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TESTS_SECONDS
+        )
+        printed, exit_code = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as error:
+        printed, exit_code = error.stdout or b"", None
+    lines = printed.decode(errors="replace").splitlines()
+    results = [found.groups() for found in map(TEST_LINE.match, lines) if found]
+    counts = {word.lower(): sum(result == word for _, result in results) for word in ("PASSED", "SKIPPED")}
+    not_passed = [f"{result} {test}" for test, result in results if result in ("FAILED", "ERROR")]
+    context.keep(exit_code=exit_code, **counts, not_passed=not_passed, last_lines=lines[-60:] if exit_code else [])
+    if exit_code is None:
+        context.keep(last_lines=lines[-60:], stopped_after_seconds=TESTS_SECONDS)
 
 
 def extraction(context: Context) -> None:
@@ -65,9 +78,15 @@ def extraction(context: Context) -> None:
             context.keep(**{name: found})
             found["share_of_time"] = extract.shares(engine, images)
             context.keep(**{name: found})
+            rate_from_files(engine, records[: 2 * crops], context)  # each thread's stream allocates its memory
+            found["batches_in_flight"] = engine.in_flight
             found["images_a_second_from_files"] = round(rate_from_files(engine, records, context), 1)
+            context.keep(**{name: found})
             if on_gpu:
                 found["gpu_busy_percent"] = gpu_busy(lambda engine=engine: engine.extract(images))
+                found["gpu_busy_percent_from_files"] = gpu_busy(
+                    lambda engine=engine: rate_from_files(engine, records, context)
+                )
             context.keep(**{name: found})
 
 
@@ -91,9 +110,7 @@ def rate_from_files(engine: NativeEngine, records: list[Record], context: Contex
 
 
 def gpu_busy(job: Callable[[], object]) -> float:
-    """Return the percentage of time in which a kernel runs, by torch's profiler over one call of the job."""
-    from torch.profiler import ProfilerActivity, profile
-
+    """Return the percentage of time in which the GPU computes or copies, by torch's profiler over a call of the job."""
     job()
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         torch.cuda.synchronize()
@@ -102,8 +119,18 @@ def gpu_busy(job: Callable[[], object]) -> float:
         job()
         stop.record()
         torch.cuda.synchronize()
-    kernels = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e3
-    return round(100 * kernels / start.elapsed_time(stop), 1)
+    events = [event for event in profiler.events() if event.device_type == DeviceType.CUDA]
+    spans = [(event.time_range.start, event.time_range.end) for event in events if not event.is_user_annotation]
+    return round(100 * union(spans) / 1e3 / start.elapsed_time(stop), 1)
+
+
+def union(spans: list[tuple[float, float]]) -> float:
+    """Return the time that is in at least one span: kernels of two streams may run at the same time."""
+    total, reached = 0.0, -math.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 def embedding(context: Context) -> None:

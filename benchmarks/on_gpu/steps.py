@@ -42,6 +42,7 @@ ON_A_CPU = tuple(name for name in SWITCHES if not any(word in name for word in (
 SMALL_NETWORKS = ("timm/mobilenetv2_100", "timm/vit_small_patch16_224")
 SMALL_NETWORK_SWITCHES = ("cuda_graph=true", "compile=default", "compile=reduce-overhead")
 KERNELS = 25  # rows of the table
+ERROR = 300  # characters of the error of a switch
 SEED = 0
 
 
@@ -98,24 +99,32 @@ def against_default(context: Context, base: Change, names: tuple[str, ...], pref
     data, _ = context.data(config)
     batch = next(ours(data, config, context.device).batches)
     found: dict[str, Any] = {}
+    before = allocated() if on_gpu else 0
     default = new_side(config, data.identities, context.device)
+    if on_gpu:
+        found["peak_mib"] = peak_of_steps(default, batch, before)
     found["ms"] = round(1e3 * context.turns.seconds({"": default.repeat(batch)})[""], 2)
     context.keep(**{prefix or "default": found})
     for name in names:
         if not on_gpu and name not in ON_A_CPU:
             continue
         change = SWITCHES[name] | ({"network": base["network"] | SWITCHES[name].get("network", {})} if base else {})
-        switched = new_side(context.config(**change), data.identities, context.device)
-        jobs = {"default": default.repeat(batch), "switched": switched.repeat(batch)}
-        seconds = context.turns.seconds(jobs)
-        one: dict[str, Any] = {"time": round(seconds["switched"] / seconds["default"], 3)}
-        del jobs
-        if on_gpu:
-            one["peak_mib"] = peak_of_step(switched, batch)
-        del switched
+        try:
+            found[name] = of_switch(context, context.config(**change), data.identities, default, batch)
+        except Exception as error:  # a switch that fails, as where the machine has no compiler, leaves the others
+            found[name] = {"failed": f"{type(error).__name__}: {error}"[:ERROR]}
         torch.compiler.reset()
-        found[name] = one
         context.keep(**{prefix or "default": found})
+
+
+def of_switch(context: Context, config: TrainConfig, identities: int, default: Side, batch: Batch) -> dict[str, Any]:
+    """Return the share of the default's time that a step with a switch takes, and its peak memory on a GPU."""
+    on_gpu = context.device.type == "cuda"
+    before = allocated() if on_gpu else 0
+    switched = new_side(config, identities, context.device)
+    one: dict[str, Any] = {"peak_mib": peak_of_steps(switched, batch, before)} if on_gpu else {}
+    seconds = context.turns.seconds({"default": default.repeat(batch), "switched": switched.repeat(batch)})
+    return {"time": round(seconds["switched"] / seconds["default"], 3), **one}
 
 
 def new_side(config: TrainConfig, identities: int, device: torch.device) -> Side:
@@ -125,11 +134,25 @@ def new_side(config: TrainConfig, identities: int, device: torch.device) -> Side
     return Side(TwoStream(config.network, identities).to(device), config, no_batches, ours=True)
 
 
-def peak_of_step(side: Side, batch: Batch) -> int:
-    """Return the greatest MiB allocated on the GPU during a step, another network of the same size included."""
-    torch.cuda.reset_peak_memory_stats()
+def allocated() -> int:
+    """Return the bytes allocated on the GPU, without what is no longer used."""
+    gc.collect()  # a recorded step and its run hold each other
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_allocated()
+
+
+def peak_of_steps(side: Side, batch: Batch, before: int) -> int:
+    """Return the greatest MiB allocated on the GPU in four steps, without `before`, the bytes of other networks.
+
+    The first step does not count: cuDNN tries its algorithms in it. A CUDA graph is recorded in the third, after which
+    its replays allocate nothing.
+    """
     side.step(batch)
-    return torch.cuda.max_memory_allocated() // 2**20
+    torch.cuda.reset_peak_memory_stats()
+    for _ in range(3):
+        side.step(batch)
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) // 2**20
 
 
 def parts_by_layout(context: Context) -> None:
@@ -166,6 +189,7 @@ def kernels(context: Context) -> None:
             "ms": round((event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e3, 3),
         }
         for event in profiler.key_averages()
+        if not (on_gpu and event.is_user_annotation)
     ]
     rows = sorted((row for row in rows if row["ms"] > 0), key=lambda row: -row["ms"])
     total, calls = sum(row["ms"] for row in rows), sum(row["calls"] for row in rows)
@@ -213,5 +237,5 @@ def trained_losses(context: Context, precision: str, count: int) -> list[float]:
         side.optimiser.zero_grad()
         total.backward()
         side.optimiser.step()
-        totals.append(round(float(total), 6))
+        totals.append(round(float(total.detach()), 6))
     return totals

@@ -81,7 +81,13 @@ class Engine(Protocol):
 
 @runtime_checkable
 class ResizesAhead(Protocol):
-    """An engine whose images are resized by other threads while its network computes an earlier batch."""
+    """An engine whose images are resized by other threads while its network computes an earlier batch.
+
+    Attributes:
+        in_flight: how many threads may call `extract` at the same time, to keep a GPU busy.
+    """
+
+    in_flight: int
 
     def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the images of a batch as the network takes them, uint8 (B, h', w', 3); called from any thread."""

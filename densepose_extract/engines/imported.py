@@ -9,8 +9,9 @@ the folder decide.
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +25,13 @@ from dsa_app.parallel import carry_out
 from dsa_data import images, walk
 from dsa_data.charts import CHARTS
 from dsa_data.records import Record
+from dsa_data.stores.iuv import Confidence
 
 from .engine import identity_of_content
-from .map_files import ENDINGS, SUFFIX, PackedValues, decode_map, map_name, stem_of, stems_for
-from .maps import MapFile, Order
+from .map_files import ENDINGS, SUFFIX, PackedValues, map_name, stem_of, stems_for
+from .maps import FoundMaps, MapFile, Order, decode
+from .part_masks import mask_stems
+from .score_file import Scores
 
 GROUP = 64  # maps that a process inspects between two reports of progress
 MEMORY = 512 * 2**20  # bytes of decoded, compressed maps that are kept; maps beyond them are decoded a second time
@@ -43,7 +47,7 @@ class InspectedMap:
         digest: SHA-256 of its bytes.
         orders: channel orders that its values allow.
         empty: whether it shows no person.
-        fractions: whether u and v are fractions, so that the channels are I, U, V.
+        fractions: whether u and v are fractions, or it is a part mask, so that the channels are I, U, V.
         kept: its content.
     """
 
@@ -55,15 +59,8 @@ class InspectedMap:
     kept: PackedValues | None = None
 
 
-class Imported:
-    """The maps in a folder. The map of a record has its path, or its file name if that is unique in the folder.
-
-    Attributes:
-        missing: how many images have no map.
-        unused: maps that fit no image, by their paths in the folder.
-    """
-
-    name = "import"
+class Imported(FoundMaps):
+    """The maps in a folder. The map of a record has its path, or its file name if that is unique in the folder."""
 
     def __init__(
         self,
@@ -73,6 +70,8 @@ class Imported:
         allow_missing: bool = False,
         jobs: int = 1,
         bits: int = 8,
+        mapping: Mapping[int, int] | None = None,
+        scores: Scores | None = None,
     ) -> None:
         """Find the maps of `records` below `folder`, and the channel order of each.
 
@@ -81,52 +80,58 @@ class Imported:
             allow_missing: count an image without a map as one in which no person was detected.
             jobs: processes that read the maps.
             bits: of a coordinate in the store. With 16 a map of bytes has the texels that it has with 8.
+            mapping: charts of the labels, if the files are part masks: the store then has I alone.
+            scores: of the maps, which their files do not hold.
 
         Raises ImageError for a map that is missing, that two images claim, or whose channel order is ambiguous.
         """
-        self.channels = channels
-        self.bits = bits
-        paths, self.unused = match_files(folder, [record.key for record in records])
+        super().__init__(bits if mapping is None else 0)
+        self.channels, self.mapping, self.scores = channels, mapping, scores
+        stems_in = _map_stems if mapping is None else mask_stems
+        paths, self.unused = match_files(folder, [record.key for record in records], stems_in)
         missing = [record.key for record in records if record.key not in paths]
-        self.missing = len(missing)
-        if missing and not allow_missing:
-            raise ImageError(
-                f"{folder} has no map for {len(missing)} of {len(records)} images, first {missing[0]}: expected "
-                f"{map_name(missing[0])}{self._hint()}. Add the maps, or use --allow-missing to count these images "
-                "as no person detected."
-            )
-        inspected = inspect_maps(list(paths.values()), jobs, bits)
+        mask = f"{Path(missing[0]).with_suffix('.png')}" if missing and mapping else ""
+        self.refuse_missing(missing, len(records), allow_missing, folder, mask)
+        inspected = inspect_maps(list(paths.values()), jobs, bits, mapping)
         orders = channel_orders(inspected) if channels == "auto" else _given(inspected, channels)
-        self._files = {
-            key: MapFile(each.path, f"{each.digest} {order}", order, bits=bits, kept=each.kept)
-            for key, each, order in zip(paths, inspected, orders, strict=True)
-        }
-
-    def _hint(self) -> str:
-        """Return in words what is in the folder instead of a map that is missing."""
-        return f"; the folder has {len(self.unused)} others, first {self.unused[0]}" if self.unused else ""
+        for key, each, order in zip(paths, inspected, orders, strict=True):
+            score, confidence = scores.of[key] if scores else (math.nan, math.nan)
+            digest = f"{each.digest} {order}" + (f" {score!r} {confidence!r}" if scores else "")
+            self._files[key] = MapFile(
+                each.path, digest, order, score, self.bits, each.kept, confidence, mapping=mapping
+            )
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return the engine's name: the channel order of a map is part of its file's digest."""
-        return {"engine": self.name, **identity_of_content(self.bits)}
+        """Return the engine's name, what its maps hold, and the mapping of part masks.
 
-    def find(self, record: Record) -> MapFile:
-        """Return the file of a record's map, without a score: the file holds none."""
-        return self._files.get(record.key, MapFile(None, "missing"))
+        The channel order of a map and its score are part of its digest.
+        """
+        confidence: Confidence = "images" if self.scores and self.scores.confidences else "none"
+        mapping = {"mapping": {str(label): chart for label, chart in sorted((self.mapping or {}).items())}}
+        return {
+            "engine": self.name,
+            **identity_of_content(self.bits, confidence),
+            **(mapping if self.mapping else {}),
+        }
 
 
-def match_files(folder: Path, keys: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+def match_files(
+    folder: Path, keys: Sequence[str], stems_in: Callable[[Path], dict[str, str]] | None = None
+) -> tuple[dict[str, Path], list[str]]:
     """Return the map of each key that has one, and the names of the maps that fit no key.
 
     A key's map has the same path below `folder`, else the same name anywhere in it, if that is unique; `map_files` has
     the names.
 
+    Args:
+        stems_in: returns the stem of every map below a folder, by its path; of I, U, V maps by default.
+
     Raises ImageError if two maps fit one key, or one map fits two keys.
     """
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Name the folder with the *{SUFFIX} files: --from DIR.")
-    stems = _map_stems(folder)
+    stems = (stems_in or _map_stems)(folder)
     by_path: dict[tuple[str, str], list[str]] = {}
     by_stem: dict[str, list[str]] = {}
     for name, stem in stems.items():
@@ -151,6 +156,11 @@ def match_files(folder: Path, keys: Sequence[str]) -> tuple[dict[str, Path], lis
     return matched, [name for name in stems if name not in key_of]
 
 
+def has_maps(folder: Path) -> bool:
+    """Return whether a folder has files of maps or masks."""
+    return folder.is_dir() and any(Path(name).suffix.lower() in ENDINGS for name in walk.files_below(folder))
+
+
 def _map_stems(folder: Path) -> dict[str, str]:
     """Return the stem of every map below a folder, by the map's path; `a.png` is a map where no file is a_IUV.png."""
     names = sorted(walk.files_below(folder))
@@ -170,11 +180,13 @@ def _parent(name: str) -> str:
     return unicodedata.normalize("NFC", Path(name).parent.as_posix())
 
 
-def inspect_maps(paths: Sequence[Path], jobs: int = 1, bits: int = 8) -> list[InspectedMap]:
+def inspect_maps(
+    paths: Sequence[Path], jobs: int = 1, bits: int = 8, mapping: Mapping[int, int] | None = None
+) -> list[InspectedMap]:
     """Inspect every map once, in several processes; the contents of the first `MEMORY` bytes are kept."""
     groups = [paths[start : start + GROUP] for start in range(0, len(paths), GROUP)]
     inspect: Callable[..., list[InspectedMap]] = joblib.delayed(_inspect_group)
-    done: Iterable[list[InspectedMap]] = carry_out((inspect(group, bits) for group in groups), jobs)
+    done: Iterable[list[InspectedMap]] = carry_out((inspect(group, bits, mapping) for group in groups), jobs)
     inspected, memory = [], 0
     for group in progress(done, len(paths), "inspecting maps", "maps", each=0):
         for each in group:
@@ -183,22 +195,22 @@ def inspect_maps(paths: Sequence[Path], jobs: int = 1, bits: int = 8) -> list[In
     return inspected
 
 
-def _inspect_group(paths: Sequence[Path], bits: int) -> list[InspectedMap]:
-    return [inspect_map(path, bits) for path in paths]
+def _inspect_group(paths: Sequence[Path], bits: int, mapping: Mapping[int, int] | None) -> list[InspectedMap]:
+    return [inspect_map(path, bits, mapping) for path in paths]
 
 
-def inspect_map(path: Path, bits: int = 8) -> InspectedMap:
+def inspect_map(path: Path, bits: int = 8, mapping: Mapping[int, int] | None = None) -> InspectedMap:
     """Return what the file of a map shows on its own, with its content. Raises ImageError as `decode_map`."""
     data = images.read_bytes(path)
-    decoded = decode_map(data, path)
+    decoded = decode(data, path, mapping)
     largest = decoded.values.reshape(-1, 3).max(axis=0)
     orders = frozenset(order for order, channel in CHART_CHANNEL.items() if largest[channel] <= CHARTS)
     return InspectedMap(
         path,
         hashlib.sha256(data).hexdigest(),
-        orders if decoded.fine is None else frozenset({"rgb"}),
+        orders if decoded.fine is None and mapping is None else frozenset({"rgb"}),
         empty=not np.any(largest[[0, 2]]),
-        fractions=decoded.fine is not None,
+        fractions=decoded.fine is not None or mapping is not None,
         kept=decoded.packed(bits),
     )
 

@@ -14,11 +14,14 @@ from dsa_data.sets import is_synthetic
 
 from ..config import ExtractConfig
 from .average import Average
+from .dumped import Dumped, dumps_in
 from .engine import Engine
-from .imported import Imported
+from .imported import Imported, has_maps
 from .keypoints import Keypoints
-from .maps import Maps
+from .maps import FoundMaps, Maps
+from .part_masks import read_mapping
 from .rendered import Rendered
+from .score_file import read_scores
 
 
 def make_engine(
@@ -60,11 +63,7 @@ def make_engine(
             )
         return Average(Path(config.maps), records)
     if name == "import":
-        if config.maps is None:
-            raise ConfigError(
-                "The import engine needs the folder of the IUV images: densepose-extract import --from DIR."
-            )
-        return Imported(Path(config.maps), records, config.channels, config.allow_missing, jobs, config.bits)
+        return make_import(config, records, jobs)
     if name == "keypoints":
         if config.keypoints is None:
             raise ConfigError("The keypoints engine needs the file or folder of the keypoints: --keypoints PATH.")
@@ -90,3 +89,31 @@ def make_engine(
         from .native import NativeEngine
 
         return NativeEngine(*arguments, bits=config.bits, confidence=config.confidence)
+
+
+def make_import(config: ExtractConfig, records: Sequence[Record], jobs: int) -> FoundMaps:
+    """Return the maps that the settings name: of a folder, or of dumps of apply_net.py.
+
+    Raises ConfigError if there are no `maps` to import, or for settings that exclude each other, ImageError for maps.
+    """
+    if config.maps is None:
+        raise ConfigError("The import engine needs the folder of the IUV images: densepose-extract import --from DIR.")
+    source = Path(config.maps)
+    if dumps := [] if has_maps(source) else dumps_in(source):
+        unused = [name for name in ("mapping", "scores") if getattr(config, name) is not None]
+        if unused:
+            raise ConfigError(
+                f"extract.{unused[0]} is for maps without scores or charts; {dumps[0]} has both: leave it out."
+            )
+        return Dumped(dumps, records, config.allow_missing, config.bits)
+    mapping = None if config.mapping is None else read_mapping(config.mapping)
+    if mapping is not None and config.bits == 16:
+        raise ConfigError(
+            "extract.bits = 16 is invalid with extract.mapping, as part masks have no u and v. Leave it out."
+        )
+    scores = None
+    if config.scores is not None:
+        scores = read_scores(Path(config.scores), [record.key for record in records])
+    return Imported(
+        source, records, config.channels, config.allow_missing, jobs, config.bits, mapping=mapping, scores=scores
+    )

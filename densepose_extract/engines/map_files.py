@@ -7,9 +7,7 @@ as in a PNG, or I with u and v in [0, 1], which lose nothing in a store of 16 bi
 
 from __future__ import annotations
 
-import io
 import unicodedata
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +20,14 @@ from dsa_data import images
 from dsa_data.charts import CHARTS
 from dsa_data.stores.iuv import quantise, refine
 from dsa_data.walk import MAP_NAME
-from dsa_reid.decoding.limits import pixel_limit
+
+from .numpy_file import array_of, arrays_of
 
 SUFFIX = "_IUV.png"  # of the names that this project writes
 ARRAYS = {".npy", ".npz"}
 ENDINGS = {".png", *ARRAYS}
 FEW = 4  # body pixels, below which U and V may all be 0 or 1 by chance
 LEVEL = 1  # of zstd, for maps that are kept in memory
-BYTES_A_PIXEL = 64  # of the arrays in an .npz, at most: I, U, V in float64 take 24
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,7 @@ def _png(data: bytes, path: Path) -> MapValues:
 
 def _array(data: bytes, path: Path) -> MapValues:
     with guarded(ImageError, path, "is not a NumPy file of numbers", "Save it again with numpy.save."):
-        if path.suffix.lower() == ".npz":
-            _check_size(data)
-        loaded = np.load(io.BytesIO(data), allow_pickle=False)
-        values = _of_archive(dict(loaded), path) if path.suffix.lower() == ".npz" else np.asarray(loaded)
+        values = _of_archive(arrays_of(data), path) if path.suffix.lower() == ".npz" else array_of(data)
     if values.ndim == 3 and values.shape[2] != 3 and values.shape[0] == 3:
         values = values.transpose(1, 2, 0)  # (3, H, W) -> (H, W, 3)
     if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind not in "uif" or values.size == 0:
@@ -162,14 +157,6 @@ def _array(data: bytes, path: Path) -> MapValues:
         if values.dtype.kind in "ui":
             return MapValues(plain)
     return MapValues(quantise(chart.astype(np.uint8), u, v), refine(chart, u, v))
-
-
-def _check_size(archive: bytes) -> None:
-    """Raise ValueError for an .npz that states more than a map of the largest image takes: a few bytes may inflate."""
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        stated = sum(entry.file_size for entry in opened.infolist())
-    if stated > BYTES_A_PIXEL * pixel_limit():
-        raise ValueError(f"it states {stated} bytes, more than a map of {pixel_limit()} pixels, $DSA_MAX_PIXELS, takes")
 
 
 def _of_archive(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:

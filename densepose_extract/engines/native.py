@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from dsa_reid.upload import upload
 
 from ..network import DensePoseRCNN, Surface
 from ..network.boxes import rescale
@@ -125,6 +129,13 @@ class NativeEngine(NetworkEngine):
     name = "native"
     precisions: ClassVar = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """See `NetworkEngine`."""
+        super().__init__(*args, **kwargs)
+        # While one batch waits for its boxes or its maps, the GPU computes the other. A CPU gains nothing.
+        self.in_flight = 2 if self.device.type == "cuda" else 1
+        self._of_thread = threading.local()
+
     def build_network(self, weights: Weights) -> DensePoseRCNN:
         """Return the network with these weights, its norms folded, in the engine's precision."""
         network = weights.network()
@@ -136,15 +147,15 @@ class NativeEngine(NetworkEngine):
 
     def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the images of a batch resized for the network, for `extract`; any thread may call this ahead of it."""
-        return resized_ahead(images, self.recipe)
+        return resized_ahead(images, self.recipe, pinned=self.device.type == "cuda")
 
     def extract(self, images: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
-        """Return the maps of one batch of RGB images, each uint8 (H, W, 3).
+        """Return the maps of one batch of RGB images, each uint8 (H, W, 3); several threads may call this.
 
         Args:
             resized: what `resized` returned for the same images; None to resize them now.
         """
-        with deterministic_inference():
+        with deterministic_inference(), self._own_stream():
             encoded = encode(self.network, images, self.recipe, resized)
             detected = detect_people(self.network, encoded, self.recipe)
             fallback = self.recipe.missing == "fallback"
@@ -157,6 +168,23 @@ class NativeEngine(NetworkEngine):
             boxes = [no_box if subject is None else subject.resized_box for subject in subjects]
             heads = self.network.surface(encoded.maps, on_device(boxes, self.device))
             return self._extracted(subjects, heads, encoded.sizes)
+
+    @contextlib.contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """Compute on a stream of the calling thread's own on a GPU, so that it waits for no other thread's work.
+
+        One stream a thread, not a batch: torch keeps the memory of each stream apart. The maps that `extract` returns
+        are on the CPU, so that nothing of the stream's work is left when it returns.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        if not hasattr(self._of_thread, "stream"):
+            device = self.network.device  # with its number, which a new thread does not know
+            self._of_thread.stream = torch.cuda.Stream(device)
+            self._of_thread.stream.wait_stream(torch.cuda.default_stream(device))  # where the weights are laid out
+        with torch.cuda.stream(self._of_thread.stream):
+            yield
 
     def _extracted(
         self, subjects: Sequence[Subject | None], heads: Surface, sizes: Sequence[tuple[int, int]]
@@ -180,4 +208,4 @@ class NativeEngine(NetworkEngine):
 
 def on_device(boxes: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """Return the boxes (D_b, 4) of each image on a device, copied there in one go."""
-    return list(torch.cat(list(boxes)).to(device).split([len(one) for one in boxes]))
+    return list(upload(torch.cat(list(boxes)), device).split([len(one) for one in boxes]))

@@ -25,6 +25,7 @@ class NetworkEngine:
 
     name: str
     precisions: ClassVar[dict[str, torch.dtype]]
+    in_flight = 1  # batches that are computed at the same time, each by a thread of its own
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,11 +27,13 @@ class Encoded:
         maps: p2 .. p6, each (B, 256, h, w).
         sizes: height and width of each image.
         resized: height and width of each image as the network got it.
+        canvas: the resized images, held while a GPU may still read them.
     """
 
     maps: list[Tensor]
     sizes: list[tuple[int, int]]
     resized: list[tuple[int, int]]
+    canvas: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,22 +77,22 @@ def encode(
         canvas: the images resized by `resized_ahead`; None to resize them now.
     """
     if canvas is None:
-        canvas = resized_ahead(images, recipe)
+        canvas = resized_ahead(images, recipe, pinned=network.device.type == "cuda")
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
-    return Encoded(network.features(to_network(canvas, resized, network.device)), sizes, resized)
+    return Encoded(network.features(to_network(canvas, resized, network.device)), sizes, resized, canvas)
 
 
-def resized_ahead(images: Sequence[np.ndarray], recipe: Recipe) -> np.ndarray:
+def resized_ahead(images: Sequence[np.ndarray], recipe: Recipe, pinned: bool = False) -> np.ndarray:
     """Return RGB images, uint8 (H, W, 3), resized and padded as one array uint8 (B, h', w', 3), by threads.
 
-    Raises ImageError for another array.
+    `pinned`: see `resized_canvas`. Raises ImageError for another array.
     """
     for image in images:
         check_image(image)
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
-    return resized_canvas(images, resized)
+    return resized_canvas(images, resized, pinned)
 
 
 def detect_people(network: DensePoseRCNN, encoded: Encoded, recipe: Recipe) -> list[People]:
@@ -97,7 +100,8 @@ def detect_people(network: DensePoseRCNN, encoded: Encoded, recipe: Recipe) -> l
     proposals = network.propose(encoded.maps, encoded.resized, recipe.proposals)
     detected = network.people(encoded.maps, proposals, encoded.resized, recipe.score_threshold, recipe.detections)
     numbers = [len(scores) for _, scores in detected]
-    joined = torch.cat([torch.cat([boxes, scores[:, None]], dim=1) for boxes, scores in detected]).cpu()  # (ΣD, 5)
+    of_all, scores_of_all = (torch.cat(tensors) for tensors in zip(*detected, strict=True))
+    joined = torch.cat([of_all, scores_of_all[:, None]], dim=1).cpu()  # (ΣD, 5)
     people = []
     for of_image, size, resized in zip(joined.split(numbers), encoded.sizes, encoded.resized, strict=True):
         resized_boxes, scores = of_image[:, :4], of_image[:, 4]
@@ -124,11 +128,37 @@ def choose_subject(people: People, size: tuple[int, int], resized: tuple[int, in
     return Subject(whole, rescale(whole, size, resized)[None], 0.0, "fallback")
 
 
+class SharedFlags:
+    """cuDNN's flags for the same arithmetic in every run, which several threads may ask for at the same time.
+
+    The flags are the whole process's: the first thread sets them, and the last one restores what was set before. If
+    each thread did both, the first one to end would change the arithmetic of the others.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._threads = threading.Lock(), 0
+        self._flags = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._threads:
+                self._flags.enter_context(
+                    torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+                )
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                self._flags.close()
+
+
+_same_arithmetic = SharedFlags()
+
+
 @contextlib.contextmanager
 def deterministic_inference() -> Iterator[None]:
     """Compute without gradients, and on a GPU with the same arithmetic in every run: no autotuning, no TF32."""
-    with (
-        torch.no_grad(),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-    ):
+    with torch.no_grad(), _same_arithmetic:
         yield

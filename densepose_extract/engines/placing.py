@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dsa_data.stores.iuv import refine
+from dsa_reid.upload import upload
 
 TOGETHER = 1 << 21  # pixels of a batch that are resampled together: 27 channels of them are 216 MiB
 STRIP = 1 << 18  # pixels resampled at a time: 27 channels of them, so that a huge image needs no huge memory
@@ -80,7 +82,7 @@ def place_maps(
 ) -> list[np.ndarray]:
     """Return the maps of images, as `place_map` does, head n being that of image n.
 
-    On a GPU all of them are resampled together and copied back in one go, where they are not too large for it.
+    On a GPU all of them are resampled together and copied back in one go, or a few at a time if they are large.
 
     Args:
         boxes: (4,) XYXY on the CPU, one an image.
@@ -88,13 +90,44 @@ def place_maps(
         fine, sure: see `place_map`, one an image; `sure` may be None for none.
     """
     sure = sure or [None] * len(boxes)
-    pixels = len(boxes) * max((h for h, _ in sizes), default=0) * max((w for _, w in sizes), default=0)
-    if heads.fine_segm.is_cuda and 0 < pixels <= TOGETHER:
-        return place_together(heads, boxes, sizes, fine, sure)
+    largest = max((h for h, _ in sizes), default=0) * max((w for _, w in sizes), default=0)
+    if heads.fine_segm.is_cuda and largest <= TOGETHER:
+        return place_pieces(heads, boxes, sizes, fine, sure)
     return [
         place_map(heads, n, box, *size, *of_image)
         for n, (box, size, *of_image) in enumerate(zip(boxes, sizes, fine, sure, strict=True))
     ]
+
+
+def place_pieces(
+    heads: Heads,
+    boxes: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int]],
+    fine: Sequence[np.ndarray | None],
+    sure: Sequence[np.ndarray | None],
+) -> list[np.ndarray]:
+    """Return what `place_maps` returns, with at most `TOGETHER` pixels resampled together."""
+    maps = []
+    largest = max((h for h, _ in sizes), default=0) * max((w for _, w in sizes), default=0)
+    count = max(1, TOGETHER // max(1, largest))
+    for start in range(0, len(boxes), count):
+        piece = slice(start, start + count)
+        maps += place_together(_Piece.of(heads, piece), boxes[piece], sizes[piece], fine[piece], sure[piece])
+    return maps
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The heads of some of the boxes."""
+
+    coarse_segm: Tensor
+    fine_segm: Tensor
+    u: Tensor
+    v: Tensor
+
+    @classmethod
+    def of(cls, heads: Heads, piece: slice) -> _Piece:
+        return cls(heads.coarse_segm[piece], heads.fine_segm[piece], heads.u[piece], heads.v[piece])
 
 
 def place_together(
@@ -106,7 +139,7 @@ def place_together(
 ) -> list[np.ndarray]:
     """Return what `place_maps` returns, resampled for every pixel of all images together."""
     device, side = heads.fine_segm.device, heads.fine_segm.shape[-1]
-    whole = torch.tensor([integer_box(box) for box in boxes], device=device)  # (B, 4): x, y, w, h
+    whole = upload(torch.tensor([integer_box(box) for box in boxes]), device)  # (B, 4): x, y, w, h
     rows = BatchTaps(max(h for h, _ in sizes), whole[:, 1], whole[:, 3], side)
     columns = BatchTaps(max(w for _, w in sizes), whole[:, 0], whole[:, 2], side)
     coarse = interpolate_batch(heads.coarse_segm, rows, columns)  # (B, 2, H, W)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from dsa_app.errors import ImageError
+from dsa_reid.upload import constant
 
 from ..network.model import PIXEL_MEAN
 
@@ -64,10 +65,14 @@ def network_input(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
     return to_network(resized_canvas(images, sizes), sizes, device)
 
 
-def resized_canvas(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Resize RGB images, uint8 (H, W, 3), each to its (h, w): uint8 (B, h', w', 3), 0 in the padding."""
+def resized_canvas(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pinned: bool = False) -> np.ndarray:
+    """Resize RGB images, uint8 (H, W, 3), each to its (h, w): uint8 (B, h', w', 3), 0 in the padding.
+
+    Args:
+        pinned: in memory that a GPU can read while the processor continues.
+    """
     height, width = padded_size(max(h for h, _ in sizes), max(w for _, w in sizes))
-    canvas = np.zeros((len(images), height, width, 3), np.uint8)
+    canvas = torch.zeros((len(images), height, width, 3), dtype=torch.uint8, pin_memory=pinned).numpy()
     # PIL releases the lock while it resizes. The number of threads is not torch's, which is 1 in most data loaders.
     with ThreadPoolExecutor(min(RESIZING_THREADS, usable_cores())) as pool:
         for row, resized in zip(canvas, pool.map(resize, images, sizes), strict=True):
@@ -78,14 +83,16 @@ def resized_canvas(images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]
 def to_network(canvas: np.ndarray, sizes: Sequence[tuple[int, int]], device: torch.device | str) -> Tensor:
     """Return what `network_input` returns, of images that were resized to `sizes` in a canvas."""
     height, width = canvas.shape[1:3]
-    x = torch.from_numpy(canvas).to(device).flip(-1).permute(0, 3, 1, 2)  # (B, 3, h', w'), BGR
-    x = x.float() - torch.tensor(PIXEL_MEAN, device=device)[:, None, None]
+    # Where the canvas is not pinned, torch copies it before it returns. The caller holds it until the batch is done.
+    x = torch.from_numpy(canvas).to(device, non_blocking=True).flip(-1).permute(0, 3, 1, 2)  # (B, 3, h', w'), BGR
+    x = x.float() - constant(PIXEL_MEAN, x.device)[:, None, None]
     # The network was trained with padding of 0 after the mean is subtracted, not of black pixels.
-    for row, (h, w) in zip(x, sizes, strict=True):
+    same = len(set(sizes)) == 1
+    for rows, (h, w) in [(x, sizes[0])] if same else zip(x, sizes, strict=True):
         if h < height:
-            row[:, h:] = 0
+            rows[..., h:, :] = 0
         if w < width:
-            row[:, :, w:] = 0
+            rows[..., w:] = 0
     return x
 
 

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from dsa_reid.upload import constant, upload
+
 from .pyramid import STRIDES
 
 SIDES = (32, 64, 128, 256, 512)  # of the square anchors on p2 .. p6
@@ -27,8 +29,8 @@ def anchors(side: float, stride: int, height: int, width: int, device: torch.dev
     for aspect in ASPECTS:
         w = math.sqrt(side**2 / aspect)
         h = aspect * w
-        halves.append([-w / 2, -h / 2, w / 2, h / 2])
-    cell = torch.tensor(halves, device=device)  # (3, 4)
+        halves.append((-w / 2, -h / 2, w / 2, h / 2))
+    cell = constant(tuple(halves), device)  # (3, 4)
     x = torch.arange(width, device=device, dtype=torch.float32) * stride
     y = torch.arange(height, device=device, dtype=torch.float32) * stride
     y, x = torch.meshgrid(y, x, indexing="ij")
@@ -52,7 +54,7 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
         weights: the factors that the deltas were trained with.
     """
     # In float32 from the division on: the deltas may come in bf16, the boxes never do.
-    dx, dy, dw, dh = (deltas.float() / deltas.new_tensor(weights, dtype=torch.float32)).unbind(-1)
+    dx, dy, dw, dh = (deltas.float() / constant(weights, deltas.device)).unbind(-1)
     w = boxes[..., 2] - boxes[..., 0]
     h = boxes[..., 3] - boxes[..., 1]
     x = dx * w + (boxes[..., 0] + 0.5 * w)
@@ -73,8 +75,8 @@ def clip_each(boxes: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
     """Return the boxes (B, N, 4) of B images cut at the edges of each, `sizes` being height and width."""
     if len(set(sizes)) == 1:
         return clip(boxes, *sizes[0])
-    edges = boxes.new_tensor([[width, height, width, height] for height, width in sizes])[:, None]  # (B, 1, 4)
-    return torch.minimum(boxes.clamp(min=0), edges)
+    edges = torch.tensor([[width, height, width, height] for height, width in sizes], dtype=boxes.dtype)
+    return torch.minimum(boxes.clamp(min=0), upload(edges, boxes.device)[:, None])
 
 
 def has_area(boxes: Tensor) -> Tensor:

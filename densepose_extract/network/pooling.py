@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from dsa_reid.upload import upload
+
 from .pyramid import STRIDES
 
 SAMPLING = 2  # samples along each axis of a bin
@@ -36,14 +38,17 @@ def pool_levels(maps: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:
         maps: p2 .. p5, each (B, C, h, w).
         boxes: one (N_b, 4) an image.
     """
-    owner = torch.cat([torch.full((len(b), 1), float(i), device=b.device) for i, b in enumerate(boxes)])
     every = torch.cat(boxes)
+    owner = torch.arange(len(boxes)).repeat_interleave(torch.tensor([len(b) for b in boxes])).to(every.dtype)
+    rois = torch.cat([upload(owner, every.device)[:, None], every], dim=1)  # (ΣN_b, 5): image, x0, y0, x1, y1
     level = level_of(every)
-    rois = torch.cat([owner, every], dim=1)  # (ΣN_b, 5): image, x0, y0, x1, y1
+    # The boxes of a level lie between two bounds of the sorted order: one wait for the GPU in place of one a level.
+    order = level.argsort(stable=True)
+    bounds = (level[:, None] < torch.arange(2, 7, device=level.device)).sum(0).tolist()
     out = maps[0].new_zeros((len(rois), maps[0].shape[1], size, size))
     # Each level pools its own boxes; writing by index keeps the order of the boxes.
-    for number, (features, stride) in enumerate(zip(maps, STRIDES[:4], strict=True), start=2):
-        indices = torch.nonzero(level == number).flatten()
+    for features, stride, first, end in zip(maps, STRIDES[:4], bounds[:-1], bounds[1:], strict=True):
+        indices = order[first:end]
         if len(indices):
             regions = roi_align(features.float(), rois[indices], size, 1 / stride, SAMPLING, aligned=False)
             out[indices] = regions.to(out.dtype)

@@ -9,7 +9,7 @@ from torchvision.ops import batched_nms
 
 from .boxes import ASPECTS, clip, clip_each, decode, has_area, level_anchors
 from .pyramid import CHANNELS
-from .suppression import best_of, greedy
+from .suppression import best_of, greedy_each
 
 BEST_OF_LEVEL = 1000  # candidates of each level before suppression
 OVERLAP = 0.7  # intersection over union above which the worse box is suppressed
@@ -96,9 +96,10 @@ def proposals_together(
         sizes: height and width of each image.
     """
     clipped = [clip_each(level, sizes) for level in boxes]
-    stays = [
-        greedy(level, has_area(level.flatten(0, 1)).view(level.shape[:2]) & score.isfinite(), OVERLAP)
+    able = [
+        has_area(level.flatten(0, 1)).view(level.shape[:2]) & score.isfinite()
         for level, score in zip(clipped, scores, strict=True)
     ]
+    stays = greedy_each(clipped, able, OVERLAP)
     best, _ = best_of(torch.cat(clipped, dim=1), torch.cat(scores, dim=1), torch.cat(stays, dim=1), count)
     return best

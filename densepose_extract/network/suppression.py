@@ -24,26 +24,36 @@ def greedy(boxes: Tensor, able: Tensor, overlap: float) -> Tensor:
 
     Returns bool (B, N).
     """
-    B, N = able.shape
-    images = max(1, PAIRS // max(1, N * N))
-    pieces = [slice(start, start + images) for start in range(0, B, images)]
-    return torch.cat([_greedy(boxes[piece], able[piece], overlap) for piece in pieces])
+    return greedy_each([boxes], [able], overlap)[0]
 
 
-def _greedy(boxes: Tensor, able: Tensor, overlap: float) -> Tensor:
-    # suppresses[b, i, j]: box j is better than i and overlaps it. Greedy suppression is the one choice of boxes in
-    # which a box stays if and only if no better box that stays overlaps it. Applied to any choice, this rule makes the
-    # best box right, then those that depend on it, and so on: it is applied until nothing changes.
-    better = torch.ones(able.shape[1], able.shape[1], dtype=torch.bool, device=boxes.device).tril(-1)
-    number = torch.float16 if boxes.is_cuda else torch.float32  # sums of at most N zeros and ones are compared with 0
-    suppresses = ((intersection_over_union(boxes) > overlap) & better).to(number)
+def greedy_each(boxes: list[Tensor], able: list[Tensor], overlap: float) -> list[Tensor]:
+    """Return what `greedy` returns for each of several sets of boxes, waiting for the GPU as often as for one set."""
+    # Greedy suppression is the one choice of boxes in which a box stays if and only if no better box that stays
+    # overlaps it. Applied to any choice, this rule makes the best box right, then those that depend on it, and so on:
+    # it is applied until nothing changes.
+    suppresses = [_suppresses(level, overlap) for level in boxes]
     stays = able
     while True:
         before = stays
         for _ in range(ROUNDS):
-            stays = able & (torch.bmm(suppresses, stays[:, :, None].to(number))[:, :, 0] == 0)
-        if torch.equal(before, stays):
+            stays = [
+                can & (torch.bmm(pairs, chosen[:, :, None].to(pairs.dtype))[:, :, 0] == 0)
+                for pairs, can, chosen in zip(suppresses, able, stays, strict=True)
+            ]
+        changed = [(old != new).any() for old, new in zip(before, stays, strict=True)]
+        if not torch.stack(changed).any():
             return stays
+
+
+def _suppresses(boxes: Tensor, overlap: float) -> Tensor:
+    """Return whether box j of an image is better than box i and overlaps it: (B, N, 4) to (B, N, N), 1 or 0."""
+    B, N = boxes.shape[:2]
+    images = max(1, PAIRS // max(1, N * N))
+    better = torch.ones(N, N, dtype=torch.bool, device=boxes.device).tril(-1)
+    number = torch.float16 if boxes.is_cuda else torch.float32  # sums of at most N zeros and ones are compared with 0
+    pieces = (boxes[start : start + images] for start in range(0, B, images))
+    return torch.cat([((intersection_over_union(piece) > overlap) & better).to(number) for piece in pieces])
 
 
 def intersection_over_union(boxes: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         data = path.read_bytes()
-        _check_memo(data)
+        check_memo(data)
         content = Reader(io.BytesIO(data), encoding="latin1").load()
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist. Name another checkpoint.") from None
@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _check_memo(data: bytes) -> None:
+def check_memo(data: bytes) -> None:
     """Raise UnpicklingError for a pickle that numbers more objects than it has bytes: memory is claimed for them."""
     for code, argument, _ in pickletools.genops(data):
         if code.name in ("LONG_BINPUT", "PUT") and int(argument or 0) > len(data):

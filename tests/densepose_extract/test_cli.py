@@ -3,13 +3,18 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 
+from densepose_dump import densepose, person, save
 from densepose_extract.cli import extract_config, main
+from densepose_extract.engines.part_masks import read_mapping
 from dsa_app.config import Settings
 from dsa_data import images
-from dsa_data.stores.iuv import IuvStore
+from dsa_data.stores.iuv import IuvStore, refine
 from rendered_people import agreement, rendered_people
 from tiny import random_iuv, write_iuv_image, write_true_maps
 
@@ -62,6 +67,71 @@ def test_import_gives_the_same_maps_in_both_orders(synthetic: Path, tmp_path: Pa
         assert imported.checksums == rendered.checksums
         assert imported.statuses == rendered.statuses
         assert imported.header.configuration == {"engine": "import"}
+
+
+def test_import_of_a_dump(synthetic: Path, tmp_path: Path) -> None:
+    """One dump of all images, one of them without a person; a second run finds the store up to date."""
+    root = tmp_path / "datasets" / "synthetic"
+    keys = sorted(str(path.relative_to(root)) for path in root.rglob("*.jpg"))
+    with densepose() as classes:
+        content = []
+        for number, key in enumerate(keys):
+            box = (1.0, 2.0, 11.0, 22.0)
+            labels, uv = person(box, number)
+            entry = {
+                "file_name": f"/home/me/{key}",
+                "scores": torch.tensor([0.5]),
+                "pred_boxes_XYXY": torch.tensor([box]),
+                "pred_densepose": [classes.DensePoseChartResultWithConfidences(labels, uv)],
+            }
+            if number == 1:  # the first one is junk, which the manifest does not list
+                entry |= {"scores": torch.zeros(0), "pred_boxes_XYXY": torch.zeros(0, 4), "pred_densepose": []}
+            content.append(entry)
+        dump = save(tmp_path / "results.pkl", content, "torch.save")
+    result = call("import", "--dataset", "synthetic", "--from", dump, "--bits", "16")
+    assert result.exit_code == 0, result.stderr
+    store = IuvStore(synthetic / "iuv.h5")
+    assert sorted(store.statuses) == ["found"] * 15 + ["none"]
+    one = store.read(store.keys.index(keys[3]))
+    labels, uv = person((1.0, 2.0, 11.0, 22.0), 3)
+    assert np.array_equal(one.iuv[2:22, 1:11, 0], labels.numpy())
+    assert one.fine is not None
+    assert np.array_equal(one.fine[2:22, 1:11], refine(labels.numpy(), *uv.numpy()))
+    assert one.score == 0.5
+    assert "up to date" in call("import", "--dataset", "synthetic", "--from", dump, "--bits", "16").stdout
+    assert "has both: leave it out" in refused(
+        "import", "--dataset", "synthetic", "--from", dump, "--mapping", "lip", "--overwrite"
+    )
+
+
+def test_import_of_part_masks_with_scores(synthetic: Path, tmp_path: Path) -> None:
+    """The store has I alone, with how sure each map is."""
+    root, masks = tmp_path / "datasets" / "synthetic", tmp_path / "masks"
+    paths = sorted(root.rglob("*.jpg"))
+    lines = ["key,score,confidence"]
+    for number, path in enumerate(paths):
+        target = masks / path.relative_to(root).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        height, width = images.read(path).shape[:2]
+        labels = np.random.default_rng(number).integers(0, 20, (height, width), dtype=np.uint8)
+        Image.fromarray(labels).save(target)
+        lines.append(f"{path.relative_to(root)},0.5,0.{number:02}")
+    (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
+    options = ["--from", masks, "--mapping", "lip", "--scores", tmp_path / "scores.csv"]
+    assert "bits = 16 is invalid" in refused("import", "--dataset", "synthetic", *options, "--bits", "16")
+    result = call("import", "--dataset", "synthetic", *options, "--jobs", "2")
+    assert result.exit_code == 0, result.stderr
+    store = IuvStore(synthetic / "iuv.h5")
+    assert not store.has_uv
+    assert store.confidence == "images"
+    number = store.keys.index(str(paths[5].relative_to(root)))
+    assert store.read(number).image_confidence == np.float32(0.05)
+    mapping = read_mapping("lip")
+    expected = [
+        mapping[label] for label in images.read(masks / paths[5].relative_to(root).with_suffix(".png"))[..., 0].flat
+    ]
+    assert store.read(number).iuv[..., 0].ravel().tolist() == expected
+    assert set(store.scores.tolist()) == {0.5}
 
 
 def test_import_for_a_folder_of_images(tmp_path: Path) -> None:

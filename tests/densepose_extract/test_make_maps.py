@@ -1,11 +1,14 @@
 """Making maps: in order and ahead of time; an image that cannot be read is named or skipped."""
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from batches import BatchEngine
+from densepose_extract.engines.engine import Extracted
 from densepose_extract.make_maps import ImageReader, make_maps, out_of_memory_explained
 from densepose_extract.packed import Packed
 from densepose_extract.plan import make_plan
@@ -49,6 +52,49 @@ def test_a_batch_of_broken_images_only(market: Path, tmp_path: Path) -> None:
     ((_, arrays),) = make_maps(batches, ImageReader(market, skip_broken=True), engine)
     assert all(Packed(arrays).reasons)
     assert engine.seen == 0
+
+
+class InFlight(BatchEngine):
+    """The stand-in as an engine on a GPU is: images resized ahead, two batches computed at the same time."""
+
+    in_flight = 2
+
+    def __init__(self, batch: int) -> None:
+        super().__init__(batch)
+        self.both = threading.Barrier(2, timeout=60)
+
+    def resized(self, given: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack(given)
+
+    def extract(self, given: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
+        assert resized is not None
+        assert np.array_equal(resized, np.stack(given))
+        self.both.wait()  # two threads are here, or the test fails
+        return super().extract(given)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_batches_in_flight_come_in_order_with_the_same_maps(market: Path, tmp_path: Path, jobs: int) -> None:
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
+    batches = make_plan(records, "tiny", BatchEngine(2)).batches[:6]
+    assert len(batches) == 6
+    expected = list(make_maps(batches, ImageReader(market), BatchEngine(2)))
+    found = list(make_maps(batches, ImageReader(market), InFlight(2), jobs))
+    assert [batch for batch, _ in found] == list(batches)
+    for (_, ours), (_, wanted) in zip(found, expected, strict=True):
+        assert ours.keys() == wanted.keys()
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], wanted[name], err_msg=name)
+
+
+def test_what_was_in_flight_before_a_broken_image_is_not_lost(market: Path, tmp_path: Path) -> None:
+    records = read_manifest(list_images(market, tmp_path / "manifest.csv"))
+    batches = make_plan(records, "tiny", BatchEngine(2)).batches
+    (market / batches[2].records[0].key).unlink()
+    maps = make_maps(batches, ImageReader(market), InFlight(2))
+    assert [next(maps)[0] for _ in range(2)] == list(batches[:2])
+    with pytest.raises(ImageError, match="is missing"):
+        next(maps)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory. Tried to allocate"), MemoryError()])

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -29,6 +30,18 @@ def test_an_error_is_raised_when_its_item_is_due() -> None:
     results = read_ahead(lambda item: 1 // item, [1, 0, 1], workers=1, ahead=2)
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_an_error_of_the_items_is_raised_after_the_results_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise KeyError("third")
+
+    results = read_ahead(lambda item: 2 * item, items(), workers=2, ahead=5)
+    assert [next(results), next(results)] == [2, 4]
+    with pytest.raises(KeyError, match="third"):
         next(results)
 
 

@@ -23,8 +23,10 @@ STORES = ["iuv.h5", "dsap.h5", "features.h5", "features.npy", "features.csv", "f
 SETTINGS = ["configuration of pieces", "params.yaml", "experiment", "--set"]
 WEIGHTS = ["DensePose checkpoint", "model.pt", "FAISS t.faiss", "FAISS t.faiss.json"]
 RESULTS = ["metrics.json", "result of a row", "IUV image"]
+IMPORTS = ["dump of apply_net.py", "pickled dump of apply_net.py", "part mask", "part mask, array"]
+IMPORTS += ["scores.csv", "mapping of labels"]
 HERE = [name for name in SLOW if name != "model.pt2"]  # whose making takes long
-NAMES = [*IMAGES, *TABLES, *STORES, *SETTINGS, *WEIGHTS, *RESULTS, *HERE]
+NAMES = [*IMAGES, *TABLES, *STORES, *SETTINGS, *WEIGHTS, *RESULTS, *IMPORTS, *HERE]
 
 
 def test_every_reader_is_known(whole_files: dict[str, Reader]) -> None:

@@ -4,6 +4,7 @@ Tolerances: in fp32 boxes within 0.05 pixels, scores within 1e-3, at most 1% of 
 differ by at most 2 of 255 where the labels are the same. In bf16 the same person is detected, with a score within 0.02.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,23 @@ def test_a_batch_gives_the_same_bytes_again(device: torch.device, checkpoint: Pa
         assert np.array_equal(first.iuv, second.iuv)
         assert np.array_equal(first.box, second.box)
         assert first.score == second.score
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_batches_in_flight_are_those_computed_alone(device: torch.device, checkpoint: Path, precision: str) -> None:
+    """Two threads, each with a stream of its own, give every batch the bytes that it has alone."""
+    engine = NativeEngine(checkpoint, device.type, precision, recipe=SMALL)
+    assert engine.in_flight == (2 if device.type == "cuda" else 1)
+    batches = [BATCH[:2], BATCH[1:], IMAGES[1:2], BATCH, IMAGES[1:2], BATCH[:2]]
+    alone = [engine.extract(batch) for batch in batches]
+    resized = [engine.resized(batch) for batch in batches]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(engine.extract, batches, resized))
+    for expected, found in zip(alone, together, strict=True):
+        for one, other in zip(expected, found, strict=True):
+            assert np.array_equal(one.iuv, other.iuv)
+            assert np.array_equal(one.box, other.box)
+            assert one.score == other.score
 
 
 def test_bf16_detects_the_same_person(device: torch.device, checkpoint: Path, reference: NativeEngine) -> None:

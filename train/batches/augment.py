@@ -18,6 +18,7 @@ from dsa_app.errors import ConfigError
 from dsa_app.wording import shown
 from dsa_data.charts import CHARTS
 from dsa_reid.preprocessing import Preprocessing
+from dsa_reid.upload import upload
 from dsap.config import Parts
 from dsap.mirror import read_symmetry, texel_permutation
 
@@ -53,7 +54,7 @@ class Augmentation:
 
     def to(self, device: torch.device) -> Augmentation:
         """Return the same numbers on another device."""
-        return self._map(lambda numbers: numbers.to(device))
+        return self._map(lambda numbers: upload(numbers, device))
 
     def of(self, images: slice) -> Augmentation:
         """Return the numbers of some of the images."""

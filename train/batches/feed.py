@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import torch
 
+from dsa_reid.upload import upload
+
 from .augment import augment, sample_augmentation
 from .config import BatchSettings
 from .dataset import Batch, Images
@@ -89,7 +91,7 @@ def feed(
     if sampled.operations is not None:
         batch = apply_operations(batch, sampled.operations)
     preprocessing = data.images.preprocessing
-    images, parts = augment(batch, sampled, config.augment.pad, data.mirror.to(device), preprocessing)
+    images, parts = augment(batch, sampled, config.augment.pad, upload(data.mirror, device), preprocessing)
     regions, sure = batch.regions, batch.region_confidence
     return Inputs(
         images,

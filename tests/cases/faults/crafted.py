@@ -257,6 +257,16 @@ def _large_charts(store: h5py.File) -> None:
 def _pickles(readers: Mapping[str, Reader]) -> Iterator[Crafted]:
     yield "DensePose checkpoint", "9 bytes that claim gigabytes", "two.pkl", LONG_BINPUT
     yield "DensePose checkpoint", "nothing", "two.pkl", b""
+    yield "pickled dump of apply_net.py", "9 bytes that claim gigabytes", "2.pkl", LONG_BINPUT
+    yield "pickled dump of apply_net.py", "nothing", "2.pkl", b""
+    dump = readers["dump of apply_net.py"].seeds["torch.save.pkl"]
+    for what, data in (
+        ("9 bytes that claim gigabytes", _with_pickle(dump, LONG_BINPUT)),
+        ("a gigabyte of zeros, compressed", compressed(dump)),
+        ("a number", _with_pickle(dump, b"\x80\x02K\x05.")),
+        ("nothing", b""),
+    ):
+        yield "dump of apply_net.py", what, "torch.save.pkl", data
     for name, reader in readers.items():
         if not name.startswith(("model.pt", "checkpoint.pt", "weights from")) or name == "model.pt2":
             continue

@@ -119,6 +119,7 @@ def readers(project: Path) -> list[Reader]:
         *_weights(artifacts),
         *_deployed(artifacts, project),
         *_results(project, artifacts, synthetic),
+        *_imports(),
     ]
 
 
@@ -545,6 +546,59 @@ def _results(project: Path, artifacts: Path, synthetic: Path) -> list[Reader]:
 
     found.append(Reader("IUV image", {"a_IUV.png": _read(iuv)}, imported, (mutate.png_chunk,), memory=9 * 64_000_000))
     return found
+
+
+def _imports() -> list[Reader]:
+    """Return the readers of maps in the forms of others."""
+    from densepose_dump import dump_of_one
+
+    mask = (np.arange(600) % 7).reshape(30, 20).astype(np.uint8)
+    array = io.BytesIO()
+    np.save(array, mask.astype(np.int64))
+    mapping = {label: label for label in range(7)}
+
+    def record() -> Any:
+        return find("dsa_data.records:Record")("a.jpg", "train", 1, 1, 20, 30, "00" * 32)
+
+    def dump(path: Path) -> None:
+        for bits in (8, 16):
+            engine = find("densepose_extract.engines.dumped:Dumped")([path], [record()], True, bits)
+            engine.find(record()).read(record())
+
+    def parts(path: Path) -> None:
+        find("densepose_extract.engines.part_masks:decode_parts")(path.read_bytes(), path, mapping)
+
+    forms = {f"{form}.pkl": dump_of_one(form, (1.5, 2.5, 12.0, 25.0)) for form in ("torch.save", "2", "4")}
+    table = b"key,score,confidence\na.jpg,0.5,0.25\nb.jpg,1,\n"
+    limit = 9 * 64_000_000
+    return [
+        Reader(
+            "dump of apply_net.py",
+            {name: data for name, data in forms.items() if name == "torch.save.pkl"},
+            dump,
+            (mutate.zipped(mutate.pickle_opcode),),
+        ),
+        Reader(
+            "pickled dump of apply_net.py",
+            {name: data for name, data in forms.items() if name != "torch.save.pkl"},
+            dump,
+            (mutate.pickle_opcode,),
+        ),
+        Reader("part mask", {"a.png": _encoded(".png", mask)}, parts, (mutate.png_chunk,), memory=limit),
+        Reader("part mask, array", {"a.npy": array.getvalue()}, parts, (mutate.npy_header,), memory=limit),
+        Reader(
+            "scores.csv",
+            {"scores.csv": table},
+            lambda path: find("densepose_extract.engines.score_file:read_scores")(path, ["a.jpg", "b.jpg"]),
+            (mutate.csv_cell,),
+        ),
+        Reader(
+            "mapping of labels",
+            {"own.yaml": b"mapping: {0: 0, 1: 23, 15: 3}\n"},
+            lambda path: find("densepose_extract.engines.part_masks:read_mapping")(str(path)),
+            (mutate.yaml_text, mutate.text),
+        ),
+    ]
 
 
 def _read(path: Path) -> bytes:

@@ -1,6 +1,8 @@
 """Others' maps: every name and every form of content is read, or refused with what is wrong."""
 
+import io
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -192,3 +194,17 @@ def test_archives_that_are_no_map(tmp_path: Path, monkeypatch, make, reason: str
         ImageError, match=rf"a_IUV\.npz is not a NumPy file of numbers \(.*(?:{reason}).*\)\. Save it again"
     ):
         decode_map(data, path)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz"])
+def test_a_header_that_claims_terabytes_is_refused_before_memory_is(tmp_path: Path, ending: str) -> None:
+    written = io.BytesIO()
+    np.lib.format.write_array_header_1_0(written, {"descr": "<f8", "fortran_order": False, "shape": (2**20, 2**19, 3)})
+    data = written.getvalue() + bytes(24)
+    if ending == ".npz":
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr("iuv.npy", data)
+        data = archive.getvalue()
+    with pytest.raises(ImageError, match=r"it states an array of \(1048576, 524288, 3\) and is shorter"):
+        decode_map(data, tmp_path / f"a{ending}")

@@ -1,7 +1,10 @@
 """The native engine: order, batches, the fallback, odd images, and its identity."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +132,32 @@ def test_images_resized_ahead_give_the_same_bytes(engine: NativeEngine) -> None:
     for now, ahead in zip(engine.extract(batch), engine.extract(batch, engine.resized(batch)), strict=True):
         assert np.array_equal(now.iuv, ahead.iuv)
         assert np.array_equal(now.box, ahead.box)
+
+
+def test_batches_in_flight_give_the_same_bytes_and_restore_the_flags(
+    engine: NativeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that compute at the same time: the first to end must not change the arithmetic of the other."""
+    batches = [[IMAGES[0]], [IMAGES[0][::-1].copy()], [IMAGES[0][:, ::-1].copy()], [IMAGES[0]]]
+    alone = [engine.extract(batch)[0] for batch in batches]
+    seen, both = [], threading.Barrier(2, timeout=60)
+    surface = engine.network.surface
+
+    def watched(*args: Any) -> Any:
+        both.wait()
+        seen.append((torch.backends.cudnn.deterministic, torch.is_grad_enabled()))
+        return surface(*args)
+
+    monkeypatch.setattr(engine.network, "surface", watched)
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+    with ThreadPoolExecutor(2) as pool:
+        together = [found for (found,) in pool.map(engine.extract, batches)]
+    assert seen == [(True, False)] * 4
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32) == before
+    for first, second in zip(alone, together, strict=True):
+        assert np.array_equal(first.iuv, second.iuv)
+        assert np.array_equal(first.box, second.box)
+    assert engine.in_flight == 1  # on a CPU
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (2, 3), (1500, 1100)])

@@ -121,6 +121,20 @@ def test_maps_of_many_images_together_are_those_of_each(seed: int) -> None:
             assert np.abs(fine[0][n].astype(int) - fine[1][n])[same].max() <= 1
 
 
+def test_large_images_are_placed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, sizes = random_heads(count=5), [(30, 20), (25, 30), (30, 30), (8, 9), (30, 30)]
+    boxes = [torch.tensor([2.0, 3.0, 15.0 + n, 29.0]) for n in range(5)]
+    fine = [np.zeros((*size, 2), np.uint16) for size in sizes]
+    want_fine = [np.zeros((*size, 2), np.uint16) for size in sizes]
+    sure, want_sure = ([np.full(size, 255, np.uint8) for size in sizes] for _ in range(2))
+    want = place_together(heads, boxes, sizes, want_fine, want_sure)
+    monkeypatch.setattr(placing, "TOGETHER", 2 * 900)
+    for found, expected in zip(placing.place_pieces(heads, boxes, sizes, fine, sure), want, strict=True):
+        assert np.array_equal(found, expected)
+    for found, expected in zip([*fine, *sure], [*want_fine, *want_sure], strict=True):
+        assert np.array_equal(found, expected)
+
+
 def test_a_cpu_places_image_by_image() -> None:
     """So that the bytes stay those of earlier versions."""
     heads, sizes = random_heads(count=2), [(30, 20), (25, 30)]

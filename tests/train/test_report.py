@@ -218,3 +218,10 @@ def test_made_lists_what_is_there(tmp_path):
     (tmp_path / "run" / "model.pt").touch()
     (line,) = report.made(tmp_path, tmp_path / "run")
     assert str(tmp_path / "run" / "model.pt") in line
+
+
+def test_json_alone_is_what_was_measured(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path))
+    (tmp_path / "market1501").mkdir()
+    (tmp_path / "market1501" / "metrics.json").write_text(json.dumps(FOUND))
+    assert json.loads(run("report", "--dataset", "market1501", "--json").stdout) == FOUND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -16,11 +17,15 @@ from . import options
 @click.command()
 @console.with_settings()
 @click.option("--mean", "files", multiple=True, type=options.FILE, help="The mean of these metrics.json, one a split.")
-def report(settings: Settings, files: tuple[Path, ...]) -> None:
+@options.json_alone
+def report(settings: Settings, files: tuple[Path, ...], as_json: bool) -> None:
     """Print the last measures again, and where the files are."""
     artifacts = console.artifacts(settings.dataset)
     options.check_dataset(settings.dataset)
     metrics = reports.mean_of(files) if files else reports.read(artifacts / "metrics.json")
+    if as_json:
+        click.echo(json.dumps(metrics))
+        return
     measured_on = (metrics.get("settings") or {}).get("dataset", settings.dataset)
     click.echo(reports.table(metrics, measured_on, *reports.papers(metrics, settings.dataset)))
     for line in () if files else reports.made(artifacts, options.run_folder(settings)):

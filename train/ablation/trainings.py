@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from densepose_extract.config import ExtractConfig
 from dsa_app.config import Settings, config, override, to_dict
 from dsa_app.errors import DatasetError, TrainingError
 from dsa_app.wording import shown
@@ -74,8 +73,9 @@ class Training:
     def changes(self) -> list[str]:
         """Where its settings differ from those of its row, as assignments; the errors' rate is in its name."""
         warp = to_dict(self.settings.section("warp", WarpConfig)) if self.train.network.guide else None
-        engine = {"engine": self.settings.section("extract", ExtractConfig).engine} if warp else None
-        values = result_settings.of_training(to_dict(self.train), warp, engine)
+        maps = self.settings.sections.get("extract") if warp else None
+        own = {"engine": maps["engine"]} if maps and "engine" in maps else None  # the errors' rate is in the name
+        values = result_settings.of_training(to_dict(self.train), warp, own)
         values |= result_settings.of_evaluation(self.evaluation, _own_gallery(self.settings.dataset))
         return result_settings.changes(values, result_settings.of_row(self.experiment))
 

@@ -192,7 +192,10 @@ def test_flipped_images_have_the_same_places_flipped() -> None:
         torch.testing.assert_close(other, one.flip(3), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("way", "settings"), [*((way, {}) for way in WAYS), ("regions", POINTWISE)])
+@pytest.mark.parametrize(
+    ("way", "settings"),
+    [*(pytest.param(way, {}, marks=pytest.mark.slow) for way in WAYS), ("regions+stripes", POINTWISE)],
+)
 def test_a_model_file_keeps_the_way_and_the_export_gives_its_features(
     way: str, settings: dict[str, object], tmp_path: Path
 ) -> None:

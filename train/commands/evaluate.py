@@ -94,7 +94,9 @@ def evaluate(
     picture: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure Rank-1, 5 and 10, mAP and mINP of a network, or of features or distances of another program.
+    """Measure Rank-1 to 10, mAP and mINP of a network or features.
+
+    Features and distances may be those of another program.
 
     They are printed beside those of random rankings and of the paper.
     """

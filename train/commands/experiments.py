@@ -14,7 +14,7 @@ from . import options
 @click.command()
 @console.dataset_option("The dataset of the measured results.", needed=False)
 def experiments(dataset: str) -> None:
-    """List the rows of the paper's Tables 3 to 5 and the recipes, with results.
+    """List the paper's rows and the recipes, with results.
 
     A row or recipe shows the runs with its own settings; all others are listed below, with what differs.
     """

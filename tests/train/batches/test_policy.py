@@ -60,6 +60,7 @@ def test_images_are_those_of_torchvisions_public_transform(transform, low, high,
     assert torch.equal(apply_operations(Batch(images), operations).images, torch.stack(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "transform"), [(AUTO, AutoAugment()), (RAND, RandAugment())], ids=["auto", "rand"])
 def test_operations_have_the_frequencies_of_torchvision(config, transform, monkeypatch):
     count = 1000

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import importlib.util
 import json
 import os
 import re
@@ -162,6 +163,8 @@ def test_the_pip_is_of_this_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", sorted(set(EXTRAS) - {"tensorboard"}))  # what `make env` installs, so all is there
 def test_pip_accepts_the_command_here(extra: str) -> None:
+    if extra == "pose" and importlib.util.find_spec("ai_edge_litert") is None:
+        pytest.skip("the extra pose is not part of the development environment, and is not installed here")
     assert_accepted(install_command(extra), extra)
 
 

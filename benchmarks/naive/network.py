@@ -38,8 +38,10 @@ class LoopMain(MainStream):
         self.heads = LoopHeads(block, self.channels, self.feature_width // block.expansion, depths[3])
         initialise(self.heads)
 
-    def look(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> Look:
-        """Map images (B, 3, H, W) to features; there are no labels of regions."""
+    def look(
+        self, images: torch.Tensor, labels: torch.Tensor | None = None, cameras: torch.Tensor | None = None
+    ) -> Look:
+        """Map images (B, 3, H, W) to features; there are neither labels of regions nor embeddings of cameras."""
         return Look(self.heads(self.trunk(images)), {}, None)
 
 

@@ -49,12 +49,13 @@ def papers(metrics: Metrics, dataset: str) -> tuple[Papers, str]:
     return ({}, without) if without else (rows, "")
 
 
-def table(metrics: Metrics, dataset: str, papers: Papers, without: str = "") -> str:
+def table(metrics: Metrics, dataset: str, papers: Papers, without: str = "", foreign: bool = False) -> str:
     """Return metrics.json as text, in percent, the paper's numbers below.
 
     Args:
         dataset: that was measured on.
         papers, without: rows of the paper, and why there is none; see `papers`.
+        foreign: whether the features are of another program, whose settings are not known.
 
     Remarks below say what else was measured than the table's titles say, and a result that is no better than chance.
     """
@@ -70,7 +71,7 @@ def table(metrics: Metrics, dataset: str, papers: Papers, without: str = "") -> 
     if metrics.get("protocol"):
         lines.append(f"Protocol: {metrics['protocol']}.")
     lines += [f"The paper's row is not shown: {without}."] if without else []
-    return "\n".join(lines + _remarks(metrics))
+    return "\n".join(lines + _remarks(metrics, foreign))
 
 
 def _published_cell(known: Mapping[str, float | None], name: str) -> str:
@@ -80,7 +81,7 @@ def _published_cell(known: Mapping[str, float | None], name: str) -> str:
     return NOT_KNOWN if value is None else f"{value:.1f}"
 
 
-def _remarks(metrics: Metrics) -> list[str]:
+def _remarks(metrics: Metrics, foreign: bool) -> list[str]:
     """Return a line for what a reader would otherwise have to see from the numbers, or could not see."""
     lines = []
     if metrics["mAP"] <= metrics["chance_mAP"]:
@@ -89,9 +90,9 @@ def _remarks(metrics: Metrics) -> list[str]:
             "separate identities. Is the network trained, and are the identities of the images right (dsa-data check)?"
         )
     made = metrics.get("settings")
-    if not made:
+    if not made and not foreign:
         lines.append(f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}.")
-    elif changes := made.get("changes"):
+    elif made and (changes := made.get("changes")):
         row = row_experiment(made.get("experiment", ""))
         lines.append(f"Settings other than those of {row}: {short(changes.split(', '))}.")
     return lines

@@ -137,7 +137,7 @@ def evaluate(
         click.echo(json.dumps({**metrics, "cmc": cmc.tolist(), **more}))
         return
     papers = ({}, "") if given else report.papers(metrics, settings.dataset)
-    click.echo("\n".join([report.table(metrics, subject.title, *papers), *texts]))
+    click.echo("\n".join([report.table(metrics, subject.title, *papers, foreign=bool(given)), *texts]))
 
 
 @dataclasses.dataclass(frozen=True)

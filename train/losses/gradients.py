@@ -20,12 +20,14 @@ def compare_gradients(outputs: Outputs, losses: Mapping[str, torch.Tensor]) -> d
 
     Returns:
         "own" and "guided", Euclidean lengths of the two gradients, and "cosine" between them (0 where one is zero);
-        empty without a guide.
+        empty without a guide, and where f needs no gradient, since all below it is frozen.
     """
     if outputs.z_global is None and outputs.z_local is None:
         return {}
     whole = (outputs.f_global,) if outputs.pieces is None else outputs.pieces.pooled
-    features = [feature for feature in (*whole, outputs.f_local) if feature is not None]
+    features = [feature for feature in (*whole, outputs.f_local) if feature is not None and feature.requires_grad]
+    if not features:
+        return {}
     own = _gradient([loss for name, loss in losses.items() if _own(name)], features)
     guided = _gradient([loss for name, loss in losses.items() if not _own(name)], features)
     lengths = own.norm() * guided.norm()
@@ -39,7 +41,11 @@ def _own(name: str) -> bool:
 
 def _gradient(losses: list[torch.Tensor], features: list[torch.Tensor]) -> torch.Tensor:
     """Return the gradient of the sum of `losses` with respect to all `features`, float64, as one vector."""
-    gradients = torch.autograd.grad(torch.stack(losses).sum(), features, retain_graph=True, allow_unused=True)
+    total = torch.stack(losses).sum()
+    none = [None] * len(features)
+    gradients = (
+        torch.autograd.grad(total, features, retain_graph=True, allow_unused=True) if total.requires_grad else none
+    )
     parts = [
         torch.zeros_like(feature) if gradient is None else gradient
         for gradient, feature in zip(gradients, features, strict=True)

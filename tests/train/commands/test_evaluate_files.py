@@ -43,6 +43,7 @@ def test_a_table_and_the_files_that_were_asked_for(run, case, tmp_path):
     result = run("evaluate", "--features", tmp_path / "f.npz", *files, "--cameras")
     lines = result.stdout.splitlines()
     assert lines[1].startswith("f.npz ")
+    assert "earlier version" not in result.stdout  # the settings of another program are not known, and not missing
     assert [str(out), str(pq), str(rk)] == lines[-3:]
     assert "Rank-1 and mAP between cameras" in result.stdout
     with pq.open() as file:

@@ -28,3 +28,12 @@ def test_where_the_guide_reaches_nothing():
     found = compare_gradients(outputs(f, z), {"id_f_global": f.sum(), "id_z_global": z.sum()})
     assert (found["guided"], found["cosine"]) == (0, 0)
     assert compare_gradients(outputs(f, None), {"id_f_global": f.sum()}) == {}
+
+
+def test_where_all_below_the_features_is_frozen():
+    f, d = torch.zeros(2, 1), torch.zeros(2, 1, requires_grad=True)
+    losses = {"triplet_f_global": f.sum(), "id_z_global": (f + d).sum()}
+    assert compare_gradients(outputs(f, f + d), losses) == {}
+    own = f + torch.zeros(2, 1, requires_grad=True)
+    found = compare_gradients(outputs(own, own + d), {"triplet_f_global": f.sum(), "id_z_global": (own + d).sum()})
+    assert (found["own"], found["guided"]) == (0, pytest.approx(2**0.5))

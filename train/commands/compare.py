@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dsa_app import console
-from dsa_app.config import read_settings
+from dsa_app.config import experiment_file, read_settings
 from dsa_app.errors import ConfigError, TrainingError
 
 from ..comparison.entries import entries, missing
@@ -49,9 +49,13 @@ def compare(
     for name in datasets:
         options.check_dataset(name)
     # experiments and runs, before anything slow is imported
-    every = {entry.title: entry.run(console.artifacts(name)) for entry in compared for name in datasets}
-    if not any(_is_there(path) for path in every.values()) and not any(entry.is_features for entry in compared):
-        raise TrainingError(missing(every))
+    runs = [(entry, name, entry.run(console.artifacts(name))) for entry in compared for name in datasets]
+    trained = {entry.title for entry, _, path in runs if _is_there(path)}
+    for entry in compared:
+        if entry.is_experiment and entry.title not in trained:
+            experiment_file(entry.source)  # what is neither trained nor an experiment is misspelt
+    if not trained and not any(entry.is_features for entry in compared):
+        raise TrainingError(missing([(entry.source, name, path) for entry, name, path in runs]))
     settings = {name: read_settings(None, name, None, assignments) for name in datasets}
 
     from ..comparison import figure, rows, table

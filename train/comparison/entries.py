@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dsa_app.errors import ConfigError, TrainingError
@@ -60,7 +60,8 @@ def entries(texts: Sequence[str], guided: bool = False) -> list[Entry]:
             found.append(Entry(entry.title + GUIDED, source + GUIDED))
     titles = [entry.title for entry in found]
     if twice := next((title for title in titles if titles.count(title) > 1), None):
-        raise ConfigError(f"Two models have the title {twice!r}. Give one another title: TITLE={twice}.")
+        source = [entry.source for entry in found if entry.title == twice][-1]
+        raise ConfigError(f"Two models have the title {twice!r}. Give one of them another: TITLE={source}")
     return found
 
 
@@ -71,9 +72,11 @@ def _title(source: str) -> str:
     return path.parent.name if path.name == "model.pt" else source.rstrip("/")
 
 
-def missing(runs: Mapping[str, Path]) -> str:
-    """Return the error for a comparison none of whose runs is finished; `runs` has their folders by title."""
-    listed = ", ".join(str(path) for path in list(runs.values())[:3])
+def missing(runs: Sequence[tuple[str, str, Path]]) -> str:
+    """Return the error for a comparison none of whose runs is finished: experiment, dataset and folder of each."""
+    source, dataset, path = runs[0]
+    others = f", nor has any of {len(runs) - 1} others" if len(runs) > 1 else ""
     return (
-        f"No model of the comparison is trained: {listed} has no model.pt. Train one: dsa-train run --experiment NAME."
+        f"No model of the comparison is trained: {path} has no model.pt{others}. Train it: dsa-train run --dataset "
+        f"{dataset} --experiment {source}"
     )

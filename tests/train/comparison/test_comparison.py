@@ -192,6 +192,12 @@ def test_a_run_that_is_not_there_is_a_row_without_numbers(run, trained: Path) ->
     nothing = run("compare", "recipes/pcb", "--dataset", DATASET)
     assert nothing.exit_code == 2
     assert "No model of the comparison is trained" in nothing.output
+    assert f"dsa-train run --dataset {DATASET} --experiment recipes/pcb" in nothing.output
+    misspelt = run("compare", "recipes/pbc", "recipes/bot+dsa", "--dataset", DATASET)
+    assert misspelt.exit_code == 2
+    assert "Did you mean 'recipes/pcb'?" in misspelt.output
+    elsewhere = run("compare", "recipes/bot+dsa", "--dataset", DATASET, "--dataset", "market1501")
+    assert "No model of the comparison is trained" not in elsewhere.output  # it is, on one of them
 
 
 def test_refusals_of_the_command(run, place: Path) -> None:

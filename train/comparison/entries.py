@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dsa_app.errors import ConfigError, TrainingError
+from dsa_app.wording import shown
 
 from ..recipes import GUIDED
 
@@ -46,18 +47,26 @@ def entries(texts: Sequence[str], guided: bool = False) -> list[Entry]:
     Args:
         guided: also each experiment with the guide on top.
 
-    Raises ConfigError for a title that is there twice, TrainingError for a file of features that does not exist.
+    Raises ConfigError for a title that is empty or there twice, and where `guided` adds nothing, TrainingError for a
+    file of features that does not exist.
     """
     found: list[Entry] = []
     for text in texts:
         title, equals, source = text.partition("=")
         source = source if equals else text
+        if equals and not title:
+            raise ConfigError(f"{shown(text)} has an empty title. Write TITLE={source}, or {source} alone.")
         entry = Entry(title if equals else _title(source), source)
         if entry.is_features and not Path(source).is_file():
             raise TrainingError(f"{source} does not exist. Name another file of features.")
         found.append(entry)
         if guided and entry.is_experiment and not source.endswith(GUIDED):
             found.append(Entry(entry.title + GUIDED, source + GUIDED))
+    if guided and len(found) == len(texts):
+        raise ConfigError(
+            "--guided adds nothing here: it is for experiments without a guide, as recipes/bot. Leave it out, or name such "
+            "an experiment."
+        )
     titles = [entry.title for entry in found]
     if twice := next((title for title in titles if titles.count(title) > 1), None):
         source = [entry.source for entry in found if entry.title == twice][-1]

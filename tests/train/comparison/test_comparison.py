@@ -184,6 +184,10 @@ def test_titles_and_the_guide_on_top() -> None:
     ]
     with pytest.raises(ConfigError, match="Two models have the title 'recipes/bot'"):
         entries(["recipes/bot", "recipes/bot"])
+    with pytest.raises(ConfigError, match="has an empty title"):
+        entries(["=recipes/bot"])
+    with pytest.raises(ConfigError, match="--guided adds nothing here"):
+        entries(["recipes/bot+dsa"], guided=True)
 
 
 def test_a_run_that_is_not_there_is_a_row_without_numbers(run, trained: Path) -> None:

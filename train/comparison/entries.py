@@ -64,8 +64,8 @@ def entries(texts: Sequence[str], guided: bool = False) -> list[Entry]:
             found.append(Entry(entry.title + GUIDED, source + GUIDED))
     if guided and len(found) == len(texts):
         raise ConfigError(
-            "--guided adds nothing here: it is for experiments without a guide, as recipes/bot. Leave it out, or name such "
-            "an experiment."
+            "--guided adds nothing here: it is for experiments without a guide, as recipes/bot. Leave it out, or name "
+            "such an experiment."
         )
     titles = [entry.title for entry in found]
     if twice := next((title for title in titles if titles.count(title) > 1), None):

@@ -59,11 +59,11 @@ QUESTIONS = (
     Claim("regions at two levels over two branches", "Two levels", REFERENCE),
     Claim("regions at two levels over the mean regions", "Two levels", "Two levels, mean"),
     Claim("losses of the parts over two branches", "Two levels, of parts", REFERENCE),
-    Claim("the same over those of others' maps", "Two levels, of parts", "Of parts, others'"),
-    Claim("the same over the mean regions", "Two levels, of parts", "Of parts, mean"),
-    Claim("the same over the average of the image", "Two levels, of parts", "Of parts, average"),
+    Claim("losses of the parts: own over others' maps", "Two levels, of parts", "Of parts, others'"),
+    Claim("losses of the parts: own over mean regions", "Two levels, of parts", "Of parts, mean"),
+    Claim("losses of the parts: regions over average", "Two levels, of parts", "Of parts, average"),
     Claim("visible regions compared over all", "Two levels, visible", "Two levels"),
-    Claim("the same, trained by the losses of the parts", "Two levels, of parts, visible", "Two levels, of parts"),
+    Claim("losses of the parts: visible over all", "Two levels, of parts, visible", "Two levels, of parts"),
 )
 
 

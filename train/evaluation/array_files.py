@@ -169,7 +169,13 @@ def _folder(path: Path) -> ArrayFile:
     files = sorted(path.glob("*.npy"))
     if not files:
         raise ValueError("it has no .npy files")
-    rows = [np.asarray(np.load(file, allow_pickle=False), np.float32).reshape(-1) for file in files]
+    rows = [_row(file) for file in files]
     if len({len(row) for row in rows}) > 1:
         raise ValueError("its files are of several lengths")
     return ArrayFile({WHOLE: np.stack(rows)}, [file.stem for file in files], stems=True)
+
+
+def _row(path: Path) -> np.ndarray:
+    """Return the feature (D,) in a .npy of a folder. Raises DatasetError, naming this file, if it is damaged."""
+    with guarded(DatasetError, path, "cannot be read as arrays of numbers", REMEDY):
+        return np.asarray(np.load(path, allow_pickle=False), np.float32).reshape(-1)

@@ -28,7 +28,8 @@ def read_table(path: Path) -> list[Record]:
     """
     if not path.is_file():
         raise DatasetError(f"{path} does not exist. {REMEDY}")
-    records = []
+    records: list[Record] = []
+    lines: dict[tuple[str, str], int] = {}  # of each path and split
     with (
         guarded(DatasetError, path, "is not a table of labels: it is not CSV text", REMEDY),
         path.open(newline="", encoding="utf-8-sig") as file,
@@ -44,6 +45,11 @@ def read_table(path: Path) -> list[Record]:
             cells = dict(zip(columns, row, strict=True))
             pid, camid = whole(cells["pid"], "pid", where, low=-1), whole(cells["camid"], "camid", where)
             records.append(record(cells["path"], cells.get("split", "").strip().lower(), pid, camid, where))
+            before = lines.setdefault((records[-1].key, records[-1].split), rows.line_num)
+            if before != rows.line_num:
+                raise DatasetError(
+                    f"{where}: {shown(records[-1].key)} is in line {before} already. Give each image of a split one row."
+                )
     if not records:
         raise DatasetError(f"{path} has no row. {REMEDY}")
     return records

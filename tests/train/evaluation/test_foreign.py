@@ -18,6 +18,7 @@ from dsa_data.stores.header import Header
 from dsa_train.evaluation import distmat, foreign
 from dsa_train.evaluation.config import EvaluateConfig, ExpansionConfig, RerankConfig
 from dsa_train.evaluation.foreign import Selected, read_distances, read_features
+from dsa_train.evaluation.label_table import read_table
 from dsa_train.evaluation.retrieval import compare
 
 Q, G, D = 12, 40, 8
@@ -327,3 +328,21 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path, text, error):
     np.save(tmp_path / "f.npy", np.ones((2, 3), np.float32))
     with pytest.raises(DatasetError, match=error):
         read_features(tmp_path / "f.npy", tmp_path / "labels.csv")
+
+
+def test_a_damaged_file_of_a_folder_is_named(tmp_path):
+    folder = tmp_path / "features"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.zeros(3))
+    (folder / "b.npy").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"b\.npy cannot be read"):
+        read_features(folder, tmp_path / "none.csv")
+
+
+def test_an_image_that_is_listed_twice_is_refused(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("path,pid,camid,split\na.jpg,1,1,query\nb.jpg,1,2,gallery\na.jpg,2,1,query\n")
+    with pytest.raises(DatasetError, match=r"t\.csv, line 4: 'a\.jpg' is in line 2 already"):
+        read_table(table)
+    table.write_text("path,pid,camid,split\na.jpg,1,1,query\nb.jpg,1,2,gallery\na.jpg,1,1,gallery\n")
+    assert len(read_table(table)) == 3  # a query may be in the gallery too

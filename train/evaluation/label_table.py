@@ -48,7 +48,7 @@ def read_table(path: Path) -> list[Record]:
             before = lines.setdefault((records[-1].key, records[-1].split), rows.line_num)
             if before != rows.line_num:
                 raise DatasetError(
-                    f"{where}: {shown(records[-1].key)} is in line {before} already. Give each image of a split one row."
+                    f"{where}: {shown(records[-1].key)} is in line {before} already. List an image once in a split."
                 )
     if not records:
         raise DatasetError(f"{path} has no row. {REMEDY}")

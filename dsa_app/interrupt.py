@@ -67,6 +67,15 @@ def end_silently() -> None:
     _handle(signal.SIG_DFL)
 
 
+def ignore() -> None:
+    """From now on no signal keeps an error from being printed: torchrun sends SIGTERM as soon as one process has ended.
+
+    It waits half a minute before it kills.
+    """
+    if threading.current_thread() is threading.main_thread():
+        _handle(signal.SIG_IGN)
+
+
 def exit_code(error: BaseException) -> int | None:
     """Return the exit code if an error is, or comes from, an interrupt; None if it has another cause."""
     if isinstance(error, Interrupted):

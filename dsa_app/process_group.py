@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from . import interrupt
 from .errors import EngineError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class ProcessGroup:
         try:
             torch.distributed.barrier()
         except RuntimeError:
+            interrupt.ignore()
             raise EngineError("Another process of this run has stopped. See its own error message.") from None
 
     @contextmanager

@@ -18,6 +18,7 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dsa_app import interrupt
 from dsa_app.errors import TrainingError
 from dsa_app.process_group import ProcessGroup
 
@@ -117,9 +118,8 @@ class Processes:
         return int(maximum)
 
     def wait(self) -> None:
-        """Wait until all processes have called this."""
-        if self.size > 1:
-            torch.distributed.barrier()
+        """Wait until all processes have called this. Raises EngineError if one of them has stopped."""
+        self.group.wait()
 
     @contextmanager
     def lost_explained(self, path: Path) -> Iterator[None]:
@@ -129,6 +129,7 @@ class Processes:
         except RuntimeError as error:
             if self.size == 1 or not any(words in str(error).lower() for words in LOST):
                 raise
+            interrupt.ignore()
             raise TrainingError(
                 f"Another process of this run has ended, so this one (rank {self.group.rank}) stops; see the error of "
                 f"that process. The last checkpoint is {path}. Run the same command to resume, with any number of "

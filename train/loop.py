@@ -340,7 +340,7 @@ def train(
     if processes.size > 1:
         _save(run, configuration, path)  # so that there is a checkpoint to resume whenever a process is lost
 
-    with log or nullcontext(), Interrupts() as interrupts, processes.lost_explained(path), memory:
+    with log or nullcontext(), processes.lost_explained(path), memory, Interrupts() as interrupts:
         while run.epoch < config.epochs:
             row = train_epoch(run, data, progress, interrupts)
             if row is not None:

@@ -30,7 +30,7 @@ def run(work: str) -> tuple[int, str]:
     program = f"""
 import importlib, os, signal, sys, types
 import click
-from dsa_app import console, entry
+from dsa_app import console, entry, interrupt
 
 @click.group(cls=console.Commands)
 def main(): pass
@@ -50,6 +50,21 @@ entry.data()
 @pytest.mark.parametrize("number", interrupt.SIGNALS)
 def test_in_the_middle_of_work(number: int) -> None:
     assert run(f"os.kill(os.getpid(), {number})") == (128 + number, interrupt.MESSAGE + "\n")
+
+
+@pytest.mark.parametrize("number", interrupt.SIGNALS)
+def test_after_ignore_the_error_is_printed(number: int) -> None:
+    work = f"""
+    interrupt.ignore()
+    os.kill(os.getpid(), {number})
+    try:
+        raise click.ClickException("the cause")
+    finally:
+        os.kill(os.getpid(), {number})
+    """
+    code, printed = run(work)
+    assert code == 1
+    assert printed == "Error: the cause\n"
 
 
 def test_a_library_that_turns_it_into_an_error_of_its_own() -> None:

@@ -12,7 +12,7 @@ from dsa_app import console
 from dsa_app.config import Settings
 from dsa_app.errors import ConfigError
 
-from ..explain.config import PAGE_QUERIES, TABLE_QUERIES, Method
+from ..explain.config import MEAN_QUERIES, PAGE_QUERIES, TABLE_QUERIES, Method
 from . import options
 
 
@@ -24,6 +24,7 @@ from . import options
 )
 @click.option("--against", type=options.FILE, help="Another run or model to compare with.")
 @click.option("--regions", is_flag=True, help="Measure how much each feature depends on each body region.")
+@click.option("--mean", is_flag=True, help="One row a network: the mean of the heat maps of all images.")
 @click.option(
     "--method",
     type=click.Choice(get_args(Method)),
@@ -39,7 +40,8 @@ from . import options
 @click.option(
     "--count",
     type=click.IntRange(1),
-    help=f"Queries to sample, without a KEY. [{PAGE_QUERIES}; with --regions {TABLE_QUERIES}]",
+    help=f"Queries to sample, without a KEY. [{PAGE_QUERIES}; with --mean {MEAN_QUERIES}, "
+    f"with --regions {TABLE_QUERIES}]",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample.")
 @click.option("--manifest", type=options.FILE, help="The manifest. [artifacts/<dataset>/manifest.csv]")
@@ -55,6 +57,7 @@ def explain(
     source: Path | None,
     against: Path | None,
     regions: bool,
+    mean: bool,
     method: Method,
     window: int | None,
     stride: int | None,
@@ -73,6 +76,8 @@ def explain(
     """
     if as_json and not regions:
         raise ConfigError("--json is for --regions. Add --regions, or leave --json out.")
+    if mean and regions:
+        raise ConfigError("--mean is for heat maps, and --regions prints a table. Leave one of them out.")
     artifacts = console.artifacts(settings.dataset)
     manifest = options.existing_manifest(settings, manifest)
     runs = [options.existing_run(settings, run) for run in (source, *([against] if against else []))]
@@ -84,11 +89,11 @@ def explain(
     from ..explain import regions as tables
     from ..torch_setup import choose_device
 
-    count = count or (TABLE_QUERIES if regions else PAGE_QUERIES)
+    count = count or (TABLE_QUERIES if regions else MEAN_QUERIES if mean else PAGE_QUERIES)
     root, usual_iuv = dataset_root(settings.dataset), artifacts / "iuv.h5"
     subject = explanation.read_subject(runs, manifest, root, keys, count, seed, iuv, usual_iuv, choose_device(device))
     if not regions:
-        page = explanation.heat_map_page(subject, method, window, stride)
+        page = (explanation.mean_page if mean else explanation.heat_map_page)(subject, method, window, stride)
         click.echo(write_png(out or artifacts / "explain.png", page))
         return
     by_network = explanation.region_sensitivity(subject)

@@ -5,4 +5,5 @@ from __future__ import annotations
 from typing import Literal
 
 Method = Literal["occlusion", "shares"]
-PAGE_QUERIES, TABLE_QUERIES = 3, 200  # queries on a page, and in the table by region, where no KEY is given
+# Queries where no KEY is given: on a page, on a page of means, and in the table by region.
+PAGE_QUERIES, MEAN_QUERIES, TABLE_QUERIES = 3, 50, 200

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +34,7 @@ LEGENDS: dict[Method, str] = {
     "of the mean\nchange between two people.",
     "shares": "Shares: the part of the feature's squared length that comes from each position.",
 }
+OUTLINED = 0.25  # of the images that show a region, for its outline on a page of means
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,19 +100,84 @@ def heat_map_page(subject: Subject, method: Method, window: int | None = None, s
     models, maps = subject.models, subject.maps
     pairs = [(record, name) for record in subject.records for name in models]
     for record, name in progress(pairs, len(pairs), "Explaining"):
-        model, image = models[name], _read(subject.root, record)
-        seen = model.preprocessing.normalise(model.preprocessing.resize(torch.from_numpy(image))[None])
-        if method == "shares":
-            by_feature = feature_shares(model.main_stream, seen.to(model.device))[0].cpu().numpy()
-        else:
-            side = window or max(1, model.preprocessing.width // 4)
-            by_feature = occlusion(_network(model), seen[0], side, stride or max(1, side // 4)).numpy()
-            by_feature /= subject.between_people[name][:, None, None]
-        features = dict(zip(feature_names(model.main_stream.config.heads), by_feature, strict=True))
+        image = _read(subject.root, record)
+        features = _feature_maps(subject, name, image, method, window, stride)
         regions = maps.regions(record) if maps else {}
         rows.append(heat_maps.Row(f"{name}:  {record.key}", name == next(iter(models)), image, features, regions))
     outlined = f"\nWhite line: the body region that guides the feature, by {maps.source}." if maps else ""
     return heat_maps.page(rows, LEGENDS[method] + outlined, "{:.0%}")
+
+
+def mean_page(subject: Subject, method: Method, window: int | None = None, stride: int | None = None) -> Image:
+    """Return a page with a row for each network: the mean of its heat maps over all images, at its input's size.
+
+    In place of an image, the share of the images in which each pixel shows a person: brighter for more. Takes and
+    raises what `heat_map_page` does.
+    """
+    rows = []
+    for name, model in subject.models.items():
+        size = model.preprocessing.height, model.preprocessing.width
+        heat: dict[str, _Mean] = defaultdict(partial(_Mean, size))
+        regions: dict[str, _Mean] = defaultdict(partial(_Mean, size))
+        for record in progress(subject.records, len(subject.records), "Explaining"):
+            image = _read(subject.root, record)
+            for feature, values in _feature_maps(subject, name, image, method, window, stride).items():
+                heat[feature].add(values)
+            for region, mask in (subject.maps.regions(record) if subject.maps else {}).items():
+                if region == BACKGROUND or mask.any():
+                    regions[region].add(mask)
+        person = 1 - regions.pop(BACKGROUND).value if subject.maps else np.zeros(size)
+        brightness = np.asarray(np.rint(64 + 191 * person), np.uint8)
+        outlines = {region: mean.value >= OUTLINED for region, mean in regions.items()}
+        title = f"{name}:  mean of {len(subject.records)} images"
+        rows.append(
+            heat_maps.Row(
+                title,
+                True,
+                np.repeat(brightness[..., None], 3, axis=2),
+                {f: m.value for f, m in heat.items()},
+                outlines,
+            )
+        )
+    outlined = (
+        f"\nWhite line: where the body region that guides the feature is in {OUTLINED:.0%} or more of the images that "
+        f"show it, by\n{subject.maps.source}. First column: where there are people."
+        if subject.maps
+        else ""
+    )
+    return heat_maps.page(rows, LEGENDS[method] + outlined, "{:.0%}")
+
+
+class _Mean:
+    """The mean of maps of any size, resized to (H, W)."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._total = np.zeros(size)
+        self._count = 0
+
+    def add(self, values: NDArray[np.generic]) -> None:
+        height, width = self._total.shape
+        self._total += cv2.resize(values.astype(np.float64), (width, height), interpolation=cv2.INTER_LINEAR)
+        self._count += 1
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        return self._total / max(1, self._count)
+
+
+def _feature_maps(
+    subject: Subject, name: str, image: Image, method: Method, window: int | None, stride: int | None
+) -> dict[str, NDArray[np.floating]]:
+    """Return the heat map of each feature of one network on one image."""
+    model = subject.models[name]
+    seen = model.preprocessing.normalise(model.preprocessing.resize(torch.from_numpy(image))[None])
+    if method == "shares":
+        by_feature = feature_shares(model.main_stream, seen.to(model.device))[0].cpu().numpy()
+    else:
+        side = window or max(1, model.preprocessing.width // 4)
+        by_feature = occlusion(_network(model), seen[0], side, stride or max(1, side // 4)).numpy()
+        by_feature /= subject.between_people[name][:, None, None]
+    return dict(zip(feature_names(model.main_stream.config.heads), by_feature, strict=True))
 
 
 def region_sensitivity(subject: Subject) -> dict[str, Sensitivity]:

@@ -15,6 +15,7 @@ from dsa_data.stores.iuv import IuvMap, write_iuv
 from dsa_data.synthetic.dataset import NOTE
 from dsa_train.cli import main
 from dsa_train.commands.explain import explain
+from dsa_train.explain import explanation
 
 QUERY = "query/0031_c1s1_000000_00.png"
 
@@ -109,6 +110,34 @@ def test_the_same_queries_for_the_same_seed(artifacts):
     assert pages[0] != pages[2]
 
 
+def test_a_page_of_means_is_the_mean_of_the_maps_of_its_images(artifacts, tiny):
+    runs = [artifacts / "runs" / "paper", artifacts / "runs" / "table3" / "two-branches"]
+    queries = [record.key for record in tiny.records("query")][:2]
+    device, root = torch.device("cpu"), tiny.root
+    subject = explanation.read_subject(runs, tiny.manifest, root, queries, 2, 0, None, artifacts / "iuv.h5", device)
+    shown = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explanation.heat_maps, "page", lambda rows, *_: shown.setdefault("rows", rows))
+        explanation.mean_page(subject, "occlusion", stride=4)
+        of_both = shown.pop("rows")
+        explanation.heat_map_page(subject, "occlusion", stride=4)
+        of_each = shown.pop("rows")
+    assert [row.title for row in of_both] == ["paper:  mean of 2 images", "two-branches:  mean of 2 images"]
+    for row, mean in enumerate(of_both):
+        for feature, values in mean.maps.items():
+            both = [of_each[row].maps[feature], of_each[row + 2].maps[feature]]
+            np.testing.assert_allclose(values, np.mean(both, axis=0), rtol=1e-6)
+        np.testing.assert_array_equal(mean.regions["head"][:3, 4:-4], True)  # the top band of both maps
+        assert mean.image[:, 8].min() == 255  # a person in each image
+        assert mean.image[:, 0].max() == 64
+
+
+def test_a_page_of_means_needs_no_maps(artifacts):
+    (artifacts / "iuv.h5").unlink()
+    assert run_explain("--mean", "--count", 2, "--stride", 4, "--method", "shares").exit_code == 0
+    assert read(artifacts / "explain.png").shape[0] > 192
+
+
 def test_the_table_by_region(artifacts, tiny):
     table = ["--regions", "--against", artifacts / "runs" / "table3" / "two-branches"]
     told = run_explain(*table)
@@ -161,6 +190,7 @@ def test_a_page_without_maps_has_no_outlines(artifacts):
         (["query/0031_c1s1_000000_01.png"], f"Did you mean '{QUERY}'?"),
         (["--run", "nowhere/model.pt"], "nowhere/model.pt does not exist. Name another run"),
         (["--json"], "--json is for --regions"),
+        (["--mean", "--regions"], "--mean is for heat maps"),
         (["--window", 4, "--stride", 5], "leaves pixels uncovered"),
         (["--device", "cuda:9"], "Device 'cuda:9' cannot be used"),
         (["--regions", "--iuv", "nowhere.h5"], "nowhere.h5 does not exist"),

@@ -18,10 +18,11 @@ from dsa_app.errors import ImageError
 from dsa_app.guard import guarded
 from dsa_data import images
 from dsa_data.charts import CHARTS
+from dsa_data.npy import array_of
 from dsa_data.stores.iuv import quantise, refine
 from dsa_data.walk import MAP_NAME
 
-from .numpy_file import array_of, arrays_of
+from .numpy_file import arrays_of
 
 SUFFIX = "_IUV.png"  # of the names that this project writes
 ARRAYS = {".npy", ".npz"}

@@ -22,10 +22,11 @@ from dsa_app.guard import guarded
 from dsa_app.wording import shown
 from dsa_data import walk
 from dsa_data.charts import CHARTS
+from dsa_data.npy import array_of
 from dsa_reid.decoding.limits import check_size
 
 from .map_files import ARRAYS, ENDINGS, MapValues
-from .numpy_file import array_of, arrays_of
+from .numpy_file import arrays_of
 
 LABELS = 1 << 16  # more than any parser has
 SEG_NAME = re.compile(r"(?P<stem>.+)_seg\.(png|npy|npz)", re.IGNORECASE)  # as Sapiens names its labels

@@ -25,8 +25,10 @@ WEIGHTS = ["DensePose checkpoint", "model.pt", "FAISS t.faiss", "FAISS t.faiss.j
 RESULTS = ["metrics.json", "result of a row", "IUV image"]
 IMPORTS = ["dump of apply_net.py", "pickled dump of apply_net.py", "part mask", "part mask, array"]
 IMPORTS += ["scores.csv", "mapping of labels"]
+IMPORTS += ["keypoints of many images", "keypoints of an image", "keypoints of YOLO"]
+FOREIGN = ["features in an .npz", "features in a .mat", "features in a .pt", "features in an .npy", "table of features"]
 HERE = [name for name in SLOW if name != "model.pt2"]  # whose making takes long
-NAMES = [*IMAGES, *TABLES, *STORES, *SETTINGS, *WEIGHTS, *RESULTS, *IMPORTS, *HERE]
+NAMES = [*IMAGES, *TABLES, *STORES, *SETTINGS, *WEIGHTS, *RESULTS, *IMPORTS, *FOREIGN, *HERE]
 
 
 def test_every_reader_is_known(whole_files: dict[str, Reader]) -> None:

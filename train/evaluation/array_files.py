@@ -19,6 +19,7 @@ from numpy.lib.format import open_memmap
 from dsa_app.errors import CheckpointError, DatasetError
 from dsa_app.guard import guarded
 from dsa_data.matlab import read_mat, variables_of_mat
+from dsa_data.npy import array_of
 from dsa_data.stores.features import FEATURES, FeatureStore
 from dsa_data.stores.heap import check_heap
 
@@ -104,10 +105,10 @@ def _npy(path: Path) -> ArrayFile:
 def _npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         stated = sum(entry.file_size for entry in archive.infolist())
-    if stated > INFLATES * path.stat().st_size:
-        raise ValueError(f"it states {stated} bytes, more than {INFLATES} times its size")
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: array for name in archive.files if (array := archive[name]).dtype.kind in "fiu"}
+        if stated > INFLATES * path.stat().st_size:
+            raise ValueError(f"it states {stated} bytes, more than {INFLATES} times its size")
+        arrays = {name.removesuffix(".npy"): array_of(archive.read(name)) for name in archive.namelist()}
+    return {name: array.copy() for name, array in arrays.items() if array.dtype.kind in "fiu"}
 
 
 def _hdf5(path: Path) -> ArrayFile:
@@ -178,4 +179,4 @@ def _folder(path: Path) -> ArrayFile:
 def _row(path: Path) -> np.ndarray:
     """Return the feature (D,) in a .npy of a folder. Raises DatasetError, naming this file, if it is damaged."""
     with guarded(DatasetError, path, "cannot be read as arrays of numbers", REMEDY):
-        return np.asarray(np.load(path, allow_pickle=False), np.float32).reshape(-1)
+        return np.asarray(array_of(path.read_bytes()), np.float32).reshape(-1)

@@ -120,6 +120,8 @@ def readers(project: Path) -> list[Reader]:
         *_deployed(artifacts, project),
         *_results(project, artifacts, synthetic),
         *_imports(),
+        *_keypoints(),
+        *_of_other_programs(project),
     ]
 
 
@@ -598,6 +600,91 @@ def _imports() -> list[Reader]:
             lambda path: find("densepose_extract.engines.part_masks:read_mapping")(str(path)),
             (mutate.yaml_text, mutate.text),
         ),
+    ]
+
+
+def _keypoints() -> list[Reader]:
+    """Return the readers of keypoints in the forms of others."""
+    points = np.column_stack([np.linspace(4, 16, 17), np.linspace(2, 28, 17), np.full(17, 0.9)])
+    flat, shares = points.ravel().tolist(), (points / (20, 30, 1)).tolist()
+    flagged = np.column_stack([points[:, :2], np.full(17, 2)]).ravel().tolist()
+    annotations = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 7, "keypoints": flagged, "num_keypoints": 17}],
+    }
+    inferred = [{"keypoints": points[:, :2].tolist(), "keypoint_scores": points[:, 2].tolist(), "bbox_score": 0.8}]
+    columns = {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "visible": points[:, 2].tolist()}
+    line = " ".join(str(value) for value in (0, 0.5, 0.5, 1, 1, *np.ravel(shares), 0.7))
+    forms = {
+        "results.json": [{"image_id": "a.jpg", "keypoints": flat, "score": 0.8}],
+        "annotations.json": annotations,
+        "metadata.json": {"images": {"a.jpg": {"keypoints": shares}}},
+    }
+    of_one_image = {"mmpose/a.json": inferred, "yolo/a.json": [{"keypoints": columns, "confidence": 0.7}]}
+
+    def read(path: Path) -> None:
+        record = find("dsa_data.records:Record")("a.jpg", "train", 1, 1, 20, 30, "00" * 32)
+        engine = find("densepose_extract.engines.keypoints:Keypoints")(path, [record], allow_missing=True)
+        engine.find(record).read(record)
+
+    def folder(path: Path) -> None:
+        read(path.parent)
+
+    def encoded(contents: Mapping[str, Any]) -> dict[str, bytes]:
+        return {name: json.dumps(content).encode() for name, content in contents.items()}
+
+    return [
+        Reader("keypoints of many images", encoded(forms), read, (mutate.json_value,)),
+        Reader("keypoints of an image", encoded(of_one_image), folder, (mutate.json_value,)),
+        Reader("keypoints of YOLO", {"yolo/a.txt": line.encode()}, folder, (mutate.text,)),
+    ]
+
+
+def _of_other_programs(project: Path) -> list[Reader]:
+    """Return the readers of features and distances that other programs wrote, and of the table of their images."""
+    import torch
+    from scipy.io import savemat
+
+    random = np.random.default_rng(0)
+    pids, camids = np.arange(4), np.array([0, 1, 0, 1])
+    saved = {
+        **{name: random.standard_normal((4, 3)).astype(np.float32) for name in ("qf", "gf")},
+        **{"q_pids": pids, "g_pids": pids, "q_camids": camids, "g_camids": 1 - camids},
+    }
+    archive, matlab, pickled, array = (io.BytesIO() for _ in range(4))
+    np.savez(archive, **saved)  # type: ignore[arg-type]  # the stubs take the arrays for the option
+    layumis = {"qf": "query_f", "gf": "gallery_f", "q_pids": "query_label", "g_pids": "gallery_label"}
+    layumis |= {"q_camids": "query_cam", "g_camids": "gallery_cam"}
+    savemat(matlab, {layumis[name]: value for name, value in saved.items()})
+    torch.save({name: torch.from_numpy(value) for name, value in saved.items()}, pickled)
+    np.save(array, random.standard_normal((8, 3)).astype(np.float32))
+    rows = [
+        f"{split}/{n}.jpg,{n},{n % 2 + (split == 'query')},{split}" for split in ("query", "gallery") for n in range(4)
+    ]
+    table = "\n".join(["path,pid,camid,split", *rows, ""]).encode()
+    labels = project / "fuzz" / "labels"
+    labels.mkdir(parents=True, exist_ok=True)
+    (labels / "labels.csv").write_bytes(table)
+    features = project / "fuzz" / "foreign"
+    features.mkdir(parents=True, exist_ok=True)
+    (features / "features.npy").write_bytes(array.getvalue())
+
+    def read(path: Path) -> None:
+        found = find("dsa_train.evaluation.foreign:read_features")(path)
+        found.q_features[0:4], found.g_features[0:4]
+
+    def with_table(path: Path) -> None:
+        found = find("dsa_train.evaluation.foreign:read_features")(
+            path.with_name("features.npy"), path.with_name("labels.csv")
+        )
+        found.q_features[0:4], found.g_features[0:4]
+
+    return [
+        Reader("features in an .npz", {"a.npz": archive.getvalue()}, read, (mutate.zipped(mutate.npy_header),)),
+        Reader("features in a .mat", {"a.mat": matlab.getvalue()}, read, (mutate.mat5_tag,)),
+        Reader("features in a .pt", {"a.pt": pickled.getvalue()}, read, (mutate.zipped(mutate.pickle_opcode),)),
+        Reader("features in an .npy", {"features.npy": array.getvalue()}, with_table, (mutate.npy_header,), labels),
+        Reader("table of features", {"labels.csv": table}, with_table, (mutate.csv_cell,), features),
     ]
 
 

@@ -36,7 +36,7 @@ SUFFIXES = {
     ".tflite": Kind("a graph of TensorFlow Lite", "Name the file that it was converted from, in PyTorch."),
     ".engine": Kind("an engine of TensorRT", "Name the file that it was made from, in PyTorch."),
 }
-OLDEST = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save's files from before ZIP begin with
+OLDEST = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # the number that torch.save's files from before ZIP begin with
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
 EMPTY = Kind("empty", AGAIN)
 PAGE = Kind("a web page, as a download gives where a login or a confirmation is asked for", AGAIN)
@@ -65,7 +65,7 @@ def kind_of(path: Path) -> Kind | None:
     if found := SUFFIXES.get(path.suffix.lower()):
         return found
     if PICKLE.match(start):
-        return None if start.startswith(OLDEST) else PLAIN_PICKLE
+        return None if OLDEST in start[:64] else PLAIN_PICKLE
     if start.lstrip()[:1] == b"<":
         return PAGE
     return TEXT if _is_text(start) else UNKNOWN

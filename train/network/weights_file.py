@@ -42,6 +42,7 @@ ARRAYS = [
 PLAIN = [argparse.Namespace, np.dtype, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8"))]
 """Classes without code that files of MoCo, DINO and torchreid hold beside the weights: arguments and best scores."""
 
+EXPECTED = "expected weights: a state dict of torch.save, or safetensors"
 OTHERWISE = "Or set train.network.weights to another file."
 Weights = dict[str, torch.Tensor]
 
@@ -69,8 +70,13 @@ def read_source(path: Path) -> Source:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        named = path.suffix == ".safetensors" and kind_of(path) is not None  # and torch.save did not write it
-        content = _safetensors(path) if named or is_safetensors(path) else _torch_file(path)
+        kind = kind_of(path)
+        if is_safetensors(path) or (kind and path.suffix == ".safetensors"):
+            content = _safetensors(path)
+        elif kind:  # torch would warn of some, and say less
+            raise CheckpointError(f"{path} is {kind.what}; {EXPECTED}. {kind.remedy} {OTHERWISE}")
+        else:
+            content = _torch_file(path)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read: {error.strerror}. Set train.network.weights to another file."
@@ -92,14 +98,11 @@ def read_source(path: Path) -> Source:
 
 def _problem(path: Path, error: Exception) -> str:
     """Return what is wrong with a file that could not be read, what was expected, and what would do."""
-    expected = "expected weights: a state dict of torch.save, or safetensors"
     if path.suffix == ".safetensors" or is_safetensors(path):
-        return f"is damaged or no safetensors ({reason(error)}); {expected}. {AGAIN}"
-    if kind := kind_of(path):
-        return f"is {kind.what}; {expected}. {kind.remedy}"
+        return f"is damaged or no safetensors ({reason(error)}); {EXPECTED}. {AGAIN}"
     if name := class_in(error):
-        return f"holds an object of the class {name}, whose code was not run; {expected}. {STATE}"
-    return f"is damaged, or contains more than weights; no code in it was run; {expected}. {AGAIN}"
+        return f"holds an object of the class {name}, whose code was not run; {EXPECTED}. {STATE}"
+    return f"is damaged, or contains more than weights; no code in it was run; {EXPECTED}. {AGAIN}"
 
 
 def read_plain(path: Path) -> Any:

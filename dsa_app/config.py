@@ -20,9 +20,10 @@ import pydantic
 import pydantic.dataclasses
 import yaml
 
-from dsa_reid.errors import ModelError
+from dsa_reid.errors import ModelError, SettingError
 from dsa_reid.guard import reason
 
+from .assignments import message
 from .errors import ConfigError
 from .guard import guarded
 from .wording import SHOWN, shortened, shown
@@ -57,7 +58,12 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
         name = ".".join(str(part) for part in problem["loc"])
         raise ConfigError(f"{where}: {name} = {shown(problem['input'])} is invalid: {problem['msg']}.") from None
     except ModelError as error:  # of the network's configuration, which is of dsa_reid and knows no sections
-        raise ConfigError(f"{_place_of_error(cls, values, where)}: {error}") from None
+        place = _place_of_error(cls, values, where)
+        if isinstance(error, SettingError):
+            section = place.rpartition(" ")[2]
+            changes = {f"{section}.{name}": value for name, value in error.changes.items()}
+            raise ConfigError(f"{place}: {message(error, changes)}") from None
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _place_of_error(cls: Any, values: Mapping[str, Any], where: str) -> str:

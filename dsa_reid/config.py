@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .body import REGION_NAMES
-from .errors import ModelError
+from .errors import ModelError, SettingError
 
 REGIONS = len(REGION_NAMES)  # 8 local heads, one for each body region that the guide's merging ends in
 STEM = 64  # channels of conv1 at width 1
@@ -17,6 +17,7 @@ RESNETS = ("resnet18", "resnet50", "resnet50_ibn", "resnet101_ibn")
 OSNETS = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 TIMM = "timm/"  # prefix of the name of a trunk from timm
 HEADS = ("dsa", "plain", "pcb", "mgn")
+VIT_OFF: dict[str, object] = {"patch_stride": 0, "sie": 0.0, "global_feature": "pooled"}  # settings of plain ViTs, off
 COARSE, FINE = 16, 8  # strides of F, and of the map that `local_levels` may add
 LocalPooling = Literal["average", "regions", "stripes", "regions+stripes", "template"]
 
@@ -83,7 +84,7 @@ class MainStreamConfig:
     def __post_init__(self) -> None:
         """Check the values, which may come from a file."""
         if self.trunk.startswith(TIMM) or self.trunk in OSNETS:
-            _one_of("width", self.width, (1.0,))
+            self._check_width()
         else:
             _one_of("trunk", self.trunk, (*RESNETS, *OSNETS, f"{TIMM}NAME"))
         _one_of("local_input", self.local_input, ("slice", "full"))
@@ -100,12 +101,18 @@ class MainStreamConfig:
         _one_of("unknown_camera", self.unknown_camera, ("mean", "zero"))
         self._check_vit()
         if self.heads == "global" and not self.pools_plainly:
-            raise ModelError(
-                "local_pooling and local_levels are for local heads, and heads = 'global' has none. Use heads 'both' "
-                "or 'local'."
+            changes = {"local_pooling": "average", "local_levels": [COARSE]}
+            raise SettingError(
+                "local_pooling and local_levels are for local heads, and heads = 'global' has none.",
+                changes,
+                "use heads = 'both' or 'local'",
             )
         if self.local_channels and self.local_head != "pointwise":
-            raise ModelError("local_channels is for local_head = 'pointwise'; conv5_x has those of the global head.")
+            raise SettingError(
+                "local_channels is for local_head = 'pointwise'; conv5_x has those of the global head.",
+                {"local_channels": 0},
+                "use local_head = 'pointwise'",
+            )
         if (
             type(self.local_channels) is not int
             or not 0 <= self.local_channels <= MOST
@@ -125,34 +132,63 @@ class MainStreamConfig:
         """Raise ModelError for settings of ViTs that no trunk, head or embedding has."""
         for name, value in (("patch_stride", self.patch_stride), ("sie", self.sie)):
             if not value >= 0:
-                raise ModelError(f"{name} = {value!r} is invalid: expected 0 or more.")
+                raise ModelError(f"{name} = {value!r} is invalid: expected a number above 0, or 0 to switch it off.")
         token = self.global_feature == "token"
-        if (self.patch_stride or self.sie or token) and not self.trunk.startswith(TIMM):
-            raise ModelError(
-                f"patch_stride, sie and global_feature = 'token' are for timm's ViTs, and the trunk is {self.trunk}. "
-                "Leave them out, or choose another trunk, as timm/vit_base_patch16_224."
-            )
+        if self.vit_settings and not self.trunk.startswith(TIMM):
+            raise for_vits_alone(self.vit_settings, f"the trunk is {self.trunk}")
         if token and self.heads == "local":
-            raise ModelError("global_feature = 'token' needs a global feature: use heads 'both' or 'global'.")
+            raise SettingError(
+                "global_feature = 'token' needs a global feature, and heads = 'local' has none.",
+                {"global_feature": "pooled"},
+                "use heads = 'both' or 'global'",
+            )
         if token and self.heads == "global" and self.pooling == "gem":
-            raise ModelError("pooling = 'gem' has no maps with global_feature = 'token' and heads = 'global'.")
+            raise SettingError(
+                "pooling = 'gem' has no maps with global_feature = 'token' and heads = 'global'.",
+                {"pooling": "average"},
+            )
         if not self.sie and (self.cameras or self.unknown_camera != "mean"):
-            raise ModelError("cameras and unknown_camera are for an embedding of the camera: set sie, as 3.0.")
+            raise SettingError(
+                "cameras and unknown_camera are for an embedding of the camera, and sie = 0 switches it off.",
+                {"sie": 3.0},
+                "leave cameras and unknown_camera out",
+            )
+
+    def _check_width(self) -> None:
+        """Raise SettingError for a width of a trunk that has one alone."""
+        if self.width == 1:
+            return
+        other = "; another width of OSNet is another trunk, as osnet_x0_5" if self.trunk in OSNETS else ""
+        raise SettingError(
+            f"width = {self.width!r} is invalid: it is for the trunks {', '.join(RESNETS)}, and {self.trunk} has "
+            f"width 1 alone{other}.",
+            {"width": 1.0},
+        )
 
     def _check_head(self) -> None:
         """Raise ModelError if the head does not go with the other settings."""
         if self.head != "dsa" and self.heads != "global":
-            raise ModelError(f"head = {self.head!r} has no local heads of body regions. Set heads to 'global'.")
+            raise SettingError(f"head = {self.head!r} has no local heads of body regions.", {"heads": "global"})
         if self.has_pieces and self.neck != "none":
-            raise ModelError(f"neck = {self.neck!r} is for head 'dsa' or 'plain'. Set neck to 'none'.")
+            raise SettingError(f"neck = {self.neck!r} is for head 'dsa' or 'plain'.", {"neck": "none"})
         if self.head != "dsa" and self.global_feature == "token":
-            raise ModelError(
-                f"head = {self.head!r} pools a map, and global_feature = 'token' has none. Set head to 'dsa'."
+            raise SettingError(
+                f"head = {self.head!r} pools a map, and global_feature = 'token' has none.", {"head": "dsa"}
             )
         if self.head == "mgn" and self.pooling != "average":
-            raise ModelError("head = 'mgn' pools by the maximum. Leave pooling out.")
+            raise SettingError("head = 'mgn' pools by the maximum.", {"pooling": "average"})
         if self.head == "mgn" and (self.trunk.startswith(TIMM) or self.trunk in OSNETS):
-            raise ModelError(f"head = 'mgn' divides a ResNet after res4_1. Use one of the trunks {', '.join(RESNETS)}.")
+            others = ", ".join(name for name in RESNETS if name != "resnet50")
+            raise SettingError(
+                f"head = 'mgn' divides a ResNet after res4_1, and the trunk is {self.trunk}.",
+                {"trunk": "resnet50"},
+                f"use {others}",
+            )
+
+    @property
+    def vit_settings(self) -> dict[str, object]:
+        """The settings of plain ViTs that are in use, each with the value that switches it off."""
+        return {name: value for name, value in VIT_OFF.items() if getattr(self, name) != value}
 
     @property
     def has_pieces(self) -> bool:
@@ -190,6 +226,25 @@ def written(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
+
+
+def for_vits_alone(in_use: Mapping[str, object], instead: str) -> SettingError:
+    """Return the error for settings of plain ViTs on another trunk.
+
+    Args:
+        in_use: these settings, each with the value that switches it off.
+        instead: what the trunk is.
+    """
+    names = ["global_feature = 'token'" if name == "global_feature" else name for name in in_use]
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    verb, them = ("are", "them") if len(names) > 1 else ("is", "it")
+    off = list(dict.fromkeys(f"{value!r}" if isinstance(value, str) else "0" for value in in_use.values()))
+    switch = f"{' and '.join(off)} {'switch' if len(off) > 1 else 'switches'} {them} off"
+    return SettingError(
+        f"{listed} {verb} for timm's plain ViTs, and {instead}; {switch}.",
+        in_use,
+        "choose another trunk, as timm/vit_base_patch16_224",
+    )
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import COARSE, FINE, OSNETS, REGIONS, STEM, TIMM, MainStreamConfig
-from .errors import ModelError
+from .errors import ModelError, SettingError
 from .local_pooling import Local, LocalPooling
 from .osnet import OsNet
 from .part_heads import MgnHead, PcbHead, Pieces
@@ -263,9 +263,10 @@ def _other_trunk(config: MainStreamConfig) -> OsNet | TimmTrunk:
         return osnet
     trunk = TimmTrunk(config.trunk.removeprefix(TIMM), config.size, FINE in config.local_levels, vit_options(config))
     if trunk.stride != COARSE and config.local_pooling == "template":
-        raise ModelError(
-            f"{config.trunk} has its map at stride {trunk.stride}, and templates are made at stride {COARSE}. Set "
-            "local_pooling to another way, as regions."
+        raise SettingError(
+            f"{config.trunk} has its map at stride {trunk.stride}, and templates are made at stride {COARSE}.",
+            {"local_pooling": "regions"},
+            "pool another way, as local_pooling = 'stripes'",
         )
     return trunk
 

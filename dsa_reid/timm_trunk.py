@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .config import COARSE, FINE
-from .errors import ModelError, NotInstalledError
+from .errors import ModelError, NotInstalledError, SettingError
 from .extras import install_command
 from .hub import without_retries
 from .residual import conv, initialise
@@ -53,9 +53,10 @@ class TimmTrunk(nn.Module):
         at = [index for index, stride in enumerate(info.reduction()) if stride == self.stride]
         fine = [index for index, stride in enumerate(info.reduction()) if stride == FINE] if two_levels else []
         if two_levels and not fine:
-            raise ModelError(
-                f"timm's {name} has maps at strides {info.reduction()}, none at {FINE}. Set local_levels=[{COARSE}], "
-                "or choose another trunk, as timm/convnext_tiny."
+            raise SettingError(
+                f"timm's {name} has maps at strides {info.reduction()}, none at {FINE}.",
+                {"local_levels": [COARSE]},
+                "choose another trunk, as timm/convnext_tiny",
             )
         # timm lists only the last maps of some models: the third of a ViT is the output of its twelfth block.
         self.name, self.size, self.map_index = name, size, info.out_indices[at[-1]]
@@ -70,7 +71,11 @@ class TimmTrunk(nn.Module):
         if self.project is not None:
             initialise(self.project)
         if options.token and self.project is not None:
-            raise ModelError(f"timm's {name} has tokens of {width}, which 32 does not divide. Use another trunk.")
+            raise SettingError(
+                f"global_feature = 'token' needs tokens that {MULTIPLE} divides, and timm's {name} has {width}.",
+                {"global_feature": "pooled"},
+                "choose another trunk, as timm/vit_base_patch16_224",
+            )
         self.channels_innermost = str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
         self.register_parameter("sie", None)
         if options.sie:
@@ -179,7 +184,7 @@ class TimmTrunk(nn.Module):
         except TypeError:
             body = None
         if body is None or not any(getattr(one, "drop_prob", 0) for one in body.modules()):
-            raise ModelError(f"timm's {self.name} has no residual branches to leave out. Set drop_path=0.")
+            raise SettingError(f"timm's {self.name} has no residual branches to leave out.", {"drop_path": 0})
         body.load_state_dict(self.body.state_dict())
         self.body = body
 
@@ -208,9 +213,10 @@ def download(name: str, size: tuple[int, int], whole: bool = False, **options: A
             return create(name, size, pretrained=True, device="cpu", **options)
     except (OSError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"timm's weights of {name} could not be downloaded ({reason}). Download them on a machine with a "
-            "network, to the cache of $HF_HOME, or set weights=none for random initial weights."
+        raise SettingError(
+            f"timm's weights of {name} could not be downloaded ({reason}).",
+            {"weights": "none"},
+            "download them on a machine with a network, to the cache of $HF_HOME",
         ) from None
 
 
@@ -236,7 +242,7 @@ def _published(name: str) -> Any:
     """Return timm's metadata of a model's weights. Raises ModelError if it publishes none."""
     published = _timm().get_pretrained_cfg(name)
     if published is None or not published.has_weights:
-        raise ModelError(f"timm publishes no weights of {name!r}. Set weights=none for random initial weights.")
+        raise SettingError(f"timm publishes no weights of {name!r}.", {"weights": "none"}, "name a file of weights")
     return published
 
 
@@ -286,9 +292,10 @@ def _check_size(name: str, size: tuple[int, int], stride: int) -> None:
     if stride == COARSE or not any(side % stride for side in size):
         return
     height, width = (max(1, round(side / stride)) * stride for side in size)
-    raise ModelError(
-        f"timm's {name} has its map at stride {stride}, and {size[0]}x{size[1]} is not divisible by it. Set "
-        f"train.height={height}, train.width={width} and train.network.main.size=[{height},{width}]."
+    raise SettingError(
+        f"timm's {name} has its map at stride {stride}, and images of {size[0]}x{size[1]} are not divisible by it.",
+        {"size": [height, width]},
+        "choose a trunk of stride 16, as timm/vit_base_patch16_224",
     )
 
 

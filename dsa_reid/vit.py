@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .errors import ModelError
+from .config import VIT_OFF, for_vits_alone
+from .errors import SettingError
 
 UNKNOWN = -1  # the index of a camera that is not known, or not one of the training
 DEVIATION = 0.02  # of the cameras' initial embeddings, as TransReID's code has it
@@ -31,6 +32,12 @@ class VitOptions(NamedTuple):
     unknown: str = "mean"
 
     @property
+    def in_use(self) -> dict[str, object]:
+        """The settings that differ, by their names in `MainStreamConfig`, each with the value that switches it off."""
+        used = {"patch_stride": self.stride, "sie": self.sie, "global_feature": self.token}
+        return {name: off for name, off in VIT_OFF.items() if used[name]}
+
+    @property
     def any(self) -> bool:
         """Whether anything differs from a trunk that gives its map alone."""
         return bool(self.stride or self.token or self.sie)
@@ -43,24 +50,24 @@ def camera_indices(cameras: Sequence[int], camids: Iterable[int]) -> torch.Tenso
 
 
 def check_plain(model: Any, name: str, options: VitOptions) -> None:
-    """Raise ModelError unless timm's model is a ViT that has what the options ask for."""
+    """Raise SettingError unless timm's model is a ViT that has what the options ask for."""
     from timm.models.vision_transformer import VisionTransformer
 
     if not isinstance(model, VisionTransformer):
-        raise ModelError(
-            f"patch_stride, sie and global_feature = 'token' are for timm's plain ViTs, and {name} is a "
-            f"{type(model).__name__}. Leave them out, or choose another trunk, as timm/vit_base_patch16_224."
-        )
+        raise for_vits_alone(options.in_use, f"{name} is a {type(model).__name__}")
     size = max(model.patch_embed.patch_size)
     if options.stride > size:
-        raise ModelError(
-            f"patch_stride = {options.stride} leaves out pixels: the patches of timm's {name} are of {size}. "
-            f"Use at most {size}."
+        raise SettingError(
+            f"patch_stride = {options.stride} leaves out pixels: the patches of timm's {name} are of {size}. Use at "
+            f"most {size}; 0 switches the overlap off.",
+            {"patch_stride": 0},
+            f"to less than {size} for patches that overlap",
         )
     if options.token and not (model.has_class_token and model.global_pool == "token"):
-        raise ModelError(
-            f"timm's {name} pools its tokens by {model.global_pool!r} and not by a class token. Set "
-            "global_feature = 'pooled', or choose another trunk, as timm/vit_base_patch16_224."
+        raise SettingError(
+            f"timm's {name} pools its tokens by {model.global_pool!r} and not by a class token.",
+            {"global_feature": "pooled"},
+            "choose another trunk, as timm/vit_base_patch16_224",
         )
 
 

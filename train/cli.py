@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from dsa_app import console
-from dsa_reid.errors import ModelError
+from dsa_app.assignments import message
+from dsa_reid.errors import ModelError, SettingError
 
 from .commands.ablation import ablation
 from .commands.ablation_table import ablation_table
@@ -26,6 +27,7 @@ from .commands.run import run
 from .commands.search import search
 from .commands.show_batch import show_batch
 from .commands.summary import summary
+from .config import whole_names
 
 TRAINING = (run, show_batch, summary)
 EVALUATION = (evaluate, compare, rank, report, ceiling, explain)
@@ -40,6 +42,8 @@ class Commands(console.Commands):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except SettingError as error:
+            console.fail(message(error, whole_names(error.changes)))
         except ModelError as error:
             console.fail(str(error))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from dsa_app.assignments import assignments
 from dsa_app.config import config
 from dsa_app.errors import ConfigError
 from dsa_reid.config import TIMM, MainStreamConfig
@@ -18,6 +19,7 @@ from .network.config import NetworkConfig, RegionConfig, SpeedConfig
 from .optimiser_config import OptimiserConfig
 from .schedule import ScheduleConfig
 
+MAIN = "train.network.main"  # the section of the main stream's settings
 # Settings that may change when a run is resumed: none of them affects what the steps before it have computed.
 FREE = ("epochs", "device", "threads", "workers", "memory", "evaluate_every", "save_every", "tensorboard", "speed")
 
@@ -125,6 +127,20 @@ class TrainConfig:
         return self.network.guide or self.needs_labels
 
 
+def whole_names(changes: Mapping[str, object]) -> dict[str, object]:
+    """Return settings that an error of `dsa_reid` names, by their whole names: "train.network.main.trunk".
+
+    A size is that of the images too.
+    """
+    found: dict[str, object] = {}
+    for name, value in changes.items():
+        if name == "size" and isinstance(value, list):
+            found |= {"train.height": value[0], "train.width": value[1]}
+        section = "train.network" if name in (field.name for field in dataclasses.fields(NetworkConfig)) else MAIN
+        found[f"{section}.{name}"] = value
+    return found
+
+
 def sized(config: TrainConfig) -> TrainConfig:
     """Return the settings with a timm trunk or a template for images of the run's size, where none was set.
 
@@ -137,7 +153,8 @@ def sized(config: TrainConfig) -> TrainConfig:
     if tuple(main.size) != MainStreamConfig().size:
         raise ConfigError(
             f"The {fixed} is built for images of {main.size[0]}x{main.size[1]}, the run's are {size[0]}x{size[1]}. "
-            "Leave train.network.main.size out: it is then that of train.height and train.width."
+            "Leave train.network.main.size out, which is then that of train.height and train.width, or add: "
+            + assignments({f"{MAIN}.size": list(size)})
         )
     main = dataclasses.replace(main, size=size)
     return dataclasses.replace(config, network=dataclasses.replace(config.network, main=main))

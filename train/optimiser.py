@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from dsa_app.assignments import assignments
 from dsa_app.errors import ConfigError
 from dsa_reid.timm_trunk import TimmTrunk
 
@@ -102,7 +103,8 @@ def _of_trunk(network: TwoStream, config: TrainConfig) -> tuple[dict[str, float]
     elif settings.layer_decay != 1:
         raise ConfigError(
             f"train.optimiser.layer_decay={settings.layer_decay} is for timm trunks, this is "
-            f"{config.network.main.trunk}. Set it to 1, or choose a timm trunk, as timm/resnet50."
+            f"{config.network.main.trunk}. Choose a timm trunk, as timm/resnet50, or add: "
+            + assignments({"train.optimiser.layer_decay": 1})
         )
     scales = {
         f"{TRUNK}{name}": settings.trunk * settings.layer_decay ** depths.get(name, 0)

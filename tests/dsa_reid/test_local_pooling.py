@@ -260,7 +260,7 @@ def test_timm_trunks_give_both_levels_under_the_same_names() -> None:
     maps = two.eval().trunk.levels(images())
     assert torch.equal(maps[16], one.eval().trunk(images()))
     assert maps[8].shape == (3, 32, 8, 4)
-    with pytest.raises(ModelError, match=r"none at 8\. Set local_levels=\[16\]"):
+    with pytest.raises(ModelError, match=r"none at 8\. Set local_levels = \[16\]"):
         MainStream(MainStreamConfig("timm/vit_tiny_patch16_224", size=SIZE, local_levels=(16, 8)))
 
 

@@ -55,5 +55,5 @@ def test_features_and_model_file(levels: tuple[int, ...], tmp_path: Path) -> Non
 
 
 def test_a_width_is_part_of_the_name() -> None:
-    with pytest.raises(ModelError, match=r"width = 0\.5 is invalid"):
+    with pytest.raises(ModelError, match=r"width = 0\.5 is invalid.*as osnet_x0_5\. Set width = 1"):
         MainStreamConfig(trunk="osnet_x1_0", width=0.5)

@@ -233,14 +233,14 @@ def test_an_exported_network_has_the_same_features(head: str, suffix: str, tmp_p
     ("wrong", "message"),
     [
         ({"head": "strips"}, "'dsa' or 'plain' or 'pcb' or 'mgn'"),
-        ({"head": "pcb"}, "Set heads to 'global'"),
-        ({"head": "mgn", "heads": "global", "neck": "bn"}, "Set neck to 'none'"),
-        ({"head": "mgn", "heads": "global", "pooling": "gem"}, "Leave pooling out"),
+        ({"head": "pcb"}, "Set heads = 'global'"),
+        ({"head": "mgn", "heads": "global", "neck": "bn"}, "Set neck = 'none'"),
+        ({"head": "mgn", "heads": "global", "pooling": "gem"}, "Set pooling = 'average'"),
         (
             {"head": "pcb", "heads": "global", "trunk": "timm/vit_tiny_patch16_224", "global_feature": "token"},
-            "Set head to 'dsa'",
+            "Set head = 'dsa'",
         ),
-        ({"head": "mgn", "heads": "global", "trunk": "osnet_x1_0"}, "Use one of the trunks resnet18"),
+        ({"head": "mgn", "heads": "global", "trunk": "osnet_x1_0"}, "Set trunk = 'resnet50', or use resnet18, "),
     ],
 )
 def test_contradicting_settings_are_refused(wrong: dict, message: str) -> None:

@@ -128,15 +128,22 @@ def test_the_model_file_has_them(settings: dict, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"trunk": "resnet50", "sie": 3.0}, r"are for timm's ViTs, and the trunk is resnet50\. Leave them out"),
-        ({"trunk": "osnet_x1_0", "patch_stride": 12}, "are for timm's ViTs, and the trunk is osnet_x1_0"),
-        ({"trunk": "resnet18", **TOKEN}, "are for timm's ViTs, and the trunk is resnet18"),
+        (
+            {"trunk": "resnet50", "sie": 3.0},
+            "^sie is for timm's plain ViTs, and the trunk is resnet50; 0 switches it off. Set sie = 0.0, or choose",
+        ),
+        (
+            {"trunk": "osnet_x1_0", "patch_stride": 12},
+            "patch_stride is for timm's plain ViTs, and the trunk is osnet_x1_0; 0 sw",
+        ),
+        ({"trunk": "resnet18", **TOKEN}, "for timm's plain ViTs, and the trunk is resnet18; 'pooled' switches it off"),
         ({"trunk": f"timm/{VIT}", **TOKEN, "heads": "local"}, "needs a global feature"),
         ({"trunk": f"timm/{VIT}", **TOKEN, "heads": "global", "pooling": "gem"}, "has no maps"),
-        ({"trunk": f"timm/{VIT}", "cameras": (1, 2)}, "are for an embedding of the camera: set sie"),
-        ({"trunk": f"timm/{VIT}", "unknown_camera": "zero"}, "are for an embedding of the camera: set sie"),
-        ({"trunk": f"timm/{VIT}", "patch_stride": -1}, "patch_stride = -1 is invalid"),
-        ({"trunk": f"timm/{VIT}", "sie": float("nan")}, "sie = nan is invalid"),
+        ({"trunk": f"timm/{VIT}", "cameras": (1, 2)}, "embedding of the camera, and sie = 0 switches it off"),
+        ({"trunk": f"timm/{VIT}", "unknown_camera": "zero"}, "and sie = 0 switches it off. Set sie = 3.0"),
+        ({"trunk": f"timm/{VIT}", "patch_stride": -1}, "patch_stride = -1 is invalid.*or 0 to switch it off"),
+        ({"trunk": f"timm/{VIT}", "sie": float("nan")}, "sie = nan is invalid.*or 0 to switch it off"),
+        ({"trunk": "resnet18", "sie": 1, "patch_stride": 12}, "^patch_stride and sie are for .*; 0 switches them off"),
     ],
 )
 def test_settings_that_would_have_no_effect_are_refused(settings: dict, words: str) -> None:
@@ -148,10 +155,10 @@ def test_settings_that_would_have_no_effect_are_refused(settings: dict, words: s
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("convnext_atto", VitOptions(stride=12), "plain ViTs, and convnext_atto is a ConvNeXt"),
+        ("convnext_atto", VitOptions(stride=12), "plain ViTs, and convnext_atto is a ConvNeXt; 0 switches it off"),
         ("eva02_tiny_patch14_224", VitOptions(token=True), "plain ViTs, and eva02_tiny_patch14_224 is a Eva"),
         ("vit_base_patch16_siglip_224", VitOptions(token=True), "pools its tokens by 'map' and not by a class token"),
-        (VIT, VitOptions(stride=20), "patch_stride = 20 leaves out pixels.*Use at most 16"),
+        (VIT, VitOptions(stride=20), "patch_stride = 20 leaves out pixels.*Use at most 16; 0 switches"),
     ],
 )
 def test_models_without_them_are_refused_before_they_are_built(name: str, options: VitOptions, words: str) -> None:

@@ -42,7 +42,7 @@ def small_network() -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"guide": False}, "has another network: "),
+        ({"guide": False}, r"has another network: .*settings\.json\), or .*weights=.*first/model\.pt$"),
         ({"main": {"trunk": "resnet18", "width": 0.25}}, "another network"),
     ],
 )
@@ -55,5 +55,11 @@ def test_another_network_is_refused(train, tmp_path: Path, changes: dict[str, ob
 
 def test_a_folder_without_a_checkpoint_is_refused(train, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt does not exist"):
-        train(tmp_path / "second", network={**small_network(), "weights": str(tmp_path / "empty")})
+    network = {**small_network(), "weights": str(tmp_path / "empty")}
+    expected = r"checkpoint\.pt does not exist: .*with checkpoint\.pt, model\.pt and settings\.json\. "
+    with pytest.raises(CheckpointError, match=expected + "Name the folder of a finished run"):
+        train(tmp_path / "second", network=network)
+    for name in ("other.pth", "model.safetensors"):  # as of a repository of the hub
+        (tmp_path / "empty" / name).write_bytes(b"")
+        with pytest.raises(CheckpointError, match=rf"{expected}.*add: --set train\.network\.weights=.*empty/{name}$"):
+            train(tmp_path / "second", network=network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import recipes, results
 from ..published import (
@@ -23,6 +23,8 @@ from ..result_settings import short
 from ..results import MEASURES, Result
 
 DISTILLED = "beyond/taught"
+PAIR = ("rank1", "mAP")  # of a published result
+Made = tuple[int, str, str]  # a seed, and the maps and the digest of a store
 MAIN = {
     DSA,
     TWO_BRANCHES,
@@ -41,15 +43,80 @@ def table(artifacts: Path, dataset: str) -> str:
 
     A row shows the runs with its own settings, of any seed; all other results are listed below, with their changes.
     """
-    found, manifest = results.read_all(artifacts), results.manifest_of(artifacts)
+    found = select(artifacts)
     lines = [*_title(artifacts, dataset), ""]
     names = "".join(f"{name:>8}" for name in ("mAP", "Rank-1", "Rank-5", "Rank-10"))
     lines.append(f"{'':8}{'row':22}{'paper:':>8}{names}{'here:':>8}{names}   --experiment, --match")
+    for row, made in found.rows:
+        lines += _row(row, dataset, made)
+    lines += _recipes(found.recipes)
+    lines += _others(found.others, found.manifest)
+    return "\n".join(lines)
+
+
+def plain(artifacts: Path, dataset: str) -> dict[str, Any]:
+    """Return what `table` shows as plain values, for JSON; measures are fractions, the published ones percent."""
+    found = select(artifacts)
+    rows = [
+        {
+            "table": row.table,
+            "row": row.title,
+            "experiment": row.experiment,
+            "match": row.match,
+            "paper": next(iter(published(dataset, row.experiment, row.match).values()), None),
+            "here": [_plain(result) for _, result in sorted(made.items(), key=lambda one: one[0])],
+        }
+        for row, made in found.rows
+    ]
+    listed = [
+        {
+            "recipe": recipe.title,
+            "experiment": experiment,
+            "published": {one: pair and dict(zip(PAIR, pair, strict=True)) for one, pair in pairs.items()},
+            "source": recipe.source,
+            "here": [_plain(result) for result in sorted(found.recipes[experiment], key=lambda one: one.seed)],
+        }
+        for name, recipe in recipes.RECIPES.items()
+        for pairs in [{one: recipe.of(one) for one in recipes.DATASETS}]
+        for experiment in (f"{recipes.FOLDER}{name}", f"{recipes.FOLDER}{name}{recipes.GUIDED}")
+    ]
+    others = [
+        {"experiment": one.experiment, "match": one.match, "changes": changes, **_plain(one)}
+        for one in found.others
+        for changes in [one.changes(row_experiment(one.experiment), found.manifest)]
+    ]
+    return {"dataset": dataset, "rows": rows, "recipes": listed, "others": others}
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    return {"seed": result.seed, "maps": result.maps, **{name: result.measures[name] for name in MEASURES}}
+
+
+class Selection(NamedTuple):
+    """The results of a dataset, each where it belongs.
+
+    Attributes:
+        rows: every row with the runs of its own settings, by seed and maps.
+        recipes: those of each recipe, by its experiment.
+        others: those that are no row's and no recipe's.
+        manifest: digest of the dataset's manifest.
+    """
+
+    rows: list[tuple[Row, dict[Made, Result]]]
+    recipes: dict[str, list[Result]]
+    others: list[Result]
+    manifest: str
+
+
+def select(artifacts: Path) -> Selection:
+    """Return the results in a dataset's folder, each where it belongs."""
+    found, manifest = results.read_all(artifacts), results.manifest_of(artifacts)
     shown: set[int] = set()
+    rows = []
     for row in EVERY_ROW:
         own = [one for one in found if one.match == row.match and not one.changes(row.experiment, manifest)]
         shown |= {id(one) for one in own}
-        lines += _row(row, dataset, _by_maps(own, row.experiment))
+        rows.append((row, _by_maps(own, row.experiment)))
     measured = {
         name: [
             one for one in found if one.match == "main" and one.experiment == name and not one.changes(name, manifest)
@@ -57,9 +124,7 @@ def table(artifacts: Path, dataset: str) -> str:
         for name in recipes.EXPERIMENTS
     }
     shown |= {id(one) for own in measured.values() for one in own}
-    lines += _recipes(measured)
-    lines += _others([one for one in found if id(one) not in shown], manifest)
-    return "\n".join(lines)
+    return Selection(rows, measured, [one for one in found if id(one) not in shown], manifest)
 
 
 def _recipes(measured: Mapping[str, Sequence[Result]]) -> Iterator[str]:
@@ -91,9 +156,6 @@ def _title(artifacts: Path, dataset: str) -> list[str]:
     if dataset == TABLES_DATASET:
         return [f"Paper: published for Market-1501; {NOT_KNOWN} is a number of the paper that is not known here.", here]
     return [f"The paper's Tables 3 to 5 are of Market-1501: dsa-train experiments --dataset {TABLES_DATASET}.", here]
-
-
-Made = tuple[int, str, str]  # a seed, and the maps and the digest of a store
 
 
 def _by_maps(own: Sequence[Result], experiment: str) -> dict[Made, Result]:

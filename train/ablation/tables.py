@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,6 +74,14 @@ class Judged(NamedTuple):
     claim: Claim
     measured: Difference
     verdict: Verdict
+
+
+class Gain(NamedTuple):
+    """What a distilled main stream and its fused features gain over two branches."""
+
+    name: str
+    main: Difference
+    fused: Difference
 
 
 def rows_of(results: Sequence[Mapping[str, Any]], dataset: str = "") -> list[dict[str, Any]]:
@@ -195,19 +204,53 @@ def distillation_gains(rows: Rows) -> list[str]:
     The percentage is the first gain as a part of the second: how much of what the guide knows the main stream has
     learnt.
     """
-    plain = result(rows, REFERENCE)
-    rates = {row["name"].rsplit(AT_RATE, 1)[-1] for row in rows if row["table"] == "curve"}
     lines = []
-    for end in ["", *(f"{AT_RATE}{rate}" for rate in sorted(rates, key=float))]:
-        main, fused = result(rows, f"Distillation{end}"), result(rows, f"Distillation, fused{end}")
-        if not (main and fused and plain):
-            continue
-        gain, most = difference(main, plain), difference(fused, plain)
-        part = f"{100 * gain.mean / most.mean:.0f}%" if most.mean > 0 else "none, fused is not above"
+    for gain in _gains(rows):
+        part = f"{100 * gain.main.mean / gain.fused.mean:.0f}%" if gain.fused.mean > 0 else "none, fused is not above"
         lines.append(
-            f"  {f'Distillation{end}':30}main {100 * gain.mean:+.1f}, fused {100 * most.mean:+.1f} points: {part}"
+            f"  {gain.name:30}main {100 * gain.main.mean:+.1f}, fused {100 * gain.fused.mean:+.1f} points: {part}"
         )
     return lines
+
+
+def _gains(rows: Rows) -> Iterator[Gain]:
+    """Yield the gains of distillation over two branches, without errors and at each error rate."""
+    reference = result(rows, REFERENCE)
+    rates = {row["name"].rsplit(AT_RATE, 1)[-1] for row in rows if row["table"] == "curve"}
+    for end in ["", *(f"{AT_RATE}{rate}" for rate in sorted(rates, key=float))]:
+        main, fused = result(rows, f"Distillation{end}"), result(rows, f"Distillation, fused{end}")
+        if main and fused and reference:
+            yield Gain(f"Distillation{end}", difference(main, reference), difference(fused, reference))
+
+
+def plain(rows: Rows) -> dict[str, Any]:
+    """Return rows and verdicts as plain values, for JSON: fractions, and None for what is not finite."""
+    reference = result(rows, REFERENCE)
+
+    def beside(row: Mapping[str, Any]) -> dict[str, Any] | None:
+        known = reference is not None and row["name"] != REFERENCE
+        return _plain(difference(as_result(row), reference)) if known and reference else None
+
+    return {
+        "reference": REFERENCE,
+        "rows": [{**row, "difference": beside(row)} for row in rows],
+        "claims": [_plain_verdict(one) for one in judged(rows, CLAIMS)],
+        "comparisons": [_plain_verdict(one) for one in judged(rows, QUESTIONS)],
+        "distillation": [
+            {"row": one.name, "main": _plain(one.main), "fused": _plain(one.fused)} for one in _gains(rows)
+        ],
+    }
+
+
+def _plain_verdict(one: Judged) -> dict[str, Any]:
+    claim = one.claim
+    named = {"claim": claim.words, "better": claim.better, "worse": claim.worse, "as_good": claim.as_good}
+    return {**named, "paper_points": claim.paper, "difference": _plain(one.measured), "verdict": one.verdict}
+
+
+def _plain(measured: Difference) -> dict[str, Any]:
+    values = {name: value if math.isfinite(value) else None for name, value in measured._asdict().items()}
+    return {**values, "seeds": measured.seeds}
 
 
 def table(rows: Rows) -> str:

@@ -18,6 +18,7 @@ from . import options
 @click.command()
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option("--dataset", "datasets", multiple=True, help="Name of a dataset; may be repeated.")
+@click.option("--labels", multiple=True, metavar="[TITLE=]CSV", help="The labels of features; may be repeated.")
 @click.option("--guided", is_flag=True, help="Also each recipe with the guide on top, NAME+dsa.")
 @click.option("--set", "assignments", multiple=True, metavar="evaluate.KEY=VALUE", help="One override.")
 @click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0), help="To time a model for.")
@@ -28,6 +29,7 @@ from . import options
 def compare(
     models: tuple[str, ...],
     datasets: tuple[str, ...],
+    labels: tuple[str, ...],
     guided: bool,
     assignments: tuple[str, ...],
     seconds: float,
@@ -39,13 +41,14 @@ def compare(
     """Compare the accuracy, size and speed of models.
 
     Printed are Rank-1, mAP, parameters, GFLOP and images a second of each model on each dataset. A MODEL is an
-    experiment, whose run of each dataset is measured (recipes/bot); a run's folder or a model.pt; or a file of
-    features, .h5 of dsa-train embed or .npz. TITLE=MODEL gives it a title. What is measured is kept: the same command
-    resumes, and measures only what is new.
+    experiment, whose run of each dataset is measured (recipes/bot); a run's folder or a model.pt; or features of any
+    program, as dsa-train evaluate takes them, or two files QUERY,GALLERY. Features without labels of their own have
+    those of --labels, or of the dataset's manifest. TITLE=MODEL gives a title. What is measured is kept: the same
+    command resumes, and measures only what is new.
     """
     if not models or not datasets:
         raise ConfigError("Name models and datasets: dsa-train compare recipes/bot recipes/pcb --dataset market1501.")
-    compared = entries(models, guided)
+    compared = entries(models, guided, labels)
     for name in datasets:
         options.check_dataset(name)
     # experiments and runs, before anything slow is imported

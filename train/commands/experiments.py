@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from dsa_app import console
@@ -13,11 +15,13 @@ from . import options
 
 @click.command()
 @console.dataset_option("The dataset of the measured results.", needed=False)
-def experiments(dataset: str) -> None:
+@options.json_alone
+def experiments(dataset: str, as_json: bool) -> None:
     """List the paper's rows and the recipes, with results.
 
     A row or recipe shows the runs with its own settings; all others are listed below, with what differs.
     """
     dataset = dataset or TABLES_DATASET
     options.check_dataset(dataset)
-    click.echo(rows.table(console.artifacts(dataset), dataset))
+    artifacts = console.artifacts(dataset)
+    click.echo(json.dumps(rows.plain(artifacts, dataset)) if as_json else rows.table(artifacts, dataset))

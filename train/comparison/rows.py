@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from dsa_app.errors import TrainingError
 from dsa_data.sets import dataset, dataset_root
 from dsa_reid.model import digest_of, load
 from dsap.config import WarpConfig
@@ -23,7 +24,7 @@ from ..network.summary import deployed_size
 from ..result_settings import of_evaluation
 from ..torch_setup import choose_device
 from .entries import Entry
-from .features import dataset_of, read_sides
+from .features import Files, read_sides
 from .speed import images_per_second, machine
 
 FORMAT, VERSION = "dsa-reid comparison", 1
@@ -75,29 +76,32 @@ def rows(entries: Sequence[Entry], places: Sequence[Place], seconds: float) -> I
     """
     for place in places:
         for entry in entries:
-            if entry.is_features:
-                if (dataset_of(Path(entry.source)) or place.dataset) == place.dataset:
-                    yield _of_features(entry, place)
-            else:
-                yield _of_run(entry, place, seconds)
+            row = _of_features(entry, place) if entry.is_features else _of_run(entry, place, seconds)
+            if row is not None:
+                yield row
 
 
-def _of_features(entry: Entry, place: Place) -> Row:
-    path = Path(entry.source)
-    sides = read_sides(path, place.manifest, place.config)
+def _of_features(entry: Entry, place: Place) -> Row | None:
+    """Return the row of a file of features; None if it states that it is of another dataset."""
+    files = Files(entry.paths[0], *entry.paths[1:], labels=entry.labels)
+    sides = read_sides(files, place.dataset, place.manifest, place.config)
+    if sides is None:
+        return None
 
     def measure() -> Values:
-        found = compare(sides.query, sides.gallery, place.config, choose_device(place.config.device))
+        try:
+            found = compare(sides.query, sides.gallery, sides.config, choose_device(sides.config.device))
+        except TrainingError as error:  # which knows no file
+            raise TrainingError(f"{entry.source}: {error}") from None
         return summary(found.result, found.chance, len(sides.gallery.records))
 
-    tested = "" if path.suffix == ".npz" else run_settings.manifest_digest(place.manifest)
-    digest, measures = _measures(place, sides.digest, tested, measure)
+    digest, measures = _measures(place._replace(config=sides.config), sides.digest, sides.tested, measure)
     return Row(
         entry.title,
         place.dataset,
         rank1=measures["rank1"],
         mAP=measures["mAP"],
-        protocol=protocol(place.config),
+        protocol=protocol(sides.config),
         digest=digest,
     )
 

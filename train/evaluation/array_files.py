@@ -6,6 +6,7 @@ fast-reid's demo writes them. The rows of .npy and HDF5 stay on disk until they 
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,10 @@ from dsa_app.errors import CheckpointError, DatasetError
 from dsa_app.guard import guarded
 from dsa_data.matlab import read_mat, variables_of_mat
 from dsa_data.npy import array_of
+from dsa_data.records import DIGEST
 from dsa_data.stores.features import FEATURES, FeatureStore
 from dsa_data.stores.heap import check_heap
+from dsa_reid.model import digest_of
 
 from ..network.weights_file import read_plain
 from .distmat import Rows
@@ -41,12 +44,26 @@ class ArrayFile:
         keys: paths of the images, row by row, of a file that `dsa-train embed` wrote; stems of the files of a folder;
             None for all others.
         stems: whether the keys are names of files without folder and suffix.
+        digests: SHA-256 of the images, row by row, of a file that `dsa-train embed` wrote; None for all others.
+        words: lists of words by name, as the split of each row; of an .npz alone.
+        dataset: the name of the dataset that the file states; "" if it states none.
+        identity: digest of keys and features of a store of ours; "" for all others.
     """
 
-    def __init__(self, arrays: Mapping[str, Rows], keys: Sequence[str] | None = None, stems: bool = False) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, Rows],
+        keys: Sequence[str] | None = None,
+        stems: bool = False,
+        digests: Sequence[str] | None = None,
+        words: Mapping[str, Sequence[str]] | None = None,
+        dataset: str = "",
+        identity: str = "",
+    ) -> None:
         self.arrays = dict(arrays)
-        self.keys = keys
-        self.stems = stems
+        self.keys, self.stems, self.digests = keys, stems, digests
+        self.words = dict(words or {})
+        self.dataset, self.identity = dataset, identity
 
 
 def read_arrays(path: Path) -> ArrayFile:
@@ -63,7 +80,7 @@ def read_arrays(path: Path) -> ArrayFile:
         if suffix == ".npy":
             return _npy(path)
         if suffix == ".npz":
-            return ArrayFile(_npz(path))
+            return _npz(path)
         if suffix in (".h5", ".hdf5"):
             return _hdf5(path)
         if suffix == ".mat":
@@ -73,6 +90,14 @@ def read_arrays(path: Path) -> ArrayFile:
     raise DatasetError(
         f"{path} has an unknown format. Expected one of {', '.join(SUFFIXES)}, or a folder of .npy files."
     )
+
+
+def digest_of_arrays(path: Path) -> str:
+    """Return the SHA-256 of a file of arrays, or of the names and contents of a folder's."""
+    if not path.is_dir():
+        return digest_of(path)
+    lines = [f"{file.name} {digest_of(file)}" for file in sorted(path.glob("*.npy"))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def numbers(value: Any) -> np.ndarray | None:
@@ -99,16 +124,21 @@ def _npy(path: Path) -> ArrayFile:
     beside = path.with_suffix(".csv")
     lines = beside.read_text(encoding="utf-8").splitlines() if beside.is_file() else []
     named = lines[:1] == ["key,digest"] and len(lines) == len(rows) + 1  # dsa-train embed wrote it
-    return ArrayFile({WHOLE: rows}, [line.rsplit(",", 1)[0] for line in lines[1:]] if named else None)
+    if not named:
+        return ArrayFile({WHOLE: rows})
+    keys, digests = zip(*(line.rsplit(",", 1) for line in lines[1:]), strict=True)
+    return ArrayFile({WHOLE: rows}, keys, digests=digests if all(map(DIGEST.fullmatch, digests)) else None)
 
 
-def _npz(path: Path) -> dict[str, np.ndarray]:
+def _npz(path: Path) -> ArrayFile:
     with zipfile.ZipFile(path) as archive:
         stated = sum(entry.file_size for entry in archive.infolist())
         if stated > INFLATES * path.stat().st_size:
             raise ValueError(f"it states {stated} bytes, more than {INFLATES} times its size")
-        arrays = {name.removesuffix(".npy"): array_of(archive.read(name)) for name in archive.namelist()}
-    return {name: array.copy() for name, array in arrays.items() if array.dtype.kind in "fiu"}
+        read = {name.removesuffix(".npy"): array_of(archive.read(name)) for name in archive.namelist()}
+    words = {name: array.astype(str).reshape(-1).tolist() for name, array in read.items() if array.dtype.kind in "US"}
+    arrays = {name: array.copy() for name, array in read.items() if array.dtype.kind in "fiu"}
+    return ArrayFile(arrays, words=words, dataset="".join(words.get("dataset", [])[:1]))
 
 
 def _hdf5(path: Path) -> ArrayFile:
@@ -117,12 +147,13 @@ def _hdf5(path: Path) -> ArrayFile:
     if file.attrs.get("format") == FEATURES:
         file.close()
         store = FeatureStore(path)
-        return ArrayFile({WHOLE: store}, store.keys)
-    found = dict(_datasets(file))
-    if not found:
+        found = str(store.header.dataset)
+        return ArrayFile({WHOLE: store}, store.keys, digests=store.digests, dataset=found, identity=store.identity)
+    arrays = dict(_datasets(file))
+    if not arrays:
         file.close()
         raise ValueError("it has no dataset of numbers")
-    return ArrayFile(found)
+    return ArrayFile(arrays)
 
 
 def _datasets(group: h5py.Group) -> Iterator[tuple[str, Rows]]:

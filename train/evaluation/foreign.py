@@ -1,14 +1,14 @@
 """Features or distances that other programs made, with their labels, as query and gallery.
 
 Three forms are read, see docs/evaluation.md: a file that has query and gallery under names of their own, as layumi's
-pytorch_result.mat and what torchreid's users save; one matrix of features with a table that says of each row whether it
-is a query; and a matrix of distances, a row a query.
+pytorch_result.mat and what torchreid's users save; one matrix of features with a table, or an array `split` of words,
+that says of each row whether it is a query; and a matrix of distances, a row a query.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -21,10 +21,11 @@ from dsa_data.records import Record
 from .array_files import WHOLE, ArrayFile, numbers, read_arrays
 from .config import EvaluateConfig
 from .distmat import Rows
-from .label_table import read_table, record, split_rows
+from .label_table import knows_image, read_table, record, split_rows
 from .retrieval import Side, camera_numbers
 
 JUNK = -1  # identity of a gallery image that Market-1501's protocol leaves out of every ranking
+Opened = tuple[ArrayFile, Path]
 LABELS = "Name a CSV with path, pid, camid, and split (query or gallery): --labels CSV."
 
 # Names of query and gallery in one file. qf, gf: variables of torchreid's Engine, which its users save (its issue 236);
@@ -43,6 +44,7 @@ CAMIDS = {
 }
 DISTANCES = ("distmat", "dist", "dist_mat", "distances", "distance_matrix")
 ONE_MATRIX = (WHOLE, "feats", "feat", "f", "embeddings")
+ONE_SPLIT = "split"  # words, "query" or "gallery", of each row of one matrix
 ONE_PIDS, ONE_CAMIDS = ("pids", "pid", "labels", "label"), ("camids", "camid", "cams", "cam")
 
 
@@ -54,6 +56,7 @@ class Foreign:
         q_records, g_records: Q and G; their digests are those of their paths, their sizes unknown.
         q_features, g_features: (Q, D) and (G, D); None where there are distances.
         distances: (Q, G), smaller is nearer; None where there are features.
+        table: the CSV that the labels are of; None where the file has its own.
     """
 
     q_records: Sequence[Record]
@@ -61,6 +64,7 @@ class Foreign:
     q_features: Rows | None = None
     g_features: Rows | None = None
     distances: Rows | None = None
+    table: Path | None = None
 
     def sides(self, config: EvaluateConfig) -> tuple[Side, Side]:
         """Return query and gallery as `retrieval.compare` and `rankings.rankings` take them."""
@@ -85,11 +89,22 @@ def read_features(path: Path, labels: Path | None = None, gallery: Path | None =
 
     Raises DatasetError for a file that is missing, damaged, of another form, or does not fit its labels.
     """
-    file = read_arrays(path)
-    sides = {"query": (file, path), "gallery": (read_arrays(gallery), gallery) if gallery else (file, path)}
-    named = {side: _named(file, FEATURES[side]) for side, (file, _) in sides.items()}
-    if gallery is None and any(rows is None for rows in named.values()):
-        return _without_junk(_of_one_matrix(file, path, labels))
+    return of_files((read_arrays(path), path), labels, (read_arrays(gallery), gallery) if gallery else None)
+
+
+def of_files(file: Opened, labels: Path | None, gallery: Opened | None = None, manifest: Path | None = None) -> Foreign:
+    """Return the features in files that are open, with their labels; errors as for `read_features`.
+
+    Args:
+        manifest: the table for files that have no labels of their own, where no other is given.
+    """
+    sides = {"query": file, "gallery": gallery or file}
+    named = {side: _named(one, FEATURES[side]) for side, (one, _) in sides.items()}
+    whole = gallery is None and any(rows is None for rows in named.values())
+    if labels is None and not any(_has_labels(file, side) for side, (file, _) in sides.items()):
+        labels = manifest
+    if whole:
+        return _without_junk(_of_one_matrix(*file, labels))
     rows = {
         side: _matrix(_one(file, where) if own is None else own, where)
         for (side, (file, where)), own in zip(sides.items(), named.values(), strict=True)
@@ -97,8 +112,14 @@ def read_features(path: Path, labels: Path | None = None, gallery: Path | None =
     if labels is None:
         records = {side: _own_labels(*one, side, rows[side].shape[0]) for side, one in sides.items()}
     else:
-        records = _by_table({side: file for side, (file, _) in sides.items()}, rows, labels)
-    return _without_junk(Foreign(records["query"], records["gallery"], rows["query"], rows["gallery"]))
+        records = _by_table(sides, rows, labels)
+    return _without_junk(Foreign(records["query"], records["gallery"], rows["query"], rows["gallery"], table=labels))
+
+
+def _has_labels(file: ArrayFile, side: str) -> bool:
+    """Return whether a file has identities, cameras or splits: one that lacks the others of them is refused."""
+    known = {*PIDS[side], *CAMIDS[side], *ONE_PIDS, *ONE_CAMIDS, ONE_SPLIT}
+    return any(name.lower() in known for name in (*file.arrays, *file.words))
 
 
 def read_distances(path: Path, labels: Path | None = None) -> Foreign:
@@ -120,7 +141,7 @@ def read_distances(path: Path, labels: Path | None = None) -> Foreign:
             f"{path} has distances of shape {rows.shape}, its labels list {len(records[0])} queries and "
             f"{len(records[1])} gallery images. Expected a row a query and a column a gallery image."
         )
-    return _without_junk(Foreign(*records, distances=rows))
+    return _without_junk(Foreign(*records, distances=rows, table=labels))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,14 +234,14 @@ def _whole(rows: Rows | None, count: int, what: str, path: Path) -> list[int]:
     return [int(one) for one in flat]
 
 
-def _by_table(files: dict[str, ArrayFile], rows: dict[str, Rows], labels: Path) -> dict[str, list[Record]]:
+def _by_table(files: Mapping[str, Opened], rows: dict[str, Rows], labels: Path) -> dict[str, list[Record]]:
     """Return the records of two matrices, in the order of their rows; those that a file names are found by path."""
     table = read_table(labels)
     listed = dict(zip(FEATURES, split_rows(table, labels), strict=True))
     records = {side: [table[n] for n in indices] for side, indices in listed.items()}
     for side, own in records.items():
-        if files[side].keys is not None:
-            places = _places(own, files[side], labels)
+        if files[side][0].keys is not None:
+            places = _places(own, *files[side], labels)
             rows[side] = Selected(rows[side], places)
         elif rows[side].shape[0] != len(own):
             raise DatasetError(
@@ -230,35 +251,62 @@ def _by_table(files: dict[str, ArrayFile], rows: dict[str, Rows], labels: Path) 
 
 
 def _of_one_matrix(file: ArrayFile, path: Path, labels: Path | None) -> Foreign:
-    """Return query and gallery of one matrix of features, by a table."""
+    """Return query and gallery of one matrix of features, by a table or by the words of the file itself."""
+    rows = _matrix(_one(file, path), path)
     if labels is None:
-        raise DatasetError(f"{path} does not say which of its rows are queries. {LABELS}")
-    rows, table = _matrix(_one(file, path), path), read_table(labels)
-    query, gallery = split_rows(table, labels)
+        table = _own_table(file, path, rows.shape[0])
+        labels_of, own = path, None
+    else:
+        table = read_table(labels)
+        labels_of = own = labels
+    query, gallery = split_rows(table, labels_of)
     some = sorted([*query, *gallery])
     if file.keys is not None:
-        places = dict(zip(some, _places([table[n] for n in some], file, labels), strict=True))
+        places = dict(zip(some, _places([table[n] for n in some], file, path, labels_of), strict=True))
     elif rows.shape[0] == len(table):
         places = {n: np.int64(n) for n in some}
     elif rows.shape[0] == len(some):  # the table lists training images too
         places = {n: np.int64(place) for place, n in enumerate(some)}
     else:
         raise DatasetError(
-            f"{path} has {rows.shape[0]} rows, {labels} lists {len(table)}, {len(some)} of them of query and gallery. "
-            "Expected one row for each, in the table's order."
+            f"{path} has {rows.shape[0]} rows, {labels_of} lists {len(table)}, {len(some)} of them of query and "
+            "gallery. Expected one row for each, in the table's order."
         )
     sides = [Selected(rows, np.array([places[n] for n in one])) for one in (query, gallery)]
-    return Foreign([table[n] for n in query], [table[n] for n in gallery], sides[0], sides[1])
+    return Foreign([table[n] for n in query], [table[n] for n in gallery], sides[0], sides[1], table=own)
 
 
-def _places(records: Sequence[Record], file: ArrayFile, labels: Path) -> NDArray[np.int64]:
-    """Return the row of each record in a file that names its rows. Raises DatasetError for one that it lacks."""
+def _own_table(file: ArrayFile, path: Path, count: int) -> list[Record]:
+    """Return the records of one matrix of `count` rows by the file's own words and numbers.
+
+    Raises DatasetError if it has none that fit.
+    """
+    splits = [word.strip().lower() for word in file.words.get(ONE_SPLIT, [])]
+    if not splits:
+        raise DatasetError(f"{path} does not say which of its rows are queries. {LABELS}")
+    if len(splits) != count:
+        raise DatasetError(f"{path} has {len(splits)} words of {ONE_SPLIT!r} for {count} rows. {LABELS}")
+    own = _own_labels(file, path, "query", count)
+    return [dataclasses.replace(one, split=split) for one, split in zip(own, splits, strict=True)]
+
+
+def _places(records: Sequence[Record], file: ArrayFile, path: Path, labels: Path) -> NDArray[np.int64]:
+    """Return the row of each record in a file that names its rows.
+
+    Raises DatasetError for one that it lacks, or that is of another image than the one listed.
+    """
     index = {key: n for n, key in enumerate(file.keys or ())}
     names = [PurePosixPath(one.key).stem if file.stems else one.key for one in records]
+    again = f"Embed them: dsa-train embed --dataset NAME --split query --split gallery --out {path} --overwrite"
+    if file.digests is not None:
+        for one in records:
+            row = index.get(one.key)
+            if row is not None and knows_image(one) and file.digests[row] != one.digest:
+                raise DatasetError(f"{path} has the feature of another {one.key} than {labels} lists. {again}")
     if missing := [name for name in names if name not in index]:
         raise DatasetError(
-            f"The features lack {len(missing)} of {len(names)} images that {labels} lists, first {missing[0]}. Name "
-            "the table of these images."
+            f"The features lack {len(missing)} of {len(names)} images that {labels} lists, first {missing[0]}. "
+            + (f"Name the table of these images. {again}" if file.digests else "Name the table of these images.")
         )
     return np.array([index[name] for name in names], np.int64)
 

@@ -12,7 +12,7 @@ from dsa_app.guard import guarded
 from dsa_app.wording import shown
 from dsa_data.keys import is_key
 from dsa_data.numbers import whole
-from dsa_data.records import Record
+from dsa_data.records import DIGEST, Record
 
 NEEDED = ("path", "pid", "camid")
 SPLITS = ("query", "gallery")
@@ -22,7 +22,8 @@ REMEDY = "Expected a CSV with the columns path, pid, camid, and split (query or 
 def read_table(path: Path) -> list[Record]:
     """Return the rows of a table of labels, in its order; a manifest of `dsa-data prepare` is one.
 
-    The split is "" in a table without such a column. A record's digest is that of its path, and its size unknown (0).
+    The split is "" in a table without such a column. A record's digest is that of its image in a manifest, and of its
+    path in other tables; its size is unknown (0).
 
     Raises DatasetError for a file that is missing or no such table.
     """
@@ -44,7 +45,8 @@ def read_table(path: Path) -> list[Record]:
                 raise DatasetError(f"{where}: expected {len(columns)} fields, found {len(row)}. {REMEDY}")
             cells = dict(zip(columns, row, strict=True))
             pid, camid = whole(cells["pid"], "pid", where, low=-1), whole(cells["camid"], "camid", where)
-            records.append(record(cells["path"], cells.get("split", "").strip().lower(), pid, camid, where))
+            split, digest = cells.get("split", "").strip().lower(), cells.get("digest", "")
+            records.append(record(cells["path"], split, pid, camid, where, digest))
             before = lines.setdefault((records[-1].key, records[-1].split), rows.line_num)
             if before != rows.line_num:
                 raise DatasetError(
@@ -55,16 +57,26 @@ def read_table(path: Path) -> list[Record]:
     return records
 
 
-def record(path: str, split: str, pid: int, camid: int, where: str) -> Record:
+def record(path: str, split: str, pid: int, camid: int, where: str, digest: str = "") -> Record:
     """Return the record of an image of another program's. Raises DatasetError for a path that leads out of its folder.
 
     Args:
         where: begins the error: the file, and the line.
+        digest: SHA-256 of the image, hexadecimal; that of its path stands for another text.
     """
     key = path.strip().lstrip("/")
     if not is_key(key):
         raise DatasetError(f"{where}: {shown(path)} is not a path below the images' folder. Give a path without '..'.")
-    return Record(key, split, pid, camid, 0, 0, hashlib.sha256(key.encode()).hexdigest())
+    return Record(key, split, pid, camid, 0, 0, digest if DIGEST.fullmatch(digest) else _digest_of_path(key))
+
+
+def knows_image(record: Record) -> bool:
+    """Return whether a record's digest is that of its image, and not of its path."""
+    return record.digest != _digest_of_path(record.key)
+
+
+def _digest_of_path(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def split_rows(records: Sequence[Record], path: Path) -> tuple[list[int], list[int]]:

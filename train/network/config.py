@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from dsa_app.config import config
 from dsa_reid.config import TIMM, MainStreamConfig
+from dsa_reid.errors import SettingError
 
 Classifier = Literal["hidden", "linear", "circle", "arcface", "cosface"]
 Grouped = Literal["convolution", "product", "dense"]
@@ -63,7 +64,11 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         """Check that the settings do not contradict each other."""
         if self.drop_path and not self.main.trunk.startswith(TIMM):
-            raise ValueError(f"drop_path = {self.drop_path} is for timm trunks, the trunk is {self.main.trunk}")
+            raise SettingError(
+                f"drop_path = {self.drop_path} is for timm trunks, the trunk is {self.main.trunk}.",
+                {"drop_path": 0},
+                "choose a timm trunk, as timm/convnext_tiny",
+            )
         if self.apart and not self.guide:
             raise ValueError("apart = true needs a guide")
         if self.doubled and self.guide:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -134,6 +134,24 @@ def summary(config: NetworkConfig, identities: int = 751, height: int = 256, wid
         "about three times as much.\nOnly the part 'main' is deployed: "
         f"{sum(row.parameters for row in deployed):,} parameters, {sum(row.flops for row in deployed) / 1e9:.3f} GFLOP."
     )
+
+
+def plain(
+    config: NetworkConfig, identities: int = 751, height: int = 256, width: int = 128, size: int = 32
+) -> dict[str, Any]:
+    """Return the table as plain values, for JSON: its rows, and parameters and FLOPs of what is deployed."""
+    lines = rows(config, identities, height, width, size)
+    deployed = [row for row in lines if row.part == "main"]
+    return {
+        "identities": identities,
+        "image": [height, width],
+        "part_image": size,
+        "rows": [dataclasses.asdict(row) for row in lines],
+        "deployed": {
+            "parameters": sum(row.parameters for row in deployed),
+            "flops": sum(row.flops for row in deployed),
+        },
+    }
 
 
 def _has_weights(module: nn.Module) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
+from dsa_app.assignments import assignments
 from dsa_app.errors import CheckpointError, ConfigError
 from dsa_reid.config import OSNETS, RESNETS, TIMM, MainStreamConfig
 from dsa_reid.hub import HUB, WEIGHTS, fetch_weights
@@ -94,7 +95,8 @@ def _load(
     body.load_state_dict({own: taken[name] for own, name in names.items() if name in taken}, strict=False)
     if conv5_init == "imagenet" and (lost := [name for name in report.missing if name.startswith(CONV5)]):
         raise CheckpointError(
-            f"{path} does not fit conv5_init=imagenet: it has no {lost[0]}. Set train.network.conv5_init=random."
+            f"{path} does not fit train.network.conv5_init=imagenet: it has no {lost[0]}. Name another file, or add: "
+            + assignments({"train.network.conv5_init": "random"})
         )
     for copies in _pretrained_heads(main_stream, conv5_init):
         for name, value in copies.items():
@@ -152,11 +154,10 @@ def find_weights(
 
     Arguments, results and errors are those of `load_trunk`, but for a file of another network, which is not read here.
     """
-    without = config.heads == "local" or config.head == "plain" or config.trunk not in RESNETS
-    if conv5_init == "imagenet" and (weights == "none" or without):
+    if conv5_init == "imagenet" and (lacking := _lacks_for_conv5(config, weights)):
         raise ConfigError(
-            "train.network.conv5_init=imagenet needs pretrained weights, a global head of conv5_x and one of the "
-            f"trunks {', '.join(RESNETS)}. Set train.network.conv5_init=random."
+            f"train.network.conv5_init=imagenet needs {lacking}. Change that, or add: "
+            + assignments({"train.network.conv5_init": "random"})
         )
     if weights == "none":
         return None
@@ -173,14 +174,26 @@ def find_weights(
     if config.trunk in OSNETS:
         raise ConfigError(
             f"torchreid's ImageNet weights of {config.trunk} are not downloaded. Set train.network.weights to the file "
-            "of its model zoo, or train.network.weights=none for random initial weights."
+            "of its model zoo, or add, for random initial weights: " + assignments({"train.network.weights": "none"})
         )
     if config.width != 1:
         raise ConfigError(
-            f"ImageNet weights have width 1, this network has width {config.width}. Set train.network.main.width=1, or "
-            "train.network.weights=none for random initial weights."
+            f"ImageNet weights have width 1, this network has width {config.width}. Add: "
+            f"{assignments({'train.network.main.width': 1})}; or, for random initial weights: "
+            + assignments({"train.network.weights": "none"})
         )
     return _imagenet_file(config.trunk, cache)
+
+
+def _lacks_for_conv5(config: MainStreamConfig, weights: str) -> str:
+    """Return what a network lacks for pretrained weights of conv5_x, and what it has instead; "" if it has all."""
+    if config.trunk not in RESNETS:
+        return f"one of the trunks {', '.join(RESNETS)}, and train.network.main.trunk is {config.trunk}"
+    if config.heads == "local":
+        return "a global head, and train.network.main.heads is local"
+    if config.head == "plain":
+        return "a global head of conv5_x, and train.network.main.head is plain"
+    return "pretrained weights, and train.network.weights is none" if weights == "none" else ""
 
 
 def _imagenet_file(trunk: str, cache: Path | None) -> Path:

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from dsa_app.errors import CheckpointError
-from dsa_reid.guard import check_stored
+from dsa_reid.guard import check_stored, reason
 from dsa_reid.model import FORMAT
+
+from .file_kinds import AGAIN, STATE, class_in, is_safetensors, kind_of, listed
 
 CONTAINERS = (
     "state_dict", "teacher", "model", "net", "network", "state", "student", "model_state_dict", "model_state", "params",
@@ -40,6 +42,8 @@ ARRAYS = [
 PLAIN = [argparse.Namespace, np.dtype, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8"))]
 """Classes without code that files of MoCo, DINO and torchreid hold beside the weights: arguments and best scores."""
 
+EXPECTED = "expected weights: a state dict of torch.save, or safetensors"
+OTHERWISE = "Or set train.network.weights to another file."
 Weights = dict[str, torch.Tensor]
 
 
@@ -66,27 +70,39 @@ def read_source(path: Path) -> Source:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+        kind = kind_of(path)
+        if is_safetensors(path) or (kind and path.suffix == ".safetensors"):
+            content = _safetensors(path)
+        elif kind:  # torch would warn of some, and say less
+            raise CheckpointError(f"{path} is {kind.what}; {EXPECTED}. {kind.remedy} {OTHERWISE}")
+        else:
+            content = _torch_file(path)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read: {error.strerror}. Set train.network.weights to another file."
         ) from None
     except CheckpointError:
         raise
-    except Exception:  # torch raises many kinds for what it cannot read
-        raise CheckpointError(
-            f"{path} is damaged, or contains more than weights; no code in it was run. Download it again, or set "
-            "train.network.weights to another file."
-        ) from None
+    except Exception as error:  # torch raises many kinds for what it cannot read
+        raise CheckpointError(f"{path} {_problem(path, error)} {OTHERWISE}") from None
     ours = isinstance(content, Mapping) and str(content.get("format")).startswith("dsa-reid")
     weights = _unwrapped(content)
     if weights is None:
         raise CheckpointError(
-            f"{path} is not a state dict of tensors, nor one under {', '.join(CONTAINERS[:4])}. Set "
-            "train.network.weights to another file."
+            f"{path} is not a state dict of tensors, nor one under {', '.join(CONTAINERS[:4])}: it holds "
+            f"{listed(content)}. {STATE} {OTHERWISE}"
         )
     model = ours and content.get("format") == FORMAT
     return Source(path, _torchvision_names(weights) if ours else weights, sha256, _colours(content) if model else None)
+
+
+def _problem(path: Path, error: Exception) -> str:
+    """Return what is wrong with a file that could not be read, what was expected, and what would do."""
+    if path.suffix == ".safetensors" or is_safetensors(path):
+        return f"is damaged or no safetensors ({reason(error)}); {EXPECTED}. {AGAIN}"
+    if name := class_in(error):
+        return f"holds an object of the class {name}, whose code was not run; {EXPECTED}. {STATE}"
+    return f"is damaged, or contains more than weights; no code in it was run; {EXPECTED}. {AGAIN}"
 
 
 def read_plain(path: Path) -> Any:

@@ -1,19 +1,24 @@
 """Comparisons: runs and files of features on datasets; numbers are those of `evaluate`, and are measured once."""
 
 import csv
+import dataclasses
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 
-from dsa_app.errors import ConfigError, StoreError
+from dsa_app.errors import ConfigError, DatasetError, TrainingError
 from dsa_data.stores.features import Origin, write_features
 from dsa_data.stores.header import Header
 from dsa_train.comparison import rows as comparison_rows
 from dsa_train.comparison.entries import entries
-from dsa_train.comparison.features import dataset_of, read_sides
+from dsa_train.comparison.features import Files, read_sides
+from dsa_train.comparison.figure import wrapped, write_figure
 from dsa_train.comparison.rows import Row
 from dsa_train.comparison.speed import images_per_second, machine
 from dsa_train.comparison.table import text
@@ -121,6 +126,7 @@ def test_features_of_other_programs(run, place: Path, tiny) -> None:
     assert (row["rank1"], row["mAP"]) == pytest.approx(expected(records))
     assert (row["model"], row["parameters"], row["images_per_second"]) == ("theirs", None, None)
     other = npz(place / "other.npz", records, dataset="msmt17")
+    assert read_sides(Files(other), DATASET, tiny.manifest, EvaluateConfig()) is None
     assert [one["model"] for one in compared(run, file, other)] == ["theirs"]
 
 
@@ -137,41 +143,103 @@ def test_features_of_our_store_are_found_by_key(run, place: Path, tiny) -> None:
         path = place / "features.h5"
         return write_features(path, header, keys, digests, (len(some), 6), "float32", [rows[chosen]])
 
-    assert dataset_of(store(order)) == DATASET
-    (row,) = compared(run, place / "features.h5")
+    (row,) = compared(run, store(order))
     assert (row["rank1"], row["mAP"]) == pytest.approx(expected(records))
-    with pytest.raises(StoreError, match="has no feature of"):
-        read_sides(store(order[1:]), tiny.manifest, EvaluateConfig())
+    assert read_sides(Files(store(order)), "msmt17", tiny.manifest, EvaluateConfig()) is None
+    with pytest.raises(DatasetError, match=r"lack 1 of 16 images that .*first .*--split query --split gallery --out"):
+        read_sides(Files(store(order[1:])), DATASET, tiny.manifest, EvaluateConfig())
+    records[3] = dataclasses.replace(records[3], digest="f" * 64)  # features of an image that was replaced since
+    with pytest.raises(DatasetError, match=rf"has the feature of another {records[3].key} than .*dsa-train embed"):
+        read_sides(Files(store(order)), DATASET, tiny.manifest, EvaluateConfig())
+
+
+def test_every_form_that_evaluate_takes(run, place: Path, tiny) -> None:
+    """One matrix of each format with the manifest or a CSV, torchreid's variables, two files, a folder."""
+    records = tiny.records("query", "gallery")
+    rows, sides = features_of(records), ("query", "gallery")
+    split = {side: [n for n, one in enumerate(records) if one.split == side] for side in sides}
+    np.save(place / "whole.npy", rows)
+    scipy.io.savemat(place / "whole.mat", {"f": rows})
+    torch.save(torch.from_numpy(rows), place / "whole.pth")
+    theirs = {"qf": rows[split["query"]], "gf": rows[split["gallery"]]}
+    for side in sides:
+        theirs[f"{side[0]}_pids"] = np.array([records[n].pid for n in split[side]])
+        theirs[f"{side[0]}_camids"] = np.array([records[n].camid for n in split[side]])
+        np.save(place / f"{side}.npy", rows[split[side]])
+    torch.save({name: torch.from_numpy(value) for name, value in theirs.items()}, place / "torchreid.pt")
+    (place / "folder").mkdir()
+    for one, row in zip(records, rows, strict=True):
+        np.save(place / "folder" / f"{Path(one.key).stem}.npy", row)
+    table = [f"{one.key},{one.pid},{one.camid},{one.split}" for one in records]
+    (place / "labels.csv").write_text("\n".join(["path,pid,camid,split", *table]))
+    files = [f"{suffix}={place}/whole.{suffix}" for suffix in ("npy", "mat", "pth")]
+    files += [f"two={place}/query.npy,{place}/gallery.npy", f"dump={place}/torchreid.pt", f"folder={place}/folder"]
+    for labels in ([], ["--labels", place / "labels.csv"], ["--labels", f"npy={place}/labels.csv"]):
+        found = compared(run, *files, *labels)
+        assert [row["model"] for row in found] == ["npy", "mat", "pth", "two", "dump", "folder"]
+        for row in found:
+            assert (row["rank1"], row["mAP"]) == pytest.approx(expected(records)), row["model"]
+
+
+def test_what_decides_how_features_are_made_does_not_concern_those_of_a_file(run, place: Path, tiny) -> None:
+    file = npz(place / "theirs.npz", tiny.records("query", "gallery"))
+    (plain,), (flipped,) = compared(run, file), compared(run, file, "--set", "evaluate.flip=true")
+    assert plain == flipped
+    seen = run("compare", file, "--dataset", DATASET, "--no-figure", "--set", "evaluate.distance=visible")
+    assert seen.exit_code == 2
+    assert "evaluate.distance=visible decides how features are made or compared" in seen.output
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"features": np.zeros((3, 2))}, "features float64"),
-        ({"pid": ["a"] * 16}, "pid <U1"),
-        ({"split": ["train"] * 16}, "no row of split is 'query'"),
-        ({"features": np.full((16, 2), np.nan)}, "not a number"),
+        ({"features": np.zeros((3, 2))}, r"has 16 words of 'split' for 3 rows\. Name a CSV"),
+        ({"pid": ["a"] * 16}, r"has no identities for its rows\. Name a CSV"),
+        ({"pid": [1.5] * 16}, "has 16 identities for 16 rows; expected a whole number for each"),
+        ({"split": ["train"] * 16}, "has 0 rows of split query and 0 of split gallery"),
+        ({"features": np.full((16, 2), np.nan)}, r"x\.npz: The features of 4 queries, .* are not numbers"),
     ],
 )
-def test_another_npz_is_refused_in_one_line(wrong: dict, message: str, place: Path, tiny) -> None:
+def test_another_npz_is_refused_in_one_line(wrong: dict, message: str, run, place: Path, tiny) -> None:
     records = tiny.records("query", "gallery")
     assert len(records) == 16
-    with pytest.raises(StoreError, match=message) as error:
-        read_sides(npz(place / "x.npz", records, **wrong), tiny.manifest, EvaluateConfig())
-    assert "numpy.savez" in str(error.value)
+    file = npz(place / "x.npz", records, **wrong)
+    refused = run("compare", file, "--dataset", DATASET, "--no-figure")
+    assert refused.exit_code == 2
+    assert re.search(message, refused.output)
+    assert len(refused.output.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("suffix", ["npz", "npy", "mat", "pth", "h5"])
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04no numpy"])
-def test_a_file_that_is_no_npz_is_refused(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(StoreError, match="cannot be read"):
-        dataset_of(tmp_path / "x.npz")
+def test_a_damaged_file_is_refused_in_one_line(suffix: str, content: bytes, run, place: Path) -> None:
+    (place / f"x.{suffix}").write_bytes(content)
+    refused = run("compare", place / f"x.{suffix}", "--dataset", DATASET, "--no-figure")
+    assert refused.exit_code == 2
+    assert re.search(rf"x\.{suffix} (cannot be read|is)", refused.output)
+    assert len(refused.output.strip().splitlines()) == 1
 
 
-def test_an_npz_without_an_array_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", features=np.zeros((2, 3)))
-    with pytest.raises(StoreError, match="no array 'pid'"):
-        read_sides(tmp_path / "x.npz", tmp_path, EvaluateConfig())
+def test_labels_are_of_features_alone(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    features = str(tmp_path / "a.npy")
+    one, two = entries([features, "recipes/bot"], labels=["a=b.csv"])
+    assert (one.labels, two.labels) == (Path("b.csv"), None)
+    (both,) = entries([features], labels=["c.csv"])
+    assert both.labels == Path("c.csv")
+    with pytest.raises(ConfigError, match=r"--labels b=c\.csv: 'b' is not the title of features \(a\)"):
+        entries([features], labels=["b=c.csv"])
+    with pytest.raises(ConfigError, match="--labels is for files of features"):
+        entries(["recipes/bot"], labels=["c.csv"])
+    with pytest.raises(TrainingError, match=r"none\.npy does not exist"):
+        entries([f"{features},{tmp_path}/none.npy"])
+
+
+def test_a_model_file_of_another_name_is_no_features(model: Path, tmp_path: Path) -> None:
+    shutil.copy(model, tmp_path / "best.pt")
+    torch.save({"qf": torch.zeros(2, 3)}, tmp_path / "dump.pt")
+    mine, dump = entries([str(tmp_path / "best.pt"), str(tmp_path / "dump.pt")])
+    assert (mine.is_features, mine.is_experiment, dump.is_features) == (False, False, True)
 
 
 def test_titles_and_the_guide_on_top() -> None:
@@ -229,6 +297,41 @@ def test_table_csv_and_figure(run, trained: Path, tiny) -> None:
     assert [row["model"] for row in read] == ["recipes/bot", "recipes/bot+dsa", "theirs"]
     assert float(read[1]["mAP"]) == pytest.approx(float(lines[2].split()[4]) / 100, abs=6e-4)
     assert (trained.parent / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["short", "a" * 200, "beyond/two-levels-of-parts-visible-with-circle-loss-seed-3", "two words " * 9, "-" * 31],
+)
+def test_titles_have_at_most_two_lines(title: str) -> None:
+    lines = wrapped(title, 30).split("\n")
+    assert len(lines) == (1 if len(title) <= 30 else 2)
+    assert max(map(len, lines)) <= 30
+    assert lines[0][:10] == title[:10]
+    assert lines[-1].rstrip()[-3:] == title.rstrip()[-3:]
+
+
+def test_long_titles_stay_inside_the_axes(tmp_path: Path, monkeypatch) -> None:
+    figures = pytest.importorskip("matplotlib.figure", reason="the extra `figure` is not installed")
+    kept = []
+    genuine = figures.Figure.savefig
+    monkeypatch.setattr(figures.Figure, "savefig", lambda self, *a, **k: kept.append(self) or genuine(self, *a, **k))
+    title = "beyond/two-levels-of-parts-visible-regions-with-circle-loss"
+    rows = [Row(f"{title}-{n}", "d", None, 0.8, 0.7 + n / 1000, 1, 1, 1000 / 2**n, "a CPU") for n in range(7)]
+    rows.append(Row(f"features-{title}", "d", None, 0.8, 0.71))
+    write_figure(rows, tmp_path / "f.png")
+    (axes,) = kept[0].axes
+    kept[0].canvas.draw()
+    inside = axes.get_window_extent()
+    boxes = [text.get_window_extent() for text in axes.texts] + [axes.get_legend().get_window_extent()]
+    assert len(boxes) == 8
+    for box in boxes:
+        assert box.x0 >= inside.x0
+        assert box.x1 <= inside.x1
+        assert box.y0 >= inside.y0
+        assert box.y1 <= inside.y1
+    texts = boxes[:7]
+    assert not any(one.overlaps(other) for n, one in enumerate(texts) for other in texts[n + 1 :])
 
 
 def test_the_table_names_machines_and_protocols() -> None:

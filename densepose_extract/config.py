@@ -73,7 +73,8 @@ class ExtractConfig(Recipe):
         bits: of u and of v in the store. 8 puts 5.8% of the pixels one texel aside at S = 32 (docs/formats.md), 16
             none. 16 bits take 7 bytes a pixel in place of 3, before compression.
         confidence: the store holds how sure each pixel is: for `native` the probability of its chart by the network's
-            softmax; for `rendered` what an estimator that makes `errors` could know of them. Stores of `pose` and
+            softmax, with a model "with confidence" (WC1, WC2) times that of its u and v; for `rendered` what an
+            estimator that makes `errors` could know of them. Stores of `pose` and
             `keypoints` always hold it.
     """
 

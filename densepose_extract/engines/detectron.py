@@ -108,12 +108,12 @@ def build(model: str, recipe: Recipe, device: torch.device) -> Any:
     from detectron2.config import get_cfg
     from detectron2.modeling import build_model
 
-    depth, deeplab = MODELS[model]
+    kind = MODELS[model]
     cfg = get_cfg()
     add_densepose_config(cfg)
     cfg.MODEL.DEVICE = str(device)
     cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
-    cfg.MODEL.RESNETS.DEPTH = depth
+    cfg.MODEL.RESNETS.DEPTH = kind.depth
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[32], [64], [128], [256], [512]]
@@ -129,7 +129,10 @@ def build(model: str, recipe: Recipe, device: torch.device) -> Any:
     cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
     cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO = 2
     cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE = "ROIAlign"
-    cfg.MODEL.ROI_DENSEPOSE_HEAD.NAME = "DensePoseDeepLabHead" if deeplab else "DensePoseV1ConvXHead"
+    cfg.MODEL.ROI_DENSEPOSE_HEAD.NAME = "DensePoseDeepLabHead" if kind.deeplab else "DensePoseV1ConvXHead"
     cfg.MODEL.ROI_DENSEPOSE_HEAD.POOLER_TYPE = "ROIAlign"
+    cfg.MODEL.ROI_DENSEPOSE_HEAD.UV_CONFIDENCE.ENABLED = kind.variances != "none"
+    cfg.MODEL.ROI_DENSEPOSE_HEAD.UV_CONFIDENCE.TYPE = "indep_aniso" if kind.variances == "correlated" else "iid_iso"
+    cfg.MODEL.ROI_DENSEPOSE_HEAD.SEGM_CONFIDENCE.ENABLED = kind.scaled_labels
     cfg.TEST.DETECTIONS_PER_IMAGE = recipe.detections
     return build_model(cfg).eval().requires_grad_(False)

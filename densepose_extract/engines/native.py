@@ -35,6 +35,7 @@ class Detections:
         scores: (D,).
         coarse_segm: (D, 2, 112, 112), a raw head, see `network.Surface`.
         fine_segm, u, v: (D, 25, 112, 112), raw heads.
+        sigma_2, kappa_u, kappa_v: the same; None for models that do not have them.
     """
 
     boxes: Tensor
@@ -43,6 +44,9 @@ class Detections:
     fine_segm: Tensor
     u: Tensor
     v: Tensor
+    sigma_2: Tensor | None = None
+    kappa_u: Tensor | None = None
+    kappa_v: Tensor | None = None
 
 
 def detect(
@@ -91,7 +95,8 @@ def _detect_batch(network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: 
         heads = surface[start : start + len(people.boxes)]
         start += len(people.boxes)
         tensors = (people.boxes, people.scores, heads.coarse_segm, heads.fine_segm, heads.u, heads.v)
-        results.append(Detections(*(tensor.cpu() for tensor in tensors)))
+        stated = (x if x is None else x.cpu() for x in (heads.sigma_2, heads.kappa_u, heads.kappa_v))
+        results.append(Detections(*(tensor.cpu() for tensor in tensors), *stated))
     return results
 
 

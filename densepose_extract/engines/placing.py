@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from dsa_data.stores.iuv import refine
 from dsa_reid.upload import upload
+
+from .uv_probability import uv_probability
 
 TOGETHER = 1 << 21  # pixels of a batch that are resampled together: 27 channels of them are 216 MiB
 STRIP = 1 << 18  # pixels resampled at a time: 27 channels of them, so that a huge image needs no huge memory
@@ -28,6 +30,12 @@ class Heads(Protocol):
     def u(self) -> Tensor: ...
     @property
     def v(self) -> Tensor: ...
+    @property
+    def sigma_2(self) -> Tensor | None: ...
+    @property
+    def kappa_u(self) -> Tensor | None: ...
+    @property
+    def kappa_v(self) -> Tensor | None: ...
 
 
 class BoxedHeads(Heads, Protocol):
@@ -124,10 +132,14 @@ class _Piece:
     fine_segm: Tensor
     u: Tensor
     v: Tensor
+    sigma_2: Tensor | None = None
+    kappa_u: Tensor | None = None
+    kappa_v: Tensor | None = None
 
     @classmethod
     def of(cls, heads: Heads, piece: slice) -> _Piece:
-        return cls(heads.coarse_segm[piece], heads.fine_segm[piece], heads.u[piece], heads.v[piece])
+        stated = (x if x is None else x[piece] for x in (heads.sigma_2, heads.kappa_u, heads.kappa_v))
+        return cls(heads.coarse_segm[piece], heads.fine_segm[piece], heads.u[piece], heads.v[piece], *stated)
 
 
 def place_together(
@@ -156,7 +168,8 @@ def place_together(
                 of_image[:] = refine(maps[n, :h, :w, 0], exact[n, :h, :w, 0], exact[n, :h, :w, 1])
     if sure and any(of_image is not None for of_image in sure):
         # Outside the box the array stays as the caller has filled it.
-        stated = as_bytes(label_probability(coarse, charts, labels)).cpu().numpy()
+        of_uv = _uv_probability(heads, lambda x: interpolate_batch_label(x, labels, rows, columns))
+        stated = as_bytes(label_probability(coarse, charts, labels, of_uv)).cpu().numpy()
         in_box = inside.cpu().numpy()
         for n, (of_image, (h, w)) in enumerate(zip(sure, sizes, strict=True)):
             if of_image is not None:
@@ -221,24 +234,37 @@ def _resample(
     charts = interpolate(heads.fine_segm[index], rows, columns)  # (25, r, width)
     labels = charts.argmax(0) * (coarse.argmax(0) > 0)
     u, v = (interpolate_label(maps[index], labels, rows, columns) for maps in (heads.u, heads.v))
-    probability = label_probability(coarse, charts, labels) if sure else None
+    probability = None
+    if sure:
+        of_uv = _uv_probability(heads, lambda x: interpolate_label(x[index], labels, rows, columns))
+        probability = label_probability(coarse, charts, labels, of_uv)
     return labels, torch.stack([u, v]) * (labels > 0), probability
 
 
-def label_probability(coarse: Tensor, charts: Tensor, labels: Tensor) -> Tensor:
-    """Return the probability of each pixel's label by the network's softmax, float32 (…, h, w).
+def _uv_probability(heads: Heads, at_label: Callable[[Tensor], Tensor]) -> Tensor | None:
+    """Return `uv_probability` of the variances at each pixel's label; None if the heads have no variances."""
+    if heads.sigma_2 is None:
+        return None
+    correlated = (x if x is None else at_label(x) for x in (heads.kappa_u, heads.kappa_v))
+    return uv_probability(at_label(heads.sigma_2), *correlated)
 
-    That of a chart is P(body) P(chart), from the coarse and the fine heads; that of the background is the rest,
-    1 - P(body) (1 - P(background by the fine heads)).
+
+def label_probability(coarse: Tensor, charts: Tensor, labels: Tensor, of_uv: Tensor | None = None) -> Tensor:
+    """Return the probability that each pixel is right by the network's own statement, float32 (…, h, w).
+
+    That of a chart is P(body) P(chart), the softmax of the coarse and the fine heads, times P(u, v) where the network
+    states one. That of the background is 1 - P(body) (1 - P(background by the fine heads)).
 
     Args:
         coarse: logits (…, 2, h, w): background, body.
         charts: logits (…, 25, h, w).
         labels: int64 (…, h, w), 0 .. 24.
+        of_uv: (…, h, w), probability that u and v of the label are right; None if the network states none.
     """
     body = 1 - coarse.float().softmax(-3).select(-3, 0)
     of_label = charts.float().softmax(-3).gather(-3, labels.unsqueeze(-3)).squeeze(-3)
-    return torch.where(labels > 0, body * of_label, 1 - body * (1 - of_label))
+    of_body = body * of_label if of_uv is None else body * of_label * of_uv
+    return torch.where(labels > 0, of_body, 1 - body * (1 - of_label))
 
 
 def as_bytes(probability: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -10,32 +12,63 @@ from dsa_app.errors import EngineError
 
 from . import charts
 from .box_head import BoxHead, BoxPredictor, best_people, people_together
-from .charts import ChartHead, ChartPredictor, Surface
+from .charts import ChartHead, ChartPredictor, Surface, Variances
 from .decoder import Decoder
 from .deeplab import DeepLabHead
 from .pooling import pool
 from .proposals import ProposalNetwork
 from .pyramid import STRIDES, Pyramid
 
-MODELS = {  # name -> depth of the trunk, DeepLab head or not
-    "R_50_FPN_s1x": (50, False),
-    "R_101_FPN_s1x": (101, False),
-    "R_50_FPN_DL_s1x": (50, True),
-    "R_101_FPN_DL_s1x": (101, True),
-}
+
+@dataclass(frozen=True)
+class Kind:
+    """What distinguishes the published models.
+
+    Attributes:
+        depth: of the trunk, 50 or 101.
+        deeplab: whether the DensePose head is DeepLab's.
+        variances: which variances of u and v the predictor states, see `charts.Variances`.
+        scaled_labels: whether it states how sure its labels are (the models "M"), and scales their logits by that.
+    """
+
+    depth: int
+    deeplab: bool = False
+    variances: Variances = "none"
+    scaled_labels: bool = False
+
+
+def _kinds() -> dict[str, Kind]:
+    suffixes: dict[str, tuple[Variances, bool]] = {
+        "": ("none", False),
+        "WC1_": ("equal", False),
+        "WC2_": ("correlated", False),
+        "WC1M_": ("equal", True),
+        "WC2M_": ("correlated", True),
+    }
+    return {
+        f"R_{depth}_FPN_{'DL_' if deeplab else ''}{suffix}s1x": Kind(depth, deeplab, *rest)
+        for suffix, rest in suffixes.items()
+        for deeplab in (False, True)
+        for depth in (50, 101)
+    }
+
+
+MODELS = _kinds()
+"""The models by detectron2's names; WC is "with confidence"."""
+
 PIXEL_MEAN = (103.53, 116.28, 123.675)  # B, G, R of ImageNet, 0 .. 255
 
 
 class RoiHeads(nn.Module):
     """The heads that see one region at a time, and the decoder whose map the DensePose head's regions are cut from."""
 
-    def __init__(self, deeplab: bool) -> None:
+    def __init__(self, kind: Kind) -> None:
         super().__init__()
         self.box_head = BoxHead()
         self.box_predictor = BoxPredictor()
         self.decoder = Decoder()
-        self.densepose_head = DeepLabHead() if deeplab else ChartHead()
-        self.densepose_predictor = ChartPredictor()
+        self.densepose_head = DeepLabHead() if kind.deeplab else ChartHead()
+        self.densepose_predictor = ChartPredictor(kind.variances, kind.scaled_labels)
 
 
 class DensePoseRCNN(nn.Module):
@@ -45,11 +78,11 @@ class DensePoseRCNN(nn.Module):
     every precision.
     """
 
-    def __init__(self, depth: int, deeplab: bool) -> None:
+    def __init__(self, kind: Kind) -> None:
         super().__init__()
-        self.backbone = Pyramid(depth)
+        self.backbone = Pyramid(kind.depth)
         self.proposal_generator = ProposalNetwork()
-        self.roi_heads = RoiHeads(deeplab)
+        self.roi_heads = RoiHeads(kind)
 
     @property
     def device(self) -> torch.device:
@@ -100,4 +133,4 @@ def build(name: str) -> DensePoseRCNN:
     """
     if name not in MODELS:
         raise EngineError(f"Unknown DensePose model {name!r}.{suggestion(name, MODELS)}")
-    return DensePoseRCNN(*MODELS[name]).eval().requires_grad_(False)
+    return DensePoseRCNN(MODELS[name]).eval().requires_grad_(False)

@@ -27,6 +27,22 @@ PUBLISHED = {  # name -> address below BASE. Their SHA-256 are not published: pi
     "R_101_FPN_s1x": "densepose_rcnn_R_101_FPN_s1x/165712084/model_final_c6ab63.pkl",
     "R_50_FPN_DL_s1x": "densepose_rcnn_R_50_FPN_DL_s1x/165712097/model_final_0ed407.pkl",
     "R_101_FPN_DL_s1x": "densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl",
+    "R_50_FPN_WC1_s1x": "densepose_rcnn_R_50_FPN_WC1_s1x/173862049/model_final_289019.pkl",
+    "R_101_FPN_WC1_s1x": "densepose_rcnn_R_101_FPN_WC1_s1x/171402969/model_final_9e47f0.pkl",
+    "R_50_FPN_DL_WC1_s1x": "densepose_rcnn_R_50_FPN_DL_WC1_s1x/173067973/model_final_b1e525.pkl",
+    "R_101_FPN_DL_WC1_s1x": "densepose_rcnn_R_101_FPN_DL_WC1_s1x/173858525/model_final_f359f3.pkl",
+    "R_50_FPN_WC2_s1x": "densepose_rcnn_R_50_FPN_WC2_s1x/173861455/model_final_3abe14.pkl",
+    "R_101_FPN_WC2_s1x": "densepose_rcnn_R_101_FPN_WC2_s1x/173860702/model_final_5ea023.pkl",
+    "R_50_FPN_DL_WC2_s1x": "densepose_rcnn_R_50_FPN_DL_WC2_s1x/173859335/model_final_60fed4.pkl",
+    "R_101_FPN_DL_WC2_s1x": "densepose_rcnn_R_101_FPN_DL_WC2_s1x/173294801/model_final_6e1ed1.pkl",
+    "R_50_FPN_WC1M_s1x": "densepose_rcnn_R_50_FPN_WC1M_s1x/217144516/model_final_48a9d9.pkl",
+    "R_101_FPN_WC1M_s1x": "densepose_rcnn_R_101_FPN_WC1M_s1x/216453687/model_final_0a7287.pkl",
+    "R_50_FPN_DL_WC1M_s1x": "densepose_rcnn_R_50_FPN_DL_WC1M_s1x/216245703/model_final_61971e.pkl",
+    "R_101_FPN_DL_WC1M_s1x": "densepose_rcnn_R_101_FPN_DL_WC1M_s1x/216245771/model_final_0ebeb3.pkl",
+    "R_50_FPN_WC2M_s1x": "densepose_rcnn_R_50_FPN_WC2M_s1x/216245640/model_final_d79ada.pkl",
+    "R_101_FPN_WC2M_s1x": "densepose_rcnn_R_101_FPN_WC2M_s1x/216245682/model_final_e354d9.pkl",
+    "R_50_FPN_DL_WC2M_s1x": "densepose_rcnn_R_50_FPN_DL_WC2M_s1x/216245758/model_final_7bfb43.pkl",
+    "R_101_FPN_DL_WC2M_s1x": "densepose_rcnn_R_101_FPN_DL_WC2M_s1x/216245790/model_final_de6e7a.pkl",
 }
 NOT_WEIGHTS = ("pixel_", "proposal_generator.anchor_generator.")  # constants that old files hold
 NAMED = 3  # entries of a kind that an error names; the rest are counted
@@ -107,7 +123,12 @@ def model_of(entries: Mapping[str, np.ndarray]) -> str:
     """Return the name of the model that a checkpoint is of, by the names of its entries."""
     deep = any(name.startswith("backbone.bottom_up.res4.6.") for name in entries)
     deeplab = any(name.startswith("roi_heads.densepose_head.ASPP.") for name in entries)
-    return f"R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}s1x"
+    predictor = "roi_heads.densepose_predictor."
+    confidence = ""
+    if f"{predictor}sigma_2_lowres.weight" in entries:
+        confidence = "WC2" if f"{predictor}kappa_u_lowres.weight" in entries else "WC1"
+        confidence += "M_" if f"{predictor}fine_segm_confidence_lowres.weight" in entries else "_"
+    return f"R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}{confidence}s1x"
 
 
 def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: str, model: str = "the model") -> None:
@@ -129,7 +150,7 @@ def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: st
     if problems:
         raise CheckpointError(
             f"{source} does not fit {model}: {'; '.join(problems)}. "
-            "Use a DensePose s1x checkpoint (chart-based, R_50 or R_101, with or without DL)."
+            "Use a DensePose s1x checkpoint (chart-based, R_50 or R_101, with or without DL, WC1, WC2, WC1M or WC2M)."
         )
     network.load_state_dict({name: torch.from_numpy(v.astype(np.float32)) for name, v in entries.items()})
 

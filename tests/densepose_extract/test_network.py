@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from densepose_extract.engines.native import detect
-from densepose_extract.engines.placing import integer_box, resample
+from densepose_extract.engines.placing import Taps, integer_box, interpolate_label, resample
 from densepose_extract.network import MODELS, DensePoseRCNN, Surface, build
 from densepose_extract.network.box_head import best_people, people_together
 from densepose_extract.network.boxes import anchors, clip, decode, has_area, rescale
@@ -35,14 +35,37 @@ def boxes_of(seed: int, count: int, height: int = 128, width: int = 256) -> Tens
     return torch.from_numpy(np.hstack([start, start + rng.uniform(1, 100, (count, 2))]).astype(np.float32))
 
 
-@pytest.mark.parametrize("model", ["R_50_FPN_s1x", "R_101_FPN_s1x", "R_50_FPN_DL_s1x"])
+@pytest.mark.parametrize("model", ["R_50_FPN_s1x", "R_101_FPN_s1x", "R_50_FPN_DL_s1x", "R_50_FPN_WC2M_s1x"])
 def test_state_dict_has_detectron2s_names_and_shapes(model: str) -> None:
     with torch.device("meta"):
         network = build(model)
     assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == shapes(model)
 
 
-SLOW_MODELS = [pytest.param(model, marks=pytest.mark.slow) for model in ("R_101_FPN_s1x", "R_50_FPN_DL_s1x")]
+def test_models_with_confidence_differ_in_heads_alone() -> None:
+    """As detectron2's: WC1 has one variance, WC2 adds the correlated part, M the confidence of the labels."""
+    own = "roi_heads.densepose_predictor."
+    heads = {
+        "": set(),
+        "WC1_": {"sigma_2"},
+        "WC2_": {"sigma_2", "kappa_u", "kappa_v"},
+        "WC1M_": {"sigma_2", "fine_segm_confidence", "coarse_segm_confidence"},
+        "WC2M_": {"sigma_2", "kappa_u", "kappa_v", "fine_segm_confidence", "coarse_segm_confidence"},
+    }
+    for trunk in ("R_50_FPN_", "R_50_FPN_DL_", "R_101_FPN_", "R_101_FPN_DL_"):
+        with torch.device("meta"):
+            plain = {name: value.shape for name, value in build(f"{trunk}s1x").state_dict().items()}
+            for suffix, added in heads.items():
+                names = {name: value.shape for name, value in build(f"{trunk}{suffix}s1x").state_dict().items()}
+                more = {f"{own}{head}_lowres.{end}" for head in added for end in ("weight", "bias")}
+                assert names.keys() - plain.keys() == more
+                assert {name: names[name] for name in plain} == plain
+
+
+SLOW_MODELS = [
+    pytest.param(model, marks=pytest.mark.slow) for model in ("R_101_FPN_s1x", "R_50_FPN_DL_s1x", "R_50_FPN_WC2M_s1x")
+]
+VARIANCES = ("sigma_2", "kappa_u", "kappa_v")
 
 
 @pytest.mark.parametrize("model", ["R_50_FPN_s1x", *SLOW_MODELS])
@@ -54,7 +77,9 @@ def test_outputs_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
     for want, got in zip(expected, detect(network, [each["image"] for each in expected]), strict=True):
         torch.testing.assert_close(got.boxes, torch.from_numpy(want["boxes"]), atol=1e-2, rtol=0)
         torch.testing.assert_close(got.scores, torch.from_numpy(want["scores"]), atol=1e-4, rtol=0)
-        for head in HEADS:
+        stated = [head for head in VARIANCES if head in want]
+        assert stated == [head for head in VARIANCES if getattr(got, head) is not None]
+        for head in (*HEADS, *stated):
             raw = getattr(got, head)[: len(want[head]), :, ::8, ::8]
             torch.testing.assert_close(raw, torch.from_numpy(want[head]), atol=1e-3, rtol=0)
         _, _, width, height = integer_box(got.boxes[0])
@@ -63,6 +88,11 @@ def test_outputs_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
         same = labels.numpy() == want["labels"]
         assert (~same).mean() <= 1e-3
         np.testing.assert_allclose(uv.numpy()[:, same], want["uv"][:, same], atol=1e-3)
+        for head in stated:
+            taps = Taps(height, 112, CPU), Taps(width, 112, CPU)
+            at_label = interpolate_label(getattr(got, head)[0], labels, *taps).numpy()
+            body = same & (want["labels"] > 0)
+            np.testing.assert_allclose(at_label[body], want[f"{head}_at_label"][body], atol=1e-3)
 
 
 def test_unknown_model_is_named_with_the_nearest() -> None:
@@ -75,7 +105,7 @@ def test_build_is_ready_for_inference() -> None:
         network = build("R_101_FPN_DL_s1x")
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    assert len(MODELS) == 4
+    assert len(MODELS) == 20
 
 
 def test_folded_norm_is_the_same_function() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from densepose_extract.engines.detectron import DetectronEngine
+from densepose_extract import network
+from densepose_extract.engines.detectron import DetectronEngine, build
 from densepose_extract.engines.native import NativeEngine
 from densepose_extract.recipe import Recipe
 from detectron2_reference import golden
@@ -60,3 +62,15 @@ def test_engines_agree(checkpoint: Path, recipe: Recipe) -> None:
             same = mine.iuv[..., 0] == reference.iuv[..., 0]
             assert (~same).mean() <= 1e-3
             assert np.abs(mine.iuv[same].astype(int) - reference.iuv[same]).max() <= 1
+
+
+@pytest.mark.detectron2
+@pytest.mark.parametrize("model", ["R_50_FPN_WC1_s1x", "R_50_FPN_DL_WC2M_s1x"])
+def test_models_with_confidence_are_detectron2s(model: str) -> None:
+    """Names and shapes of every entry; the outputs are those of the fixtures (test_network.py)."""
+    pytest.importorskip("detectron2")
+    pytest.importorskip("densepose")
+    theirs = build(model, Recipe(), torch.device("cpu")).state_dict()
+    with torch.device("meta"):
+        ours = network.build(model).state_dict()
+    assert {name: x.shape for name, x in ours.items()} == {name: x.shape for name, x in theirs.items()}

@@ -20,6 +20,7 @@ from densepose_extract.engines.placing import (
     place_together,
     resample,
 )
+from densepose_extract.engines.uv_probability import uv_probability
 
 
 @dataclass
@@ -31,17 +32,22 @@ class Heads:
     u: Tensor
     v: Tensor
     boxes: Tensor
+    sigma_2: Tensor | None = None
+    kappa_u: Tensor | None = None
+    kappa_v: Tensor | None = None
 
 
-def random_heads(seed: int = 0, side: int = 112, count: int = 2) -> Heads:
-    """Return smooth random heads, u and v partly outside [0, 1]."""
+def random_heads(seed: int = 0, side: int = 112, count: int = 2, variances: int = 0) -> Heads:
+    """Return smooth random heads, u and v partly outside [0, 1]; `variances` is how many heads state them, 0 to 3."""
     generator = torch.Generator().manual_seed(seed)
 
     def smooth(channels: int) -> Tensor:
         coarse = torch.randn((count, channels, 7, 7), generator=generator)
         return F.interpolate(coarse, (side, side), mode="bilinear")
 
-    return Heads(smooth(2), smooth(25), smooth(25) + 0.5, smooth(25) + 0.5, torch.zeros((count, 4)))
+    heads = (smooth(2), smooth(25), smooth(25) + 0.5, smooth(25) + 0.5, torch.zeros((count, 4)))
+    # Raw values around -3.5 are variances around 0.04, where the probabilities differ most.
+    return Heads(*heads, *[smooth(25) - 3.5, smooth(25) / 5, smooth(25) / 5][:variances])
 
 
 def flat(chart: int, u: float, v: float, box: list[float]) -> Heads:
@@ -122,7 +128,7 @@ def test_maps_of_many_images_together_are_those_of_each(seed: int) -> None:
 
 
 def test_large_images_are_placed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    heads, sizes = random_heads(count=5), [(30, 20), (25, 30), (30, 30), (8, 9), (30, 30)]
+    heads, sizes = random_heads(count=5, variances=3), [(30, 20), (25, 30), (30, 30), (8, 9), (30, 30)]
     boxes = [torch.tensor([2.0, 3.0, 15.0 + n, 29.0]) for n in range(5)]
     fine = [np.zeros((*size, 2), np.uint16) for size in sizes]
     want_fine = [np.zeros((*size, 2), np.uint16) for size in sizes]
@@ -192,6 +198,7 @@ def slow_probability(heads: Heads, k: int, height: int, width: int) -> Tensor:
         return F.interpolate(maps[k : k + 1], (height, width), mode="bilinear", align_corners=False)[0]
 
     labels, _ = slow_resample(heads, k, height, width)
+    stated = [resized(x) for x in (heads.sigma_2, heads.kappa_u, heads.kappa_v) if x is not None]
     body, charts = resized(heads.coarse_segm).softmax(0)[1], resized(heads.fine_segm).softmax(0)
     probability = torch.zeros(height, width)
     for y in range(height):
@@ -199,13 +206,18 @@ def slow_probability(heads: Heads, k: int, height: int, width: int) -> Tensor:
             label = int(labels[y, x])
             if label:
                 probability[y, x] = body[y, x] * charts[label, y, x]
+                if stated:
+                    probability[y, x] *= uv_probability(*(head[label, y, x] for head in stated))
             else:
                 probability[y, x] = 1 - body[y, x] + body[y, x] * charts[0, y, x]
     return probability
 
 
-def test_confidences_are_the_softmax_of_the_label_inside_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    heads, box = random_heads(3), torch.tensor([4.0, -3.0, 24.0, 27.0])
+@pytest.mark.parametrize("variances", [0, 1, 3])
+def test_confidences_are_the_softmax_of_the_label_inside_the_box(
+    monkeypatch: pytest.MonkeyPatch, variances: int
+) -> None:
+    heads, box = random_heads(3, variances=variances), torch.tensor([4.0, -3.0, 24.0, 27.0])
     sure = np.full((25, 30), 255, np.uint8)
     iuv = place_map(heads, 1, box, 25, 30, None, sure)
     assert (iuv == place_map(heads, 1, box, 25, 30)).all()
@@ -222,8 +234,9 @@ def test_confidences_are_the_softmax_of_the_label_inside_the_box(monkeypatch: py
     assert (in_strips == sure).all()
 
 
-def test_confidences_placed_together_are_those_placed_alone() -> None:
-    heads = random_heads(5)
+@pytest.mark.parametrize("variances", [0, 1, 3])
+def test_confidences_placed_together_are_those_placed_alone(variances: int) -> None:
+    heads = random_heads(5, variances=variances)
     boxes, sizes = [torch.tensor([1.0, 2.0, 14.0, 26.0]), torch.tensor([-2.0, 0.0, 9.0, 31.0])], [(28, 16), (30, 12)]
     alone = [np.full(size, 255, np.uint8) for size in sizes]
     together = [np.full(size, 255, np.uint8) for size in sizes]

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def test_every_model_has_its_public_address() -> None:
         "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl"
     )
     for name, address in addresses.items():
-        assert f"/densepose_rcnn_{name}/165712" in address
+        assert re.fullmatch(rf".*/densepose_rcnn_{name}/\d{{9}}/model_final_[0-9a-f]{{6}}\.pkl", address)
+    assert len(set(addresses.values())) == len(addresses)
 
 
 def test_a_name_is_downloaded_once(mirror: Mirror, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from dsa_app.guard import guarded
 from dsa_app.wording import shown
 from dsa_data.keys import is_key
 from dsa_data.numbers import whole
-from dsa_data.records import Record
+from dsa_data.records import OPTIONAL, Record
 
 NEEDED = ("path", "pid", "camid")
 SPLITS = ("query", "gallery")
@@ -22,7 +23,8 @@ REMEDY = "Expected a CSV with the columns path, pid, camid, and split (query or 
 def read_table(path: Path) -> list[Record]:
     """Return the rows of a table of labels, in its order; a manifest of `dsa-data prepare` is one.
 
-    The split is "" in a table without such a column. A record's digest is that of its path, and its size unknown (0).
+    The split is "" in a table without such a column; clothes and tracklet are optional columns too. A record's digest
+    is that of its path, and its size unknown (0).
 
     Raises DatasetError for a file that is missing or no such table.
     """
@@ -44,7 +46,9 @@ def read_table(path: Path) -> list[Record]:
                 raise DatasetError(f"{where}: expected {len(columns)} fields, found {len(row)}. {REMEDY}")
             cells = dict(zip(columns, row, strict=True))
             pid, camid = whole(cells["pid"], "pid", where, low=-1), whole(cells["camid"], "camid", where)
-            records.append(record(cells["path"], cells.get("split", "").strip().lower(), pid, camid, where))
+            clothes, tracklet = (whole(cells.get(name, "").strip() or "0", name, where) for name in OPTIONAL)
+            one = record(cells["path"], cells.get("split", "").strip().lower(), pid, camid, where)
+            records.append(dataclasses.replace(one, clothes=clothes, tracklet=tracklet))
             before = lines.setdefault((records[-1].key, records[-1].split), rows.line_num)
             if before != rows.line_num:
                 raise DatasetError(

@@ -28,12 +28,13 @@ from . import (
     occluded,
     prcc,
     prid2011,
+    rendered,
     table,
     viper,
 )
 from .dataset import Dataset
 
-SYNTHETIC = Dataset(market1501.scan, "rendered people, made by this project", "Render it: dsa-data synth.", "synthetic")
+SYNTHETIC = Dataset(rendered.scan, "rendered people, made by this project", "Render it: dsa-data synth.", "synthetic")
 FURTHER = SYNTHETIC.folder + "-"  # begins the name of a further synthetic dataset, with its own settings
 SETS: dict[str, Dataset] = {
     **market1501.SETS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,21 +16,32 @@ from .walk import images_below, is_map
 def table(entries: Sequence[Entry], dataset: Dataset | None = None) -> list[str]:
     """Return a line for each split: images, identities without distractors, cameras, and the published counts."""
     published = dataset.published if dataset else {}
-    header = f"{'split':12}{'images':>10}{'identities':>12}{'cameras':>9}"
-    lines = [header + (f"{'published:':>13}{'images':>10}{'identities':>12}" if published else "")]
+    tracked = any(entry.tracklet for entry in entries)
+    header = f"{'split':12}{'images':>10}{'identities':>12}" + f"{'tracklets':>11}" * tracked + f"{'cameras':>9}"
+    header += f"{'published:':>13}{'images':>10}{'identities':>12}" * bool(published)
+    lines = [header + f"{'tracklets':>11}" * (tracked and bool(published))]
     for split in dict.fromkeys([*(entry.split for entry in entries), *published]):
         members = [entry for entry in entries if entry.split == split]
         counted = count(members)
-        line = f"{split:12}{counted.images:10}{counted.identities:12}{len({entry.camid for entry in members}):9}"
+        line = f"{split:12}{_numbers(counted, tracked)}{len({entry.camid for entry in members}):9}"
         if split in published:
-            line += f"{'':13}{published[split].images:10}{published[split].identities:12}"
+            line += f"{'':13}{_numbers(published[split], tracked)}"
         lines.append(line)
     return lines
 
 
+def _numbers(count: Count, tracked: bool) -> str:
+    """Return a count in the columns of the table; "-" for a number that is unknown."""
+    images, identities, tracklets = (
+        "-" if number is None else str(number) for number in (count.images, count.identities, count.tracklets)
+    )
+    return f"{images:>10}{identities:>12}" + f"{tracklets:>11}" * tracked
+
+
 def count(entries: Sequence[Entry]) -> Count:
-    """Count images, and identities without distractors."""
-    return Count(len(entries), len({entry.pid for entry in entries} - {DISTRACTOR}))
+    """Count images, identities without distractors, and tracklets."""
+    identities = {entry.pid for entry in entries} - {DISTRACTOR}
+    return Count(len(entries), len(identities), len({entry.tracklet for entry in entries} - {0}))
 
 
 def deviations(entries: Sequence[Entry], dataset: Dataset) -> list[str]:
@@ -39,11 +51,10 @@ def deviations(entries: Sequence[Entry], dataset: Dataset) -> list[str]:
         parts.append(("there are", list(entries), dataset.total))
     texts = []
     for subject, members, published in parts:
-        counted = count(members)
-        if counted.images != published.images:
-            texts.append(f"{subject} {counted.images:,} images, {published.images:,} were published")
-        if counted.identities != published.identities:
-            texts.append(f"{subject} {counted.identities:,} identities, {published.identities:,} were published")
+        counted = dataclasses.asdict(count(members))
+        for name, number in dataclasses.asdict(published).items():
+            if number not in (None, counted[name]):
+                texts.append(f"{subject} {counted[name]:,} {name}, {number:,} were published")
     cameras = len({entry.camid for entry in entries})
     if dataset.cameras and cameras != dataset.cameras:
         texts.append(f"there are {cameras} cameras, {dataset.cameras} were published")

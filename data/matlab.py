@@ -18,6 +18,8 @@ import numpy as np
 from scipy.io import loadmat
 
 def plain(array):
+    if array.dtype.names:
+        array = array[array.dtype.names[FIELD]]
     if array.dtype != object:
         return array
     return np.array([plain(np.asarray(cell)).squeeze() for cell in array.ravel()])
@@ -44,15 +46,18 @@ def variables_of_mat(path: Path, kind: type[DsaError], problem: str, remedy: str
 
 
 def read_mat(
-    path: Path, names: Sequence[str], kind: type[DsaError], problem: str, remedy: str
+    path: Path, names: Sequence[str], kind: type[DsaError], problem: str, remedy: str, field: int = 0
 ) -> dict[str, np.ndarray]:
     """Return variables of a MATLAB 5 file; one of cells as one array, a row a cell.
+
+    Args:
+        field: which field of structures is read, by its number.
 
     Raises:
         kind: "PATH PROBLEM (REASON). REMEDY" if the file is damaged, lacks a variable, or has cells of several shapes.
     """
     with guarded(kind, path, problem, remedy):
         memory = MEMORY + COPIES * path.stat().st_size
-        made = run_apart(PROGRAM, str(path.absolute()), *names, reader="SciPy", memory=memory)
+        made = run_apart(f"FIELD = {field}" + PROGRAM, str(path.absolute()), *names, reader="SciPy", memory=memory)
         with np.load(io.BytesIO(made), allow_pickle=False) as arrays:
             return dict(arrays)

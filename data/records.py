@@ -1,6 +1,7 @@
 """The record of an image, and the manifest that lists all records of a dataset.
 
-A manifest is a CSV sorted by key, with the columns of `Record`: the same dataset gives the same bytes.
+A manifest is a CSV sorted by key, with the columns of `Record`: the same dataset gives the same bytes. Columns that a
+dataset does not have, clothes and tracklet in most, are left out.
 """
 
 from __future__ import annotations
@@ -34,12 +35,21 @@ class RecordError(DatasetError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An image as listed by its dataset: path, split, identity and camera."""
+    """An image as listed by its dataset: path, split, identity and camera.
 
-    key: str  # path under the dataset's root, "/"-separated, unique
-    split: str  # train, query, gallery, ...
+    Attributes:
+        key: path under the dataset's root, "/"-separated, unique.
+        split: train, query, gallery, ….
+        clothes: number of the outfit among those of its person, from 1; 0 where it is unknown.
+        tracklet: number of the tracklet that the image is a frame of, from 1; 0 for a single image.
+    """
+
+    key: str
+    split: str
     pid: int
     camid: int
+    clothes: int = dataclasses.field(default=0, kw_only=True)
+    tracklet: int = dataclasses.field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         if not is_key(self.key):
@@ -57,7 +67,8 @@ class Record(Entry):
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LONGEST = 2**31 - 1  # side of an image in pixels; stores keep it as int32
-COLUMNS = [field.name for field in dataclasses.fields(Record)]
+OPTIONAL = ("clothes", "tracklet")  # columns of a manifest, after the others, if any of its records has them
+COLUMNS = [field.name for field in dataclasses.fields(Record) if field.name not in OPTIONAL]
 
 
 def index(root: Path, entries: Sequence[Entry], jobs: int = 1) -> list[Record]:
@@ -108,11 +119,15 @@ def check_unique(keys: Iterable[str], where: str) -> None:
         raise DatasetError(f"{where}: {len(twice)} key(s) occur twice, first {twice[0]}. Remove one of the two.")
 
 
-def _record(row: Sequence[str], where: str, remedy: str) -> Record:
-    """Return the record in a row of a manifest. Raises DatasetError for fields that are missing or invalid."""
-    if len(row) != len(COLUMNS):
-        raise DatasetError(f"{where}: expected {len(COLUMNS)} fields. {remedy}")
-    key, split, pid, camid, width, height, digest = row
+def _record(row: Sequence[str], optional: Sequence[str], where: str, remedy: str) -> Record:
+    """Return the record in a row of a manifest. Raises DatasetError for fields that are missing or invalid.
+
+    Args:
+        optional: the columns after the usual ones.
+    """
+    if len(row) != len(COLUMNS) + len(optional):
+        raise DatasetError(f"{where}: expected {len(COLUMNS) + len(optional)} fields. {remedy}")
+    key, split, pid, camid, width, height, digest, *further = row
     if not DIGEST.fullmatch(digest):
         raise DatasetError(f"{where}: expected a SHA-256 for digest, found {shown(digest)}. {remedy}")
     try:
@@ -124,6 +139,7 @@ def _record(row: Sequence[str], where: str, remedy: str) -> Record:
             whole(width, "width", where, low=1, high=LONGEST),
             whole(height, "height", where, low=1, high=LONGEST),
             digest,
+            **{name: whole(text, name, where) for name, text in zip(optional, further, strict=True)},
         )
     except RecordError as error:
         raise DatasetError(f"{where}: {error}. {remedy}") from None
@@ -133,8 +149,10 @@ def write_manifest(records: Iterable[Record], path: Path) -> Path:
     """Write records to a CSV, sorted by key, whole or not at all; return its path."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(dataclasses.astuple(record) for record in sorted(records, key=lambda record: record.key))
+    rows = sorted(records, key=lambda record: record.key)
+    columns = [*COLUMNS, *(name for name in OPTIONAL if any(getattr(record, name) for record in rows))]
+    writer.writerow(columns)
+    writer.writerows([getattr(record, name) for name in columns] for record in rows)
     with atomic(path) as part:
         part.write_text(text.getvalue(), encoding="utf-8")
     return path
@@ -155,16 +173,19 @@ def read_manifest(path: Path, splits: Sequence[str] | None = None) -> list[Recor
         path.open(newline="", encoding="utf-8") as file,
     ):
         rows = csv.reader(file, strict=True)
-        if next(rows, None) != COLUMNS:
+        header = next(rows, [])
+        optional = header[len(COLUMNS) :]
+        if header[: len(COLUMNS)] != COLUMNS or optional != [name for name in OPTIONAL if name in optional]:
             raise DatasetError(f"{path} is not a manifest: expected the columns {', '.join(COLUMNS)}. {remedy}")
         for row in rows:
-            records.append(_record(row, f"{path}, line {rows.line_num}", remedy))
+            records.append(_record(row, optional, f"{path}, line {rows.line_num}", remedy))
     check_unique((record.key for record in records), str(path))
     records.sort(key=lambda record: record.key)
     for split in splits or ():
         if not any(record.split == split for record in records):
-            present = ", ".join(sorted({record.split for record in records})) or "none"
-            raise DatasetError(
-                f"{path}: the split {shown(split)} is empty; splits with images: {shortened(present, 200)}. {remedy}"
-            )
+            present = {record.split for record in records}
+            if split == "train" and present <= {"query", "gallery"} and present:
+                remedy = "It is a test set: train on another dataset (--dataset), and evaluate that run (--run) on it."
+            listed = shortened(", ".join(sorted(present)) or "none", 200)
+            raise DatasetError(f"{path}: the split {shown(split)} is empty; splits with images: {listed}. {remedy}")
     return [record for record in records if not splits or record.split in splits]

@@ -202,7 +202,7 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
     if labels:
         store = open_store(task.dsap, None)
     retrieval = read_retrieval(task.root, records, preprocessing, store, more, labels, guidance)
-    visible = config.distance == "visible"
+    visible = config.needs_visibility
     if labels and not any(has_labels(images) for images in (retrieval.query, retrieval.gallery)):
         raise TrainingError(
             f"No image of query and gallery has a map of the body in {task.dsap}. evaluate.regions=labels needs them; "

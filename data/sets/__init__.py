@@ -12,10 +12,29 @@ from dsa_app.errors import DatasetError
 from dsa_app.wording import shown
 
 from ..records import Entry
-from . import cuhk01, cuhk03, cuhk03_np, dukemtmcreid, joined, market1501, market1501_500k, msmt17, table
+from . import (
+    cuhk01,
+    cuhk03,
+    cuhk03_np,
+    dukemtmcreid,
+    grid,
+    ilids,
+    joined,
+    ltcc,
+    market1501,
+    market1501_500k,
+    mars,
+    msmt17,
+    occluded,
+    prcc,
+    prid2011,
+    rendered,
+    table,
+    viper,
+)
 from .dataset import Dataset
 
-SYNTHETIC = Dataset(market1501.scan, "rendered people, made by this project", "Render it: dsa-data synth.", "synthetic")
+SYNTHETIC = Dataset(rendered.scan, "rendered people, made by this project", "Render it: dsa-data synth.", "synthetic")
 FURTHER = SYNTHETIC.folder + "-"  # begins the name of a further synthetic dataset, with its own settings
 SETS: dict[str, Dataset] = {
     **market1501.SETS,
@@ -25,6 +44,14 @@ SETS: dict[str, Dataset] = {
     **cuhk03_np.SETS,
     **cuhk01.SETS,
     **msmt17.SETS,
+    **occluded.SETS,
+    **ltcc.SETS,
+    **prcc.SETS,
+    **viper.SETS,
+    **grid.SETS,
+    **prid2011.SETS,
+    **ilids.SETS,
+    **mars.SETS,
     "synthetic": SYNTHETIC,
 }
 OWN_NAME = re.compile(r"\w[\w.-]{0,99}")
@@ -67,13 +94,15 @@ def dataset(name: str) -> Dataset:
     if is_synthetic(name):
         return dataclasses.replace(SYNTHETIC, source=f"Render it: dsa-data synth --dataset {name}.", folder=name)
     if joined.SIGN in name:
-        return _joined(joined.check_distinct(name, list(SETS)))
+        return _joined(joined.check_distinct(name, {known: one.persons for known, one in SETS.items()}))
     folder = parent() / name
     if OWN_NAME.fullmatch(name) and folder.is_dir():
         return table.own(name, folder)
+    near = suggestion(name, SETS)
+    near = near if "Did you mean" in near else " dsa-data list prints the known names."
     raise DatasetError(
-        f"Unknown dataset {shown(name)}.{suggestion(name, SETS)} The images of your own dataset go into "
-        f"{parent()}/<name> (docs/datasets.md)."
+        f"Unknown dataset {shown(name)}.{near} The images of your own dataset go into {parent()}/<name> "
+        "(docs/datasets.md)."
     )
 
 

@@ -30,7 +30,7 @@ class Convention:
     Attributes:
         title: whose it is.
         folders: the split of each folder; all of them must be there.
-        name: the path of an image below its folder, with the groups `pid` and `camid`.
+        name: the path of an image below its folder, with the groups `pid`, `camid`, and `clothes` if it has them.
         example: such a path.
         first: is added to every pid, where persons count from 0.
     """
@@ -75,12 +75,20 @@ class Convention:
         pid = whole(match["pid"], "pid", str(root / key), low=JUNK)
         pid = pid if pid == JUNK else pid + self.first
         check_distractor(pid, split, str(root / key))
-        return Entry(key, split, pid, whole(match["camid"], "camid", str(root / key)))
+        clothes = whole(match["clothes"], "clothes", str(root / key), low=1) if "clothes" in self.name.groupindex else 0
+        return Entry(key, split, pid, whole(match["camid"], "camid", str(root / key)), clothes=clothes)
 
 
 # layumi's Person_reID_baseline_pytorch: Market-1501's images, a folder for each person; `train_all` is `train` + `val`.
 BY_PERSON = re.compile(r"(?P<pid>-1|[0-9]+)/[^/]*?_?c(?P<camid>[0-9]+)[^/]*")
 LAYUMI = "layumi's layout of a folder for each person"
+LTCC = Convention(
+    "LTCC's layout",
+    {"train": "train", "query": "query", "test": "gallery"},
+    re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_(?P<clothes>[0-9]+)_c(?P<camid>[0-9]+)_[^/]*"),
+    "094_1_c9_015833.png",
+    first=1,
+)
 READ = (
     [
         Convention(
@@ -112,13 +120,7 @@ READ = (
             re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_c(?P<camid>[0-9]+)_[^/]*"),
             "0001_c001_00016450_0.jpg",
         ),
-        Convention(
-            "LTCC's layout",
-            {"train": "train", "query": "query", "test": "gallery"},
-            re.compile(r"(?:.*/)?(?P<pid>[0-9]+)_[0-9]+_c(?P<camid>[0-9]+)_[^/]*"),
-            "094_1_c9_015833.png",
-            first=1,
-        ),
+        LTCC,
     ]
 )
 

@@ -130,7 +130,7 @@ SETS = {
         f"CUHK03, {boxes} boxes, the first of the classic splits",
         SOURCE,
         "cuhk03",
-        total=Count(sum(count.images for count in COUNTS[boxes].values()), PERSONS),
+        total=Count(sum(count.images or 0 for count in COUNTS[boxes].values()), PERSONS),
         cameras=2,
         gallery="single-shot",
         protocols=partial(classic_splits, boxes=boxes),

@@ -16,10 +16,11 @@ Scan = Callable[[Path], list[Entry]]
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Numbers of images and identities; distractors are not an identity."""
+    """Numbers of images, identities and tracklets; distractors are not an identity. None is an unknown number."""
 
-    images: int
-    identities: int
+    images: int | None = None
+    identities: int | None = None
+    tracklets: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Dataset:
         published: the published counts of each split; empty if none were published.
         total: the published count over all splits, for a protocol whose splits were not counted one by one.
         cameras: their number, over all splits.
+        persons: whose images they are, where other datasets show the same people; "" for a name's part before "-".
         gallery: "single-shot" if the protocol samples one gallery image of each identity, in several rounds.
         archive_folders: names of the folder in the authors' archive; it may stay, below `folder`.
         protocols: returns the entries of further protocols by name, each a manifest of its own (docs/formats.md).
@@ -45,6 +47,7 @@ class Dataset:
     published: Mapping[str, Count] = dataclasses.field(default_factory=dict)
     total: Count | None = None
     cameras: int | None = None
+    persons: str = ""
     gallery: Literal["whole", "single-shot"] = "whole"
     archive_folders: tuple[str, ...] = ()
     protocols: Callable[[Path], dict[str, list[Entry]]] | None = None

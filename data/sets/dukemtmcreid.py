@@ -17,5 +17,6 @@ SETS = {
         published((16522, 702), (2228, 702), (17661, 1110)),
         cameras=8,
         archive_folders=("DukeMTMC-reID",),
+        persons="dukemtmc",
     )
 }

@@ -7,7 +7,7 @@ two are the same. Keys of images are relative to the parent folder of all datase
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dsa_app.errors import DatasetError
 
@@ -16,8 +16,11 @@ from ..records import Entry
 SIGN = "+"
 
 
-def check_distinct(name: str, known: Sequence[str]) -> list[str]:
-    """Return the names that are joined in `name`; `known` are the names of published datasets.
+def check_distinct(name: str, persons: Mapping[str, str]) -> list[str]:
+    """Return the names that are joined in `name`.
+
+    Args:
+        persons: of each published dataset, whose images they are; "" for its name's part before "-".
 
     Raises:
         DatasetError: for an empty name, or if two of them show the same persons: test identities would be in training.
@@ -28,8 +31,8 @@ def check_distinct(name: str, known: Sequence[str]) -> list[str]:
             f"{name!r} joins datasets by {SIGN!r}, and a name is missing. Write as in market1501+msmt17."
         )
     # Names of one dataset under several protocols have the same beginning: cuhk03-labeled, cuhk03-np-detected.
-    persons = [part.split("-")[0] if part in known else part for part in parts]
-    twice = [part for part, shown in zip(parts, persons, strict=True) if persons.count(shown) > 1]
+    people = [persons[part] or part.split("-")[0] if part in persons else part for part in parts]
+    twice = [part for part, shown in zip(parts, people, strict=True) if people.count(shown) > 1]
     if twice:
         raise DatasetError(f"{name}: {' and '.join(twice)} show the same persons. Join different datasets.")
     return parts

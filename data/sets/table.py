@@ -17,13 +17,14 @@ from dsa_app.wording import SHOWN, shortened, shown
 from .. import walk
 from ..keys import is_key
 from ..numbers import whole
-from ..records import Entry
+from ..records import OPTIONAL, Entry
 from . import conventions, market1501
 from .dataset import Dataset
 from .layout import JUNK, check_disjoint, check_distractor
 
 TABLE = "dataset.csv"
 COLUMNS = ("path", "pid", "camid", "split")
+FURTHER = OPTIONAL  # columns that may be there: clothes, tracklet
 SPLITS = ("train", "val", "query", "gallery")
 DELIMITERS = ",;\t"  # spreadsheets write ";" where "," is the decimal sign
 WINDOWS = re.compile(r"[A-Za-z]:|\\\\")  # begins an absolute path there
@@ -102,7 +103,8 @@ def _entry(header: Sequence[str], row: Sequence[str], where: str, names: _FileNa
     key, split = names.key(fields["path"], where), _split(fields["split"], where)
     pid, camid = whole(fields["pid"], "pid", where, low=JUNK), whole(fields["camid"], "camid", where)
     check_distractor(pid, split, where)
-    return Entry(key, split, pid, camid)
+    further = {name: whole(fields[name] or "0", name, where) for name in FURTHER if name in fields}
+    return Entry(key, split, pid, camid, **further)
 
 
 def _split(text: str, where: str) -> str:

@@ -28,6 +28,7 @@ class SynthConfig:
     mark_min: float = Field(5.0, gt=0, le=30)  # width of a mark in centimetres
     mark_max: float = Field(11.0, gt=0, le=30)
     occluded: float = Field(0.15, ge=0, le=1)  # share of images with an object in front of the person
+    clothes: int = Field(1, ge=1, le=9)  # outfits of each person, about as many images in each
     badly_cropped: float = Field(0.2, ge=0, le=1)  # share of images with a bad detector box
     quality: int = Field(90, ge=1, le=100)  # of the JPEG
 

@@ -30,12 +30,13 @@ from dsa_app.wording import shown
 from dsa_reid.atomic import resolved, write_atomic
 
 from ..images import encode_jpeg, encode_png
+from ..sets.rendered import NOTE
 from .config import SynthConfig
 from .people import Person
 from .render import render
 from .shots import QUERY, TEST, TRAIN, Shot, person_of, plan, scene_of, twin_of
 
-NOTE, SCENES, DONE = "synth.json", "scenes.csv", ".done"
+SCENES, DONE = "scenes.csv", ".done"
 FORMAT = {"format": "synthetic dataset of dsa-reid", "version": 2}  # raised when the same settings render other images
 
 
@@ -49,7 +50,7 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
         DatasetError: if `root` is another dataset, or, without `overwrite`, one that was rendered with other settings.
         BusyError: if another process is rendering it.
     """
-    note = FORMAT | {"settings": to_dict(settings)}
+    note = FORMAT | {"settings": _written(settings)}
     target = resolved(root)
     part = target.with_name(target.name + ".part")
     if _is_complete(root, note, overwrite):
@@ -67,6 +68,12 @@ def synthesise(settings: SynthConfig, root: Path, jobs: int = 1, overwrite: bool
             put_in_place(part, target)
         shutil.rmtree(target / DONE, ignore_errors=True)
     return root
+
+
+def _written(settings: SynthConfig) -> dict[str, Any]:
+    """Return settings as plain values; of a later one its default is left out, as datasets from before it have none."""
+    values = to_dict(settings)
+    return {name: value for name, value in values.items() if name != "clothes" or value != 1}
 
 
 def _delete_leftovers(root: Path) -> None:
@@ -154,9 +161,9 @@ def _digest(part: Path, shots: Sequence[Shot]) -> str:
 
 def _render_group(settings: SynthConfig, shots: list[Shot], part: Path, mark: Path) -> int:
     """Write the images and maps of a group, then the file `mark` with their digest; return the number of images."""
-    persons: dict[tuple[int, int], Person] = {}
+    persons: dict[tuple[int, int, int], Person] = {}
     for shot in shots:
-        identity = (shot.group, shot.number)
+        identity = (shot.group, shot.number, shot.clothes)
         if identity not in persons:
             persons[identity] = person_of(settings, *identity)
         image, iuv = render(scene_of(settings, shot, persons[identity]))
@@ -179,12 +186,13 @@ def _write_scenes(settings: SynthConfig, path: Path) -> None:
     shots = sorted((shot for group in plan(settings) for shot in group), key=lambda shot: shot.key)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["key", "pid", "camid", "view_degrees", "crop", "twin"])
+        dressed = settings.clothes > 1
+        table.writerow(["key", "pid", "camid", "view_degrees", "crop", "twin", *["clothes"] * dressed])
         for shot in shots:
             twin = twin_of(settings, shot.group, shot.number) if shot.pid > 0 else None
             twin_pid = "" if twin is None else shot.pid + twin - shot.number
             view = round(math.degrees(shot.turn), 1)
-            table.writerow([shot.key, shot.pid, shot.camid, view, shot.crop, twin_pid])
+            table.writerow([shot.key, shot.pid, shot.camid, view, shot.crop, twin_pid, *[shot.clothes] * dressed])
 
 
 def _is_complete(root: Path, note: dict[str, Any], overwrite: bool) -> bool:

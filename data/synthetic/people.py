@@ -53,6 +53,23 @@ def sample_person(look: np.random.Generator, own: np.random.Generator, marks: in
     return Person(build_body(build), marked)
 
 
+def changed_clothes(person: Person, generator: np.random.Generator) -> Person:
+    """Return a person in other clothes: top, bottom, shoes and cap have other colours and patterns.
+
+    Build, lengths of the garments, skin, hair, marks and bag stay. `generator` decides the outfit; twins share it.
+    """
+    before = person.appearance
+    top = _sample_garment(generator, CLOTHES)
+    bottom = _sample_garment(generator, DARKS if generator.random() < 0.6 else CLOTHES, plainer=True)
+    shoes = _vary(generator, SHOES[generator.integers(len(SHOES))], 0.04)
+    cap = _vary(generator, CLOTHES[generator.integers(len(CLOTHES))], 0.04)
+    dress = before.top == before.bottom
+    worn = replace(
+        before, top=top, bottom=top if dress else bottom, shoes=shoes, cap=None if before.cap is None else cap
+    )
+    return Person(person.body, worn)
+
+
 def _sample_look(generator: np.random.Generator) -> tuple[Build, Appearance]:
     """Sample what twins share. The order of the calls decides the people: a new one belongs at the end."""
     uniform, chance = generator.uniform, generator.random

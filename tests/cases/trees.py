@@ -38,7 +38,7 @@ def write_images(root: Path, names: Iterable[str]) -> Path:
     for seed, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        encode = images.encode_jpeg if path.suffix == ".jpg" else images.encode_png
+        encode = images.encode_jpeg if path.suffix in (".jpg", ".jpeg") else images.encode_png
         path.write_bytes(encode(noise_image(seed)))
     return root
 
@@ -180,3 +180,116 @@ def msmt17(parent: Path, version: int = 1) -> Path:
         lines = [f"{path} {pid}" for path, (pid, _) in zip(paths, shots, strict=True)]
         (root / name).write_text("\n".join(lines) + "\n")
     return root
+
+
+def occluded_duke(parent: Path) -> Path:
+    """DukeMTMC-reID's layout: three training persons, two queries, three persons in the gallery."""
+    names = [f"bounding_box_train/{p:04}_c{c}_f00461{c}{p % 10}.jpg" for p in (1, 2, 5) for c in (2, 8)]
+    names += [f"query/{p:04}_c1_f004600{p % 10}.jpg" for p in (3, 4)]
+    names += [f"bounding_box_test/{p:04}_c{c}_f00470{c}{p % 10}.jpg" for p in (3, 4, 17) for c in (1, 5)]
+    return write_images(parent / "occluded-duke" / "Occluded_Duke", names)
+
+
+def occluded_reid(parent: Path) -> Path:
+    """Three persons, two occluded and two whole images of each, in a folder for each person."""
+    kinds = ("occluded_body_images", "whole_body_images")
+    names = [f"{kind}/{p:03}/{p:03}_{n:02}.tif" for kind in kinds for p in (1, 2, 200) for n in (1, 2)]
+    return write_images(parent / "occluded-reid" / "Occluded_REID", names)
+
+
+def p_dukemtmc(parent: Path) -> Path:
+    """Three training and two test persons; the names have cameras, which the protocol does not use."""
+    names = []
+    for split, persons in (("train", (1, 2, 5)), ("test", (3, 4))):
+        for kind in ("occluded_body_images", "whole_body_images"):
+            names += [f"{split}/{kind}/{p:04}/{p:04}_c2_f004618{n}.jpg" for p in persons for n in (1, 2)]
+    return write_images(parent / "p-dukemtmc" / "P-DukeMTMC-reid", names)
+
+
+def partial_reid(parent: Path) -> Path:
+    """Three persons, with the images as they were taken and cut to what is seen."""
+    kinds = ("partial_body_images", "occluded_body_images", "whole_body_images")
+    names = [f"{kind}/{p:03}_{n:03}.jpg" for kind in kinds for p in (1, 2, 60) for n in (1, 2)]
+    return write_images(parent / "partial-reid" / "Partial-REID_Dataset", names)
+
+
+def partial_ilids(parent: Path, folders: tuple[str, str] = ("Probe", "Gallery")) -> Path:
+    """Three persons, an image of each in both folders."""
+    names = [f"{folder}/{p:03}.jpg" for folder in folders for p in (0, 1, 118)]
+    return write_images(parent / "partial-ilids" / "Partial_iLIDS", names)
+
+
+def ltcc(parent: Path) -> Path:
+    """Three training persons, and two test persons in two outfits each, seen by two cameras."""
+    names = [f"train/{p:03}_{o}_c{c}_01583{p}.png" for p in (0, 3, 4) for o, c in ((1, 1), (2, 12))]
+    names += [f"query/{p:03}_{o}_c1_00000{o}.png" for p in (1, 2) for o in (1, 2)]
+    names += [f"test/{p:03}_{o}_c{c}_00001{c}.png" for p in (1, 2) for o in (1, 2) for c in (1, 9)]
+    return write_images(parent / "ltcc" / "LTCC_ReID", names)
+
+
+def prcc(parent: Path) -> Path:
+    """Three training persons, and two test persons with two images before each camera; images of validation."""
+    names = [f"rgb/train/{p:03}/{c}_cropped_rgb00{n}.jpg" for p in (2, 4, 5) for c in "ABC" for n in (1, 2)]
+    names += [f"rgb/val/002/{c}_cropped_rgb009.jpg" for c in "ABC"]
+    names += [f"rgb/test/{c}/{p:03}/cropped_rgb00{n}.jpg" for c in "ABC" for p in (1, 3) for n in (1, 2)]
+    return write_images(parent / "prcc", names)
+
+
+def viper(parent: Path) -> Path:
+    """Six persons, an image of each by both cameras."""
+    names = [f"{camera}/{p:03}_{view}.bmp" for camera, view in (("cam_a", 45), ("cam_b", 90)) for p in range(0, 18, 3)]
+    return write_images(parent / "viper" / "VIPeR", names)
+
+
+def grid(parent: Path) -> Path:
+    """Six persons with an image in both folders, two distractors, and ten splits of three persons to train on."""
+    names = [f"probe/{p:04}_1_25023_45_29_116_295.jpeg" for p in range(1, 7)]
+    names += [f"gallery/{p:04}_{2 + p % 2}_25023_45_29_116_295.jpeg" for p in range(1, 7)]
+    names += [f"gallery/0000_7_2502{n}_45_29_116_295.jpeg" for n in (1, 2)]
+    root = write_images(parent / "grid" / "underground_reid", names)
+    splits = np.empty((1, 10), object)
+    for number in range(10):
+        persons = np.arange(number, number + 3) % 6 + 1
+        splits[0, number] = {"probeImIdx": 2 * persons - 1, "galleryImIdx": 2 * persons, "personIdx": persons}
+    savemat(root / "features_and_partitions.mat", {"trainIdxAll": splits})
+    return root
+
+
+def prid2011(parent: Path) -> Path:
+    """Six persons whom both cameras see, one whom only the first sees, and two whom only the second sees."""
+    first = [f"single_shot/cam_a/person_{p:04}.png" for p in (1, 2, 3, 7, 9, 200, 201)]
+    second = [f"single_shot/cam_b/person_{p:04}.png" for p in (1, 2, 3, 7, 9, 200, 201, 749)]
+    return write_images(parent / "prid2011" / "prid_2011", [*first, *second])
+
+
+def ilids(parent: Path) -> Path:
+    """Seven persons, two to four images of each."""
+    names = [f"Persons/{p:04}{n:03}.jpg" for p in range(1, 8) for n in range(1, 3 + p % 3)]
+    return write_images(parent / "ilids" / "i-LIDS_Pedestrian", names)
+
+
+def mars(parent: Path) -> Path:
+    """Three training and two test persons; tracklets of two or three frames; junk, and a distractor's tracklet."""
+    root = parent / "mars"
+    tracks = {
+        "train": [(p, c, 2) for p in (1, 3, 5) for c in (1, 6)],
+        "test": [(-1, 1, 2), (0, 2, 2), *((p, c, 3) for p in (2, 4) for c in (1, 3, 5))],
+    }
+    for split, rows in tracks.items():
+        listed, table = [], []
+        for number, (pid, camid, frames) in enumerate(rows, start=1):
+            person = f"{pid:04}" if pid >= 0 else "00-1"
+            table.append((len(listed) + 1, len(listed) + frames, pid, camid))
+            listed += [f"{person}C{camid}T{number:04}F{frame:03}.jpg" for frame in range(1, frames + 1)]
+        write_images(root / f"bbox_{split}", [f"{name[:4]}/{name}" for name in listed])
+        (root / "info").mkdir(exist_ok=True)
+        (root / "info" / f"{split}_name.txt").write_text("\n".join(listed) + "\n")
+        savemat(root / "info" / f"tracks_{split}_info.mat", {f"track_{split}_info": np.array(table, np.int32)})
+    savemat(root / "info" / "query_IDX.mat", {"query_IDX": np.array([[3, 6]], np.uint16)})
+    return root
+
+
+ALL = (
+    *(market1501_500k, dukemtmcreid, cuhk03, cuhk03_np, cuhk01, msmt17, occluded_duke, occluded_reid, p_dukemtmc),
+    *(partial_reid, partial_ilids, ltcc, prcc, viper, grid, prid2011, ilids, mars),
+)

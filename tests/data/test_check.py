@@ -167,13 +167,13 @@ def test_prepare_reports_protocols_and_deviating_counts(datasets: Path) -> None:
 
 
 def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:
-    for make in (trees.market1501_500k, trees.dukemtmcreid, trees.cuhk03, trees.cuhk03_np, trees.cuhk01, trees.msmt17):
+    for make in trees.ALL:
         make(datasets)
     names = [name for name in sets.SETS if name != "synthetic"]
     for name in names:
         stats = call("stats", "--dataset", name)
         assert stats.exit_code == 0, stats.output
-        assert "split           images  identities  cameras" in stats.output
+        assert "split           images  identities  " in stats.output
         sheet = call("sheet", "--dataset", name, "--identities", "3")
         assert sheet.exit_code == 0, sheet.output
         assert Path(sheet.output.split()[-1]).exists()

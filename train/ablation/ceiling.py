@@ -121,7 +121,7 @@ def read_surfaces(root: Path, settings: SynthConfig, records: Sequence[Record], 
             raise DatasetError(
                 f"{record.key} is none of the images that {root} was rendered with. List them again: dsa-data prepare."
             )
-        person = person_of(settings, shot.group, shot.number)
+        person = person_of(settings, shot.group, shot.number, shot.clothes)
         if (shot.group, shot.number) not in people:
             people[shot.group, shot.number] = len(people)
             colours.append(surface(person, size))

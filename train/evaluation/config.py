@@ -58,6 +58,12 @@ class EvaluateConfig:
             with `seed`, and reports the mean; "auto" is the dataset's own protocol.
         cameras: "other" leaves out images of the query's person from the query's camera, as all protocols do; "ignore",
             for images of one camera, leaves out only copies of the query itself.
+        clothes: "changed" counts only matches in other clothes than the query's, "same" only those in the same; other
+            images of the query's person are left out. For datasets with clothes: LTCC, PRCC.
+        tracklets: of a dataset that has them, MARS, query and gallery are tracklets, and each has one feature: the
+            "mean" of its frames'; that of the "best" frame, which shows most of the body; or a mean in which each
+            region weighs by its visibility ("visible"). "off" compares frames; "auto" is the mean. "best" and "visible"
+            need a network that predicts regions.
         multiquery: all images of the query's person and camera make one query, by their mean or maximum; "off" is
             single query.
         trapezoid: compute average precision by trapezoids, as Market-1501's first code does.
@@ -77,6 +83,8 @@ class EvaluateConfig:
     repeats: PositiveInt = 10
     seed: NonNegativeInt = 0
     cameras: Literal["other", "ignore"] = "other"
+    clothes: Literal["any", "changed", "same"] = "any"
+    tracklets: Literal["auto", "off", "mean", "best", "visible"] = "auto"
     multiquery: Literal["off", "average", "maximum"] = "off"
     trapezoid: bool = False
     expansion: ExpansionConfig = ExpansionConfig()
@@ -93,6 +101,15 @@ class EvaluateConfig:
             raise ValueError("distance = visible is for rankings without re-ranking and query expansion")
         if self.regions == "labels" and self.match != "main":
             raise ValueError("regions = labels is for match = main")
+        if self.multiquery != "off" and self.tracklets not in ("auto", "off"):
+            raise ValueError(
+                "multiquery is for images, and tracklets join the images of a tracklet: set one of the two"
+            )
+
+    @property
+    def needs_visibility(self) -> bool:
+        """Whether features are extracted with the visibilities of the eight regions."""
+        return self.distance == "visible" or self.tracklets in ("best", "visible")
 
     @property
     def compares_plainly(self) -> bool:
@@ -101,6 +118,7 @@ class EvaluateConfig:
 
 
 SINGLE_SHOT = "one gallery image of each identity"  # begins its part of a protocol in words
+TRACKLETS = {"best": "the frame that shows most", "visible": "their regions' visibility"}
 
 
 def protocol(config: EvaluateConfig) -> str:
@@ -109,6 +127,9 @@ def protocol(config: EvaluateConfig) -> str:
         f"{SINGLE_SHOT}, sampled {config.repeats} times": config.gallery == "single-shot",
         f"multi-query by the {config.multiquery}": config.multiquery != "off",
         "images of the query's camera are not left out": config.cameras == "ignore",
+        f"matches in {config.clothes} clothes": config.clothes != "any",
+        "frames of tracklets one by one": config.tracklets == "off",
+        f"tracklets by {TRACKLETS.get(config.tracklets, '')}": config.tracklets in ("best", "visible"),
         "flip test": config.flip,
         "cosine distance": config.distance == "cosine",
         "distances weighted by visibility": config.distance == "visible",

@@ -104,7 +104,7 @@ def check_match(network: MainStream | TwoStream, match: Match) -> None:
 def _check_regions(network: MainStream | TwoStream, images: Images, visible: bool) -> None:
     """Raise TrainingError unless the network predicts the regions that are asked for."""
     main = network if isinstance(network, MainStream) else network.main
-    asked = "evaluate.distance=visible" if visible else "evaluate.regions=labels"
+    asked = "A comparison by visibilities" if visible else "evaluate.regions=labels"
     if (visible or images.regions_of is not None) and not main.config.predicts_regions:
         raise TrainingError(
             f"{asked} needs a network that predicts body regions, and this network does not. Train it with "

@@ -53,7 +53,7 @@ def kept_features(
     cached = open_reusable(path, KeptFeatures, header, "", overwrite=True, whole=True, again=AGAIN)
     if cached is not None:
         return cached
-    what, visible = path.stem.capitalize(), config.distance == "visible"
+    what, visible = path.stem.capitalize(), config.needs_visibility
     batches = extract_batches(network, images, config.match, config.batch, workers, what, config.flip, visible)
     first = next(batches)
     shape = (len(images), first.shape[1])
@@ -71,7 +71,7 @@ def _configuration(
     origin = Origin(
         model,
         {name: list(value) if isinstance(value, tuple) else value for name, value in preprocessing.items()},
-        lengths(network, config.match, config.distance == "visible"),
+        lengths(network, config.match, config.needs_visibility),
     )
     return {"origin": dataclasses.asdict(origin), "match": config.match, "flip": config.flip}
 

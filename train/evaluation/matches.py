@@ -1,8 +1,9 @@
 """Ranks of the correct matches of every query, by the cross-camera rule: what Rank-k, mAP and mINP are computed from.
 
-A gallery image of the query's person from the query's camera is left out, as in Market-1501's protocol. The other
-images of that person are the correct matches. Their ranks alone decide every measure, so that no row of the distance
-matrix needs to be sorted: the rank of a match is 1 + the number of gallery images that are no farther.
+A gallery image of the query's person from the query's camera is left out, as in Market-1501's protocol; so is one in
+the same clothes, or in others, where a clothes protocol asks for it. The other images of that person are the correct
+matches. Their ranks alone decide every measure, so that no row of the distance matrix needs to be sorted: the rank of a
+match is 1 + the number of gallery images that are no farther.
 
 Ties are resolved against the network: of images at the same distance, the false matches are ranked first. A network
 that gives every image the same feature therefore has the worst possible score, whatever the order of the gallery.
@@ -24,22 +25,51 @@ Selection = slice | NDArray[np.integer]
 
 
 @dataclasses.dataclass(frozen=True)
+class Clothes:
+    """Clothes of every query and of every gallery image, and which matches count.
+
+    Args:
+        query, gallery: (Q,) and (G,), numbers of outfits among those of a person.
+        changed: only matches in other clothes than the query's count; else only those in the same.
+    """
+
+    query: np.ndarray
+    gallery: np.ndarray
+    changed: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Labels:
     """Identity and camera of every query and of every gallery image.
 
     Args:
         q_pids, q_camids: (Q,), of the queries.
         g_pids, g_camids: (G,), of the gallery.
+        clothes: of both, for a clothes protocol; None to count matches in any clothes.
     """
 
     q_pids: np.ndarray
     g_pids: np.ndarray
     q_camids: np.ndarray
     g_camids: np.ndarray
+    clothes: Clothes | None = dataclasses.field(default=None, kw_only=True)
+
+    def left_out(self, query: int, columns: Selection = slice(None)) -> NDArray[np.bool_]:
+        """Return which gallery columns do not count as matches of a query if they show its person: bool (columns,)."""
+        out = self.g_camids[columns] == self.q_camids[query]
+        if self.clothes is not None:
+            same = self.clothes.gallery[columns] == self.clothes.query[query]
+            out = out | (same if self.clothes.changed else ~same)
+        return np.asarray(out)
 
     def select(self, queries: Selection, gallery: Selection = slice(None)) -> Labels:
         """Return the labels of some queries and of some gallery images."""
-        some = Labels(self.q_pids[queries], self.g_pids[gallery], self.q_camids[queries], self.g_camids[gallery])
+        clothes = self.clothes
+        if clothes is not None:
+            clothes = Clothes(clothes.query[queries], clothes.gallery[gallery], clothes.changed)
+        some = Labels(
+            self.q_pids[queries], self.g_pids[gallery], self.q_camids[queries], self.g_camids[gallery], clothes=clothes
+        )
         if isinstance(gallery, slice) and gallery == slice(None):
             some.__dict__["by_pid"] = self.by_pid  # a large gallery is sorted once, and not for every block of queries
         return some
@@ -86,7 +116,7 @@ class Matches:
     Args:
         ranks: (sum of counts,), the 1-based ranks, ascending within a query, query after query.
         counts: (Q,), correct matches of each query; 0 where no other camera saw the person.
-        ranked: (Q,), gallery images that each query ranks: all but those of its person from its camera.
+        ranked: (Q,), gallery images that each query ranks: all but those of its person that are left out.
     """
 
     ranks: np.ndarray
@@ -111,9 +141,8 @@ def find_matches(distmat: np.ndarray, labels: Labels) -> Matches:
     labels.check(distmat)
     ranks, ranked = [], np.empty(len(labels.q_pids), np.int64)
     for query, (row, same) in enumerate(zip(distmat, labels.same_pid(), strict=True)):
-        other_camera = labels.g_camids[same] != labels.q_camids[query]
-        correct = np.sort(row[same[other_camera]])
-        left_out = np.sort(row[same[~other_camera]])
+        out = labels.left_out(query, same)
+        correct, left_out = np.sort(row[same[~out]]), np.sort(row[same[out]])
         ranked[query] = len(row) - len(left_out)
         if len(correct) == 0:
             ranks.append(np.empty(0, np.int64))

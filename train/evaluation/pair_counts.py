@@ -65,9 +65,9 @@ class PairCounter:
         keys = _keys(distmat)  # (n, G)
         g_cameras = self._numbered(labels.g_camids)  # (G,)
         q_cameras = self._numbered(labels.q_camids)
-        for query, (pid, camid) in enumerate(zip(labels.q_pids.tolist(), labels.q_camids.tolist(), strict=True)):
+        for query, pid in enumerate(labels.q_pids.tolist()):
             same = labels.g_pids == pid
-            counted = ~same | (labels.g_camids != camid)
+            counted = ~same | ~labels.left_out(query)
             # one number a pair: the query's camera, the gallery's, whether it is the same person, and the bin
             codes = (q_cameras[query] << 12 | g_cameras) << 1 | same
             codes = (codes << BINS | keys[query])[counted]

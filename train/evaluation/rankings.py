@@ -32,7 +32,7 @@ LEGEND = (("right", CORRECT), ("wrong", FALSE), ("query's own camera, or its cop
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
-    """A gallery image in a query's ranking; `rank` is None where the cross-camera rule leaves it out."""
+    """A gallery image in a query's ranking; `rank` is None where the protocol leaves it out."""
 
     record: Record
     distance: float
@@ -59,7 +59,7 @@ def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.d
     Average precision is over the whole gallery, also where a protocol samples from it. Errors as for
     `retrieval.compare`.
     """
-    labels = labels_of(query, gallery)
+    labels = labels_of(query, gallery, config)
     length = min(length, len(labels.g_pids))
     parts, near = [], []
     for queries, distmat in ranked(query, gallery, config, device):
@@ -69,8 +69,8 @@ def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.d
         del distmat  # otherwise the next block is made while this one is in memory
     ap = measure(joined(parts), trapezoid=config.trapezoid).ap
     return [
-        Ranking(record, float(score), _hits(record, camid, gallery, *columns_and_distances))
-        for record, camid, score, columns_and_distances in zip(query.records, query.camids, ap, near, strict=True)
+        Ranking(record, float(score), _hits(record, labels.left_out(row, columns), gallery, columns, distances))
+        for row, (record, score, (columns, distances)) in enumerate(zip(query.records, ap, near, strict=True))
     ]
 
 
@@ -88,13 +88,17 @@ def _nearest(
 
 
 def _hits(
-    query: Record, camid: int, gallery: Side, columns: NDArray[np.int64], distances: NDArray[np.float32]
+    query: Record,
+    left_out: NDArray[np.bool_],
+    gallery: Side,
+    columns: NDArray[np.int64],
+    distances: NDArray[np.float32],
 ) -> list[Hit]:
     hits, rank = [], 0
-    for column, distance in zip(columns.tolist(), distances.tolist(), strict=True):
+    for out, column, distance in zip(left_out.tolist(), columns.tolist(), distances.tolist(), strict=True):
         record = gallery.records[column]
         correct = record.pid == query.pid
-        counts = not (correct and gallery.camids[column] == camid)
+        counts = not (correct and out)
         rank += counts
         hits.append(Hit(record, distance, correct, rank if counts else None))
     return hits

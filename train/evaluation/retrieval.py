@@ -13,6 +13,7 @@ from dsa_app.errors import TrainingError
 from dsa_data.records import Record
 from dsa_data.stores.dsap import DsapStore
 from dsa_reid.main_stream import MainStream
+from dsa_reid.model import VISIBILITY
 from dsa_reid.preprocessing import Preprocessing
 
 from ..batches.config import GuidanceConfig
@@ -24,11 +25,12 @@ from .config import EvaluateConfig
 from .distmat import Block, Rows, blocks, stored_blocks
 from .expansion import expanded
 from .features import extract, lengths
-from .matches import Labels, Matches, find_matches, joined
+from .matches import Clothes, Labels, Matches, find_matches, joined
 from .metrics import NO_MATCH
 from .multiquery import pooled
 from .rerank import reranked
 from .single_shot import find_sampled_matches, measure_sampled, sample_orders
+from .tracklets import pooled_tracklets
 from .views import Bin, ViewBins
 
 Extract = Callable[[Images, str], Rows]  # from images and what they are ("query") to their features
@@ -111,11 +113,10 @@ def read_retrieval(
 def check_matches(retrieval: Retrieval, config: EvaluateConfig) -> None:
     """Raise TrainingError if no query has an image of its person in the gallery that counts, before any feature."""
     query, gallery = retrieval.query.records, retrieval.gallery.records
-    cameras: dict[int, set[int]] = {}
-    for record, camid in zip(gallery, camera_numbers(gallery, config), strict=True):
-        cameras.setdefault(record.pid, set()).add(int(camid))
-    shown = zip(query, camera_numbers(query, config), strict=True)
-    if not any(cameras.get(record.pid, set()) - {int(camid)} for record, camid in shown):
+    pids = (np.array([record.pid for record in records]) for records in (query, gallery))
+    cameras = (camera_numbers(records, config) for records in (query, gallery))
+    labels = Labels(*pids, *cameras, clothes=clothes_of(query, gallery, config))
+    if not any(not labels.left_out(row, same).all() for row, same in enumerate(labels.same_pid())):
         raise TrainingError(NO_MATCH)
 
 
@@ -126,11 +127,11 @@ def measure(
 
     def features(images: Images, what: str) -> np.ndarray:
         return extract(
-            network, images, config.match, config.batch, workers, what, config.flip, config.distance == "visible"
+            network, images, config.match, config.batch, workers, what, config.flip, config.needs_visibility
         ).numpy()
 
     device = next(network.parameters()).device
-    parts = lengths(network, config.match, config.distance == "visible")
+    parts = lengths(network, config.match, config.needs_visibility)
     comparison = compare(*sides(retrieval, config, features, parts), config, device)
     return comparison.result, comparison.chance
 
@@ -144,7 +145,9 @@ def sides(
         parts: of a feature, by their lengths in order.
     """
     query, gallery = (
-        Side(features(images, what), images.records, camera_numbers(images.records, config), parts or {})
+        _by_tracklet(
+            Side(features(images, what), images.records, camera_numbers(images.records, config), parts or {}), config
+        )
         for images, what in ((retrieval.query, "query"), (retrieval.gallery, "gallery"))
     )
     if config.multiquery == "off" or retrieval.multiquery is None:
@@ -160,6 +163,23 @@ def sides(
     return dataclasses.replace(query, features=together), gallery
 
 
+def _by_tracklet(side: Side, config: EvaluateConfig) -> Side:
+    """Return a side with a row a tracklet, where its images are frames of tracklets and these are compared."""
+    if not any(record.tracklet for record in side.records):
+        if config.tracklets in ("best", "visible"):
+            raise TrainingError(f"evaluate.tracklets={config.tracklets} needs tracklets, and this dataset has none.")
+        return side
+    if config.tracklets == "off":
+        return side
+    how = "mean" if config.tracklets == "auto" else config.tracklets
+    rows, features = pooled_tracklets(side.features, side.records, side.parts, how)
+    if config.distance != "visible":
+        features = features[:, : sum(width for part, width in side.parts.items() if part != VISIBILITY)]
+    return dataclasses.replace(
+        side, features=features, records=[side.records[row] for row in rows], camids=side.camids[rows]
+    )
+
+
 def camera_numbers(records: Sequence[Record], config: EvaluateConfig) -> np.ndarray:
     """Return int64 (N,): gallery images of the query's person with the query's number are left out of its ranking.
 
@@ -171,9 +191,26 @@ def camera_numbers(records: Sequence[Record], config: EvaluateConfig) -> np.ndar
     return np.array([record.camid for record in records])
 
 
-def labels_of(query: Side, gallery: Side) -> Labels:
-    """Return the identities and cameras of query and gallery."""
-    return Labels(query.pids, gallery.pids, query.camids, gallery.camids)
+def labels_of(query: Side, gallery: Side, config: EvaluateConfig) -> Labels:
+    """Return the identities and cameras of query and gallery, and their clothes for a clothes protocol.
+
+    Raises TrainingError if it is a clothes protocol and their clothes are unknown.
+    """
+    clothes = clothes_of(query.records, gallery.records, config)
+    return Labels(query.pids, gallery.pids, query.camids, gallery.camids, clothes=clothes)
+
+
+def clothes_of(query: Sequence[Record], gallery: Sequence[Record], config: EvaluateConfig) -> Clothes | None:
+    """Return the clothes of query and gallery for a clothes protocol, else None. Raises TrainingError if unknown."""
+    if config.clothes == "any":
+        return None
+    if not any(record.clothes for record in query):
+        raise TrainingError(
+            f"evaluate.clothes={config.clothes} needs to know who wears what, and no query has clothes. Name a dataset "
+            "with clothes (ltcc, prcc), or list the images again: dsa-data prepare."
+        )
+    q_clothes, g_clothes = (np.array([record.clothes for record in records]) for records in (query, gallery))
+    return Clothes(q_clothes, g_clothes, config.clothes == "changed")
 
 
 def compare(
@@ -192,9 +229,9 @@ def compare(
 
     Raises TrainingError if features do not fit or are not numbers, or no query has a match.
     """
-    labels = labels_of(query, gallery)
+    labels = labels_of(query, gallery, config)
     camids = [np.array([record.camid for record in side.records]) for side in (query, gallery)]  # also where ignored
-    labels_by_camera = Labels(labels.q_pids, labels.g_pids, *camids)
+    labels_by_camera = Labels(labels.q_pids, labels.g_pids, *camids, clothes=labels.clothes)
     single = config.gallery == "single-shot"
     orders = sample_orders(len(labels.g_pids), config.repeats, config.seed) if single else None
     parts, pairs, bins = [], CameraPairs(), ViewBins()

@@ -98,9 +98,9 @@ class Searches:
 
     def add_block(self, distmat: np.ndarray, labels: Labels) -> None:
         """Add some queries, whose rows (n, G) of the distance matrix are given."""
-        for row, pid, camid in zip(distmat, labels.q_pids.tolist(), labels.q_camids.tolist(), strict=True):
+        for query, (row, pid) in enumerate(zip(distmat, labels.q_pids.tolist(), strict=True)):
             own = labels.g_pids == pid
-            use = ~own | (labels.g_camids != camid)
+            use = ~own | ~labels.left_out(query)
             match, false = row[own & use], row[~own]
             if not len(false):
                 continue
@@ -133,7 +133,7 @@ def searches(
 ) -> Searches:
     """Return the searches of every query, with their evidence by a calibration."""
     found = Searches(calibration)
-    labels = labels_of(query, gallery)
+    labels = labels_of(query, gallery, config)
     for queries, distmat in ranked(query, gallery, config, device):
         found.add_block(distmat, labels.select(queries))
     return found
@@ -151,7 +151,7 @@ def same_or_not(
     Args:
         calibration: of the model that made the features; None for distances that have none.
     """
-    labels = labels_of(query, gallery)
+    labels = labels_of(query, gallery, config)
     counter, found = PairCounter(), Searches(calibration)
     for queries, distmat in ranked(query, gallery, config, device):
         some = labels.select(queries)

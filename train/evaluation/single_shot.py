@@ -67,7 +67,7 @@ def _sampled_columns(labels: Labels, orders: np.ndarray) -> NDArray[np.int64]:
     """Return the column of each query's match in each repetition, (Q, R); -1 where no other camera saw the person."""
     columns = np.full((len(labels.q_pids), len(orders)), -1)
     for query, same in enumerate(labels.same_pid()):
-        matches = same[labels.g_camids[same] != labels.q_camids[query]]
+        matches = same[~labels.left_out(query, same)]
         if len(matches):
             columns[query] = matches[orders[:, matches].argmin(axis=1)]
     return columns

@@ -1,6 +1,7 @@
 """The synthetic dataset on disk: layout, reproducible bytes, resuming, and what is refused."""
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from dsa_data import images, sets
 from dsa_data.synthetic import dataset as synthetic
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.dataset import synthesise
-from dsa_data.synthetic.shots import plan
+from dsa_data.synthetic.shots import person_of, plan
 from repository import ROOT
 
 TINY = SynthConfig(
@@ -292,3 +293,41 @@ def test_synthetic_datasets_may_have_other_names(tmp_path: Path, monkeypatch: py
     )
     assert result.returncode == 2
     assert result.stderr.startswith("error: market1501 is not a synthetic dataset.")
+
+
+def test_people_change_clothes(tmp_path: Path) -> None:
+    settings = dataclasses.replace(TINY, clothes=2, train_identities=2, test_identities=2, distractors=1)
+    root = synthesise(settings, tmp_path / "synthetic")
+    entries = sets.scan("synthetic", root)
+    by_person: dict[tuple[int, str], set[int]] = defaultdict(set)
+    for entry in entries:
+        by_person[entry.pid, entry.split].add(entry.clothes)
+    assert by_person.pop((0, "gallery")) == {0}  # a distractor's are not numbered
+    assert all(worn == {1, 2} for worn in by_person.values())
+    with (root / "scenes.csv").open(newline="") as file:
+        worn_in = {row["key"]: int(row["clothes"]) for row in csv.DictReader(file)}
+    assert {entry.key: entry.clothes for entry in entries if entry.pid} == {
+        key: worn_in[key] for key in (entry.key for entry in entries if entry.pid)
+    }
+    assert synthesise(settings, root) == root
+    with pytest.raises(DatasetError, match="rendered with other settings"):
+        synthesise(dataclasses.replace(settings, clothes=1), root)
+
+
+def test_an_outfit_changes_garments_alone() -> None:
+    first, second, third = (person_of(TINY, 0, 0, clothes) for clothes in (1, 2, 3))
+    twin = person_of(dataclasses.replace(TINY, twins=1.0), 0, 1, 2)
+    one = person_of(dataclasses.replace(TINY, twins=1.0), 0, 0, 2)
+    assert (one.appearance.top, one.appearance.bottom) == (twin.appearance.top, twin.appearance.bottom)
+    assert one.appearance.marks != twin.appearance.marks
+    assert len({person.appearance.top for person in (first, second, third)}) == 3
+    assert first.body.build == second.body.build
+    for name in ("skin", "hair", "marks", "bag", "sleeve", "hem", "leg"):
+        assert getattr(first.appearance, name) == getattr(second.appearance, name)
+
+
+def test_without_the_setting_a_dataset_is_as_before(rendered: Path) -> None:
+    assert "clothes" not in (rendered / "synth.json").read_text()
+    assert "clothes" not in (rendered / "scenes.csv").read_text()
+    assert {entry.clothes for entry in sets.scan("synthetic", rendered)} == {0}
+    assert all("s1_" in name for name in content(rendered) if name.endswith(".jpg"))

@@ -1,0 +1,120 @@
+"""Tracklets: the features of a tracklet's frames, joined to one.
+
+Rows are read in pieces, and frames are never all in memory: MARS has 681,089 in its test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsa_app.errors import TrainingError
+from dsa_data.records import Record
+from dsa_reid.config import REGIONS
+from dsa_reid.model import VISIBILITY
+
+from .distmat import Rows
+
+ROWS = 4096  # that are in memory together
+Floats = NDArray[np.float32]
+
+
+def pooled_tracklets(
+    features: Rows, records: Sequence[Record], parts: Mapping[str, int], how: Literal["mean", "best", "visible"]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return for each tracklet the row of its first frame (T,), and its feature (T, D), in the order of these rows.
+
+    Each part of a feature has the length of a frame's, 1. The visibility of a region is the greatest in any frame, or
+    that of the best.
+
+    Args:
+        features: (N, D), of N frames. An image without a tracklet is one of its own.
+        parts: of a row, by their lengths in order; with the visibilities for "best" and "visible".
+        how: the mean of the frames; the frame whose visibilities have the greatest sum (the first of equals); or the
+            mean in which each region weighs by its visibility, and other parts by the mean visibility.
+
+    Raises TrainingError for a tracklet of two people or cameras, or features without visibilities that are needed.
+    """
+    tracks, first = _numbered(records)
+    seen_at = _columns(parts).get(VISIBILITY)
+    if how != "mean" and seen_at is None:
+        raise TrainingError(f"Tracklets by {how} need features with the visibilities of regions. Use the mean.")
+    sums = np.zeros((len(first), features.shape[1]), np.float32)
+    weights = np.zeros((len(first), REGIONS), np.float32)
+    most = np.full(len(first), -np.inf, np.float32)  # of "best": what the best frame so far shows
+    greatest = np.zeros((len(first), REGIONS), np.float32)
+    for start in range(0, len(records), ROWS):
+        rows = np.array(features[start : start + ROWS], np.float32)
+        index = tracks[start : start + ROWS]
+        seen = np.ones((len(rows), REGIONS), np.float32) if seen_at is None else rows[:, seen_at]
+        if how == "best":
+            for row, track, shown in zip(rows, index.tolist(), seen.sum(1).tolist(), strict=True):
+                if shown > most[track]:
+                    most[track], sums[track] = shown, row
+            continue
+        np.maximum.at(greatest, index, seen)
+        if how == "visible":
+            np.add.at(weights, index, seen)
+            rows *= _spread(seen, parts)
+        _add(sums, index, rows)
+    if how == "best":
+        return first, sums
+    if how == "visible":  # means of regions: one that is seldom seen is as long as the others
+        sums /= _spread(np.maximum(weights, 1e-6), parts)
+    else:
+        sums /= np.bincount(tracks, minlength=len(first))[:, None]
+    for part, columns in _columns(parts).items():
+        if part == VISIBILITY:
+            sums[:, columns] = greatest
+        else:
+            length = np.linalg.norm(sums[:, columns], axis=1, keepdims=True)
+            sums[:, columns] /= np.where(length > 0, length, 1)
+    return first, sums
+
+
+def _numbered(records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of each frame's tracklet, from 0 (N,), and the row of each tracklet's first frame (T,)."""
+    numbers: dict[tuple[int, int], int] = {}
+    first: list[int] = []
+    tracks = np.empty(len(records), np.int64)
+    for row, record in enumerate(records):
+        name = (record.tracklet, 0) if record.tracklet else (0, row)
+        if name not in numbers:
+            numbers[name] = len(first)
+            first.append(row)
+        tracks[row] = numbers[name]
+        other = records[first[tracks[row]]]
+        if (record.pid, record.camid) != (other.pid, other.camid):
+            raise TrainingError(
+                f"The tracklet {record.tracklet} has images of two people or cameras: {other.key} and {record.key}. "
+                "Give them tracklets of their own."
+            )
+    return tracks, np.array(first, np.int64)
+
+
+def _columns(parts: Mapping[str, int]) -> dict[str, slice]:
+    """Return the columns of each part."""
+    ends = np.cumsum(list(parts.values())).tolist()
+    return {part: slice(end - parts[part], end) for part, end in zip(parts, ends, strict=True)}
+
+
+def _spread(seen: Floats, parts: Mapping[str, int]) -> Floats:
+    """Return the weight of each column (n, D): of local features their region's visibility, of others the mean."""
+    weights = []
+    for part, width in parts.items():
+        if part == VISIBILITY:
+            weights.append(np.ones((len(seen), width), np.float32))
+        elif part.endswith("local"):
+            weights.append(np.repeat(seen, width // REGIONS, axis=1))
+        else:
+            weights.append(np.repeat(seen.mean(1, keepdims=True), width, axis=1))
+    return np.concatenate(weights, axis=1)
+
+
+def _add(sums: Floats, index: NDArray[np.int64], rows: Floats) -> None:
+    """Add rows (n, D) to `sums` (T, D) at `index` (n,); frames of a tracklet mostly follow each other."""
+    starts = np.flatnonzero(np.diff(index, prepend=-1))
+    np.add.at(sums, index[starts], np.add.reduceat(rows, starts, axis=0))

@@ -12,6 +12,7 @@ import click
 from dsa_app import console, remedies
 from dsa_app.config import Settings
 from dsa_app.errors import DatasetError
+from dsa_app.wording import counted
 
 from .synthetic.config import SynthConfig
 
@@ -164,3 +165,54 @@ def check(dataset: str) -> None:
         click.echo(f"note: {repeated}", err=True)
     result = "as published" if definition.published or definition.total else "no published counts to compare with"
     click.echo(f"{root}: {definition.title}, {result}")
+
+
+@main.command("pack")
+@console.dataset_option()
+@click.option("--out", type=click.Path(path_type=Path), help="The archive. [artifacts/<dataset>/<dataset>.zip]")
+@click.option("--since", type=click.Path(path_type=Path), help="An earlier archive: only what changed since.")
+def pack_(dataset: str, out: Path | None, since: Path | None) -> None:
+    """Pack maps, part images and model into one archive.
+
+    With what DVC knows about them, so that `dvc repro` makes none of them again where it is unpacked.
+    """
+    from .sharing.pack import pack
+
+    path = out or console.artifacts(dataset) / f"{dataset}{'-changes' if since else ''}.zip"
+    index = pack(dataset, path, since)
+    here = [file for file in index.files if file.here]
+    left = len(index.files) - len(here)
+    click.echo(
+        f"{path}: {counted(len(here), 'file')} of {dataset}, {sum(file.size for file in here) / 1e6:.1f} MB"
+        + (f"; {counted(left, 'unchanged file')} left out" if since else "")
+    )
+
+
+@main.command("unpack")
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace files that differ from the archive's.")
+def unpack_(archive: Path, overwrite: bool) -> None:
+    """Put the files of an ARCHIVE of `dsa-data pack` in place."""
+    from .sharing.unpack import project_differences, unpack
+
+    index, written = unpack(archive, overwrite)
+    for path in written:
+        click.echo(path)
+    click.echo(f"{archive}: {counted(len(index.files), 'file')} of {index.dataset}, {len(written)} of them new")
+    for name in project_differences(index):
+        click.echo(f"note: {name} is not the one it was packed with: `dvc repro` may run stages again.", err=True)
+
+
+@main.command("cache-maps")
+@click.option("--off", is_flag=True, help="Keep them out of the cache, as by default.")
+def cache_maps(off: bool) -> None:
+    """Let DVC's cache hold the maps, for dvc push and pull.
+
+    It also holds the manifest and the part images. They take twice the disk.
+    """
+    from .sharing.cache_option import PIPELINE, STAGES, set_cached
+
+    set_cached(not off)
+    click.echo(f"{PIPELINE}: manifest, maps and part images {'stay out of' if off else 'go into'} DVC's cache")
+    if not off and Path("dvc.lock").is_file():
+        click.echo(f"Put those that are made into it now: dvc commit {' '.join(STAGES)}")

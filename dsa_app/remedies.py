@@ -17,8 +17,8 @@ WITH_SETTINGS = {
     "dsa-train summary", "dsa-train show-batch", "dsa-train explain", "dsa-train ablation", "dsa-train probe",
 }  # fmt: skip
 WITH_DATASET = {
-    "dsa-data check", "dsa-data stats", "dsa-data sheet", "densepose-extract show", "densepose-extract stats",
-    "dsap verify", "dsap show", "dsap export", "dsa-train experiments",
+    "dsa-data check", "dsa-data stats", "dsa-data sheet", "dsa-data pack", "densepose-extract show",
+    "densepose-extract stats", "dsap verify", "dsap show", "dsap export", "dsa-train experiments",
 }  # fmt: skip
 OPTION = r" --[a-z][a-z-]*(?:[ =](?:'[^']*'|(?!-)[^\s,;'()]*[^\s,.;:'()]))?"
 COMMAND = re.compile(

@@ -11,7 +11,8 @@ from repository import ROOT
 REST = "*"  # the modules of a package that are not named, all on one floor
 ROOMS = {  # of a package: folders, and modules at its top
     "dsa_data": [
-        "charts", "numbers", "keys", "matlab", "npy", "images", "walk", "records", "sets", "stores", "synthetic", REST, "cli",
+        "charts", "numbers", "keys", "matlab", "npy", "images", "walk", "records", "sets", "stores", "synthetic", REST,
+        "sharing", "cli",
     ],
     "dsa_train": [
         "network", "losses", "batches", "evaluation", "gallery", "explain", "probe", REST,

@@ -28,6 +28,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("sets", ["one file for", "each dataset"]),
             ("stores", ["the HDF5 schema:", "IUV, DSAP, features"]),
             ("synthetic", ["rendered people with", "true I, U, V"]),
+            ("sharing", ["pack and unpack for", "another clone"]),
         ],
     ),
     (

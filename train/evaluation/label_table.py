@@ -13,10 +13,7 @@ from dsa_app.guard import guarded
 from dsa_app.wording import shown
 from dsa_data.keys import is_key
 from dsa_data.numbers import whole
-            split, digest = cells.get("split", "").strip().lower(), cells.get("digest", "")
-            clothes, tracklet = (whole(cells.get(name, "").strip() or "0", name, where) for name in OPTIONAL)
-            one = record(cells["path"], split, pid, camid, where, digest)
-            records.append(dataclasses.replace(one, clothes=clothes, tracklet=tracklet))
+from dsa_data.records import DIGEST, OPTIONAL, Record
 
 NEEDED = ("path", "pid", "camid")
 SPLITS = ("query", "gallery")
@@ -26,13 +23,8 @@ REMEDY = "Expected a CSV with the columns path, pid, camid, and split (query or 
 def read_table(path: Path) -> list[Record]:
     """Return the rows of a table of labels, in its order; a manifest of `dsa-data prepare` is one.
 
-<<<<<<< HEAD
-    The split is "" in a table without such a column. A record's digest is that of its image in a manifest, and of its
-    path in other tables; its size is unknown (0).
-=======
     The split is "" in a table without such a column; clothes and tracklet are optional columns too. A record's digest
-    is that of its path, and its size unknown (0).
->>>>>>> occ
+    is that of its image in a manifest, and of its path in other tables; its size is unknown (0).
 
     Raises DatasetError for a file that is missing or no such table.
     """
@@ -54,14 +46,10 @@ def read_table(path: Path) -> list[Record]:
                 raise DatasetError(f"{where}: expected {len(columns)} fields, found {len(row)}. {REMEDY}")
             cells = dict(zip(columns, row, strict=True))
             pid, camid = whole(cells["pid"], "pid", where, low=-1), whole(cells["camid"], "camid", where)
-<<<<<<< HEAD
             split, digest = cells.get("split", "").strip().lower(), cells.get("digest", "")
-            records.append(record(cells["path"], split, pid, camid, where, digest))
-=======
             clothes, tracklet = (whole(cells.get(name, "").strip() or "0", name, where) for name in OPTIONAL)
-            one = record(cells["path"], cells.get("split", "").strip().lower(), pid, camid, where)
+            one = record(cells["path"], split, pid, camid, where, digest)
             records.append(dataclasses.replace(one, clothes=clothes, tracklet=tracklet))
->>>>>>> occ
             before = lines.setdefault((records[-1].key, records[-1].split), rows.line_num)
             if before != rows.line_num:
                 raise DatasetError(

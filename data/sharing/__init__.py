@@ -1,0 +1,1 @@
+"""Sharing of a dataset's maps and part images between two clones: one archive with digests."""

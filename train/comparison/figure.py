@@ -59,8 +59,8 @@ def _draw(axes: Any, rows: Sequence[Row], name: str) -> None:
     timed = [row for row in rows if row.images_per_second]
     for row in rows:
         if not row.images_per_second:  # features of which no time is known
-            label = wrapped(row.model)
-            axes.axhline(_percent(row), color=COLOURS[None], linewidth=0.8, linestyle=":", label=label)
+            title = wrapped(row.model)
+            axes.axhline(_percent(row), color=COLOURS[None], linewidth=0.8, linestyle=":", label=title)
     shown = set()
     for row in timed:
         label = None if row.guide in shown else WORDS[row.guide]

@@ -83,7 +83,9 @@ def rows(entries: Sequence[Entry], places: Sequence[Place], seconds: float) -> I
 
 def _of_features(entry: Entry, place: Place) -> Row | None:
     """Return the row of a file of features; None if it states that it is of another dataset."""
-    files = Files(entry.paths[0], *entry.paths[1:], labels=entry.labels)
+    path, gallery = (*entry.paths, None)[:2]
+    assert path is not None
+    files = Files(path, gallery, entry.labels)
     sides = read_sides(files, place.dataset, place.manifest, place.config)
     if sides is None:
         return None

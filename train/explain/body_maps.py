@@ -14,8 +14,8 @@ from densepose_extract.engines.rendered import Rendered
 from dsa_app.errors import StoreError
 from dsa_data.charts import BODY_REGIONS
 from dsa_data.records import Record
+from dsa_data.sets.rendered import NOTE
 from dsa_data.stores.iuv import IuvStore
-from dsa_data.synthetic.dataset import NOTE
 
 BACKGROUND = "background"
 REGIONS = (*BODY_REGIONS, BACKGROUND)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .nearest import Ranking, build_index, search, search_index
     from .preprocessing import Preprocessing
     from .regions import Explanation, explain, region_distances
+    from .sharing import from_pretrained, push_to_hub, save_pretrained
 
 __all__ = [
     "REGION_NAMES",
@@ -41,11 +42,14 @@ __all__ = [
     "distances",
     "explain",
     "export",
+    "from_pretrained",
     "join",
     "load",
     "load_exported",
+    "push_to_hub",
     "region_distances",
     "save",
+    "save_pretrained",
     "search",
     "search_index",
     "visible_distances",
@@ -62,6 +66,7 @@ _MODULE_OF = {
     **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
     **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),
     "Preprocessing": "preprocessing",
+    **dict.fromkeys(["from_pretrained", "push_to_hub", "save_pretrained"], "sharing"),
     **dict.fromkeys(["Explanation", "explain", "region_distances"], "regions"),
 }
 

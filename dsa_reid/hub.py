@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub (extra `timm`): from its cache in $HF_HOME, or downloaded, without retries offline."""
+"""Files of the Hugging Face hub (extra `hub`): from its cache in $HF_HOME, or downloaded, without retries offline."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from .extras import install_command
 from .guard import reason
 
 HUB = "hf-hub:"  # prefix of the name of a repository
-WEIGHTS = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
+WEIGHTS = (
+    "model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin", "model.pt",
+)  # fmt: skip
 """Files that hold a model's weights, in the order in which they are looked for."""
 
 PATIENCE = 5.0  # seconds within which the hub must answer, or it is not asked for files
 
 
-def fetch_weights(name: str, files: Sequence[str] = WEIGHTS) -> Path:
+def fetch_weights(
+    name: str, files: Sequence[str] = WEIGHTS, instead: str = "set train.network.weights to its path"
+) -> Path:
     """Return the file of weights in a repository of the hub.
 
     Args:
         name: "OWNER/NAME" or "OWNER/NAME@REVISION".
         files: their names, in the order in which they are looked for.
+        instead: what to do with a file that was downloaded elsewhere, for the error.
 
     Raises ModelError if the repository has none of the files, or cannot be reached.
     """
@@ -43,7 +48,7 @@ def fetch_weights(name: str, files: Sequence[str] = WEIGHTS) -> Path:
                     problem = error
     raise ModelError(
         f"hf-hub:{name} could not be read ({reason(problem)}). It needs one of {', '.join(files)}. Download "
-        "it on a machine with a network, to the cache of $HF_HOME, or set train.network.weights to its path."
+        f"it on a machine with a network, to the cache of $HF_HOME, or {instead}."
     )
 
 
@@ -61,7 +66,7 @@ def fetch_metadata(name: str) -> dict[str, Any]:
 
 def _file(name: str, file: str, local: bool) -> Path:
     """Return one file of a repository, from the cache alone if `local`. Raises whatever the hub's client raises."""
-    client = _client()
+    client = hub_client()
     repository, _, revision = name.partition("@")
     return Path(client.hf_hub_download(repository, file, revision=revision or None, local_files_only=local))
 
@@ -106,11 +111,12 @@ def _constants() -> Any:
     return constants
 
 
-def _client() -> Any:
+def hub_client() -> Any:
+    """Return the hub's client. Raises NotInstalledError if it is not installed."""
     try:
         import huggingface_hub
     except ImportError:
         raise NotInstalledError(
-            f"Weights of the hub need huggingface_hub, which is not installed. Install it: {install_command('timm')}"
+            f"Weights of the hub need huggingface_hub, which is not installed. Install it: {install_command('hub')}"
         ) from None
     return huggingface_hub

@@ -224,7 +224,7 @@ class Settings:
         return Settings(self.dataset, experiment, _merged(self.sections, values), f"{self.source} and {path}")
 
 
-SECTIONS = ("synth", "extract", "warp", "train", "evaluate", "ablation", "probe")
+SECTIONS = ("synth", "extract", "fuse", "warp", "train", "evaluate", "ablation", "probe")
 
 
 def read_settings(

@@ -17,6 +17,7 @@ from dsa_app.errors import ConfigError, DatasetError
 from dsa_app.wording import counted
 
 from .config import BACKENDS, WarpConfig
+from .fuse.config import FuseConfig
 
 FILE = click.Path(path_type=Path)
 NAME = console.dataset_option()
@@ -107,6 +108,53 @@ def build(
     for line in summary(store):
         click.echo(line)
     click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} images a second")
+
+
+@main.command()
+@console.with_settings(implied=implied_dataset)
+@console.jobs("Worker processes; -1 for every core.")
+@MANIFEST
+@IUV
+@ROOT
+@click.option("--out", type=FILE, help="The maps to write. [artifacts/<dataset>/fused.h5]")
+@click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one.")
+def fuse(
+    settings: Settings,
+    jobs: int,
+    manifest: Path | None,
+    iuv: Path | None,
+    root: Path | None,
+    out: Path | None,
+    overwrite: bool,
+) -> None:
+    """Find limbs with left and right exchanged, and correct them.
+
+    All images of an identity of the training split are fused on one surface. Writes corrected maps, the surfaces, and a
+    CSV file with the evidence; build part images from them by `dsap build --iuv`.
+    """
+    folder = console.artifacts(settings.dataset)
+    config = settings.section("fuse", FuseConfig)
+
+    from dsa_data.sets import dataset_root
+
+    from .fuse.stage import fuse_all
+
+    made = fuse_all(
+        manifest or folder / "manifest.csv",
+        iuv or folder / "iuv.h5",
+        out or folder / "fused.h5",
+        config,
+        root or dataset_root(settings.dataset),
+        jobs,
+        overwrite,
+    )
+    if not made.changed:
+        click.echo(f"{made.maps} is up to date")
+        return
+    found = ", ".join(f"{limbs} of {counted(count, 'map')}" for limbs, count in made.exchanged.items())
+    click.echo(f"{counted(made.images, 'image')}, {counted(made.persons, 'surface')}; exchanged: {found}")
+    for path in (made.maps, made.surfaces, made.report):
+        click.echo(path)
 
 
 @main.command()

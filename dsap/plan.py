@@ -59,7 +59,7 @@ def make_plan(manifest: Path, iuv: Path, config: WarpConfig, splits: Sequence[st
     records = read_manifest(manifest)
     with IuvStore(iuv) as maps:
         check_content(maps, config)
-        _check_keys(records, maps)
+        check_keys(records, maps)
         items = pair_with_maps(read_manifest(manifest, splits) if splits else records, maps)
         configuration = {"warp": to_dict(config), "maps": maps.header.configuration}
         header = Header(maps.header.dataset, configuration, inputs_digest(items))
@@ -103,7 +103,7 @@ def pair_with_maps(records: Sequence[Record], maps: IuvStore) -> list[WarpItem]:
     return items
 
 
-def _check_keys(records: Sequence[Record], maps: IuvStore) -> None:
+def check_keys(records: Sequence[Record], maps: IuvStore) -> None:
     """Raise DatasetError unless the maps are those of the images that the manifest lists, in all its splits."""
     listed = {record.key for record in records}
     without_map = [record.key for record in records if record.key not in maps]

@@ -41,7 +41,11 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("engines", ["native, rendered,", "import, pose, ..."]),
         ],
     ),
-    ("dsap", "stage two: the warp into 24 part images, its mirror rule", []),
+    (
+        "dsap",
+        "stage two: the warp into 24 part images, its mirror rule",
+        [("warp.py, …", ["the warp, stage,", "coarse parts"]), ("fuse", ["one surface a", "person"])],
+    ),
     (
         "train",
         "dsa_train: stage three. A room imports only from rooms to its left.",

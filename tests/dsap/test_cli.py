@@ -1,5 +1,6 @@
 """The commands: one call each, what they print, and one line for a mistake."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,22 @@ def test_a_store_of_another_dataset_is_noted(run: Run) -> None:
         result = run(command, "--dataset", named)
         noted = "is of the dataset tiny, this command of market1501." in result.stderr
         assert noted == (named == "market1501"), result.output
+
+
+def test_fuse_writes_maps_that_build_takes(case: Case) -> None:
+    """Random maps: what is found is not looked at here (tests/dsap/fuse)."""
+    given = [f"--{name}={getattr(case, name)}" for name in ("manifest", "iuv", "root")]
+    out = case.folder / "fused.h5"
+    command = ["fuse", *given, "--dataset", "market1501", "--out", str(out), "--set", "fuse.size=8"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert re.search(r"images, 3 surfaces; exchanged: arms of \d+ maps?, legs of \d+ maps?", result.output)
+    assert lines[-3:] == [str(out), str(case.folder / "fused_surfaces.h5"), str(case.folder / "fused.csv")]
+    again = CliRunner().invoke(main, command)
+    assert again.output.strip() == f"{out} is up to date"
+    other = CliRunner().invoke(main, [*command, "--set", "fuse.most=2"])
+    assert other.exit_code == 2
+    assert "was made with other settings" in other.output
+    built = ["build", given[0], f"--iuv={out}", given[2], "--dataset", "market1501", "--out", str(case.out)]
+    assert CliRunner().invoke(main, [*built, "--set", "warp.size=8"]).exit_code == 0

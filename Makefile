@@ -41,7 +41,7 @@ demo: scm env
 	@dsa-data sheet --dataset synthetic
 	@dsap show --dataset synthetic
 	@dsa-train show-batch --params params.yaml
-	@dsa-train report --params params.yaml
+	@dsa-train report --params params.yaml --html
 
 # DVC asks for git; the sources may have come as a ZIP
 scm:

@@ -44,6 +44,7 @@ PATHS: dict[str, dict[str, str]] = {
     "dsap export": {"manifest": "--manifest", "dsap": "--store"},
     "dsa-train run": {"manifest": "--manifest", "dsap": "--dsap"},
     "dsa-train evaluate": {"manifest": "--manifest", "dsap": "--dsap", "run": "--run"},
+    "dsa-train report": {"manifest": "--manifest", "dsap": "--dsap", "iuv": "--iuv"},
     "dsa-train rank": {"manifest": "--manifest", "dsap": "--dsap", "run": "--run"},
     "dsa-train show-batch": {"manifest": "--manifest", "dsap": "--dsap"},
     "dsa-train explain": {"manifest": "--manifest", "iuv": "--iuv", "run": "--run"},

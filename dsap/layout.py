@@ -68,7 +68,9 @@ Turns = Literal["densepose", "synthetic", "none"]
 UPWARD = (9, 10, 11, 12, 19, 20)  # U increases upwards here in DensePose's maps, but downwards on the synthetic body
 
 
-def body(texels: np.ndarray, valid: np.ndarray, turns: Turns = "densepose", cell: int = 96) -> np.ndarray:
+def body(
+    texels: np.ndarray, valid: np.ndarray, turns: Turns = "densepose", cell: int = 96, names: bool = True
+) -> np.ndarray:
     """Return the part images of one person as two figures, front and back, with the names of the charts.
 
     Args:
@@ -77,27 +79,31 @@ def body(texels: np.ndarray, valid: np.ndarray, turns: Turns = "densepose", cell
         turns: orientation of the charts: DensePose's, the "synthetic" body's, or "none" for coarse parts, which have
             that of the image.
         cell: width of a part image in pixels.
+        names: whether charts and figures are named; without, part images are one pixel apart.
 
     Returns:
         uint8 (H, W, 3), RGB.
     """
+    gap, caption = (GAP, CAPTION) if names else (1, 1)
     shown = np.where(valid[..., None], texels, np.array(EMPTY, np.uint8))
     figures = []
     for title, cells in (("front", FRONT), ("back", BACK)):
-        page = np.full((CAPTION + 6 * (cell + CAPTION), 4 * (cell + GAP), 3), PAPER, np.uint8)
-        write(page, 0, 0, title, size=13)
+        page = np.full((caption + 6 * (cell + caption), 4 * (cell + gap), 3), PAPER, np.uint8)
+        if names:
+            write(page, 0, 0, title, size=13)
         for chart, grid in cells.items():
             part = shown[chart - 1]
             if turns == "synthetic" and chart in UPWARD:
                 part = turned(part, grid.axes.replace("-u", "+u"))
             elif turns != "none":
                 part = turned(part, grid.axes)
-            wide, high = grid.span * (cell + GAP) - GAP, grid.span * (cell + CAPTION) - CAPTION
-            x, y = grid.x * (cell + GAP), CAPTION + grid.y * (cell + CAPTION)
+            wide, high = grid.span * (cell + gap) - gap, grid.span * (cell + caption) - caption
+            x, y = grid.x * (cell + gap), caption + grid.y * (cell + caption)
             page[y : y + high, x : x + wide] = cv2.resize(part, (wide, high), interpolation=cv2.INTER_NEAREST)
-            write(page, x, y + high, f"{chart} {short_name(chart)}")
+            if names:
+                write(page, x, y + high, f"{chart} {short_name(chart)}")
         figures.append(page)
-    return side_by_side(figures)
+    return side_by_side(figures, 18 if names else 3 * gap)
 
 
 def turned(part: np.ndarray, axes: str) -> np.ndarray:

@@ -178,6 +178,12 @@ def other_than_papers(task: Task) -> str:
     return TRAINED_ELSEWHERE if made.manifest != run_settings.manifest_digest(task.manifest) else ""
 
 
+def metrics_settings(task: Task, result: Result) -> dict[str, str]:
+    """Return what metrics.json says of a result's settings and of its dataset, as texts."""
+    about = {"dataset": task.dataset, "manifest": result.tested, "paper": other_than_papers(task)}
+    return result.summary() | about
+
+
 def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, torch.device]:
     """Return query and gallery with their features, and the device to compare them on; errors as for `evaluate`."""
     device = choose_device(config.device)

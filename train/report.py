@@ -71,7 +71,7 @@ def table(metrics: Metrics, dataset: str, papers: Papers, without: str = "", for
     if metrics.get("protocol"):
         lines.append(f"Protocol: {metrics['protocol']}.")
     lines += [f"The paper's row is not shown: {without}."] if without else []
-    return "\n".join(lines + _remarks(metrics, foreign))
+    return "\n".join(lines + remarks(metrics, foreign))
 
 
 def _published_cell(known: Mapping[str, float | None], name: str) -> str:
@@ -81,7 +81,7 @@ def _published_cell(known: Mapping[str, float | None], name: str) -> str:
     return NOT_KNOWN if value is None else f"{value:.1f}"
 
 
-def _remarks(metrics: Metrics, foreign: bool) -> list[str]:
+def remarks(metrics: Metrics, foreign: bool = False) -> list[str]:
     """Return a line for what a reader would otherwise have to see from the numbers, or could not see."""
     lines = []
     if metrics["mAP"] <= metrics["chance_mAP"]:

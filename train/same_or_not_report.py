@@ -15,7 +15,7 @@ from .evaluation.pair_counts import Curve
 from .evaluation.same_or_not import SameOrNot, area, equal_error_rate, rates
 from .report import text_table
 
-SAME, DIFFERENT, INK = "#4e9a06", "#cc0000", "#3465a4"
+SAME, DIFFERENT, INK = "#0072b2", "#d55e00", "#3465a4"  # two that all eyes distinguish
 LEAST = 1e-5  # false-match rate at the left end of the ROC
 BARS = 80  # of the distributions
 
@@ -54,10 +54,10 @@ def write_figure(found: SameOrNot, out: Path) -> Path:
     figure = Figure(figsize=(4.6 * count, 3.9), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, count)
-    _draw_distances(axes[0], found)
-    _draw_roc(axes[1], found.pairs.curve)
+    draw_distances(axes[0], found)
+    draw_roc(axes[1], found.pairs.curve)
     if found.reliability:
-        _draw_reliability(axes[2], found.reliability, found.open_set.reliability)
+        draw_reliability(axes[2], found.reliability, found.open_set.reliability)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     with atomic(out) as part:
@@ -98,7 +98,8 @@ def _camera_table(curves: dict[tuple[int, int], Curve]) -> str:
     return text_table(["AUC", "EER, %", "same pairs"], rows)
 
 
-def _draw_distances(axes: Any, found: SameOrNot) -> None:
+def draw_distances(axes: Any, found: SameOrNot) -> None:
+    """Draw how distances of the same and of different people are distributed, with the thresholds."""
     curve = found.pairs.curve
     edges = np.linspace(curve.middles[0], curve.middles[-1], BARS + 1)
     for counts, colour, name in ((curve.different, DIFFERENT, "different"), (curve.same, SAME, "same person")):
@@ -114,7 +115,8 @@ def _draw_distances(axes: Any, found: SameOrNot) -> None:
     axes.legend(fontsize=8, loc="upper right")
 
 
-def _draw_roc(axes: Any, curve: Curve) -> None:
+def draw_roc(axes: Any, curve: Curve) -> None:
+    """Draw the ROC curve, false matches on a logarithmic scale, and chance."""
     false, true = rates(curve)
     axes.step(np.maximum(false, LEAST), 100 * true, color=INK, where="post")
     axes.plot(np.geomspace(LEAST, 1, 50), 100 * np.geomspace(LEAST, 1, 50), color="grey", linewidth=0.8, linestyle=":")
@@ -126,7 +128,8 @@ def _draw_roc(axes: Any, curve: Curve) -> None:
     axes.set_ylabel("true-match rate, percent")
 
 
-def _draw_reliability(axes: Any, pairs: Reliability, searches: Reliability | None) -> None:
+def draw_reliability(axes: Any, pairs: Reliability, searches: Reliability | None) -> None:
+    """Draw the reliability diagram of P(same), and of P(in the gallery) where there are searches."""
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     for one, colour, name in ((pairs, INK, "same person"), (searches, "#c17d11", "in the gallery")):
         if one is not None:

@@ -60,6 +60,7 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("loop.py, …", ["stage, config,", "checkpoint"]),
             ("ablation", ["Tables 3 to 5,", "controls"]),
             ("comparison", ["models beside", "each other"]),
+            ("pages", ["the report for", "a browser"]),
             ("commands", ["one file for", "each command"]),
         ],
     ),

@@ -194,8 +194,7 @@ def _written(subject: Subject, measured: Measured, settings: Settings, out: Path
     source, artifacts = subject.source, console.artifacts(settings.dataset)
     experiment = run_settings.experiment_of(source) if source else options.run_name(settings)
     result = evaluation_stage.result_of(subject.task, subject.config, experiment, metrics)
-    paper = evaluation_stage.other_than_papers(subject.task)
-    metrics["settings"] = result.summary() | {"dataset": settings.dataset, "manifest": result.tested, "paper": paper}
+    metrics["settings"] = evaluation_stage.metrics_settings(subject.task, result)
     if source is None:  # the table of experiments lists the dataset's own runs
         results.write(artifacts, result)
     return evaluation_stage.write(out or artifacts / "metrics.json", metrics, cmc)

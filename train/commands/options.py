@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAMED = 3  # other runs that an error names; the rest are counted
 FILE = click.Path(path_type=Path)
+MATCHES = click.Choice(get_args(Match))
 
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 model = click.option("--model", type=FILE, help="The model. [artifacts/<dataset>/runs/<experiment>/model.pt]")
@@ -40,8 +41,7 @@ def data(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def network(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --run and --match."""
-    kinds = click.Choice(get_args(Match))
-    command = click.option("--match", type=kinds, help="The feature that is compared. [main]")(command)
+    command = click.option("--match", type=MATCHES, help="The feature that is compared. [main]")(command)
     return click.option("--run", "source", type=FILE, help="A run's folder, or a model.pt.")(command)
 
 

@@ -20,6 +20,7 @@ class EstimatorErrors:
     lost at one rate are lost at every higher rate.
 
     Attributes:
+        rate: multiplies every error.
         missed: share of people who are not detected at all.
         lost_limb: probability that an arm, a leg or the head is taken for background.
         lost_chart: the same for each of the 24 charts.

@@ -213,6 +213,38 @@ def test_the_picture_is_the_scripts(floors: ModuleType) -> None:
     assert floors.OUT.read_text(encoding="utf-8") == floors.draw(), "run: python docs/design/floors.py"
 
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LONGEST_README = 90  # lines
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= LONGEST_README, "move the rest to a page of docs/"
+
+
+@pytest.mark.parametrize("word", ["IUV", "chart", "texel", "DSAP", "guide"])
+def test_the_readme_defines_a_word_where_it_first_uses_it(word: str) -> None:
+    """Bold is where a word is defined; the text of a picture that is not seen comes before."""
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", README)
+    first = re.search(rf"\b{word}", text)
+    assert first is not None
+    assert text[first.start() - 2 : first.end() + 2] == f"**{word}**"
+
+
+def test_the_readme_explains_the_demo_as_the_quickstart_does() -> None:
+    """Measured, chance and ceiling are the same numbers on both."""
+    quickstart = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    (measured,) = re.findall(
+        r"^synthetic +([\d.]+) +[\d.]+ +[\d.]+ +([\d.]+) +[\d.]+ +([\d.]+)$", quickstart, re.MULTILINE
+    )
+    rank1, map_, chance = measured
+    (ceiling,) = re.findall(r"^\| ceiling: .* \| [\d.]+ \| ([\d.]+) \|$", quickstart, re.MULTILINE)
+    flat = " ".join(README.split())
+    assert f"Rank-1 {rank1} and mAP {map_}" in flat
+    assert f"A random order has mAP {chance}, matching by the true body surface {ceiling}" in flat
+    assert f"| the demo | {rank1} | {map_} |" in quickstart
+    assert f"| chance: a random order | | {chance} |" in quickstart
+
+
 MARKERS = re.compile(r"^(<{7} |>{7} |={7}$)", re.MULTILINE)  # that a merge leaves where both sides changed a line
 
 

@@ -31,6 +31,8 @@ class TrainConfig:
     Attributes:
         height, width: what images are resized to, in pixels.
         identities, pictures: P and K of a batch.
+        epochs: of the whole training.
+        weight_decay: L2 penalty on the weights, in every step.
         accumulate: batches whose gradients are averaged for one step of the optimiser; batch norm and the triplets see
             one batch at a time. The batches left over at the end of an epoch make a smaller step.
         freeze: epochs in which the trunk keeps its pretrained weights and statistics while the new layers learn (He et

@@ -15,6 +15,11 @@ class ScheduleConfig:
     """How the learning rate rises and falls; the defaults are the paper's.
 
     Attributes:
+        lr: the learning rate after the warm-up.
+        warmup: epochs in which it rises linearly.
+        warmup_lr: the learning rate at the start of the warm-up.
+        decay: what it is multiplied by at each fall.
+        decay_every: epochs between two falls, counted from the end of the warm-up.
         steps: epochs done when the rate falls by `decay`, in the place of `decay_every`; counted from the start, as the
             field's recipes do.
         fall: "steps" is the paper's; "cosine" falls along half a cosine (Loshchilov and Hutter 2017, equation 5,

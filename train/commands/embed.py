@@ -20,7 +20,14 @@ from . import options
 @options.model
 @options.model_experiment
 @click.option("--out", type=options.FILE, help=".h5, or .npy with a .csv of keys. [artifacts/<dataset>/features.h5]")
-@click.option("--type", "dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--type",
+    "dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Numbers of the file; float16 takes half the space.",
+)
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Images at once.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads that read.")
 @click.option("--skip-broken", is_flag=True, help="Leave out and list unreadable images instead of stopping.")

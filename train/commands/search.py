@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 @click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Hits per query.")
 @options.model
 @options.model_experiment
-@click.option("--engine", type=click.Choice(get_args(Engine)), default="numpy", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(Engine)),
+    default="numpy",
+    show_default=True,
+    help="NumPy, or an index of FAISS: exact (flat) or approximate (ivf, hnsw).",
+)
 @click.option("--index", type=options.FILE, help="The FAISS index. [<gallery>.<engine>.faiss]")
 @click.option("--explain", is_flag=True, help="Show how far each body region agrees.")
 @click.option(

@@ -56,6 +56,8 @@ class EvaluateConfig:
         flip: average each image's features with those of its mirror image.
         gallery: "whole" ranks every gallery image; "single-shot" samples one image of each identity, `repeats` times
             with `seed`, and reports the mean; "auto" is the dataset's own protocol.
+        repeats: how often a single-shot gallery is sampled.
+        seed: of these samples.
         cameras: "other" leaves out images of the query's person from the query's camera, as all protocols do; "ignore",
             for images of one camera, leaves out only copies of the query itself.
         clothes: "changed" counts only matches in other clothes than the query's, "same" only those in the same; other

@@ -57,6 +57,7 @@ class LossConfig:
             hinge, and `margin` has no effect.
         smoothing: of the labels, in every identity term.
         metric: "triplet" is the paper's; "circle" puts the circle loss in its place, weighted by `circle`.
+        circle: of the circle loss, in the place of `triplet`.
         circle_margin, circle_scale: m and γ of the circle loss; the defaults are FastReID's (He et al. 2020).
         id_margin, id_scale: m and s (γ of circle) of a `network.classifier` with a margin; None for the values of its
             paper: 0.25 and 256 for circle, 0.5 and 64 for arcface, 0.35 and 64 for cosface.

@@ -1,4 +1,4 @@
-"""Every example of docs/deploy.md and of examples/ is run as it stands."""
+"""Every example of docs/deploy.md, of README.md and of examples/ is run as it stands."""
 
 import importlib.util
 import re
@@ -51,6 +51,15 @@ def test_the_pages_python(place: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[[0 " in done.stdout
     assert "inside (5, 128)" in done.stdout
+
+
+def test_the_readmes_python(place: Path) -> None:
+    """Ten lines: the nearest image to a query is itself, and the model is exported."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code.splitlines()) <= 10
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "['a.jpg', " in done.stdout
 
 
 def test_the_pages_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ store_options = options(
     click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
     pictures_option,
     root_option,
-    click.option("--store", type=FILE, help="The maps. [artifacts/<dataset>/iuv.h5]"),
+    click.option("--iuv", "store", type=FILE, help="The maps. [artifacts/<dataset>/iuv.h5]"),
 )
 work_options = options(
     pictures_option,

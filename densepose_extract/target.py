@@ -13,7 +13,7 @@ from dsa_data import records, sets
 from dsa_data.records import Entry
 from dsa_data.walk import images_below, is_map
 
-STORE = "--out FILE to write it (run, import), --store FILE to read it (show, stats)"
+STORE = "--out FILE to write it (run, import), --iuv FILE to read it (show, stats)"
 SPLIT = "all"  # of images in a folder that is not a dataset
 
 

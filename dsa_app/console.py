@@ -205,9 +205,9 @@ def default_dataset() -> str:
     return _settings(None, None, None, (), True).dataset
 
 
-def jobs(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def jobs(text: str, default: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the option --jobs, the number of workers; negative numbers mean what they do in joblib."""
-    return click.option("--jobs", default=1, show_default=True, callback=_not_zero, help=text)
+    return click.option("--jobs", default=default, show_default=True, callback=_not_zero, help=text)
 
 
 def _not_zero(context: click.Context, option: click.Parameter, count: int) -> int:

@@ -24,7 +24,7 @@ NAME = console.dataset_option()
 MANIFEST = click.option("--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv]")
 IUV = click.option("--iuv", type=FILE, help="Their I, U, V maps. [artifacts/<dataset>/iuv.h5]")
 ROOT = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
-STORE = click.option("--store", type=FILE, help="The store. [artifacts/<dataset>/dsap.h5]")
+STORE = click.option("--dsap", "store", type=FILE, help="The store. [artifacts/<dataset>/dsap.h5]")
 SPLITS = click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. [all]")
 
 

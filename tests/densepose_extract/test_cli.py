@@ -151,7 +151,7 @@ def test_import_for_a_folder_of_images(tmp_path: Path) -> None:
     assert "1 images have no map" in result.stdout
     assert "1 found, 0 fallback, 1 none" in result.stdout
     for command in (["show", "a.png"], ["show", "--sheet", "2"], ["stats"]):
-        assert call(*command, "--pictures", folder, "--store", out).exit_code == 0
+        assert call(*command, "--pictures", folder, "--iuv", out).exit_code == 0
     assert {"iuv.png", "iuv_sheet.png"} <= {path.name for path in out.parent.iterdir()}
 
 

@@ -81,7 +81,7 @@ FOLDER = "--pictures 'my images' --iuv x/iuv.h5 --out x/dsap.h5"
         (
             f"dsap build {FOLDER}",
             "densepose-extract stats.",
-            "densepose-extract stats --pictures 'my images' --store x/iuv.h5",
+            "densepose-extract stats --pictures 'my images' --iuv x/iuv.h5",
         ),
         (f"dsap build {FOLDER}", "dsap build.", f"dsap build {FOLDER}"),
         (
@@ -100,7 +100,7 @@ FOLDER = "--pictures 'my images' --iuv x/iuv.h5 --out x/dsap.h5"
             "dsa-data prepare --dataset NAME --out m.csv",
         ),
         (
-            "dsap verify --dataset d --store o.h5 --iuv i.h5",
+            "dsap verify --dataset d --dsap o.h5 --iuv i.h5",
             "dsap build --overwrite.",
             "dsap build --dataset d --iuv i.h5 --out o.h5 --overwrite",
         ),
@@ -222,7 +222,7 @@ REFUSALS = {
     "dsap export --dataset synthetic --out y": "List the images first: dsa-data prepare --dataset synthetic",
     "dsap show --dataset synthetic": "Build it first: dsap build --dataset synthetic",
     "densepose-extract stats --dataset synthetic": "Make the maps first: densepose-extract run --dataset synthetic",
-    "densepose-extract stats --pictures here --store x/iuv.h5": "Make the maps first: densepose-extract run "
+    "densepose-extract stats --pictures here --iuv x/iuv.h5": "Make the maps first: densepose-extract run "
     "--pictures here --out x/iuv.h5",
     "dsa-train run --dataset synthetic": "List the images first: dsa-data prepare --dataset synthetic",
     "dsa-train export m.onnx --dataset synthetic --experiment demo": "Train first: dsa-train run --dataset synthetic "

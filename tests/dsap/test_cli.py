@@ -22,14 +22,14 @@ class Run:
     def __init__(self, case: Case) -> None:
         self.case = case
 
-    def __call__(self, command: str, *arguments: object, store: str = "--store") -> Result:
+    def __call__(self, command: str, *arguments: object) -> Result:
         paths = {"build": ["manifest", "iuv", "root"], "show": ["manifest", "iuv", "root"], "export": ["manifest"]}
         options = [
             option
             for name in paths.get(command, ["manifest", "iuv"])
             for option in (f"--{name}", str(getattr(self.case, name)))
         ]
-        options += ["--out" if command == "build" else "--store", str(self.case.out), "--dataset", "market1501"]
+        options += ["--out" if command == "build" else "--dsap", str(self.case.out), "--dataset", "market1501"]
         return CliRunner().invoke(main, [command, *options, *map(str, arguments)])
 
 

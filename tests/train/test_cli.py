@@ -334,7 +334,7 @@ def test_json_cameras_and_rankings(dsa_train, tmp_path):
     assert "scenes.csv does not exist" in by_view.output
 
     rankings = tmp_path / "artifacts" / "market1501" / "rankings"
-    assert dsa_train("rank", "--count", "2", "--length", "3").exit_code == 0
+    assert dsa_train("rank", "--count", "2", "--top", "3").exit_code == 0
     assert dsa_train("rank", "query/0031_c1s1_000000_00.png").exit_code == 0
     assert sorted(path.name for path in rankings.iterdir()) == ["best.png", "rank.png", "worst.png"]
     nobody = dsa_train("rank", "query/0031_c1s1_000000_01.png")

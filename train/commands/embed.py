@@ -29,7 +29,7 @@ from . import options
     help="Numbers of the file; float16 takes half the space.",
 )
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Images at once.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads that read.")
+@console.jobs("Threads that read images; -1 for every core.", default=2)
 @click.option("--skip-broken", is_flag=True, help="Leave out and list unreadable images instead of stopping.")
 @click.option("--overwrite", is_flag=True, help="Replace features of other images or of another model.")
 @options.device
@@ -42,7 +42,7 @@ def embed(
     out: Path | None,
     dtype: str,
     batch: int,
-    workers: int,
+    jobs: int,
     skip_broken: bool,
     overwrite: bool,
     device: str,
@@ -56,11 +56,14 @@ def embed(
     if folder and (out is None or split):
         raise ConfigError("The features of a folder need --out FILE; --split is for datasets only.")
 
+    import joblib
+
     from dsa_data.sets import dataset_root
 
     from ..gallery.feature_files import check_name
     from ..gallery.sources import in_dataset, in_folder
 
+    threads = joblib.effective_n_jobs(jobs)
     artifacts = console.artifacts(dataset or "")
     out = out or artifacts / "features.h5"
     check_name(out)
@@ -68,7 +71,7 @@ def embed(
         images = in_dataset(artifacts / "manifest.csv", dataset_root(dataset), list(split) or ["gallery"])
     else:
         assert folder is not None, "one of the two is named"
-        images = in_folder(folder, workers)
+        images = in_folder(folder, threads)
     path = options.existing_model(model, dataset, experiment)
 
     from dsa_reid.model import load
@@ -78,7 +81,7 @@ def embed(
 
     network = load(path, choose_device(device))
     with memory_explained(f"{batch} images at once", "Use a smaller batch: --batch 8."):
-        written = embedding.embed(images, network, out, dataset or "", dtype, batch, workers, skip_broken, overwrite)
+        written = embedding.embed(images, network, out, dataset or "", dtype, batch, threads, skip_broken, overwrite)
     for key, reason in written.skipped[:5]:
         click.echo(f"skipped {key}: {reason}", err=True)
     if written.skipped:

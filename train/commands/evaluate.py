@@ -69,9 +69,9 @@ class Given:
 @click.option("--same-or-not", is_flag=True, help="Also: thresholds, ROC, open set, calibration; with a figure.")
 @click.option("--per-query", type=options.FILE, help="Write a row a query: .csv, .json or .parquet.")
 @click.option("--rankings", type=options.FILE, help="Write each query's nearest images: .csv, .json or .parquet.")
-@click.option("--length", type=click.IntRange(1), default=50, show_default=True, help="Images a query in --rankings.")
+@click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="Images a query in --rankings.")
 @click.option("--against", type=options.FILE, help="Compare with another run or model, or a file of --per-query.")
-@click.option("--picture", type=options.FILE, help="The queries that changed most. [against.png beside --out]")
+@click.option("--figure", type=options.FILE, help="The queries that changed most. [against.png beside --out]")
 @options.json_alone
 def evaluate(
     settings: Settings,
@@ -89,9 +89,9 @@ def evaluate(
     same_or_not: bool,
     per_query: Path | None,
     rankings: Path | None,
-    length: int,
+    top: int,
     against: Path | None,
-    picture: Path | None,
+    figure: Path | None,
     as_json: bool,
 ) -> None:
     """Measure Rank-1 to 10, mAP and mINP of a network or features.
@@ -105,8 +105,8 @@ def evaluate(
     for option, file in (("--per-query", per_query), ("--rankings", rankings)):
         if file:
             check_rows_file(file, option)
-    if picture and not against:
-        raise ConfigError("--picture renders what changed against another result. Name that: --against.")
+    if figure and not against:
+        raise ConfigError("--figure renders what changed against another result. Name that: --against.")
     run = manifest, dsap, source
     subject = _of_files(given, settings, match) if given else _of_run(settings, *run, match, by_view)
 
@@ -127,10 +127,10 @@ def evaluate(
     if per_query:
         texts.append(str(write_rows(per_query, measured.queries)))
     if rankings:
-        texts.append(str(write_rows(rankings, _ranking_rows(subject, length))))
+        texts.append(str(write_rows(rankings, _ranking_rows(subject, top))))
     if against:
-        beside = picture or (path or Path(FOREIGN)).with_name("against.png")
-        compared = _compared(subject, measured, against, beside, required=picture is not None)
+        beside = figure or (path or Path(FOREIGN)).with_name("against.png")
+        compared = _compared(subject, measured, against, beside, required=figure is not None)
         more["against"] = compared.measures
         texts += compared.texts
     if as_json:
@@ -200,12 +200,12 @@ def _written(subject: Subject, measured: Measured, settings: Settings, out: Path
     return evaluation_stage.write(out or artifacts / "metrics.json", metrics, cmc)
 
 
-def _ranking_rows(subject: Subject, length: int) -> list[dict[str, Any]]:
+def _ranking_rows(subject: Subject, top: int) -> list[dict[str, Any]]:
     from ..evaluation.per_query import ranking_rows
     from ..evaluation.rankings import rankings
 
     query, gallery, device = subject.sides
-    return list(ranking_rows(rankings(query, gallery, subject.config, device, length)))
+    return list(ranking_rows(rankings(query, gallery, subject.config, device, top)))
 
 
 class Found(NamedTuple):
@@ -260,5 +260,5 @@ def _compared(subject: Subject, measured: Measured, other: Path, picture: Path, 
         page = against.write_page(found, ranked[0], ranked[1] if sides else {}, subject.task.root, picture)
         texts += [str(page)] if page else []
     elif required:
-        raise ConfigError("--picture renders images, and features or distances have none. Leave it out.")
+        raise ConfigError("--figure renders images, and features or distances have none. Leave it out.")
     return Found(texts, found.measures())

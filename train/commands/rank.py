@@ -22,7 +22,7 @@ from . import options
 @click.option(
     "--count", type=click.IntRange(1), default=10, show_default=True, help="Of best and worst, without a KEY."
 )
-@click.option("--length", type=click.IntRange(1), default=10, show_default=True, help="Gallery images per query.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Gallery images per query.")
 @click.option("--rankings", type=options.FILE, help="Write them as rows too: .csv, .json or .parquet.")
 @click.option("--out", type=options.FILE, help="Folder. [artifacts/<dataset>/rankings]")
 def rank(
@@ -33,7 +33,7 @@ def rank(
     source: Path | None,
     match: Match | None,
     count: int,
-    length: int,
+    top: int,
     rankings: Path | None,
     out: Path | None,
 ) -> None:
@@ -50,5 +50,5 @@ def rank(
     from ..ranking_stage import write_rankings
 
     folder = out or console.artifacts(settings.dataset) / "rankings"
-    for path in write_rankings(task, config, keys, count, length, folder, rankings):
+    for path in write_rankings(task, config, keys, count, top, folder, rankings):
         click.echo(path)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--min-probability", type=click.FloatRange(0, 1), help="Answer 'nobody here' below it. Calibrated models."
 )
-@click.option("--hits", type=options.FILE, help="Write a row a hit: .csv, .json or .parquet.")
+@click.option("--rankings", type=options.FILE, help="Write a row a hit: .csv, .json or .parquet.")
 @options.json_alone
 @click.option("--pictures", type=options.FILE, help="The folder of the gallery's images. [the dataset's]")
 @click.option("--out", type=options.FILE, help="The ranking as a PNG. [ranking.png, if the images are known]")
@@ -56,7 +56,7 @@ def search(
     index: Path | None,
     explain: bool,
     min_probability: float | None,
-    hits: Path | None,
+    rankings: Path | None,
     as_json: bool,
     pictures: Path | None,
     out: Path | None,
@@ -67,8 +67,8 @@ def search(
 
     Prints a table of the hits, and renders them as a page if the folder of the gallery's images is known.
     """
-    if hits:
-        check_rows_file(hits, "--hits")
+    if rankings:
+        check_rows_file(rankings, "--rankings")
 
     from ..gallery.feature_files import open_features
 
@@ -96,8 +96,8 @@ def search(
     rendered = _page(results, pictures, dataset, required=bool(pictures or out))
     rows = hit_rows(results)
     click.echo(json.dumps(rows) if as_json else page.table(results))
-    if hits:
-        click.echo(write_rows(hits, rows), err=as_json)
+    if rankings:
+        click.echo(write_rows(rankings, rows), err=as_json)
     if rendered is not None:
         click.echo(write_png(out or Path("ranking.png"), rendered), err=as_json)
 

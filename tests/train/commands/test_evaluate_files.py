@@ -39,7 +39,7 @@ def test_features_need_no_dataset(run, case, tmp_path):
 
 def test_a_table_and_the_files_that_were_asked_for(run, case, tmp_path):
     out, pq, rk = tmp_path / "m.json", tmp_path / "q.csv", tmp_path / "r.json"
-    files = ["--out", out, "--per-query", pq, "--rankings", rk, "--length", 4]
+    files = ["--out", out, "--per-query", pq, "--rankings", rk, "--top", 4]
     result = run("evaluate", "--features", tmp_path / "f.npz", *files, "--cameras")
     lines = result.stdout.splitlines()
     assert lines[1].startswith("f.npz ")
@@ -82,7 +82,7 @@ def test_against_a_file_of_another_result(run, case, tmp_path):
         (["--match", "fused"], "evaluate.match=fused decides how features are made"),
         (["--set", "evaluate.distance=visible"], "evaluate.distance=visible decides how"),
         (["--per-query", "a.txt"], "--per-query a.txt: expected a name that ends in .csv, .json, .parquet"),
-        (["--picture", "a.png"], "--picture renders what changed against another result"),
+        (["--figure", "a.png"], "--figure renders what changed against another result"),
     ],
 )
 def test_options_that_do_not_go_together(run, case, tmp_path, options, error):

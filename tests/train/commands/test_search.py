@@ -117,7 +117,7 @@ def test_probabilities_are_shown_and_written(run, tmp_path, model, image_folder)
     calibrated(model)
     run("embed", image_folder, "--model", model, "--out", tmp_path / "f.h5")
     search = ["search", "--query", image_folder / "a" / "04.jpg", "--gallery", tmp_path / "f.h5", "--model", model]
-    text = run(*search, "--hits", tmp_path / "hits.csv", "--top", 3).stdout
+    text = run(*search, "--rankings", tmp_path / "hits.csv", "--top", 3).stdout
     assert ", in the gallery with P = " in text
     assert text.splitlines()[1].split() == ["distance", "P", "image"]
     rows = json.loads(run(*search, "--json", "--top", 3).stdout)

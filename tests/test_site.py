@@ -150,7 +150,7 @@ def test_messages_are_read_from_the_code() -> None:
     assert len(found) > 400
     assert "‹path› is not valid YAML. Write settings as 'key: value'." in {message.text for message in found}
     remedies = [errors_page.split(message.text)[1] for message in found]
-    assert sum(map(bool, remedies)) > 0.85 * len(remedies)
+    assert sum(map(bool, remedies)) > 0.8 * len(remedies)  # the rest get theirs from settings or an inner error
     assert errors_page.split("a ‹b› is missing. Do c. Or d.") == ("a ‹b› is missing.", "Do c. Or d.")
     assert errors_page.split("top = 0 is invalid: expected 1 or more.") == (
         "top = 0 is invalid.",

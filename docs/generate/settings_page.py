@@ -24,10 +24,12 @@ from dsa_train.config import TrainConfig
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.probe.config import ProbeConfig
 from dsap.config import WarpConfig
+from dsap.fuse.config import FuseConfig
 
 CLASSES: dict[str, type] = {
     "synth": SynthConfig,
     "extract": ExtractConfig,
+    "fuse": FuseConfig,
     "warp": WarpConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
@@ -37,6 +39,7 @@ CLASSES: dict[str, type] = {
 USED_BY = {
     "synth": "dsa-data synth, dsa-data prepare",
     "extract": "densepose-extract run, densepose-extract import",
+    "fuse": "dsap fuse",
     "warp": "dsap build",
     "train": "dsa-train run",
     "evaluate": "dsa-train evaluate",

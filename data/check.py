@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .records import Entry, Record
 from .sets.dataset import Count, Dataset
@@ -15,16 +17,26 @@ from .walk import images_below, is_map
 def table(entries: Sequence[Entry], dataset: Dataset | None = None) -> list[str]:
     """Return a line for each split: images, identities without distractors, cameras, and the published counts."""
     published = dataset.published if dataset else {}
+    counts = {row["split"]: row for row in plain(entries)}
     header = f"{'split':12}{'images':>10}{'identities':>12}{'cameras':>9}"
     lines = [header + (f"{'published:':>13}{'images':>10}{'identities':>12}" if published else "")]
     for split in dict.fromkeys([*(entry.split for entry in entries), *published]):
-        members = [entry for entry in entries if entry.split == split]
-        counted = count(members)
-        line = f"{split:12}{counted.images:10}{counted.identities:12}{len({entry.camid for entry in members}):9}"
+        counted = counts.get(split, {"images": 0, "identities": 0, "cameras": 0})
+        line = f"{split:12}{counted['images']:10}{counted['identities']:12}{counted['cameras']:9}"
         if split in published:
             line += f"{'':13}{published[split].images:10}{published[split].identities:12}"
         lines.append(line)
     return lines
+
+
+def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return a row for each split: images, identities without distractors, and cameras."""
+    rows = []
+    for split in dict.fromkeys(entry.split for entry in entries):
+        members = [entry for entry in entries if entry.split == split]
+        cameras = len({entry.camid for entry in members})
+        rows.append({"split": split, **dataclasses.asdict(count(members)), "cameras": cameras})
+    return rows
 
 
 def count(entries: Sequence[Entry]) -> Count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .records import Entry, Record
 from .sets.dataset import Count, Dataset
@@ -36,6 +37,16 @@ def _numbers(count: Count, tracked: bool) -> str:
         "-" if number is None else str(number) for number in (count.images, count.identities, count.tracklets)
     )
     return f"{images:>10}{identities:>12}" + f"{tracklets:>11}" * tracked
+
+
+def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return a row for each split: images, identities without distractors, and cameras."""
+    rows = []
+    for split in dict.fromkeys(entry.split for entry in entries):
+        members = [entry for entry in entries if entry.split == split]
+        cameras = len({entry.camid for entry in members})
+        rows.append({"split": split, **dataclasses.asdict(count(members)), "cameras": cameras})
+    return rows
 
 
 def count(entries: Sequence[Entry]) -> Count:

@@ -5,6 +5,7 @@ A command imports what takes long inside its function, so that `--help` and refu
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -23,10 +24,14 @@ def main() -> None:
 
 
 @main.command("list")
-def list_() -> None:
+@console.json_alone
+def list_(as_json: bool) -> None:
     """Print all datasets, the folder of each, and whether it is there."""
     from . import sets
 
+    if as_json:
+        click.echo(json.dumps({"datasets": sets.listed()}))
+        return
     for name, dataset in sets.SETS.items():
         folder = sets.parent() / dataset.folder
         state = "there" if folder.is_dir() else f"missing. {dataset.source}"
@@ -124,11 +129,15 @@ def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
 
 @main.command()
 @console.dataset_option()
-def stats(dataset: str) -> None:
+@console.json_alone
+def stats(dataset: str, as_json: bool) -> None:
     """Print the number of images, identities and cameras by split."""
     from . import check as checks
     from . import sets
 
+    if as_json:
+        click.echo(json.dumps({"dataset": dataset, "splits": checks.plain(sets.scan(dataset))}))
+        return
     for line in checks.table(sets.scan(dataset)):
         click.echo(line)
 

@@ -5,6 +5,7 @@ A command imports what takes long inside its function, so that `--help` and refu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -251,8 +252,14 @@ def show(
 @main.command()
 @store_options
 @manifest_option
+@console.json_alone
 def stats(
-    dataset: str | None, pictures: Path | None, root: Path | None, store: Path | None, manifest: Path | None
+    dataset: str | None,
+    pictures: Path | None,
+    root: Path | None,
+    store: Path | None,
+    manifest: Path | None,
+    as_json: bool,
 ) -> None:
     """Print people detected, visible charts and the share of body.
 
@@ -262,11 +269,15 @@ def stats(
     from dsa_data.records import read_manifest
     from dsa_data.stores.iuv import IuvStore
 
-    from .stats import report
+    from .stats import plain, report
     from .target import Target
 
     target = Target.choose(dataset, pictures, root, manifest, store)
-    for line in report(IuvStore(target.store), read_manifest(target.manifest)):
+    opened, records = IuvStore(target.store), read_manifest(target.manifest)
+    if as_json:
+        click.echo(json.dumps(plain(opened, records)))
+        return
+    for line in report(opened, records):
         click.echo(line)
 
 

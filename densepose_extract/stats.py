@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,8 +70,7 @@ def report(store: IuvStore, records: Sequence[Record]) -> list[str]:
 
     Raises DatasetError unless `records` list the store's images.
     """
-    if [record.key for record in records] != store.keys:
-        raise DatasetError(f"{store.path} was made from another manifest. Run densepose-extract run again.")
+    check_records(store, records)
     pixels, confidence = count_pixels(store)  # (N, 25), (25,)
     body = pixels[:, 1:].sum(axis=1) / pixels.sum(axis=1)
     stated = confidence if store.confidence == "pixels" else None
@@ -81,6 +81,51 @@ def report(store: IuvStore, records: Sequence[Record]) -> list[str]:
         if np.isfinite(values).any():
             lines += ["", f"{name}, where a person was detected", *histogram(values[np.isfinite(values)])]
     return lines
+
+
+def plain(store: IuvStore, records: Sequence[Record]) -> dict[str, Any]:
+    """Return what `report` shows as plain values, for JSON: shares are fractions, a histogram counts tenths of 0 to 1.
+
+    Raises DatasetError unless `records` list the store's images.
+    """
+    check_records(store, records)
+    pixels, confidence = count_pixels(store)
+    seen, share = chart_shares(pixels)
+    detected = [status != "none" for status in store.statuses]
+    groups = counted(store.statuses, records)
+    histograms = {"body": pixels[:, 1:].sum(axis=1) / pixels.sum(axis=1)}
+    for name, values in (("score", store.scores[detected]), ("confidence", store.image_confidences[detected])):
+        if np.isfinite(values).any():
+            histograms[name] = values[np.isfinite(values)]
+    return {
+        "images": len(store),
+        "statuses": [
+            {
+                "split": split,
+                "camera": camera.strip(),
+                "images": counts.total(),
+                **{one: counts[one] for one in STATUSES},
+            }
+            for (split, camera), counts in groups
+        ],
+        "charts": [
+            {
+                "chart": chart + 1,
+                "name": name,
+                "seen_in": float(seen[chart]),
+                "of_body": float(share[chart]),
+                "confidence": float(confidence[chart + 1]) if np.isfinite(confidence[chart + 1]) else None,
+            }
+            for chart, name in enumerate(CHART_NAMES)
+        ],
+        "histograms": {name: np.histogram(values, BINS, (0, 1))[0].tolist() for name, values in histograms.items()},
+    }
+
+
+def check_records(store: IuvStore, records: Sequence[Record]) -> None:
+    """Raise DatasetError unless `records` list the store's images."""
+    if [record.key for record in records] != store.keys:
+        raise DatasetError(f"{store.path} was made from another manifest. Run densepose-extract run again.")
 
 
 def count_pixels(store: IuvStore) -> tuple[np.ndarray, np.ndarray]:
@@ -102,16 +147,26 @@ def count_pixels(store: IuvStore) -> tuple[np.ndarray, np.ndarray]:
 
 def by_camera(statuses: Sequence[str], records: Sequence[Record]) -> list[str]:
     """Return lines of a table: the images of each status, by split and camera and in total."""
-    groups: Mapping[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for status, record in zip(statuses, records, strict=True):
-        for group in ((record.split, f"{record.camid:6}"), (record.split, "all"), TOTAL):
-            groups[group][status] += 1
     lines = [f"{'split':10}{'camera':>8}{'images':>10}" + "".join(f"{status:>18}" for status in STATUSES)]
-    for (split, camera), counts in sorted(groups.items(), key=lambda item: (item[0] == TOTAL, item[0])):
+    for (split, camera), counts in counted(statuses, records):
         total = counts.total()
         cells = [f"{counts[status]:10} {counts[status] / total:7.1%}" for status in STATUSES]
         lines.append(f"{split:10}{camera:>8}{total:10}" + "".join(cells))
     return lines
+
+
+def counted(statuses: Sequence[str], records: Sequence[Record]) -> list[tuple[tuple[str, str], Counter[str]]]:
+    """Return the images of each status by split and camera, "all" of a split, and `TOTAL` last."""
+    groups: Mapping[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for status, record in zip(statuses, records, strict=True):
+        for group in ((record.split, f"{record.camid:6}"), (record.split, "all"), TOTAL):
+            groups[group][status] += 1
+    return sorted(groups.items(), key=lambda item: (item[0] == TOTAL, item[0]))
+
+
+def chart_shares(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of images in which each chart is visible, and its share of the body's pixels, (24,) each."""
+    return (pixels[:, 1:] > 0).mean(axis=0), pixels[:, 1:].sum(axis=0) / max(1, pixels[:, 1:].sum())
 
 
 def visible_charts(pixels: np.ndarray, confidence: np.ndarray | None = None) -> list[str]:
@@ -120,8 +175,7 @@ def visible_charts(pixels: np.ndarray, confidence: np.ndarray | None = None) -> 
     Args:
         pixels, confidence: see `count_pixels`; None for no column of confidences.
     """
-    seen = (pixels[:, 1:] > 0).mean(axis=0)  # (24,)
-    share = pixels[:, 1:].sum(axis=0) / max(1, pixels[:, 1:].sum())  # (24,)
+    seen, share = chart_shares(pixels)
     lines = [f"{'chart':28}{'seen in':>9}{'of body':>9}" + ("" if confidence is None else f"{'sure':>7}")]
     for chart, name in enumerate(CHART_NAMES):
         sure = "" if confidence is None else f"{confidence[chart + 1]:7.2f}"

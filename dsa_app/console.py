@@ -23,6 +23,7 @@ from .rate import Rate
 from .wording import shortened, shown
 
 T = TypeVar("T")
+json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 LONGEST = 300  # characters of a file's name that an error shows
 SECONDS = 10  # between two lines of progress
 REMEDIES = {

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from .config import MainStreamConfig
     from .errors import ModelError
     from .exports import check, export, load_exported
+    from .hub_model import from_pretrained, push_to_hub, save_pretrained
     from .main_stream import Features, MainStream
     from .metric import distances, join, visible_distances
     from .model import Model, digest_of, load, save
     from .nearest import Ranking, build_index, search, search_index
     from .preprocessing import Preprocessing
     from .regions import Explanation, explain, region_distances
-    from .sharing import from_pretrained, push_to_hub, save_pretrained
 
 __all__ = [
     "REGION_NAMES",
@@ -66,7 +66,7 @@ _MODULE_OF = {
     **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
     **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),
     "Preprocessing": "preprocessing",
-    **dict.fromkeys(["from_pretrained", "push_to_hub", "save_pretrained"], "sharing"),
+    **dict.fromkeys(["from_pretrained", "push_to_hub", "save_pretrained"], "hub_model"),
     **dict.fromkeys(["Explanation", "explain", "region_distances"], "regions"),
 }
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from dsa_app.config import suggestion
 from dsa_app.errors import DatasetError
@@ -60,6 +61,16 @@ OWN_NAME = re.compile(r"\w[\w.-]{0,99}")
 def parent() -> Path:
     """Return the folder that holds all datasets: datasets, or $DSA_DATASETS."""
     return Path(os.environ.get("DSA_DATASETS", "datasets"))
+
+
+def listed() -> list[dict[str, Any]]:
+    """Return all datasets as plain values, for JSON: name, title, folder, and whether it is there."""
+    published = [(name, one.title, parent() / one.folder) for name, one in SETS.items()]
+    own = [(name, title, parent() / name) for name, title in others().items()]
+    return [
+        {"name": name, "title": title, "folder": str(folder), "exists": folder.is_dir()}
+        for name, title, folder in (*published, *own)
+    ]
 
 
 def others() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`dsa-data check`, `stats`, `list`, `prepare`: counts and published counts, queries without a correct match."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -164,6 +165,23 @@ def test_prepare_reports_protocols_and_deviating_counts(datasets: Path) -> None:
     assert "protocols/split19.csv" in result.output
     again = call("prepare", "--dataset", "cuhk03-detected")
     assert "note: the counts differ from the published ones: dsa-data check --dataset cuhk03-detected" in again.output
+
+
+def test_list_and_stats_as_json(datasets: Path) -> None:
+    root = trees.market1501(datasets, "shop")
+    listed = {one["name"]: one for one in json.loads(call("list", "--json").stdout)["datasets"]}
+    assert list(sets.SETS) == [name for name in listed if name != "shop"]
+    assert listed["shop"] == {
+        "name": "shop",
+        "title": "your own dataset, in Market-1501's layout",
+        "folder": str(root),
+        "exists": True,
+    }
+    assert listed["msmt17"]["exists"] is False
+    found = json.loads(call("stats", "--dataset", "shop", "--json").stdout)
+    assert found["dataset"] == "shop"
+    lines = call("stats", "--dataset", "shop").stdout.splitlines()[1:]
+    assert [[str(value) for value in row.values()] for row in found["splits"]] == [line.split() for line in lines]
 
 
 def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:

@@ -1,5 +1,6 @@
 """The commands: defaults from the dataclass, one-line errors, what was made and where."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -164,6 +165,8 @@ def test_show_and_stats(synthetic: Path, tmp_path: Path) -> None:
     result = call("show", "--dataset", "synthetic", "--sheet", "4", "--seed", "3")
     assert result.stdout.strip() == str(synthetic / "iuv_sheet.png")
     assert "total" in call("stats", "--dataset", "synthetic").stdout
+    found = json.loads(call("stats", "--dataset", "synthetic", "--json").stdout)
+    assert found["images"] == len(IuvStore(synthetic / "iuv.h5"))
     assert "Name the images to show" in refused("show", "--dataset", "synthetic")
 
 

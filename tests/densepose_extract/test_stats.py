@@ -1,5 +1,6 @@
 """Statistics of a store, counted by hand."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,23 @@ def test_histogram() -> None:
     assert lines[5].count("#") == stats.BAR // 2
     assert stats.bar(0.001) == "#"
     assert stats.bar(0.0) == ""
+
+
+def test_plain_values_are_those_of_the_report(store: IuvStore) -> None:
+    found, lines = stats.plain(store, records()), stats.report(store, records())
+    json.dumps(found, allow_nan=False)
+    for row, line in zip(found["statuses"], lines[1:], strict=False):
+        numbers = [str(row[name]) for name in ("images", *stats.STATUSES)]
+        assert [cell for cell in line.split() if not cell.endswith("%")][-4:] == numbers
+    assert found["statuses"][-1]["split"] == "total"
+    assert found["statuses"][-1]["images"] == found["images"] == len(store)
+    start = next(n for n, line in enumerate(lines) if line.startswith("chart"))
+    for chart, line in zip(found["charts"], lines[start + 1 :], strict=False):
+        assert f"{chart['chart']:4} {chart['name']:23}{chart['seen_in']:9.1%}{chart['of_body']:9.1%}" in line
+        assert chart["confidence"] is None
+    assert sum(found["histograms"]["body"]) == len(store)
+    with pytest.raises(DatasetError, match=r"iuv\.h5 was made from another manifest"):
+        stats.plain(store, records()[:-1])
 
 
 def test_report(store: IuvStore) -> None:

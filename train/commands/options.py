@@ -30,7 +30,7 @@ device = click.option("--device", default="auto", show_default=True, help="auto,
 model = click.option("--model", type=FILE, help="The model. [artifacts/<dataset>/runs/<experiment>/model.pt]")
 model_dataset = click.option("--dataset", help="The dataset of the model, if --model is not given.")
 model_experiment = click.option("--experiment", default=PLAIN, show_default=True, help="The experiment of the model.")
-json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+json_alone = console.json_alone
 
 
 def data(command: Callable[..., Any]) -> Callable[..., Any]:

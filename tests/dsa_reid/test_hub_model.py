@@ -13,7 +13,7 @@ import yaml
 
 import dsa_reid
 from dsa_reid import MainStream, MainStreamConfig, ModelError, Preprocessing
-from dsa_reid.sharing import CARD, CONFIG, FILE, model_card
+from dsa_reid.hub_model import CARD, CONFIG, FILE, model_card
 from hub_server import Hub, serving
 
 METRICS = {"rank1": 0.912, "mAP": 0.8034, "mINP": 0.5, "queries": 3, "settings": {"dataset": "market1501"}}

@@ -27,7 +27,7 @@ def test_an_image_finds_itself_first(run, tmp_path, seeing, image_folder, engine
     query = image_folder / "a" / "04.jpg"
     search = ["search", "--query", query, "--gallery", gallery, "--model", seeing, "--engine", engine, "--top", 4]
     for _ in range(2):  # the second time with the index that was kept
-        done = run(*search, "--explain", "--hits", tmp_path / "hits.csv")
+        done = run(*search, "--explain", "--rankings", tmp_path / "hits.csv")
         assert done.exit_code == 0, done.output
     assert "may have nearer images" not in done.output  # 12 images are all candidates
     lines = done.stdout.splitlines()
@@ -49,7 +49,7 @@ def test_too_little_is_seen(run, tmp_path, seeing, model, image_folder):
     gallery = tmp_path / "features.h5"
     run("embed", image_folder, "--model", seeing, "--out", gallery, "--visibility")
     search = ["search", "--query", image_folder / "a" / "04.jpg", "--gallery", gallery, "--model", seeing]
-    none = run(*search, "--min-seen", "1", "--hits", tmp_path / "hits.csv", "--explain")
+    none = run(*search, "--min-seen", "1", "--rankings", tmp_path / "hits.csv", "--explain")
     assert none.exit_code == 0, none.output
     assert "no answer: too little of the body is seen in both images" in none.stdout
     with (tmp_path / "hits.csv").open(newline="") as file:

@@ -40,12 +40,12 @@ def _numbers(count: Count, tracked: bool) -> str:
 
 
 def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return a row for each split: images, identities without distractors, and cameras."""
+    """Return a row for each split: images, identities without distractors, tracklets if it has any, and cameras."""
     rows = []
     for split in dict.fromkeys(entry.split for entry in entries):
         members = [entry for entry in entries if entry.split == split]
-        cameras = len({entry.camid for entry in members})
-        rows.append({"split": split, **dataclasses.asdict(count(members)), "cameras": cameras})
+        numbers = {name: number for name, number in dataclasses.asdict(count(members)).items() if number is not None}
+        rows.append({"split": split, **numbers, "cameras": len({entry.camid for entry in members})})
     return rows
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .nearest import Ranking, build_index, search, search_index
     from .preprocessing import Preprocessing
     from .regions import Explanation, explain, region_distances
+    from .visible import Proved, VisibleRows, describe, search_visible_index, seen_in_both, visible_search
 
 __all__ = [
     "REGION_NAMES",
@@ -35,9 +36,12 @@ __all__ = [
     "Model",
     "ModelError",
     "Preprocessing",
+    "Proved",
     "Ranking",
+    "VisibleRows",
     "build_index",
     "check",
+    "describe",
     "digest_of",
     "distances",
     "explain",
@@ -52,7 +56,10 @@ __all__ = [
     "save_pretrained",
     "search",
     "search_index",
+    "search_visible_index",
+    "seen_in_both",
     "visible_distances",
+    "visible_search",
 ]
 
 _MODULE_OF = {
@@ -68,6 +75,9 @@ _MODULE_OF = {
     "Preprocessing": "preprocessing",
     **dict.fromkeys(["from_pretrained", "push_to_hub", "save_pretrained"], "hub_model"),
     **dict.fromkeys(["Explanation", "explain", "region_distances"], "regions"),
+    **dict.fromkeys(
+        ["Proved", "VisibleRows", "describe", "search_visible_index", "seen_in_both", "visible_search"], "visible"
+    ),
 }
 
 

@@ -44,22 +44,27 @@ class Deployed(nn.Module):
 
     Forward maps images to float32 (B, D), f_G and f_L of length one each. The images are uint8 RGB (B, H, W, 3) of any
     size if resizing is inside; uint8 RGB (B, height, width, 3) if normalising alone is; float32 (B, 3, height, width)
-    as `Preprocessing.normalise` makes it if neither is.
+    as `Preprocessing.normalise` makes it if neither is. With `visibility` a second result is float32 (B, 8), the
+    visibilities of the regions.
     """
 
-    def __init__(self, model: Model, normalise: Where, resize: Where) -> None:
+    def __init__(self, model: Model, normalise: Where, resize: Where, visibility: bool = False) -> None:
         super().__init__()
         self.main_stream = model.main_stream
         self.preprocessing = model.preprocessing
         self.inside = normalise == "inside"
         self.resize = Resize(*_size(model)) if resize == "inside" else None
+        self.visibility = visibility
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Map B images to B features."""
         if self.resize is not None:
             images = self.preprocessing.normalise_planes(self.resize(images))
         elif self.inside:
             images = self.preprocessing.normalise(images)
+        if self.visibility:
+            features, seen = self.main_stream.with_visibility(images)
+            return join(*features), seen
         return join(*self.main_stream(images))
 
 
@@ -67,7 +72,8 @@ class Exported(NamedTuple):
     """An exported network, ready to run.
 
     Attributes:
-        run: maps NumPy images, as `about["input"]` says, to float32 (B, D).
+        run: maps NumPy images, as `about["input"]` says, to float32 (B, D), or (B, D + 8) for an export with the
+            visibilities of the regions.
         about: the metadata in the file.
     """
 
@@ -98,7 +104,11 @@ class Check(NamedTuple):
 
 
 def export(
-    model: Model, path: str | os.PathLike[str], normalise: Where = "inside", resize: Where | None = None
+    model: Model,
+    path: str | os.PathLike[str],
+    normalise: Where = "inside",
+    resize: Where | None = None,
+    visibility: bool = False,
 ) -> Path:
     """Write the network for other programs; return the path.
 
@@ -109,6 +119,7 @@ def export(
             (B, 3, height, width).
         resize: "inside" the graph, which then takes uint8 (B, H, W, 3) of any size and resizes as `Model.embed` does,
             or "outside": it takes images of the network's size. If None, where normalising is. The file states both.
+        visibility: give the visibilities of the eight regions too, a second output, "visibility".
 
     Raises ModelError for another ending, for a resize inside with normalisation outside, if a package that ONNX needs
     is not installed, or if a timm trunk cannot be exported.
@@ -123,11 +134,13 @@ def export(
         )
     if path.suffix == ".onnx":
         _require("onnx", "onnxscript")
-    about = json.dumps(_about(model, normalise, resize), sort_keys=True)
+    if visibility:
+        model.check_visibility()
+    about = json.dumps(_about(model, normalise, resize, visibility), sort_keys=True)
     made = io.BytesIO()
     try:
         with own_torch_state(), torch.no_grad():
-            network = Deployed(model, normalise, resize).eval()
+            network = Deployed(model, normalise, resize, visibility).eval()
             example = _input(normalise, model, torch.zeros(EXAMPLE, *_size(model), 3, dtype=torch.uint8))
             free = ("batch", "height", "width") if resize == "inside" else ("batch",)
             shapes = {axis: torch.export.Dim(name) for axis, name in enumerate(free)}
@@ -173,7 +186,7 @@ def check(model: Model, path: str | os.PathLike[str], pictures: Iterable[Crop] =
         )
     worst, seen = 0.0, 0
     for images in _images(model, exported.about["resize"], pictures, batch):
-        ours = model.embed(images.numpy(), batch).numpy()
+        ours = model.embed(images.numpy(), batch, visibility=bool(exported.about.get("visibility"))).numpy()
         with (
             guarded(path, "fails on an image", "Export it again: dsa-train export FILE --model MODEL."),
             own_torch_state(),
@@ -202,7 +215,7 @@ def _images(model: Model, resize: Where, pictures: Iterable[Crop], batch: int) -
         yield from (as_rgb(*one)[None] for one in numbered(pictures))
 
 
-def _about(model: Model, normalise: Where, resize: Where) -> dict[str, Any]:
+def _about(model: Model, normalise: Where, resize: Where, visibility: bool) -> dict[str, Any]:
     height, width = _size(model)
     shape = "(B, H, W, 3)" if resize == "inside" else f"(B, {height}, {width}, 3)"
     return {
@@ -219,6 +232,7 @@ def _about(model: Model, normalise: Where, resize: Where) -> dict[str, Any]:
         "std": list(model.preprocessing.std),
         "output": f"float32 (B, {model.dimensions}): parts of length one each, compared by Euclidean distance",
         "parts": model.parts,
+        **({"visibility": "float32 (B, 8), 0 to 1, of each region: the second output"} if visibility else {}),
         **_cameras(model),
         **({"calibration": model.calibration.written()} if model.calibration else {}),
     }
@@ -261,7 +275,7 @@ def _write_onnx(
             (example,),
             dynamo=True,
             input_names=["images"],
-            output_names=["features"],
+            output_names=["features", "visibility"] if getattr(network, "visibility", False) else ["features"],
             dynamic_shapes=(shapes,),  # any batch, and any size if the resize is inside
             verbose=False,
         )
@@ -279,14 +293,19 @@ def _load_onnx(path: Path) -> Exported:
         data = path.read_bytes()
         about = _stated(path, onnx_metadata(data).get(KEY, ""))
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return Exported(lambda images: session.run(None, {"images": images})[0], about)
+    return Exported(lambda images: np.concatenate(session.run(None, {"images": images}), axis=1), about)
 
 
 def _load_program(path: Path) -> Exported:
     with guarded(path, "cannot be read", "Export it again: dsa-train export FILE --model MODEL."):
         network, text = load_program(path, f"{KEY}.json")
         about = _stated(path, text)
-    return Exported(lambda images: network(torch.from_numpy(images)).detach().numpy(), about)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        made = network(torch.from_numpy(images))
+        return (torch.cat(made, dim=1) if isinstance(made, tuple | list) else made).detach().numpy()
+
+    return Exported(run, about)
 
 
 def _stated(path: Path, text: str) -> dict[str, Any]:

@@ -28,6 +28,11 @@ DEPTHS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
 }
 OTHER_HEAD: tuple[Block, int] = (Bottleneck, 3)  # conv5_x of ResNet-50, on every trunk that is not a ResNet of ours
 
+UNSEEN = (
+    "This network does not predict body regions, so their visibility is not known. Use a model that was trained with "
+    "local_pooling 'regions'."
+)
+
 
 class Features(NamedTuple):
     """The features of a batch after pooling; None for a head that the network does not have."""
@@ -221,10 +226,7 @@ class MainStream(nn.Module):
         """
         look = self.look(images, cameras=cameras)
         if look.visibility is None:
-            raise ModelError(
-                "This network does not predict body regions, so their visibility is not known. Use a model that was "
-                "trained with local_pooling 'regions'."
-            )
+            raise ModelError(UNSEEN)
         return self.after_necks(look.features), look.visibility
 
     def after_necks(self, f: Features) -> Features:

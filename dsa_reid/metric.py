@@ -102,7 +102,7 @@ def visible_pairwise(a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int])
             "with the same model, with visibility."
         )
     with torch.autocast(a.device.type, enabled=False):
-        (global_a, local_a, seen_a), (global_b, local_b, seen_b) = (_divided(rows, parts) for rows in (a, b))
+        (global_a, local_a, seen_a), (global_b, local_b, seen_b) = (divided(rows, parts) for rows in (a, b))
         total = torch.zeros(len(a), len(b), dtype=a.dtype, device=a.device)
         weights = torch.full_like(total, LEAST)
         if global_a is not None and global_b is not None:
@@ -115,7 +115,7 @@ def visible_pairwise(a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int])
         return total / weights
 
 
-def _divided(rows: torch.Tensor, parts: Mapping[str, int]) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+def divided(rows: torch.Tensor, parts: Mapping[str, int]) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
     """Return the global feature (N, G), if any, the local ones (N, 8, L), of length one, and roots of visibilities."""
     by_name = dict(zip(parts, rows.split(list(parts.values()), dim=1), strict=True))
     whole = by_name.get("global")

@@ -21,7 +21,7 @@ from .device import usable_device
 from .errors import ModelError, NotInstalledError
 from .folding import folded
 from .guard import reason
-from .main_stream import MainStream
+from .main_stream import UNSEEN, MainStream
 from .metric import join
 from .preprocessing import MAX_SIDE, Preprocessing
 from .reading import batches
@@ -86,6 +86,16 @@ class Model:
     def parts_with_visibility(self) -> dict[str, int]:
         """The same with the visibilities of the eight regions, "visibility", at the end."""
         return {**self.parts, VISIBILITY: REGIONS}
+
+    @property
+    def has_visibility(self) -> bool:
+        """Whether the model predicts regions, so that their visibilities are known."""
+        return self.main_stream.config.predicts_regions
+
+    def check_visibility(self) -> None:
+        """Raise ModelError unless the visibilities of regions are known."""
+        if not self.has_visibility:
+            raise ModelError(UNSEEN)
 
     def probability(self, distances: torch.Tensor | np.ndarray | float, prior: float = 0.5) -> Any:
         """Return the probability that two images at a Euclidean distance show one person.

@@ -279,3 +279,24 @@ def test_without_onnx(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ModelError, match=r"onnx is not installed\. Install it: .*pip install .*\[export\]"):
         dsa_reid.export(model, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["seen.onnx", "seen.pt2"])
+def test_visibilities_are_a_second_output(model: Model, tmp_path: Path, name: str) -> None:
+    torch.manual_seed(1)
+    config = MainStreamConfig(trunk="resnet18", width=0.125, local_pooling="regions", local_head="pointwise")
+    seeing = dsa_reid.load(dsa_reid.save(MainStream(config).eval(), tmp_path / "regions.pt", PREPROCESSING))
+    path = dsa_reid.export(seeing, tmp_path / name, resize="outside", visibility=True)
+    checked = dsa_reid.check(seeing, path, crops(3), batch=3)
+    assert checked.difference < 1e-5
+    exported = dsa_reid.load_exported(path)
+    assert exported.run(np.zeros((2, 32, 16, 3), np.uint8)).shape == (2, seeing.dimensions + 8)
+    assert exported.about["visibility"].startswith("float32 (B, 8)")
+    if name.endswith("onnx"):
+        session = onnxruntime.InferenceSession(str(path))
+        assert [one.name for one in session.get_outputs()] == ["features", "visibility"]
+    else:
+        plain = dsa_reid.export(seeing, tmp_path / "plain.pt2", resize="outside")
+        assert "visibility" not in dsa_reid.load_exported(plain).about
+    with pytest.raises(ModelError, match="does not predict body regions"):
+        dsa_reid.export(model, tmp_path / "no.onnx", visibility=True)

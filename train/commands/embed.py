@@ -31,6 +31,7 @@ from . import options
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Images at once.")
 @console.jobs("Threads that read images; -1 for every core.", default=2)
 @click.option("--skip-broken", is_flag=True, help="Leave out and list unreadable images instead of stopping.")
+@click.option("--visibility", is_flag=True, help="Append the regions' visibilities: searches compare what both show.")
 @click.option("--overwrite", is_flag=True, help="Replace features of other images or of another model.")
 @options.device
 def embed(
@@ -44,6 +45,7 @@ def embed(
     batch: int,
     jobs: int,
     skip_broken: bool,
+    visibility: bool,
     overwrite: bool,
     device: str,
 ) -> None:
@@ -81,10 +83,13 @@ def embed(
 
     network = load(path, choose_device(device))
     with memory_explained(f"{batch} images at once", "Use a smaller batch: --batch 8."):
-        written = embedding.embed(images, network, out, dataset or "", dtype, batch, threads, skip_broken, overwrite)
+        written = embedding.embed(
+            images, network, out, dataset or "", dtype, batch, threads, skip_broken, overwrite, visibility
+        )
     for key, reason in written.skipped[:5]:
         click.echo(f"skipped {key}: {reason}", err=True)
     if written.skipped:
         listed = embedding.skipped_file(out)
         click.echo(f"{len(written.skipped)} of {len(images)} images were skipped, all listed in {listed}", err=True)
-    click.echo(f"{written.path}: {written.count} x {network.dimensions}, {dtype}, of the model {network.digest[:12]}")
+    width = sum((network.parts_with_visibility if visibility else network.parts).values())
+    click.echo(f"{written.path}: {written.count} x {width}, {dtype}, of the model {network.digest[:12]}")

@@ -34,8 +34,15 @@ if TYPE_CHECKING:
     help="Whether the network takes images of any size and resizes them as embed does. The file notes it. "
     "[inside, unless --normalise outside]",
 )
+@click.option("--visibility", is_flag=True, help="A second output, the visibilities of the eight regions.")
 def export(
-    out: Path, model: Path | None, dataset: str | None, experiment: str, normalise: Where, resize: Where | None
+    out: Path,
+    model: Path | None,
+    dataset: str | None,
+    experiment: str,
+    normalise: Where,
+    resize: Where | None,
+    visibility: bool,
 ) -> None:
     """Write the network to OUT: .onnx, or .pt2 (torch.export).
 
@@ -49,4 +56,4 @@ def export(
     from dsa_reid.model import load
 
     network = load(path)
-    compare(exports.export(network, out, normalise, resize), network, [])
+    compare(exports.export(network, out, normalise, resize, visibility), network, [])

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 @click.option(
     "--min-probability", type=click.FloatRange(0, 1), help="Answer 'nobody here' below it. Calibrated models."
 )
+@click.option(
+    "--min-seen", type=click.FloatRange(0, 1), default=0.0, help="Share of the body that both images have to show."
+)
 @click.option("--rankings", type=options.FILE, help="Write a row a hit: .csv, .json or .parquet.")
 @options.json_alone
 @click.option("--pictures", type=options.FILE, help="The folder of the gallery's images. [the dataset's]")
@@ -56,6 +59,7 @@ def search(
     index: Path | None,
     explain: bool,
     min_probability: float | None,
+    min_seen: float,
     rankings: Path | None,
     as_json: bool,
     pictures: Path | None,
@@ -91,10 +95,20 @@ def search(
     pids = read_identities(console.artifacts(dataset) / "manifest.csv") if dataset else {}
     network = load(path, choose_device(device))
     results = search_images(
-        queries, features, network, path, top, engine, index, explain, overwrite, pids, min_probability
+        queries, features, network, path, top, engine, index, explain, overwrite, pids, min_probability, min_seen
     )
     rendered = _page(results, pictures, dataset, required=bool(pictures or out))
     rows = hit_rows(results)
+    if (
+        (unproved := sum(not result.proved for result in results))
+        and engine == "flat"
+        and "visibility" in features.origin.parts
+    ):
+        click.echo(
+            f"note: of {len(results)} queries {unproved} may have nearer images than those that the index gave. "
+            "--engine numpy compares all.",
+            err=True,
+        )
     click.echo(json.dumps(rows) if as_json else page.table(results))
     if rankings:
         click.echo(write_rows(rankings, rows), err=as_json)

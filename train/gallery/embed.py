@@ -52,6 +52,7 @@ def embed(
     workers: int = 1,
     skip_broken: bool = False,
     overwrite: bool = False,
+    visibility: bool = False,
 ) -> Embedded:
     """Write the features of images to a file, resuming an interrupted run.
 
@@ -65,15 +66,20 @@ def embed(
         skip_broken: leave out images that cannot be read, and list them in `<out>.skipped.csv`; otherwise the first one
             raises ImageError.
         overwrite: replace features of other images, another model or other settings.
+        visibility: append the visibilities of the eight regions; searches then compare what both images show.
 
     Raises:
+        ModelError: if the visibilities are asked for and the model does not predict regions.
         ConfigError: if the name of `out` has another suffix.
         ImageError: for an image that cannot be read.
         StoreError: if `out` exists with other content, or pieces of a run with other settings do.
         TrainingError: if a feature is not a number.
     """
     feature_files.check_name(out)
-    origin = Origin(model.digest, _plain(model.preprocessing), model.parts)
+    parts = model.parts_with_visibility if visibility else model.parts
+    if visibility:
+        model.check_visibility()
+    origin = Origin(model.digest, _plain(model.preprocessing), parts)
     configuration = {"origin": dataclasses.asdict(origin), "type": dtype, "skip_broken": skip_broken}
     header = Header(dataset, configuration, digest_of(f"{source.key} {source.digest}" for source in sources))
     made_with = {"dataset": dataset, "inputs": header.inputs, **configuration}
@@ -85,7 +91,8 @@ def embed(
         starts = range(0, len(sources), PIECE)
         todo = [start for start in starts if not pieces.has(str(start))]
         left = sum(len(sources[start : start + PIECE]) for start in todo)
-        for _ in progress(_compute(sources, todo, model, pieces, dtype, batch, workers), left, "Embedding", each=0):
+        computed = _compute(sources, todo, model, pieces, dtype, batch, workers, visibility)
+        for _ in progress(computed, left, "Embedding", each=0):
             pass
         reasons = [str(reason) for start in starts for reason in pieces.read(str(start))["reason"]]
         skipped = [(source.key, reason) for source, reason in zip(sources, reasons, strict=True) if reason]
@@ -94,13 +101,20 @@ def embed(
             raise DatasetError(f"None of {len(sources)} images can be read. The first: {reasons[0]}")
         _write_skipped(out, skipped)
         keys, digests = [source.key for source in kept], [source.digest for source in kept]
-        shape, blocks = (len(kept), model.dimensions), (_kept_rows(pieces, start) for start in starts)
+        shape, blocks = (len(kept), sum(parts.values())), (_kept_rows(pieces, start) for start in starts)
         pieces.assemble(lambda part: feature_files.write(part, out, header, keys, digests, shape, blocks))
     return Embedded(out, len(kept), skipped)
 
 
 def _compute(
-    sources: Sequence[Source], starts: Sequence[int], model: Model, pieces: Pieces, dtype: str, batch: int, workers: int
+    sources: Sequence[Source],
+    starts: Sequence[int],
+    model: Model,
+    pieces: Pieces,
+    dtype: str,
+    batch: int,
+    workers: int,
+    visibility: bool,
 ) -> Iterator[list[torch.Tensor | str]]:
     """Write the pieces at `starts`; yield each batch when its features are computed."""
     skip_broken = bool(pieces.configuration["skip_broken"])
@@ -111,14 +125,15 @@ def _compute(
         for start in starts:
             some = _piece(sources, start)
             count = len(some)
-            features = np.zeros((count, model.dimensions), TYPES[dtype])
+            width = sum((model.parts_with_visibility if visibility else model.parts).values())
+            features = np.zeros((count, width), TYPES[dtype])
             reasons: list[str] = []
             for first in range(0, count, batch):
                 group = list(itertools.islice(read, min(batch, count - first)))
                 rows = [first + n for n, image in enumerate(group) if isinstance(image, torch.Tensor)]
                 decoded = [image for image in group if isinstance(image, torch.Tensor)]
                 if decoded:
-                    computed = model.features(torch.stack(decoded)).numpy()  # (n, D)
+                    computed = model.features(torch.stack(decoded), visibility).numpy()  # (n, D)
                     _check_finite(computed, [some[row] for row in rows])
                     features[rows] = computed
                 reasons += [one if isinstance(one, str) else "" for one in group]

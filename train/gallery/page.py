@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dsa_data import images
 from dsa_reid.body import REGION_NAMES
+from dsa_reid.visible import describe
 
 from .search import QueryResult
 
@@ -42,6 +43,10 @@ def table(results: Sequence[QueryResult]) -> str:
             mark = {True: "  right", False: "  wrong", None: ""}[hit.correct]
             chance = "" if hit.probability is None else f"{hit.probability:>7.3f}"
             lines.append(f"{n + 1:>4}{hit.distance:>9.3f}{chance}{values}  {hit.key}{mark}")
+            if hit.seen is not None:
+                lines.append(f"{'':>6}{describe(hit.seen)}")
+        if not result.hits:
+            lines.append(f"{'':>4}no answer: too little of the body is seen in both images")
     return "\n".join(lines)
 
 

@@ -11,16 +11,17 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import torch
 
-from dsa_app.errors import StoreError
+from dsa_app.errors import ConfigError, StoreError
 from dsa_app.interrupt import deferred
 from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_reid.atomic import atomic, write_atomic
 from dsa_reid.guard import reason
 from dsa_reid.metric import distances as pairwise_distances
-from dsa_reid.model import Model, digest_of
+from dsa_reid.model import VISIBILITY, Model, digest_of
 from dsa_reid.nearest import Kind, Ranking, build_index, require_faiss, search, search_index
 from dsa_reid.regions import Explanation, explain
+from dsa_reid.visible import VisibleRows, describe, search_visible_index, seen_in_both, visible_search
 
 from .config import Engine
 from .feature_files import FeatureFile
@@ -34,20 +35,23 @@ SAMPLE = 2048  # gallery rows to which a distance in a region is compared
 class Hit(NamedTuple):
     """A gallery image near a query: its key, distance, and whether it shows the query's person; None if unknown.
 
-    `probability` is that it does, if one image in the gallery may as well as nobody's; None without calibration.
+    `probability` is that it does, if one image in the gallery may as well as nobody's; None without calibration. `seen`
+    is how much of each of the eight regions both show; None for features without visibilities.
     """
 
     key: str
     distance: float
     correct: bool | None = None
     probability: float | None = None
+    seen: tuple[float, ...] | None = None
 
 
 class QueryResult(NamedTuple):
     """A query's path and its hits, nearest first.
 
     `presence` is the probability that the person is in the gallery; None without calibration. `nobody` is whether it is
-    below the least probability that was asked for; there are no hits then.
+    below the least probability that was asked for; there are no hits then. `proved` is whether no other image of the
+    gallery is nearer; False where that is not known.
     """
 
     query: str
@@ -55,6 +59,7 @@ class QueryResult(NamedTuple):
     explanation: Explanation | None = None
     presence: float | None = None
     nobody: bool = False
+    proved: bool = False
 
 
 def search_images(
@@ -69,8 +74,11 @@ def search_images(
     overwrite: bool = False,
     pids: Mapping[str, int] | None = None,
     min_probability: float | None = None,
+    min_seen: float = 0.0,
 ) -> list[QueryResult]:
     """Return the gallery's nearest images for each query image.
+
+    Features with visibilities are compared by what both images show, see `dsa_reid.visible_search`.
 
     Args:
         model: what made the gallery's features, read from `model_path`.
@@ -79,15 +87,30 @@ def search_images(
         with_regions: explain each hit by its body regions, see `dsa_reid.explain`.
         pids: identities by the SHA-256 of the file, as `read_identities` returns; hits are correct or not by them.
         min_probability: that the person is in the gallery, below which the answer is "nobody here".
+        min_seen: share of the body that a hit and its query both have to show.
 
     Raises:
         StoreError: for features of another model, or an index as in `rank`.
         ImageError: for a query that cannot be read.
         ModelError: if FAISS is needed and not installed, or probabilities are asked of a model that is not calibrated.
     """
-    if min_probability is not None:
+    if min_probability is not None and VISIBILITY not in gallery.origin.parts:
         model.calibrated()
     check_same_model(gallery, model, model_path)
+    if VISIBILITY in gallery.origin.parts:
+        if min_probability is not None:
+            raise ConfigError(
+                "--min-probability is for distances of whole features, and this gallery has visibilities. Embed it "
+                "without --visibility."
+            )
+        return _search_visible(
+            queries, gallery, model, top, engine, index, with_regions, overwrite, pids or {}, min_seen
+        )
+    if min_seen:
+        raise ConfigError(
+            "--min-seen needs to know what images show, and this gallery's features have no visibilities. Embed it "
+            "with --visibility."
+        )
     features = model.embed([images.read(query) for query in queries]).numpy()  # (Q, D)
     # With more hits than are shown the probability that somebody is there is more exact: further ones add little.
     ranking = rank(features, gallery, max(top, SURE) if model.calibration else top, engine, index, overwrite)
@@ -107,6 +130,49 @@ def search_images(
     return results
 
 
+def _search_visible(
+    queries: Sequence[Path],
+    gallery: FeatureFile,
+    model: Model,
+    top: int,
+    engine: Engine,
+    index: Path | None,
+    with_regions: bool,
+    overwrite: bool,
+    pids: Mapping[str, int],
+    min_seen: float,
+) -> list[QueryResult]:
+    """Return what `search_images` returns, by what both images show."""
+    parts = gallery.origin.parts
+    features = model.embed([images.read(query) for query in queries], visibility=True).numpy()  # (Q, D + 8)
+    if engine == "numpy":
+        ranking = visible_search(features, gallery, parts, top, min_seen)
+        proved = np.ones(len(queries), bool)
+    else:
+        rows = _VisibleFile(gallery)
+        found = _index(rows, engine, index or index_file(gallery.path, engine), overwrite)
+        ranking, proved = search_visible_index(found, features, gallery, parts, top, min_seen)
+    explanations = explain_hits(features, ranking.indices, gallery) if with_regions else [None] * len(queries)
+    results = []
+    for row, (query, explanation) in enumerate(zip(queries, explanations, strict=True)):
+        some = ranking.indices[row][ranking.indices[row] >= 0]
+        hits = _hits(query, gallery, some, ranking.distances[row], pids, None)
+        if hits:
+            near = np.concatenate([gallery[one : one + 1] for one in some.tolist()])
+            seen = seen_in_both(features[row : row + 1], near, parts)[0]
+            hits = [hit._replace(seen=tuple(both.tolist())) for hit, both in zip(hits, seen, strict=True)]
+        results.append(QueryResult(str(query), hits, explanation, proved=bool(proved[row])))
+    return results
+
+
+class _VisibleFile(VisibleRows):
+    """A file of features with visibilities, as the vectors that an index of it holds."""
+
+    def __init__(self, gallery: FeatureFile) -> None:
+        super().__init__(gallery, gallery.origin.parts)
+        self.path, self.identity = gallery.path, f"{gallery.identity} by visibility"
+
+
 def hit_rows(results: Sequence[QueryResult]) -> list[dict[str, Any]]:
     """Return a row a hit, for other programs; a query that nobody answers has one without an image."""
     rows = []
@@ -119,7 +185,10 @@ def hit_rows(results: Sequence[QueryResult]) -> list[dict[str, Any]]:
             }
             row |= {"distance": hit.distance if hit else None, "correct": hit.correct if hit else None}
             row |= {"probability": hit.probability if hit else None, "presence": result.presence}
-            rows.append(row | {"nobody": result.nobody})
+            row |= {"nobody": result.nobody}
+            if hit and hit.seen is not None:
+                row |= {"seen": sum(hit.seen) / len(hit.seen), "compared": describe(hit.seen)}
+            rows.append(row)
     return rows
 
 
@@ -134,15 +203,16 @@ def _hits(
     rows: np.ndarray,
     distances: np.ndarray,
     pids: Mapping[str, int],
-    model: Model,
+    model: Model | None,
 ) -> list[Hit]:
     pid = pids.get(digest_of(query))
     hits = []
-    for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
+    for row, distance in zip(rows.tolist(), distances.tolist(), strict=False):
         if row >= 0:  # -1 where an approximate index found fewer
             other = pids.get(gallery.digests[row])
             correct = None if pid is None or other is None else pid == other
-            chance = model.probability(distance, 1 / (len(gallery) + 1)) if model.calibration else None
+            calibrated = model is not None and model.calibration is not None
+            chance = model.probability(distance, 1 / (len(gallery) + 1)) if model and calibrated else None
             hits.append(Hit(gallery.keys[row], distance, correct, chance))
     return hits
 
@@ -199,11 +269,14 @@ def explain_hits(query: np.ndarray, rows: np.ndarray, gallery: FeatureFile) -> l
     Returns:
         Q explanations, of as many hits as each query has.
     """
-    sample = torch.from_numpy(_sample(gallery))
+    parts = {part: width for part, width in gallery.origin.parts.items() if part != VISIBILITY}
+    width = sum(parts.values())
+    sample = torch.from_numpy(_sample(gallery))[:, :width]
     explanations = []
     for feature, some in zip(query, rows, strict=True):
-        hits = torch.from_numpy(np.concatenate([gallery[row : row + 1] for row in some[some >= 0].tolist()])).float()
-        explanations.append(explain(torch.from_numpy(feature), hits, sample, gallery.origin.parts))
+        near = [gallery[row : row + 1] for row in some[some >= 0].tolist()]
+        hits = torch.from_numpy(np.concatenate([gallery[0:0], *near])).float()[:, :width]
+        explanations.append(explain(torch.from_numpy(feature)[:width], hits, sample, parts))
     return explanations
 
 
@@ -228,7 +301,7 @@ class _Disk:
                 self.error = error
 
 
-def _index(gallery: FeatureFile, kind: Kind, path: Path, overwrite: bool) -> Any:
+def _index(gallery: FeatureFile | _VisibleFile, kind: Kind, path: Path, overwrite: bool) -> Any:
     """Return the index at `path`; it is built and written if it does not exist, or with `overwrite`."""
     faiss = require_faiss()
     about: dict[str, object] = {"format": FORMAT, "kind": kind, "features": gallery.identity}

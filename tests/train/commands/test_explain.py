@@ -10,9 +10,9 @@ from click.testing import CliRunner
 import dsa_reid
 from densepose_extract.engines.map_files import map_name
 from dsa_data.images import encode_png, read
+from dsa_data.sets.rendered import NOTE
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
-from dsa_data.synthetic.dataset import NOTE
 from dsa_train.cli import main
 from dsa_train.commands.explain import explain
 from dsa_train.explain import explanation

@@ -6,9 +6,9 @@ import pytest
 from dsa_app.errors import StoreError
 from dsa_data.charts import BODY_REGIONS
 from dsa_data.records import Record
+from dsa_data.sets.rendered import NOTE
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
-from dsa_data.synthetic.dataset import NOTE
 from dsa_train.explain.body_maps import BACKGROUND, REGIONS, BodyMaps, read_body_maps
 from tiny import random_iuv, write_iuv_image
 

@@ -12,7 +12,7 @@ def test_killed_and_resumed_the_bytes_are_those_of_one_run(tmp_path, model, imag
     whole = embedding.embed(sources, loaded, tmp_path / "whole.h5").path.read_bytes()
     real, computed = loaded.features, []
 
-    def dying(images):
+    def dying(images, visibility=False):
         if len(computed) % 2:
             computed.append(0)
             raise KeyboardInterrupt

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -18,6 +17,7 @@ import yaml
 
 import commands_page
 import errors_page
+import navigation
 import outside
 import settings_page
 from dsa_app.config import SECTIONS
@@ -32,23 +32,24 @@ SETTINGS = [one for section in SECTIONS for one in settings_page.settings(sectio
 COMMANDS = [pair for group in commands_page.GROUPS for pair in commands_page.commands(group)]
 
 
-def pages(entries: list[object]) -> Iterator[str]:
-    """Yield the pages of a navigation."""
-    for entry in entries:
-        value = next(iter(entry.values())) if isinstance(entry, dict) else entry
-        if isinstance(value, list):
-            yield from pages(value)
-        else:
-            yield str(value)
-
-
-def test_the_navigation_has_every_page_once() -> None:
-    named = list(pages(SITE["nav"]))
+def test_the_navigation_names_pages_that_there_are() -> None:
+    named = list(navigation.listed(SITE["nav"]))
     own = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
     documents = {site for source, site in outside.PAGES.items() if source != "README.md"}
     assert len(named) == len(set(named))
-    assert set(named) == own | documents | GENERATED
+    assert set(named) <= own | documents | GENERATED
+    assert documents | GENERATED <= set(named)
+    assert set(navigation.listed(navigation.completed(SITE["nav"], own))) == own | documents | GENERATED
     assert all((ROOT / source).is_file() for source in outside.PAGES)
+
+
+def test_a_page_that_is_not_listed_is_in_the_section_of_its_folder() -> None:
+    nav = [{"Home": "index.md"}, {"Reference": ["a.md"]}, {"Design": [{"D": ["design/b.md"]}]}]
+    assert navigation.completed(nav, ["index.md", "z.md", "design/b.md", "design/c.md", "a.md"]) == [
+        {"Home": "index.md"},
+        {"Reference": ["a.md", "z.md"]},
+        {"Design": [{"D": ["design/b.md"]}, "design/c.md"]},
+    ]
 
 
 def test_nothing_is_loaded_from_other_sites() -> None:

@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 import api_page
 import commands_page
 import errors_page
+import navigation
 import settings_page
 from outside import PAGES, ROOT, Outside
 
@@ -28,7 +29,9 @@ def slug(heading: str, separator: str) -> str:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Set the anchors."""
+    """Set the anchors; complete the navigation."""
+    own = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    config.nav = navigation.completed(config.nav or [], own)
     config.mdx_configs["toc"] = {**config.mdx_configs.get("toc", {}), "slugify": slug}
     return config
 

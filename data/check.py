@@ -44,7 +44,9 @@ def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     rows = []
     for split in dict.fromkeys(entry.split for entry in entries):
         members = [entry for entry in entries if entry.split == split]
-        numbers = {name: number for name, number in dataclasses.asdict(count(members)).items() if number is not None}
+        numbers = {
+            name: number for name, number in dataclasses.asdict(count(members)).items() if name != "tracklets" or number
+        }
         rows.append({"split": split, **numbers, "cameras": len({entry.camid for entry in members})})
     return rows
 

@@ -51,7 +51,7 @@ manifest_option = click.option(
 )
 root_option = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
 store_options = options(
-    click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
+    click.option("--dataset", shell_complete=console.datasets, help="Name of the dataset, as in `dsa-data list`."),
     pictures_option,
     root_option,
     click.option("--iuv", "store", type=FILE, help="The maps. [artifacts/<dataset>/iuv.h5]"),

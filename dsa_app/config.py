@@ -274,13 +274,17 @@ def experiment_file(name: str) -> Path:
     for folder in folders:
         if len(name.encode(errors="replace")) < LONGEST_NAME and (path := folder / f"{name}.yaml").is_file():
             return path
-    known = {
-        path.relative_to(folder).with_suffix("").as_posix() for folder in folders for path in folder.rglob("*.yaml")
-    }
     raise ConfigError(
         f"No experiment {shown(name)}: neither {OWN_EXPERIMENTS}/{name[:LONGEST_NAME]}.yaml nor one that comes with "
-        f"the project.{suggestion(name, known)}"
+        f"the project.{suggestion(name, experiment_names())}"
     )
+
+
+def experiment_names() -> list[str]:
+    """Return the names of the user's and the project's experiments, sorted."""
+    folders = (OWN_EXPERIMENTS, _installed_experiments())
+    found = {path.relative_to(one).with_suffix("").as_posix() for one in folders for path in one.rglob("*.yaml")}
+    return sorted(found)
 
 
 def installed_experiment(name: str) -> dict[str, Any]:

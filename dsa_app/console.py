@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +17,16 @@ import click
 from tqdm import tqdm
 
 from . import remedies
-from .config import PARAMS, Settings, read_settings
+from .config import PARAMS, Settings, experiment_names, read_settings
 from .errors import ConfigError, DsaError
 from .interrupt import MESSAGE, at_work, exit_code
-from .rate import Rate
-from .wording import shortened, shown
+from .rate import Pace, Rate
+from .wording import duration, shortened, shown
 
 T = TypeVar("T")
 json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 LONGEST = 300  # characters of a file's name that an error shows
-SECONDS = 10  # between two lines of progress
+PACKAGE = "dsa-reid"  # as it is installed
 REMEDIES = {
     errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; finished work is kept.",
@@ -37,7 +38,24 @@ REMEDIES = {
 
 
 class Commands(click.Group):
-    """A group of commands whose users see an error in one line, never a traceback."""
+    """A group of commands whose users see an error in one line, never a traceback.
+
+    The group has --version, and each of its commands --quiet.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        click.version_option(package_name=PACKAGE, message="%(prog)s %(version)s", help="Print the version.")(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Register a command, which gets the option --quiet."""
+        if not any("--quiet" in option.opts for option in cmd.params):
+            cmd.params.append(
+                click.Option(
+                    ["--quiet"], is_flag=True, expose_value=False, callback=_set_quiet, help="Print no progress."
+                )
+            )
+        super().add_command(cmd, name)
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         """Parse the options of the group itself."""
@@ -55,7 +73,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name; what it was given is remembered for the remedies."""
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
+        if command is not None and not ctx.resilient_parsing:  # as while the shell completes a word
             options, arguments = _as_given(command, rest)
             if ("--dataset", "") in options:
                 raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
@@ -138,6 +156,28 @@ def fail(message: str) -> None:
     raise SystemExit(2)
 
 
+_quiet = False  # whether the running command has --quiet
+
+
+def _set_quiet(context: click.Context, option: click.Parameter, value: bool) -> None:
+    """Print no progress until the command has ended."""
+    global _quiet
+
+    def end() -> None:
+        global _quiet
+        _quiet = False
+
+    if value:
+        _quiet = True
+        context.call_on_close(end)
+
+
+def status(message: str) -> None:
+    """Print a line about what the command does now, to the standard error; nothing with --quiet."""
+    if not _quiet:
+        click.echo(message, err=True)
+
+
 def with_settings(
     implied: Callable[[dict[str, Any]], str | None] | None = None, needs_dataset: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -151,9 +191,9 @@ def with_settings(
         needs_dataset: whether a command without any dataset is refused.
     """
     options = [
-        click.option("--dataset", help="Name of the dataset, as in `dsa-data list`."),
+        click.option("--dataset", shell_complete=datasets, help="Name of the dataset, as in `dsa-data list`."),
         click.option("--params", type=click.Path(path_type=Path), help="A params.yaml with overrides."),
-        click.option("--experiment", help="A file in experiments/, as in table3/dsa-reid."),
+        click.option("--experiment", shell_complete=experiments, help="A file in experiments/, as in table3/dsa-reid."),
         click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One override."),
     ]
 
@@ -178,12 +218,24 @@ def _settings(
 ) -> Settings:
     if dataset is None and params is None and PARAMS.is_file():
         settings = read_settings(PARAMS, None, experiment, assignments, needs_dataset)
-        click.echo(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}", err=True)
+        status(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}")
         remedies.remember_dataset(settings.dataset, of_params=True)
         return settings
     settings = read_settings(params, dataset, experiment, assignments, needs_dataset)
     remedies.remember_dataset(settings.dataset, of_params=False)
     return settings
+
+
+def datasets(context: click.Context, option: click.Parameter, start: str) -> list[str]:
+    """Return the datasets of which there are images or outputs, to complete a name in the shell."""
+    parents = (Path(os.environ.get("DSA_DATASETS") or "datasets"), _outputs())
+    found = {path.name for parent in parents if parent.is_dir() for path in parent.iterdir() if path.is_dir()}
+    return sorted(name for name in found if name.startswith(start) and not name.startswith("."))
+
+
+def experiments(context: click.Context, option: click.Parameter, start: str) -> list[str]:
+    """Return the user's and the project's experiments, to complete a name in the shell."""
+    return [name for name in experiment_names() if name.startswith(start)]
 
 
 def dataset_option(
@@ -196,9 +248,11 @@ def dataset_option(
     """
 
     def named(context: click.Context, option: click.Parameter, name: str | None) -> str:
+        if context.resilient_parsing:  # the shell completes a word: nothing may be printed
+            return name or ""
         return _settings(name, None, None, (), needed).dataset
 
-    return click.option("--dataset", callback=named, help=f"{help} [that of params.yaml]")
+    return click.option("--dataset", callback=named, shell_complete=datasets, help=f"{help} [that of params.yaml]")
 
 
 def default_dataset() -> str:
@@ -212,36 +266,59 @@ def jobs(text: str, default: int = 1) -> Callable[[Callable[..., Any]], Callable
 
 
 def _not_zero(context: click.Context, option: click.Parameter, count: int) -> int:
-    if count == 0:
+    if count == 0 and not context.resilient_parsing:
         raise ConfigError("--jobs must not be 0. Use the number of workers, or -1 for one per core.")
     return count
 
 
 def progress(items: Iterable[T], total: int, label: str, unit: str = "images", each: int = 1) -> Iterator[T]:
-    """Yield `items` under a progress bar, or with a plain line every `SECONDS` where there is no terminal.
+    """Yield `items` under a progress bar, or with a plain line now and then (see `Pace`) where there is no terminal.
+
+    The rate and the time left are those of the last half minute. With --quiet nothing is printed.
 
     Args:
         total: number of units in all.
         each: units in an item; with each=0 an item has `len(item)` units.
     """
-    if sys.stderr.isatty():
-        with tqdm(total=total, desc=label, unit=f" {unit}", smoothing=0.1) as bar:
-            for item in items:
-                yield item
-                bar.update(each or len(item))  # type: ignore[arg-type]
+    if _quiet:
+        yield from items
         return
-    reported = time.monotonic()
-    done, rate = 0, Rate()
-    for item in items:
-        yield item
-        done += each or len(item)  # type: ignore[arg-type]
-        rate.report(done)
-        now = time.monotonic()
-        if now - reported >= SECONDS:
-            reported = now
-            speed = rate.per_second
-            left = f", {speed:.0f} a second, {(total - done) / speed:.0f} s left" if speed else ""
-            click.echo(f"{label}: {done}/{total} {unit}{left}", err=True)
+    done, rate, pace, lines = 0, Rate(), Pace(), 0
+    bar = _bar(total, label, unit) if _is_terminal() else None
+    with nullcontext() if bar is None else bar:
+        for item in items:
+            yield item
+            count = each or len(item)  # type: ignore[arg-type]
+            done += count
+            rate.report(done)
+            if bar is not None:
+                bar.set_postfix_str(_speed(rate, total - done), refresh=False)
+                bar.update(count)
+            elif pace.is_due():
+                pace.printed()
+                lines += 1
+                words = [f"{label}: {done}/{total} {unit}", _speed(rate, total - done)]
+                click.echo(", ".join(filter(None, words)), err=True)
+    if lines:
+        click.echo(f"{label}: {done} {unit} in {duration(time.monotonic() - pace.start)}", err=True)
+
+
+def _speed(rate: Rate, left: int) -> str:
+    """Return how fast the work goes and how long the rest takes, in words; empty until that is known."""
+    speed = rate.per_second
+    if not speed:
+        return ""
+    return f"{speed:.0f} a second, {duration(left / speed)} left" if speed >= 1 else f"{duration(left / speed)} left"
+
+
+def _is_terminal() -> bool:
+    """Return whether the standard error is a terminal on which a bar can be written again in place."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _bar(total: int, label: str, unit: str) -> tqdm[Any]:
+    form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
+    return tqdm(total=total, desc=label, unit=unit, bar_format=form, dynamic_ncols=True)
 
 
 def artifacts(dataset: str) -> Path:
@@ -252,7 +329,7 @@ def artifacts(dataset: str) -> Path:
     """
     if dataset in (".", "..") or "/" in dataset or "\0" in dataset:
         raise ConfigError(f"{shown(dataset)} is no name of a dataset: it would be a path. Give a name: --dataset NAME")
-    folder = Path(os.environ.get("DSA_ARTIFACTS") or "artifacts")
+    folder = _outputs()
     if "DVC_STAGE" in os.environ and folder.resolve() != Path("artifacts").resolve():
         raise ConfigError(
             f"$DSA_ARTIFACTS is {folder}, but dvc.yaml names artifacts/ in this folder: DVC would miss the output. "
@@ -260,3 +337,7 @@ def artifacts(dataset: str) -> Path:
             "without DVC."
         )
     return folder / dataset
+
+
+def _outputs() -> Path:
+    return Path(os.environ.get("DSA_ARTIFACTS") or "artifacts")

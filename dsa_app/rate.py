@@ -1,4 +1,4 @@
-"""How fast the work goes now, for the time that is left: over the last half minute, without the start."""
+"""How fast the work goes now, over the last half minute, without the start; and when a log gets its next line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ import time
 from collections import deque
 
 WINDOW = 30.0  # seconds
+FIRST, EVERY = 1.0, 10.0  # seconds from the start to the first line of progress in a log, and between lines
+LONG, SELDOM = 600.0, 60.0  # seconds after which lines are further apart, and how far
+
+
+class Pace:
+    """When a log gets a line of progress: after a second, then every ten, after ten minutes every minute."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self._next = self.start + FIRST
+
+    def is_due(self) -> bool:
+        """Return whether a line is due now."""
+        return time.monotonic() >= self._next
+
+    def printed(self) -> None:
+        """Note that a line is printed now: the next is due later."""
+        now = time.monotonic()
+        self._next = now + (SELDOM if now - self.start >= LONG else EVERY)
 
 
 class Rate:

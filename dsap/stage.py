@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import click
 import joblib
 
-from dsa_app.console import progress
+from dsa_app.console import progress, status
 from dsa_app.errors import StoreError
 from dsa_app.parallel import dispatch
 from dsa_data.stores.dsap import Chunk, DsapStore, write_dsap
@@ -66,7 +65,7 @@ def build(
         unchanged = {item.key for item in items if existing and is_unchanged(item, existing, plan.confidence)}
         to_warp = [item for item in items if item.key not in unchanged]
         if unchanged:
-            click.echo(f"{out}: {len(unchanged)} images are unchanged, {len(to_warp)} to warp", err=True)
+            status(f"{out}: {len(unchanged)} images are unchanged, {len(to_warp)} to warp")
         groups = [tuple(to_warp[start : start + GROUP]) for start in range(0, len(to_warp), GROUP)]
         warp_jobs = [WarpJob(root.absolute(), iuv.absolute(), config, group, plan.confidence) for group in groups]
         with workers(jobs, backend, scheduler):

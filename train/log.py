@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import click
 import torch
 
+from dsa_app import console
 from dsa_app.errors import TrainingError
-from dsa_app.rate import Rate
+from dsa_app.rate import Pace, Rate
+from dsa_app.wording import duration
 from dsa_reid.extras import install_command
 
-SECONDS = 10  # between progress lines within an epoch
 CHECK = 10  # steps between checks of the losses: each check waits for the GPU
 
 
@@ -148,15 +147,14 @@ class Progress:
 
     def __init__(self, done: int, total: int, images: int, quiet: bool = False) -> None:
         self.total, self.images, self.done, self.quiet = total, images, done, quiet
-        self._printed = time.monotonic()
-        self._rate, self._loss = Rate(), ""
+        self._pace, self._rate, self._loss = Pace(), Rate(), ""
 
     def step(self, where: str, losses: EpochLosses) -> None:
-        """Count a step; print a line if the last is more than SECONDS old."""
+        """Count a step; print a line if one is due."""
         self.done += 1
         self._rate.report(self.done)
         self._loss = str(losses) or self._loss
-        if time.monotonic() - self._printed >= SECONDS:
+        if self._pace.is_due():
             # at the start of an epoch no step of its own is checked yet
             self.report(where, self._loss if str(losses) or not self._loss else f"{self._loss} in the epoch before")
 
@@ -164,16 +162,8 @@ class Progress:
         """Print a line."""
         if self.quiet:
             return
-        self._printed = time.monotonic()
+        self._pace.printed()
         parts = [loss] if loss else []
         if rate := self._rate.per_second:
-            parts += [f"{rate * self.images:.0f} images a second", f"{_duration((self.total - self.done) / rate)} left"]
-        click.echo(f"{where}: {', '.join(parts)}" if parts else where, err=True)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+            parts += [f"{rate * self.images:.0f} images a second", f"{duration((self.total - self.done) / rate)} left"]
+        console.status(f"{where}: {', '.join(parts)}" if parts else where)

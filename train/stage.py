@@ -13,6 +13,7 @@ import click
 import numpy as np
 import torch
 
+from dsa_app import console
 from dsa_app.config import to_dict
 from dsa_app.errors import CheckpointError
 from dsa_app.lock import locked
@@ -387,4 +388,4 @@ def _load_images(images: Images, config: TrainConfig, device: torch.device) -> N
 def _print(processes: Processes, message: str) -> None:
     """Print a message once, by the main process."""
     if processes.is_main:
-        click.echo(message, err=True)
+        console.status(message)

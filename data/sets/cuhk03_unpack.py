@@ -15,11 +15,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import h5py
 import numpy as np
 
-from dsa_app.console import progress
+from dsa_app.console import progress, status
 from dsa_app.errors import DatasetError
 from dsa_app.guard import guarded
 from dsa_app.lock import delete_left_lock, locked
@@ -87,7 +86,7 @@ def _mat(root: Path) -> Path:
 
 
 def _write(mat: Path, boxes: str, folder: Path) -> None:
-    click.echo(f"{folder}: unpacking the {boxes} images of {mat}; this is done once", err=True)
+    status(f"{folder}: unpacking the {boxes} images of {mat}; this is done once")
     remedy = f"It is cut short or another file. Copy it again. {SOURCE}"
     with guarded(DatasetError, mat, "cannot be read as CUHK03's file", remedy), h5py.File(mat, "r") as file:
         cells = list(_cells(file, boxes))

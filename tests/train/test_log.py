@@ -73,7 +73,7 @@ def test_tensorboard(tmp_path):
 
 def test_a_line_has_speed_and_time_left(capsys, monkeypatch):
     now = 100.0
-    monkeypatch.setattr("dsa_train.log.time.monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     progress = Progress(done=10, total=1000, images=64)
     losses = EpochLosses(["id_f_global", "id_z_global", "triplet_z_global"], torch.tensor([[1.0, 0.75, 0.75]]))
     lines = []

@@ -17,7 +17,9 @@ from . import options
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="MODEL...")
-@click.option("--dataset", "datasets", multiple=True, help="Name of a dataset; may be repeated.")
+@click.option(
+    "--dataset", "datasets", multiple=True, shell_complete=console.datasets, help="Name of a dataset; may be repeated."
+)
 @click.option("--labels", multiple=True, metavar="[TITLE=]CSV", help="The labels of features; may be repeated.")
 @click.option("--guided", is_flag=True, help="Also each recipe with the guide on top, NAME+dsa.")
 @click.option("--set", "assignments", multiple=True, metavar="evaluate.KEY=VALUE", help="One override.")

@@ -15,7 +15,7 @@ from . import options
 
 @click.command()
 @click.argument("folder", type=options.FILE, required=False)
-@click.option("--dataset", help="Embed the images of a dataset instead of a folder's.")
+@click.option("--dataset", shell_complete=console.datasets, help="Embed the images of a dataset instead of a folder's.")
 @click.option("--split", multiple=True, help="Of the dataset; may be repeated. [gallery]")
 @options.model
 @options.model_experiment

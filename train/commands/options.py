@@ -28,8 +28,16 @@ MATCHES = click.Choice(get_args(Match))
 
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 model = click.option("--model", type=FILE, help="The model. [artifacts/<dataset>/runs/<experiment>/model.pt]")
-model_dataset = click.option("--dataset", help="The dataset of the model, if --model is not given.")
-model_experiment = click.option("--experiment", default=PLAIN, show_default=True, help="The experiment of the model.")
+model_dataset = click.option(
+    "--dataset", shell_complete=console.datasets, help="The dataset of the model, if --model is not given."
+)
+model_experiment = click.option(
+    "--experiment",
+    default=PLAIN,
+    show_default=True,
+    shell_complete=console.experiments,
+    help="The experiment of the model.",
+)
 json_alone = console.json_alone
 
 

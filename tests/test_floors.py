@@ -16,7 +16,7 @@ ROOMS = {  # of a package: folders, and modules at its top
     ],
     "dsa_train": [
         "network", "losses", "batches", "evaluation", "gallery", "explain", "probe", REST,
-        "ablation", "comparison", "pages", "commands", "cli",
+        "ablation", "comparison", "pages", "browse", "commands", "cli",
     ],
 }  # fmt: skip
 GROUND_MAY_USE = {"torch", "torchvision", "numpy", "PIL"}

@@ -61,12 +61,13 @@ FLOORS: list[tuple[str, str, list[tuple[str, list[str]]]]] = [
             ("ablation", ["Tables 3 to 5,", "controls"]),
             ("comparison", ["models beside", "each other"]),
             ("pages", ["the report for", "a browser"]),
+            ("browse", ["a local page", "to search"]),
             ("commands", ["one file for", "each command"]),
         ],
     ),
 ]
 
-WIDTH, MARGIN, LABEL, GAP = 1640, 20, 196, 8
+WIDTH, MARGIN, LABEL, GAP = 1760, 20, 196, 8
 FLOOR, ROOM = 46, 64  # heights: a floor's title line, a floor's rooms
 FILLS = ["#dfe7ef", "#e3eee6", "#f3ecd9", "#f4e3dc", "#ece2f0", "#e4e4e4"]
 FONT = "font-family='Helvetica, Arial, sans-serif'"

@@ -26,7 +26,13 @@ from repository import ROOT
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 DOCS = ROOT / "docs"
-GENERATED = {"reference/settings.md", "reference/errors.md", "reference/dsa_reid.md", "reference/evaluation.md"}
+GENERATED = {
+    "tutorials/first-steps.md",
+    "reference/settings.md",
+    "reference/errors.md",
+    "reference/dsa_reid.md",
+    "reference/evaluation.md",
+}
 GENERATED |= {f"reference/{group}.md" for group in commands_page.GROUPS}
 SETTINGS = [one for section in SECTIONS for one in settings_page.settings(section)]
 COMMANDS = [pair for group in commands_page.GROUPS for pair in commands_page.commands(group)]

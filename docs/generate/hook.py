@@ -11,10 +11,12 @@ import api_page
 import commands_page
 import errors_page
 import navigation
+import notebook_page
 import settings_page
 from outside import PAGES, ROOT, Outside
 
 GENERATED = {
+    "tutorials/first-steps.md": lambda: notebook_page.page(ROOT / "docs" / "tutorials" / "first-steps.ipynb"),
     "reference/settings.md": settings_page.page,
     "reference/errors.md": errors_page.page,
     "reference/dsa_reid.md": api_page.deployment,

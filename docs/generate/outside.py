@@ -63,7 +63,7 @@ class Outside:
         if path in PAGES:
             return PAGES[path]
         if path.startswith("docs/") and not path.endswith((".py", ".sh")):
-            return path.removeprefix("docs/")
+            return path.removeprefix("docs/").removesuffix(".ipynb") + ".md" * path.endswith(".ipynb")
         file = ROOT / path
         if file.is_dir():
             return self._folder(path, file)

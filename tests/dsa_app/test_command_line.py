@@ -298,7 +298,8 @@ def opened(pid: int) -> str:
 
 DIFFER = {
     "--json",  # of densepose-extract compare, a file
-    "--mean",  # of dsap show, an identity
+    "--mean",  # of dsap show, an identity; of dsa-train report, files; of dsa-train explain, yes or no
+    "--labels",  # of dsa-train compare, for several features, with their titles
     "--dataset",  # of dsa-train compare, several
     "--batch",  # with and without a limit that click checks
 }

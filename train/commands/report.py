@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Best, worst and further queries on the page.",
 )
-@click.option("--length", type=click.IntRange(1), default=10, show_default=True, help="Gallery images per query.")
+@click.option(
+    "--top", "length", type=click.IntRange(1), default=10, show_default=True, help="Gallery images per query."
+)
 @options.json_alone
 def report(
     runs: tuple[Path, ...],

@@ -147,7 +147,7 @@ def test_the_command_measures_runs_and_names_the_page_last(run, two_runs, hostil
     monkeypatch.setenv("DSA_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "artifacts" / "market1501").mkdir(parents=True)
-    common = ["--dataset", "market1501", "--manifest", hostile / "manifest.csv", "--count", 1, "--length", 2]
+    common = ["--dataset", "market1501", "--manifest", hostile / "manifest.csv", "--count", 1, "--top", 2]
     out = tmp_path / "a <b>.html"
     done = run("report", two_runs[0], *common, "--out", out)
     assert done.exit_code == 0, done.output

@@ -81,6 +81,7 @@ def main() -> None:
 @console.with_settings(implied=folder_name)
 @setting("--engine", "engine", "The source of the maps; auto is rendered for a synthetic dataset, else native.")
 @setting("--checkpoint", "checkpoint", "A checkpoint's name, or its file.")
+@setting("--vertices", "vertices", "For native with a CSE checkpoint: the table of its mesh, see `vertices`.")
 @setting("--device", "device", "cpu, cuda, cuda:1, ...; auto is the GPU if there is one.")
 @setting("--precision", "precision", "Of the network.")
 @setting("--batch", "batch", "Images of 256x512 in a batch.")
@@ -98,6 +99,22 @@ def run(**given: Any) -> None:
     Several GPUs: torchrun --no-python --nproc-per-node 4 densepose-extract run --dataset market1501
     """
     _extract(**given)
+
+
+@main.command("vertices")
+@click.argument("charts", type=FILE, metavar="IUV.json")
+@click.argument("vertices", type=FILE, metavar="CSE.json")
+@click.option("--out", type=FILE, required=True, help="The table to write, *.npz.")
+def vertices_(charts: Path, vertices: Path, out: Path) -> None:
+    """Make the table that maps of CSE models need.
+
+    IUV.json and CSE.json are DensePose-COCO's annotations of the same images: with chart, u and v of each point
+    (densepose_minival2014.json), and with its vertex (densepose_minival2014_cse.json).
+    """
+    from .vertices import make_vertices, write_vertices
+
+    table = make_vertices([charts], [vertices])
+    click.echo(f"{write_vertices(out, table)}: {(table.chart > 0).sum()} of {len(table.chart)} vertices have a chart")
 
 
 @main.command("import")
@@ -175,7 +192,7 @@ def _extract(
 
 OF_NETWORKS = ("checkpoint", "device", "precision", "batch")  # options of the engines that run DensePose
 OF_ENGINES: dict[str, tuple[str, ...]] = {"pose_model": ("pose",), "keypoints": ("keypoints",), "masks": ("keypoints",)}
-OF_ENGINES |= {"allow_missing": ("keypoints", "import")}
+OF_ENGINES |= {"allow_missing": ("keypoints", "import"), "vertices": ("native",)}
 
 
 def check_engine_options(engine: str, dataset: str, given: dict[str, Any]) -> None:

@@ -55,6 +55,8 @@ class ExtractConfig(Recipe):
             average person's map for every image.
         checkpoint: a checkpoint's name, or the path of its file.
         sha256: the checkpoint's digest, to pin it: a file with another digest is refused.
+        vertices: for `native` with a model of embeddings (CSE), the table with chart, u and v of each vertex
+            (`densepose-extract vertices`); its bytes identify the maps.
         device: auto is the GPU if there is one; under torchrun each process takes its own.
         precision: of the network; boxes and regions are float32 in either case.
         maps: for `import`, the folder with *_IUV.png, or a dump of apply_net.py, *.pkl, or a folder of them; the bytes
@@ -82,6 +84,7 @@ class ExtractConfig(Recipe):
     engine: Literal["auto", "native", "detectron2", "rendered", "import", "average", "pose", "keypoints"] = "auto"
     checkpoint: str = "R_50_FPN_s1x"
     sha256: str | None = None
+    vertices: str | None = None
     device: str = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     maps: str | None = None

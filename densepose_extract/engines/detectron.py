@@ -14,6 +14,7 @@ import torch
 from dsa_app.errors import EngineError
 
 from ..network import MODELS
+from ..network.embedding import FEATURES, VERTICES
 from ..recipe import Recipe
 from ..select import choose
 from ..weights.checkpoint import Weights, fill
@@ -43,6 +44,11 @@ class DetectronEngine(NetworkEngine):
 
     def build_network(self, weights: Weights) -> Any:
         """Return detectron2's network with these weights."""
+        if MODELS[weights.model].embedding:
+            raise EngineError(
+                f"{weights.source} is a model of embeddings (CSE), which the engine detectron2 does not run. "
+                "Use --engine native."
+            )
         network = build(weights.model, self.recipe, self.device)
         fill(network, weights.entries, weights.source)
         return network
@@ -105,7 +111,7 @@ def require() -> None:
 def build(model: str, recipe: Recipe, device: torch.device) -> Any:
     """Return detectron2's network for one of `MODELS`, configured as its repository's files of the s1x models."""
     from densepose import add_densepose_config
-    from detectron2.config import get_cfg
+    from detectron2.config import CfgNode, get_cfg
     from detectron2.modeling import build_model
 
     kind = MODELS[model]
@@ -131,6 +137,11 @@ def build(model: str, recipe: Recipe, device: torch.device) -> Any:
     cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE = "ROIAlign"
     cfg.MODEL.ROI_DENSEPOSE_HEAD.NAME = "DensePoseDeepLabHead" if kind.deeplab else "DensePoseV1ConvXHead"
     cfg.MODEL.ROI_DENSEPOSE_HEAD.POOLER_TYPE = "ROIAlign"
+    if kind.embedding:
+        cfg.MODEL.ROI_DENSEPOSE_HEAD.PREDICTOR_NAME = "DensePoseEmbeddingPredictor"
+        mesh = {"TYPE": "vertex_feature", "NUM_VERTICES": VERTICES, "FEATURE_DIM": FEATURES, "INIT_FILE": ""}
+        mesh |= {"FEATURES_TRAINABLE": False, "IS_TRAINABLE": True}
+        cfg.MODEL.ROI_DENSEPOSE_HEAD.CSE.EMBEDDERS = CfgNode({"smpl_27554": mesh})
     cfg.MODEL.ROI_DENSEPOSE_HEAD.UV_CONFIDENCE.ENABLED = kind.variances != "none"
     cfg.MODEL.ROI_DENSEPOSE_HEAD.UV_CONFIDENCE.TYPE = "indep_aniso" if kind.variances == "correlated" else "iid_iso"
     cfg.MODEL.ROI_DENSEPOSE_HEAD.SEGM_CONFIDENCE.ENABLED = kind.scaled_labels

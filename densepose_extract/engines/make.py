@@ -88,7 +88,8 @@ def make_engine(
             return DetectronEngine(*arguments, bits=config.bits)
         from .native import NativeEngine
 
-        return NativeEngine(*arguments, bits=config.bits, confidence=config.confidence)
+        vertices = None if config.vertices is None else Path(config.vertices)
+        return NativeEngine(*arguments, bits=config.bits, confidence=config.confidence, vertices=vertices)
 
 
 def make_import(config: ExtractConfig, records: Sequence[Record], jobs: int) -> FoundMaps:

@@ -6,19 +6,23 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dsa_app.errors import ConfigError
 from dsa_reid.upload import upload
 
-from ..network import DensePoseRCNN, Surface
+from ..network import DensePoseRCNN, Embedded, Surface
 from ..network.boxes import rescale
 from ..network.trunk import fold_norms
 from ..recipe import Recipe
+from ..vertices import MAKE, Vertices, read_vertices
 from ..weights.checkpoint import Weights
+from .embedded import Mesh, place_embedded
 from .engine import Extracted
 from .network_engine import NetworkEngine
 from .people import Subject, choose_subject, detect_people, deterministic_inference, encode, resized_ahead
@@ -134,8 +138,17 @@ class NativeEngine(NetworkEngine):
     name = "native"
     precisions: ClassVar = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See `NetworkEngine`."""
+    def __init__(self, *args: Any, vertices: Path | None = None, **kwargs: Any) -> None:
+        """See `NetworkEngine`.
+
+        Args:
+            vertices: the table of vertices of a CSE model, see `vertices.read_vertices`.
+
+        Raises ConfigError for a CSE model without the table, and for a table that the model does not use.
+        """
+        self.vertices = vertices
+        self.mesh: Mesh | None = None
+        self.table: Vertices | None = None
         super().__init__(*args, **kwargs)
         # While one batch waits for its boxes or its maps, the GPU computes the other. A CPU gains nothing.
         self.in_flight = 2 if self.device.type == "cuda" else 1
@@ -144,11 +157,26 @@ class NativeEngine(NetworkEngine):
     def build_network(self, weights: Weights) -> DensePoseRCNN:
         """Return the network with these weights, its norms folded, in the engine's precision."""
         network = weights.network()
+        if network.kind.embedding != (self.vertices is not None):
+            raise ConfigError(
+                f"extract.vertices is for models of embeddings (CSE), and {weights.source} has charts. Leave it out."
+                if self.vertices
+                else f"{weights.source} is a model of embeddings (CSE), and needs the charts of the mesh's vertices: "
+                f"--vertices vertices.npz. {MAKE}"
+            )
+        if self.vertices is not None:
+            self.table = read_vertices(self.vertices)
+            self.mesh = Mesh(network.vertices().to(self.device), self.table)
         fold_norms(network)
         network.to(self.device, self.precisions[self.precision])
         if self.precision == "bf16":  # the layout that tensor cores read; on a CPU it makes no difference
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """See `NetworkEngine`; of a CSE model the table of vertices decides too."""
+        return super().identity | ({} if self.table is None else {"vertices": self.table.digest})
 
     def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the images of a batch resized for the network, for `extract`; any thread may call this ahead of it."""
@@ -171,8 +199,10 @@ class NativeEngine(NetworkEngine):
             # One box an image, or none: the heads of all subjects are computed together, one after another.
             no_box = torch.zeros((0, 4))
             boxes = [no_box if subject is None else subject.resized_box for subject in subjects]
-            heads = self.network.surface(encoded.maps, on_device(boxes, self.device))
-            return self._extracted(subjects, heads, encoded.sizes)
+            on_gpu = on_device(boxes, self.device)
+            if self.mesh is not None:
+                return self._extracted(subjects, self.network.embedded(encoded.maps, on_gpu), encoded.sizes)
+            return self._extracted(subjects, self.network.surface(encoded.maps, on_gpu), encoded.sizes)
 
     @contextlib.contextmanager
     def _own_stream(self) -> Iterator[None]:
@@ -192,14 +222,20 @@ class NativeEngine(NetworkEngine):
             yield
 
     def _extracted(
-        self, subjects: Sequence[Subject | None], heads: Surface, sizes: Sequence[tuple[int, int]]
+        self, subjects: Sequence[Subject | None], heads: Surface | Embedded, sizes: Sequence[tuple[int, int]]
     ) -> list[Extracted]:
         """Return the maps of images: heads of the subjects, one after another, placed; empty ones without a subject."""
         found = [(subject, size) for subject, size in zip(subjects, sizes, strict=True) if subject is not None]
         fine = [self.fine(*size) for _, size in found]
         # The network says that there is no person outside the box.
         sure = [np.full(size, 255, np.uint8) if self.confidence else None for _, size in found]
-        maps = place_maps(heads, [subject.box for subject, _ in found], [size for _, size in found], fine, sure)
+        boxes, of_found = [subject.box for subject, _ in found], [size for _, size in found]
+        if isinstance(heads, Embedded):
+            assert self.mesh is not None
+            each = enumerate(zip(boxes, of_found, fine, sure, strict=True))
+            maps = [place_embedded(heads, n, box, size, self.mesh, *rest) for n, (box, size, *rest) in each]
+        else:
+            maps = place_maps(heads, boxes, of_found, fine, sure)
         placed = iter(zip(maps, fine, sure, strict=True))
         extracted = []
         for subject, size in zip(subjects, sizes, strict=True):

@@ -77,7 +77,7 @@ def place_map(
         labels, uv, probability = _resample(heads, index, h, w, top, min(top + rows, h), sure is not None)
         paste(iuv, labels, uv, x, y + top, fine)
         if sure is not None and probability is not None:
-            _paste_patch(sure, as_bytes(probability).cpu().numpy(), x, y + top)
+            paste_patch(sure, as_bytes(probability).cpu().numpy(), x, y + top)
     return iuv
 
 
@@ -183,13 +183,13 @@ def paste(iuv: np.ndarray, labels: Tensor, uv: Tensor, x: int, y: int, fine: np.
     Pixels outside the image are dropped. `fine`, see `place_map`, is filled in the same way.
     """
     pixels = torch.cat([labels[None], (uv.clamp(0, 1) * 255).round()]).to(torch.uint8)  # (3, r, c)
-    _paste_patch(iuv, pixels.permute(1, 2, 0).cpu().numpy(), x, y)
+    paste_patch(iuv, pixels.permute(1, 2, 0).cpu().numpy(), x, y)
     if fine is not None:
         u, v = uv.clamp(0, 1).float().cpu().numpy()
-        _paste_patch(fine, refine(labels.cpu().numpy(), u, v), x, y)
+        paste_patch(fine, refine(labels.cpu().numpy(), u, v), x, y)
 
 
-def _paste_patch(target: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
+def paste_patch(target: np.ndarray, patch: np.ndarray, x: int, y: int) -> None:
     """Copy `patch` (r, c, …) into `target` (H, W, …) at column `x` and row `y`, without what is outside."""
     # Negative x and y cut off the patch's first columns and rows; the image's edge cuts off its last ones.
     patch = patch[max(0, -y) :, max(0, -x) :]

@@ -15,6 +15,7 @@ from .box_head import BoxHead, BoxPredictor, best_people, people_together
 from .charts import ChartHead, ChartPredictor, Surface, Variances
 from .decoder import Decoder
 from .deeplab import DeepLabHead
+from .embedding import Embedded, Embedder, EmbeddingPredictor
 from .pooling import pool
 from .proposals import ProposalNetwork
 from .pyramid import STRIDES, Pyramid
@@ -29,12 +30,14 @@ class Kind:
         deeplab: whether the DensePose head is DeepLab's.
         variances: which variances of u and v the predictor states, see `charts.Variances`.
         scaled_labels: whether it states how sure its labels are (the models "M"), and scales their logits by that.
+        embedding: whether the predictor has embeddings of vertices (CSE) in place of charts.
     """
 
     depth: int
     deeplab: bool = False
     variances: Variances = "none"
     scaled_labels: bool = False
+    embedding: bool = False
 
 
 def _kinds() -> dict[str, Kind]:
@@ -45,16 +48,21 @@ def _kinds() -> dict[str, Kind]:
         "WC1M_": ("equal", True),
         "WC2M_": ("correlated", True),
     }
-    return {
+    trunks = [(depth, deeplab) for deeplab in (False, True) for depth in (50, 101)]
+    charts = {
         f"R_{depth}_FPN_{'DL_' if deeplab else ''}{suffix}s1x": Kind(depth, deeplab, *rest)
         for suffix, rest in suffixes.items()
-        for deeplab in (False, True)
-        for depth in (50, 101)
+        for depth, deeplab in trunks
     }
+    embeddings = {
+        f"CSE_R_{depth}_FPN_{'DL_' if deeplab else ''}s1x": Kind(depth, deeplab, embedding=True)
+        for depth, deeplab in trunks
+    }
+    return charts | embeddings
 
 
 MODELS = _kinds()
-"""The models by detectron2's names; WC is "with confidence"."""
+"""The models by detectron2's names; WC is "with confidence". CSE stands for its folder configs/cse."""
 
 PIXEL_MEAN = (103.53, 116.28, 123.675)  # B, G, R of ImageNet, 0 .. 255
 
@@ -68,7 +76,11 @@ class RoiHeads(nn.Module):
         self.box_predictor = BoxPredictor()
         self.decoder = Decoder()
         self.densepose_head = DeepLabHead() if kind.deeplab else ChartHead()
-        self.densepose_predictor = ChartPredictor(kind.variances, kind.scaled_labels)
+        if kind.embedding:
+            self.densepose_predictor: nn.Module = EmbeddingPredictor()
+            self.embedder = Embedder()
+        else:
+            self.densepose_predictor = ChartPredictor(kind.variances, kind.scaled_labels)
 
 
 class DensePoseRCNN(nn.Module):
@@ -80,6 +92,7 @@ class DensePoseRCNN(nn.Module):
 
     def __init__(self, kind: Kind) -> None:
         super().__init__()
+        self.kind = kind
         self.backbone = Pyramid(kind.depth)
         self.proposal_generator = ProposalNetwork()
         self.roi_heads = RoiHeads(kind)
@@ -120,10 +133,27 @@ class DensePoseRCNN(nn.Module):
         """Return the DensePose heads of B x (D_b, 4) boxes in pixels of the resized images, one image after another."""
         if not any(len(b) for b in boxes):
             return Surface.empty(self.device)
+        surface: Surface = self.roi_heads.densepose_predictor(self._head(maps, boxes))
+        return surface
+
+    def embedded(self, maps: list[Tensor], boxes: list[Tensor]) -> Embedded:
+        """Return the heads of a CSE model, as `surface` does."""
+        if not any(len(b) for b in boxes):
+            return Embedded.empty(self.device)
+        heads: Embedded = self.roi_heads.densepose_predictor(self._head(maps, boxes))
+        return heads
+
+    def vertices(self) -> Tensor:
+        """Return the vectors (27554, 16), float32, of the vertices of a CSE model."""
+        vectors: Tensor = self.roi_heads.embedder.embedder_smpl_27554()
+        return vectors
+
+    def _head(self, maps: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        """Return what the DensePose head makes of the boxes: (ΣD_b, 512, 28, 28)."""
         x = self.roi_heads.decoder(maps[:4])
         x = pool(x, boxes, charts.SIZE, STRIDES[0])  # (ΣD_b, 256, 28, 28)
-        surface: Surface = self.roi_heads.densepose_predictor(self.roi_heads.densepose_head(x))
-        return surface
+        features: Tensor = self.roi_heads.densepose_head(x)
+        return features
 
 
 def build(name: str) -> DensePoseRCNN:

@@ -43,6 +43,14 @@ PUBLISHED = {  # name -> address below BASE. Their SHA-256 are not published: pi
     "R_101_FPN_WC2M_s1x": "densepose_rcnn_R_101_FPN_WC2M_s1x/216245682/model_final_e354d9.pkl",
     "R_50_FPN_DL_WC2M_s1x": "densepose_rcnn_R_50_FPN_DL_WC2M_s1x/216245758/model_final_7bfb43.pkl",
     "R_101_FPN_DL_WC2M_s1x": "densepose_rcnn_R_101_FPN_DL_WC2M_s1x/216245790/model_final_de6e7a.pkl",
+    "CSE_R_101_FPN_DL_s1x": "cse/densepose_rcnn_R_101_FPN_DL_s1x/251156606/model_final_b236ce.pkl",
+    "CSE_R_101_FPN_DL_soft_s1x": "cse/densepose_rcnn_R_101_FPN_DL_soft_s1x/250713061/model_final_1d3314.pkl",
+    "CSE_R_101_FPN_s1x": "cse/densepose_rcnn_R_101_FPN_s1x/251155500/model_final_5c995f.pkl",
+    "CSE_R_101_FPN_soft_s1x": "cse/densepose_rcnn_R_101_FPN_soft_s1x/250712522/model_final_4637da.pkl",
+    "CSE_R_50_FPN_DL_s1x": "cse/densepose_rcnn_R_50_FPN_DL_s1x/251156349/model_final_e96218.pkl",
+    "CSE_R_50_FPN_DL_soft_s1x": "cse/densepose_rcnn_R_50_FPN_DL_soft_s1x/250713703/model_final_9199f5.pkl",
+    "CSE_R_50_FPN_s1x": "cse/densepose_rcnn_R_50_FPN_s1x/251155172/model_final_c4ea5f.pkl",
+    "CSE_R_50_FPN_soft_s1x": "cse/densepose_rcnn_R_50_FPN_soft_s1x/250533982/model_final_2c4512.pkl",
 }
 NOT_WEIGHTS = ("pixel_", "proposal_generator.anchor_generator.")  # constants that old files hold
 NAMED = 3  # entries of a kind that an error names; the rest are counted
@@ -124,11 +132,12 @@ def model_of(entries: Mapping[str, np.ndarray]) -> str:
     deep = any(name.startswith("backbone.bottom_up.res4.6.") for name in entries)
     deeplab = any(name.startswith("roi_heads.densepose_head.ASPP.") for name in entries)
     predictor = "roi_heads.densepose_predictor."
+    embedding = "CSE_" if f"{predictor}embed_lowres.weight" in entries else ""
     confidence = ""
     if f"{predictor}sigma_2_lowres.weight" in entries:
         confidence = "WC2" if f"{predictor}kappa_u_lowres.weight" in entries else "WC1"
         confidence += "M_" if f"{predictor}fine_segm_confidence_lowres.weight" in entries else "_"
-    return f"R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}{confidence}s1x"
+    return f"{embedding}R_{101 if deep else 50}_FPN_{'DL_' if deeplab else ''}{confidence}s1x"
 
 
 def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: str, model: str = "the model") -> None:
@@ -150,7 +159,8 @@ def fill(network: torch.nn.Module, entries: Mapping[str, np.ndarray], source: st
     if problems:
         raise CheckpointError(
             f"{source} does not fit {model}: {'; '.join(problems)}. "
-            "Use a DensePose s1x checkpoint (chart-based, R_50 or R_101, with or without DL, WC1, WC2, WC1M or WC2M)."
+            "Use a DensePose s1x checkpoint (R_50 or R_101, with or without DL, WC1, WC2, WC1M or WC2M; of CSE those "
+            "for people)."
         )
     network.load_state_dict({name: torch.from_numpy(v.astype(np.float32)) for name, v in entries.items()})
 

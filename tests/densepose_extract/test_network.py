@@ -9,16 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from densepose_extract.engines.embedded import Mesh, place_embedded
 from densepose_extract.engines.native import detect
+from densepose_extract.engines.people import detect_people, encode
 from densepose_extract.engines.placing import Taps, integer_box, interpolate_label, resample
 from densepose_extract.network import MODELS, DensePoseRCNN, Surface, build
 from densepose_extract.network.box_head import best_people, people_together
 from densepose_extract.network.boxes import anchors, clip, decode, has_area, rescale
 from densepose_extract.network.deeplab import DilatedPyramid
+from densepose_extract.network.embedding import VERTICES
 from densepose_extract.network.pooling import level_of, pool, pool_levels
 from densepose_extract.network.proposals import best_proposals, proposals_together
 from densepose_extract.network.suppression import greedy
 from densepose_extract.network.trunk import ConvNorm, fold_norms
+from densepose_extract.recipe import Recipe
+from densepose_extract.vertices import Vertices
 from densepose_extract.weights.checkpoint import fill
 from detectron2_reference import entries, golden, shapes
 from dsa_app.errors import EngineError
@@ -35,7 +40,9 @@ def boxes_of(seed: int, count: int, height: int = 128, width: int = 256) -> Tens
     return torch.from_numpy(np.hstack([start, start + rng.uniform(1, 100, (count, 2))]).astype(np.float32))
 
 
-@pytest.mark.parametrize("model", ["R_50_FPN_s1x", "R_101_FPN_s1x", "R_50_FPN_DL_s1x", "R_50_FPN_WC2M_s1x"])
+@pytest.mark.parametrize(
+    "model", ["R_50_FPN_s1x", "R_101_FPN_s1x", "R_50_FPN_DL_s1x", "R_50_FPN_WC2M_s1x", "CSE_R_50_FPN_s1x"]
+)
 def test_state_dict_has_detectron2s_names_and_shapes(model: str) -> None:
     with torch.device("meta"):
         network = build(model)
@@ -95,6 +102,34 @@ def test_outputs_are_detectron2s(model: str, network: DensePoseRCNN) -> None:
             np.testing.assert_allclose(at_label[body], want[f"{head}_at_label"][body], atol=1e-3)
 
 
+@pytest.mark.slow
+def test_embeddings_and_their_vertices_are_detectron2s() -> None:
+    model = "CSE_R_50_FPN_s1x"
+    network = build(model)
+    fill(network, entries(model), "random weights")
+    (want,) = golden(model)
+    recipe = Recipe()
+    with torch.no_grad():
+        encoded = encode(network, [want["image"]], recipe)
+        (people,) = detect_people(network, encoded, recipe)
+        torch.testing.assert_close(people.boxes, torch.from_numpy(want["boxes"]), atol=1e-2, rtol=0)
+        torch.testing.assert_close(people.scores, torch.from_numpy(want["scores"]), atol=1e-4, rtol=0)
+        heads = network.embedded(encoded.maps, [people.resized_boxes[:1]])
+        for head in ("coarse_segm", "embedding"):
+            raw = getattr(heads, head)[:, :, ::8, ::8]
+            torch.testing.assert_close(raw, torch.from_numpy(want[head]), atol=1e-3, rtol=0)
+        # A table that numbers the vertices: each has a u of its own, of which 16 bits hold the number exactly.
+        number = np.arange(VERTICES, dtype=np.float32)
+        table = Vertices(np.ones(VERTICES, np.uint8), (number + 0.5) / 65536, np.zeros(VERTICES, np.float32))
+        x, y, w, h = integer_box(people.boxes[0])
+        height, width = want["image"].shape[:2]
+        fine = np.zeros((height, width, 2), np.uint16)
+        iuv = place_embedded(heads, 0, people.boxes[0], (height, width), Mesh(network.vertices(), table), fine)
+    inside = slice(y, y + h), slice(x, x + w)
+    assert (iuv[inside][..., 0].astype(bool) != want["mask"]).mean() <= 1e-3
+    assert (fine[inside][..., 0] != want["vertices"])[want["mask"]].mean() <= 0.05  # near ties
+
+
 def test_unknown_model_is_named_with_the_nearest() -> None:
     with pytest.raises(EngineError, match=r"R_50_s1x.*Did you mean 'R_50_FPN_s1x'"):
         build("R_50_s1x")
@@ -105,7 +140,7 @@ def test_build_is_ready_for_inference() -> None:
         network = build("R_101_FPN_DL_s1x")
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    assert len(MODELS) == 20
+    assert len(MODELS) == 24
 
 
 def test_folded_norm_is_the_same_function() -> None:

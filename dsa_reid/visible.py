@@ -99,7 +99,7 @@ def visible_search(
     for start in range(0, gallery.shape[0], block):
         piece = as_tensor(gallery[start : start + block]).float()
         check_finite(piece, "the gallery")
-        distances = _abstained(rows, piece, parts, least)  # (Q, block)
+        distances = abstained(rows, piece, parts, least)  # (Q, block)
         best = torch.cat([best, distances], 1)
         indices = torch.cat([indices, torch.arange(start, start + len(piece)).expand(len(rows), -1)], 1)
         order = best.argsort(dim=1, stable=True)[:, :top]  # of equal distances the first rows, whatever the block
@@ -178,7 +178,7 @@ def search_visible_index(
     for row, some in enumerate(found.indices):
         some = np.sort(some[some >= 0])
         piece = torch.from_numpy(np.concatenate([gallery[one : one + 1] for one in some.tolist()])).float()
-        exact = _abstained(rows[row : row + 1], piece, parts, least)[0].numpy()
+        exact = abstained(rows[row : row + 1], piece, parts, least)[0].numpy()
         order = np.argsort(exact, kind="stable")[: distances.shape[1]]
         distances[row, : len(order)] = exact[order]
         indices[row, : len(order)] = np.where(np.isfinite(exact[order]), some[order], -1)
@@ -189,7 +189,7 @@ def search_visible_index(
     return Proved(Ranking(distances, indices), proved)
 
 
-def _abstained(query: torch.Tensor, rows: torch.Tensor, parts: Mapping[str, int], least: float) -> torch.Tensor:
+def abstained(query: torch.Tensor, rows: torch.Tensor, parts: Mapping[str, int], least: float) -> torch.Tensor:
     """Return visible distances (Q, n); inf where less than the share `least` of the body is seen in both."""
     distances = visible_pairwise(query, rows, parts)
     if least <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import pydantic
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dsa_app.config import config
@@ -51,6 +52,8 @@ class EvaluateConfig:
             Joint rows of Table 3; "guide" (d_G, d_L). All but "main" need the guide, and the DSAP of query and gallery.
         distance: between those features; "visible" is the mean distance of the global and the eight local features,
             these weighted by the visibility of their regions in both images (`dsa_reid.visible_distances`).
+        min_seen: share of the body that both images have to show, for the distance "visible"; all other images are
+            ranked last.
         regions: local features are pooled by the "predicted" regions, or by the labels of query and gallery, where
             they have maps ("labels"): what perfect prediction of the labels would give.
         flip: average each image's features with those of its mirror image.
@@ -64,8 +67,8 @@ class EvaluateConfig:
             images of the query's person are left out. For datasets with clothes: LTCC, PRCC.
         tracklets: of a dataset that has them, MARS, query and gallery are tracklets, and each has one feature: the
             "mean" of its frames'; that of the "best" frame, which shows most of the body; or a mean in which each
-            region weighs by its visibility ("visible"). "off" compares frames; "auto" is the mean. "best" and "visible"
-            need a network that predicts regions.
+            region weighs by its visibility ("visible"). "frames" compares these; "auto" is the mean. "best" and
+            "visible" need a network that predicts regions.
         multiquery: all images of the query's person and camera make one query, by their mean or maximum; "off" is
             single query.
         trapezoid: compute average precision by trapezoids, as Market-1501's first code does.
@@ -79,6 +82,7 @@ class EvaluateConfig:
 
     match: Match = "main"
     distance: Literal["euclidean", "cosine", "visible"] = "euclidean"
+    min_seen: Annotated[float, Field(ge=0, le=1)] = 0.0
     regions: Literal["predicted", "labels"] = "predicted"
     flip: bool = False
     gallery: Literal["auto", "whole", "single-shot"] = "auto"
@@ -86,7 +90,7 @@ class EvaluateConfig:
     seed: NonNegativeInt = 0
     cameras: Literal["other", "ignore"] = "other"
     clothes: Literal["any", "changed", "same"] = "any"
-    tracklets: Literal["auto", "off", "mean", "best", "visible"] = "auto"
+    tracklets: Literal["auto", "frames", "mean", "best", "visible"] = "auto"
     multiquery: Literal["off", "average", "maximum"] = "off"
     trapezoid: bool = False
     expansion: ExpansionConfig = ExpansionConfig()
@@ -101,12 +105,19 @@ class EvaluateConfig:
         """Check that the settings do not contradict each other."""
         if self.distance == "visible" and (self.rerank.on or self.expansion.neighbours):
             raise ValueError("distance = visible is for rankings without re-ranking and query expansion")
+        if self.min_seen and self.distance != "visible":
+            raise ValueError("min_seen needs distance = visible: other distances do not know what images show")
         if self.regions == "labels" and self.match != "main":
             raise ValueError("regions = labels is for match = main")
-        if self.multiquery != "off" and self.tracklets not in ("auto", "off"):
+        if self.multiquery != "off" and self.tracklets not in ("auto", "frames"):
             raise ValueError(
                 "multiquery is for images, and tracklets join the images of a tracklet: set one of the two"
             )
+
+    @pydantic.field_validator("multiquery", mode="before")
+    @classmethod
+    def _off_is_no_boolean(cls, value: object) -> object:
+        return "off" if value is False else value  # as YAML 1.1 reads the word off
 
     @property
     def needs_visibility(self) -> bool:
@@ -130,11 +141,12 @@ def protocol(config: EvaluateConfig) -> str:
         f"multi-query by the {config.multiquery}": config.multiquery != "off",
         "images of the query's camera are not left out": config.cameras == "ignore",
         f"matches in {config.clothes} clothes": config.clothes != "any",
-        "frames of tracklets one by one": config.tracklets == "off",
+        "frames of tracklets one by one": config.tracklets == "frames",
         f"tracklets by {TRACKLETS.get(config.tracklets, '')}": config.tracklets in ("best", "visible"),
         "flip test": config.flip,
         "cosine distance": config.distance == "cosine",
         "distances weighted by visibility": config.distance == "visible",
+        f"images that share less than {config.min_seen:.0%} of the body last": config.min_seen > 0,
         "regions by the labels of query and gallery": config.regions == "labels",
         "average precision by trapezoids": config.trapezoid,
         f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,

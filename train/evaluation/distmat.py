@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_reid.metric import pairwise, visible_pairwise
+from dsa_reid.metric import pairwise
+from dsa_reid.visible import abstained
 
 GIB = 2**30
 GALLERY = 4096  # rows of the gallery that are in memory together
@@ -35,12 +36,14 @@ def blocks(
     device: torch.device,
     memory: float,
     parts: Mapping[str, int] | None = None,
+    min_seen: float = 0.0,
 ) -> Iterator[Block]:
     """Yield the distance matrix of (Q, D) to (G, D) by rows, in the order of the queries.
 
     Args:
         memory: GiB that one block may take.
         parts: of a row, by their lengths in order, for the metric "visible".
+        min_seen: share of the body that both images have to show; else their distance is infinite.
 
     Raises:
         TrainingError: for features of different lengths, an empty gallery, or features that are not numbers.
@@ -50,7 +53,7 @@ def blocks(
     height = max(1, int(memory * GIB) // (4 * G))
     for start in range(0, Q, height):
         queries = slice(start, min(start + height, Q))
-        yield queries, distance_rows(query[queries], gallery, metric, device, parts)
+        yield queries, distance_rows(query[queries], gallery, metric, device, parts, min_seen)
 
 
 def stored_blocks(distances: Rows, memory: float) -> Iterator[Block]:
@@ -70,7 +73,12 @@ def stored_blocks(distances: Rows, memory: float) -> Iterator[Block]:
 
 
 def distance_rows(
-    query: np.ndarray, gallery: Rows, metric: Metric, device: torch.device, parts: Mapping[str, int] | None = None
+    query: np.ndarray,
+    gallery: Rows,
+    metric: Metric,
+    device: torch.device,
+    parts: Mapping[str, int] | None = None,
+    min_seen: float = 0.0,
 ) -> np.ndarray:
     """Return the distances of features (n, D) to a gallery (G, D) that is read in pieces: float32 (n, G).
 
@@ -82,7 +90,8 @@ def distance_rows(
     for start in range(0, G, GALLERY):
         piece = slice(start, min(start + GALLERY, G))
         right = on_device(gallery[piece], device)
-        rows = visible_pairwise(left, right, parts or {}) if metric == "visible" else pairwise(left, right, metric)
+        visible = metric == "visible"
+        rows = abstained(left, right, parts or {}, min_seen) if visible else pairwise(left, right, metric)
         distmat[:, piece] = rows.cpu().numpy()
     check_distances(distmat)
     return distmat

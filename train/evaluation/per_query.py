@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsa_reid.visible import describe
+
 from .matches import Matches
 from .metrics import Result
 from .rankings import Ranking
@@ -41,6 +43,7 @@ def ranking_rows(rankings: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
     """Yield a row for each image of each ranking; `rank` is None where the cross-camera rule leaves an image out."""
     for ranking in rankings:
         for place, hit in enumerate(ranking.hits, start=1):
+            seen = {} if hit.seen is None else {"seen": sum(hit.seen) / len(hit.seen), "compared": describe(hit.seen)}
             yield {
                 "query": ranking.query.key,
                 "query_pid": ranking.query.pid,
@@ -52,4 +55,5 @@ def ranking_rows(rankings: Sequence[Ranking]) -> Iterator[dict[str, Any]]:
                 "camid": hit.record.camid,
                 "distance": hit.distance,
                 "correct": hit.correct,
+                **seen,
             }

@@ -16,8 +16,10 @@ from dsa_app.errors import DatasetError
 from dsa_app.wording import shown
 from dsa_data.images import read
 from dsa_data.records import Record
+from dsa_reid.config import REGIONS
 
 from .config import EvaluateConfig
+from .distmat import GALLERY
 from .matches import find_matches, joined
 from .metrics import measure
 from .retrieval import Side, labels_of, ranked
@@ -32,12 +34,16 @@ LEGEND = (("right", CORRECT), ("wrong", FALSE), ("query's own camera, or its cop
 
 @dataclasses.dataclass(frozen=True)
 class Hit:
-    """A gallery image in a query's ranking; `rank` is None where the protocol leaves it out."""
+    """A gallery image in a query's ranking; `rank` is None where the protocol leaves it out.
+
+    `seen` is how much of each of the eight regions both images show; None unless distances compare that.
+    """
 
     record: Record
     distance: float
     correct: bool
     rank: int | None
+    seen: tuple[float, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +74,32 @@ def rankings(query: Side, gallery: Side, config: EvaluateConfig, device: torch.d
         near += [_nearest(row, labels.g_pids == pid, length) for row, pid in zip(distmat, some.q_pids, strict=True)]
         del distmat  # otherwise the next block is made while this one is in memory
     ap = measure(joined(parts), trapezoid=config.trapezoid).ap
-    return [
+    found = [
         Ranking(record, float(score), _hits(record, labels.left_out(row, columns), gallery, columns, distances))
         for row, (record, score, (columns, distances)) in enumerate(zip(query.records, ap, near, strict=True))
     ]
+    return (
+        _with_seen(found, query, gallery, [columns for columns, _ in near]) if config.distance == "visible" else found
+    )
+
+
+def _with_seen(
+    rankings: Sequence[Ranking], query: Side, gallery: Side, columns: Sequence[NDArray[np.int64]]
+) -> list[Ranking]:
+    """Return rankings whose hits, gallery images `columns`, say what both images show."""
+    own, others = _visibilities(query), _visibilities(gallery)
+    found = []
+    for ranking, mine, some in zip(rankings, own, columns, strict=True):
+        both = np.minimum(mine, others[some]).tolist()
+        hits = [dataclasses.replace(hit, seen=tuple(one)) for hit, one in zip(ranking.hits, both, strict=True)]
+        found.append(dataclasses.replace(ranking, hits=hits))
+    return found
+
+
+def _visibilities(side: Side) -> NDArray[np.float32]:
+    """Return the visibilities of a side's images (N, 8), the last columns of their features, read in pieces."""
+    starts = range(0, len(side.records), GALLERY)
+    return np.concatenate([np.asarray(side.features[one : one + GALLERY], np.float32)[:, -REGIONS:] for one in starts])
 
 
 def _nearest(

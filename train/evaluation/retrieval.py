@@ -169,7 +169,7 @@ def _by_tracklet(side: Side, config: EvaluateConfig) -> Side:
         if config.tracklets in ("best", "visible"):
             raise TrainingError(f"evaluate.tracklets={config.tracklets} needs tracklets, and this dataset has none.")
         return side
-    if config.tracklets == "off":
+    if config.tracklets == "frames":
         return side
     how = "mean" if config.tracklets == "auto" else config.tracklets
     rows, features = pooled_tracklets(side.features, side.records, side.parts, how)
@@ -269,4 +269,4 @@ def ranked(query: Side, gallery: Side, config: EvaluateConfig, device: torch.dev
         features = expanded(features[0 : features.shape[0]], gallery.features, config.expansion, device, config.memory)
     if config.rerank.on:
         return reranked(features, gallery.features, config.rerank, config.distance, device, config.memory)
-    return blocks(features, gallery.features, config.distance, device, config.memory, query.parts)
+    return blocks(features, gallery.features, config.distance, device, config.memory, query.parts, config.min_seen)

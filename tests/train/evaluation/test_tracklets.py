@@ -13,7 +13,9 @@ from dsa_reid.preprocessing import Preprocessing
 from dsa_train.batches.dataset import Images
 from dsa_train.evaluation import tracklets
 from dsa_train.evaluation.config import EvaluateConfig, protocol
-from dsa_train.evaluation.retrieval import Retrieval, compare, sides
+from dsa_train.evaluation.per_query import ranking_rows
+from dsa_train.evaluation.rankings import rankings
+from dsa_train.evaluation.retrieval import Retrieval, Side, compare, sides
 from dsa_train.evaluation.tracklets import pooled_tracklets
 
 PARTS = {"global": 6, "local": 16, "visibility": 8}
@@ -90,7 +92,7 @@ def test_query_and_gallery_are_tracklets() -> None:
         return compared.result.queries, len(gallery.records), query.features.shape[1]
 
     count = len({record.tracklet for record in records})
-    assert measured(EvaluateConfig(tracklets="off", distance="visible")) == (23, 23, 30)
+    assert measured(EvaluateConfig(tracklets="frames", distance="visible")) == (23, 23, 30)
     assert measured(EvaluateConfig(distance="visible")) == (count, count, 30)
     for how in ("auto", "mean", "best", "visible"):
         assert measured(EvaluateConfig(tracklets=how)) == (count, count, 22)  # the visibilities are not compared
@@ -101,3 +103,25 @@ def test_query_and_gallery_are_tracklets() -> None:
     assert protocol(EvaluateConfig(tracklets="best")) == "tracklets by the frame that shows most"
     with pytest.raises(ValueError, match="set one of the two"):
         EvaluateConfig(tracklets="mean", multiquery="average")
+
+
+@pytest.mark.parametrize("min_seen", [0.0, 0.3])
+def test_rankings_say_what_both_images_show(min_seen: float) -> None:
+    rows, records = frames()
+    records = [dataclasses.replace(record, tracklet=0, camid=number) for number, record in enumerate(records)]
+    own = Side(rows[:4], [dataclasses.replace(record, camid=50) for record in records[:4]], np.full(4, 50), PARTS)
+    others = Side(rows, records, np.arange(23), PARTS)
+    config = EvaluateConfig(distance="visible", min_seen=min_seen)
+    listed = rankings(own, others, config, torch.device("cpu"), 23)
+    for query, ranking in enumerate(listed):
+        for hit in ranking.hits:
+            column = int(hit.record.key[:3])
+            assert hit.seen == pytest.approx(np.minimum(rows[query, 22:], rows[column, 22:]).tolist())
+            assert (hit.distance == np.inf) == (sum(hit.seen) / 8 < min_seen)
+    first = next(ranking_rows(listed))
+    assert first["seen"] == pytest.approx(np.mean(listed[0].hits[0].seen))
+    assert first["compared"].endswith("of the body was seen in both")
+    assert "seen" not in next(ranking_rows(rankings(own, others, EvaluateConfig(), torch.device("cpu"), 1)))
+    with pytest.raises(ValueError, match="min_seen needs distance = visible"):
+        EvaluateConfig(min_seen=0.5)
+    assert EvaluateConfig(multiquery=False).multiquery == "off"  # type: ignore[arg-type]

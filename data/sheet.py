@@ -15,14 +15,16 @@ from .images import read
 from .records import Entry
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
-CAPTION = 14  # height of a caption in pixels
+CAPTION = 14  # height of a line of a caption in pixels
+FONT = 0.34  # its size, in units of OpenCV's font
 
 
 def sheet(images: Sequence[tuple[str, Image]], columns: int = 8, height: int = 192) -> Image:
     """Return a page of images in rows, each under its caption.
 
     Args:
-        images: caption, and uint8 (H, W, 3) RGB of any size. If all captions are empty, no room is left for them.
+        images: caption, of one or more lines, and uint8 (H, W, 3) RGB of any size. If all captions are empty, no room
+            is left for them.
         height: every image is scaled to it, in pixels.
 
     Returns:
@@ -30,16 +32,27 @@ def sheet(images: Sequence[tuple[str, Image]], columns: int = 8, height: int = 1
     """
     assert images, "a sheet has at least one image"
     scaled = [_scaled(image, height) for _, image in images]
-    top = CAPTION if any(caption for caption, _ in images) else 0
+    top = CAPTION * max(len(caption.splitlines()) for caption, _ in images)
     cell_width, cell_height = max(image.shape[1] for image in scaled) + 4, height + top + 4
     rows = -(-len(scaled) // columns)
     page = np.full((rows * cell_height, min(columns, len(scaled)) * cell_width, 3), 255, np.uint8)
     for index, (image, (caption, _)) in enumerate(zip(scaled, images, strict=True)):
         y, x = index // columns * cell_height + top, index % columns * cell_width
         page[y : y + height, x : x + image.shape[1]] = image
-        if caption:
-            cv2.putText(page, caption, (x + 1, y - 3), cv2.FONT_HERSHEY_SIMPLEX, 0.34, (40, 40, 40), 1, cv2.LINE_AA)
+        lines = caption.splitlines()
+        for above, line in enumerate(reversed(lines)):  # the last one is next to the image
+            at = (x + 1, y - 3 - above * CAPTION)
+            cv2.putText(page, line, at, cv2.FONT_HERSHEY_SIMPLEX, FONT, (40, 40, 40), 1, cv2.LINE_AA)
     return page
+
+
+def fitting(name: str, width: int) -> str:
+    """Return the name of a file, of which the start is left out where it is wider than `width` pixels in a caption."""
+    for start in range(len(name)):
+        shown = name if start == 0 else f"...{name[start:]}"
+        if cv2.getTextSize(shown, cv2.FONT_HERSHEY_SIMPLEX, FONT, 1)[0][0] <= width:
+            return shown
+    return name[-1:]
 
 
 def identity_sheet(root: Path, entries: Sequence[Entry], identities: int = 8, seed: int = 0, images: int = 8) -> Image:

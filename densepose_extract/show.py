@@ -13,7 +13,7 @@ from dsa_app.errors import ImageError, StoreError
 from dsa_data import images
 from dsa_data.charts import CHART_NAMES
 from dsa_data.palette import chart_colours
-from dsa_data.sheet import sheet
+from dsa_data.sheet import fitting, sheet
 from dsa_data.stores.iuv import IuvMap, IuvStore
 
 from .overlay import chart_overlay, confidence_overlay, enlarge_map, level_lines, value_overlay
@@ -64,7 +64,7 @@ def row(image: np.ndarray, iuv_map: IuvMap, key: str) -> np.ndarray:
 
 
 def contact_sheet(store: IuvStore, root: Path, count: int, seed: int) -> np.ndarray:
-    """Return a random sample of images, each beside its charts, with status and score: uint8 (H, W, 3) RGB.
+    """Return a random sample of images, each beside its charts, with name, status and score: uint8 (H, W, 3) RGB.
 
     Of a store with confidences also the confidence of each pixel, where there is one, and of the image.
 
@@ -80,7 +80,8 @@ def contact_sheet(store: IuvStore, root: Path, count: int, seed: int) -> np.ndar
         panels = [boxed(large, iuv_map, CELL / image.shape[0]), chart_overlay(large, enlarged)]
         if iuv_map.confidence is not None:
             panels.append(sure(large, iuv_map))
-        cells.append((caption(iuv_map), np.concatenate(panels, axis=1)))
+        cell = np.concatenate(panels, axis=1)
+        cells.append((f"{fitting(store.keys[index], cell.shape[1])}\n{caption(iuv_map)}", cell))
     columns = max(1, round((len(cells) * CELL / np.mean([cell.shape[1] for _, cell in cells])) ** 0.5 * 1.2))
     page = sheet(cells, columns=columns, height=CELL)
     title = f"{store.header.dataset}: {len(cells)} of {len(store)} images, seed {seed}"

@@ -7,7 +7,7 @@ import pytest
 
 from dsa_app.errors import DatasetError, ImageError
 from dsa_data import sets
-from dsa_data.sheet import CAPTION, identity_sheet, sheet
+from dsa_data.sheet import CAPTION, fitting, identity_sheet, sheet
 
 
 def filled(value: int, height: int = 20, width: int = 10) -> np.ndarray:
@@ -28,6 +28,23 @@ def test_captions_are_above_their_images() -> None:
     assert page.shape == (24 + CAPTION, 28, 3)
     assert (page[:CAPTION, :14] < 250).any()
     assert (page[CAPTION : CAPTION + 20, 14:24] == 90).all()
+
+
+def test_captions_may_have_lines() -> None:
+    page = sheet([("1\n2", filled(200)), ("3", filled(90))], columns=2, height=20)
+    assert page.shape[0] == 24 + 2 * CAPTION
+    assert (page[:CAPTION, :14] < 250).any()
+    assert (page[:CAPTION, 14:] == 255).all(), "the last line is next to the image"
+    assert (page[CAPTION : 2 * CAPTION, 14:] < 250).any()
+    assert (page[2 * CAPTION : 2 * CAPTION + 20, :10] == 200).all()
+
+
+def test_a_long_name_keeps_its_end() -> None:
+    assert fitting("a/b.jpg", 500) == "a/b.jpg"
+    shown = fitting("bounding_box_train/0138_c2s1_000559_01.jpg", 150)
+    assert shown.startswith("...")
+    assert shown.endswith("000559_01.jpg")
+    assert fitting("abc", 1) == "c"
 
 
 def test_every_row_is_one_identity(market: Path) -> None:

@@ -27,6 +27,7 @@ from .retrieval import Side, labels_of, ranked
 Image = NDArray[np.uint8]
 HEIGHT, WIDTH = 128, 64  # of an image in its cell
 BORDER, CAPTION, GAP = 4, 16, 6
+LINES, LETTERS = 4, 12  # of text below an image, and letters of a file's name in a line of it
 INK, CORRECT, FALSE, LEFT_OUT = (40, 40, 40), (0, 150, 60), (210, 40, 40), (170, 170, 170)
 WHITE = (255, 255, 255)
 LEGEND = (("right", CORRECT), ("wrong", FALSE), ("query's own camera, or its copy: not counted", LEFT_OUT))
@@ -150,8 +151,12 @@ def best_and_worst(rankings: Sequence[Ranking], count: int) -> tuple[list[Rankin
 
 
 def page(rankings: Sequence[Ranking], root: Path) -> Image:
-    """Return an image of rankings, a row each, the query first: uint8 (H, W, 3) RGB. Raises ImageError."""
-    cell_width, row_height = WIDTH + 2 * BORDER + GAP, HEIGHT + 2 * BORDER + 2 * CAPTION + GAP
+    """Return an image of rankings, a row each, the query first: uint8 (H, W, 3) RGB.
+
+    Below an image are rank and distance, person and camera, and the end of its file's name; a query has its average
+    precision in the place of rank and distance. Raises ImageError.
+    """
+    cell_width, row_height = WIDTH + 2 * BORDER + GAP, HEIGHT + 2 * BORDER + LINES * CAPTION + GAP
     columns = 1 + max(len(ranking.hits) for ranking in rankings)
     canvas = np.full((CAPTION + GAP + len(rankings) * row_height, columns * cell_width + 3 * GAP, 3), 255, np.uint8)
     x = GAP
@@ -163,19 +168,27 @@ def page(rankings: Sequence[Ranking], root: Path) -> Image:
         top = CAPTION + GAP + row * row_height
         query = ranking.query
         ap = "no match" if np.isnan(ranking.ap) else f"AP {100 * ranking.ap:.1f} {ranking.name}".rstrip()
-        _cell(canvas, GAP, top, read(root / query.key), INK, (f"{query.pid} c{query.camid}", ap))
+        lines = [f"{query.pid} c{query.camid}", ap, *_named(query.key)]
+        _cell(canvas, GAP, top, read(root / query.key), INK, lines)
         for column, hit in enumerate(ranking.hits, start=1):
             colour = LEFT_OUT if hit.rank is None else CORRECT if hit.correct else FALSE
             image = read(root / hit.record.key)
             shown = _grey(image) if hit.rank is None else image
             rank = "-" if hit.rank is None else str(hit.rank)
-            lines = (f"{rank}:  {hit.distance:.2f}", f"{hit.record.pid} c{hit.record.camid}")
+            lines = [f"{rank}:  {hit.distance:.2f}", f"{hit.record.pid} c{hit.record.camid}", *_named(hit.record.key)]
             _cell(canvas, 2 * GAP + column * cell_width, top, shown, colour, lines)
     return canvas
 
 
-def _cell(canvas: Image, x: int, y: int, image: Image, colour: tuple[int, int, int], words: tuple[str, str]) -> None:
-    """Put an image, framed, with two lines of text below, on the page at column x and row y."""
+def _named(key: str) -> list[str]:
+    """Return the end of an image's path, without the file's ending, in two lines that fit a cell."""
+    name = key.rpartition(".")[0] or key
+    end = name[-2 * LETTERS :]
+    return [end[:LETTERS], end[LETTERS:]]
+
+
+def _cell(canvas: Image, x: int, y: int, image: Image, colour: tuple[int, int, int], words: Sequence[str]) -> None:
+    """Put an image, framed, with lines of text below, on the page at column x and row y."""
     scale = min(HEIGHT / image.shape[0], WIDTH / image.shape[1])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -185,7 +198,7 @@ def _cell(canvas: Image, x: int, y: int, image: Image, colour: tuple[int, int, i
     top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
     inside[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=how)
     for line, text in enumerate(words, start=1):
-        _write(canvas, text, x, y + HEIGHT + 2 * BORDER + line * CAPTION - 4)
+        _write(canvas, text, x, y + HEIGHT + 2 * BORDER + line * CAPTION - 4, 0.38 if line <= 2 else 0.31)
 
 
 def _grey(image: Image) -> Image:
@@ -193,5 +206,5 @@ def _grey(image: Image) -> Image:
     return np.asarray(np.repeat(160 + image.mean(axis=2, keepdims=True) * 0.35, 3, axis=2).clip(0, 255), np.uint8)
 
 
-def _write(canvas: Image, text: str, x: int, y: int) -> None:
-    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
+def _write(canvas: Image, text: str, x: int, y: int, size: float = 0.38) -> None:
+    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, INK, 1, cv2.LINE_AA)

@@ -13,8 +13,11 @@ from dsa_train.evaluation.rankings import (
     CORRECT,
     FALSE,
     GAP,
+    HEIGHT,
     LEFT_OUT,
+    LINES,
     WIDTH,
+    _named,
     best_and_worst,
     page,
     rankings,
@@ -83,3 +86,16 @@ def test_frames_show_correct_false_and_left_out(tiny, ranked):
         x = 2 * GAP + column * (WIDTH + 2 * BORDER + GAP)
         assert tuple(image[CAPTION + GAP, x]) == colour
     assert image.shape[2] == 3
+
+
+def test_a_page_has_the_end_of_each_files_name(ranked, tiny):
+    """Two lines of twelve letters below rank and person; pages differ where names differ."""
+    results, *_ = ranked
+    image = page(results[:1], tiny.root)
+    below = CAPTION + GAP + HEIGHT + 2 * BORDER + 2 * CAPTION
+    names = image[below : below + 2 * CAPTION]
+    step = WIDTH + 2 * BORDER + GAP
+    assert all((names[:, x : x + step] < 128).any() for x in range(3 * GAP, 5 * step, step))
+    assert len(image) == CAPTION + GAP + HEIGHT + 2 * BORDER + LINES * CAPTION + GAP
+    assert _named("bounding_box_test/0138_c2s1_000559_01.jpg") == ["test/0138_c2", "s1_000559_01"]
+    assert _named("a.jpg") == ["a", ""]

@@ -6,6 +6,7 @@ A command imports what takes long inside its function, so that `--help` and refu
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -39,6 +40,24 @@ def list_(as_json: bool) -> None:
     for name, text in sets.others().items():
         click.echo(f"{name:26}{text}\n{'':26}{sets.parent() / name}: exists")
     click.echo(f"\nYour own dataset: {sets.parent()}/<name> (docs/datasets.md). Several datasets: market1501+msmt17.")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def new(folder: Path) -> None:
+    """Make a project in DIR: the pipeline and its settings.
+
+    An installed package is enough to work there; a clone is not needed.
+    """
+    from .new_project import new_project
+
+    written = new_project(folder)
+    click.echo(
+        f"{folder}: {counted(len(written), 'new file')}: params.yaml, dvc.yaml, experiments"
+        if written
+        else f"{folder}: nothing is missing"
+    )
+    click.echo(f"Next:\n  cd {shlex.quote(str(folder))}\n  dvc repro\n  dsa-train report")
 
 
 @main.command()

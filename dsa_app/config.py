@@ -270,7 +270,7 @@ def experiment_file(name: str) -> Path:
 
     Raises ConfigError if there is none.
     """
-    folders = (OWN_EXPERIMENTS, _installed_experiments())
+    folders = (OWN_EXPERIMENTS, experiments_folder())
     for folder in folders:
         if len(name.encode(errors="replace")) < LONGEST_NAME and (path := folder / f"{name}.yaml").is_file():
             return path
@@ -282,7 +282,7 @@ def experiment_file(name: str) -> Path:
 
 def experiment_names() -> list[str]:
     """Return the names of the user's and the project's experiments, sorted."""
-    folders = (OWN_EXPERIMENTS, _installed_experiments())
+    folders = (OWN_EXPERIMENTS, experiments_folder())
     found = {path.relative_to(one).with_suffix("").as_posix() for one in folders for path in one.rglob("*.yaml")}
     return sorted(found)
 
@@ -292,10 +292,10 @@ def installed_experiment(name: str) -> dict[str, Any]:
 
     Raises ConfigError if there is none.
     """
-    return read_yaml(_installed_experiments() / f"{name}.yaml")
+    return read_yaml(experiments_folder() / f"{name}.yaml")
 
 
-def _installed_experiments() -> Path:
+def experiments_folder() -> Path:
     """Return the folder of the experiments that come with the project."""
     package = importlib.util.find_spec("dsa_train")
     assert package is not None, "dsa_train is installed with dsa_app"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import dsa_reid
 import wheels
@@ -85,7 +86,7 @@ def test_all_of_the_packages_is_in_it(sdist: Path, wheel: Path) -> None:
         files = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert files == own
     assert {f"{package}/py.typed" for package in OURS} <= files
-    assert "dsa_train/experiments/table3/dsa-reid.yaml" in files
+    assert {"dsa_train/experiments/table3/dsa-reid.yaml", "dsa_data/project/dvc.yaml"} <= files
 
 
 def test_a_wheel_from_the_clone_is_the_same(sdist: Path, wheel: Path, tmp_path: Path) -> None:
@@ -222,6 +223,25 @@ def test_the_pipeline_needs_its_extra_alone(installed: Path, project: Path) -> N
         assert done.returncode == 0, f"{command} {arguments}: {done.stdout}{done.stderr}"
     assert 0 < json.loads((made / "metrics.json").read_text())["mAP"] <= 1
     assert (made / "runs" / "table3" / "dsa-reid" / "model.pt").is_file()
+
+
+def test_a_new_project_needs_no_clone(installed: Path, project: Path) -> None:
+    """`dsa-data new`, then the pipeline there, of the demo with tiny settings."""
+    path = str(wheels.site_packages(installed))
+    done = wheels.run(installed, "dsa-data", "new", "people", cwd=project, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("Next:\n  cd people\n  dvc repro\n  dsa-train report\n")
+    folder = project / "people"
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    settings = [f"{section}.{value}" for section, values in SMALL.items() for value in values]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"set": settings}, sort_keys=False))
+    for words in (("python", "-m", "dvc", "repro"), ("dsa-train", "report")):
+        done = wheels.run(installed, *words, cwd=folder, PYTHONPATH=path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "mAP" in done.stdout
+    assert 0 < json.loads((folder / "artifacts/synthetic/metrics.json").read_text())["mAP"] <= 1
+    done = wheels.run(installed, "python", "-m", "dvc", "repro", cwd=folder, PYTHONPATH=path)
+    assert "Running stage" not in done.stdout, "all is up to date"
 
 
 # A light installation

@@ -374,6 +374,7 @@ def persons(dataset: DatasetFindings) -> Drawn | None:
                 edgecolor="white",
             )
             base += counts
+        axes.set_ylim(0, 1.2 * base.max())  # the legend has its own room
         axes.set(xlabel="camera", ylabel="images")
         axes.legend(fontsize=8)
 

@@ -78,13 +78,16 @@ def write_report(
 def names(sources: Sequence[Path]) -> list[str]:
     """Return a short name for each run, unique: the last folders of its path, as many as are needed.
 
+    A folder that is named by a number alone, as those of seeds, is named with the one above.
+
     Raises TrainingError for a run that is named twice.
     """
     folders = [(source.parent if source.name == "model.pt" else source).absolute() for source in sources]
     twice = [path for n, path in enumerate(folders) if path.resolve() in [one.resolve() for one in folders[:n]]]
     if twice:
         raise TrainingError(f"{twice[0]} is named twice. Name each run once.")
-    for depth in range(1, max(len(path.parts) for path in folders) + 1):
+    least = 2 if any(path.name.isdecimal() for path in folders) else 1
+    for depth in range(least, max(len(path.parts) for path in folders) + 1):
         found = ["/".join(path.parts[-depth:]) for path in folders]
         if len(set(found)) == len(found):
             return found

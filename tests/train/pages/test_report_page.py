@@ -138,6 +138,7 @@ def test_names_are_as_long_as_is_needed(tmp_path):
     one, two = tmp_path / "a" / "demo", tmp_path / "b" / "demo" / "model.pt"
     assert stage.names([one, tmp_path / "c"]) == ["demo", "c"]
     assert stage.names([one, two]) == ["a/demo", "b/demo"]
+    assert stage.names([one / "0"]) == ["demo/0"]
     with pytest.raises(TrainingError, match="is named twice"):
         stage.names([two, two.parent])
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..evaluation.array_files import digest_of_arrays, read_arrays
 from ..evaluation.config import EvaluateConfig
-from ..evaluation.foreign import of_files
+from ..evaluation.foreign import is_distances, of_distances, of_files
 from ..evaluation.retrieval import Side
 from ..foreign_stage import foreign_config
 
@@ -45,7 +45,7 @@ class Sides(NamedTuple):
 
 
 def read_sides(files: Files, dataset: str, manifest: Path, config: EvaluateConfig) -> Sides | None:
-    """Return query and gallery with the features of files; None for features that state another dataset.
+    """Return query and gallery with the features, or distances, of files; None if they state another dataset.
 
     Args:
         manifest: of the dataset. It labels features that have no labels of their own. Rows of a feature store belong
@@ -59,12 +59,17 @@ def read_sides(files: Files, dataset: str, manifest: Path, config: EvaluateConfi
     if file.dataset not in ("", dataset):
         return None
     gallery = (read_arrays(files.gallery), files.gallery) if files.gallery else None
-    found = of_files((file, files.path), files.labels, gallery, manifest)
+    distances = gallery is None and is_distances(file)
+    if distances:
+        found = of_distances((file, files.path), files.labels, manifest)
+    else:
+        found = of_files((file, files.path), files.labels, gallery, manifest)
     digests = [file.identity or digest_of_arrays(files.path)]
     digests += [digest_of_arrays(files.gallery)] if files.gallery else []
     digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
     tested = "" if found.table is None else hashlib.sha256(found.table.read_bytes()).hexdigest()
     defaults = EvaluateConfig()
-    made = {name: getattr(defaults, name) for name in ("match", "flip", "regions", "multiquery")}
-    own = foreign_config(dataclasses.replace(config, **made), distances=False)
+    decided = ("match", "flip", "regions", "multiquery", *(["distance"] if distances else []))
+    made = {name: getattr(defaults, name) for name in decided}
+    own = foreign_config(dataclasses.replace(config, **made), distances)
     return Sides(*found.sides(own), digest, tested, own)

@@ -127,7 +127,20 @@ def read_distances(path: Path, labels: Path | None = None) -> Foreign:
 
     A row is a query, a column a gallery image, both in the table's order.
     """
-    file = read_arrays(path)
+    return of_distances((read_arrays(path), path), labels)
+
+
+def is_distances(file: ArrayFile) -> bool:
+    """Return whether a file that is open has distances under one of their names, and no features under theirs."""
+    features = [name for names in FEATURES.values() for name in names]
+    return _named(file, DISTANCES) is not None and _named(file, (*features, *ONE_MATRIX)) is None
+
+
+def of_distances(opened: Opened, labels: Path | None, manifest: Path | None = None) -> Foreign:
+    """Return the distances in a file that is open; arguments and errors as for `of_files`."""
+    file, path = opened
+    if labels is None and not any(_has_labels(file, side) for side in FEATURES):
+        labels = manifest
     named = _named(file, DISTANCES)
     rows = _matrix(_one(file, path) if named is None else named, path)
     if labels is not None:

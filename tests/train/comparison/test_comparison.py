@@ -167,6 +167,7 @@ def test_every_form_that_evaluate_takes(run, place: Path, tiny) -> None:
         theirs[f"{side[0]}_camids"] = np.array([records[n].camid for n in split[side]])
         np.save(place / f"{side}.npy", rows[split[side]])
     torch.save({name: torch.from_numpy(value) for name, value in theirs.items()}, place / "torchreid.pt")
+    np.savez(place / "distances.npz", distmat=np.linalg.norm(theirs["qf"][:, None] - theirs["gf"][None], axis=2))
     (place / "folder").mkdir()
     for one, row in zip(records, rows, strict=True):
         np.save(place / "folder" / f"{Path(one.key).stem}.npy", row)
@@ -174,9 +175,10 @@ def test_every_form_that_evaluate_takes(run, place: Path, tiny) -> None:
     (place / "labels.csv").write_text("\n".join(["path,pid,camid,split", *table]))
     files = [f"{suffix}={place}/whole.{suffix}" for suffix in ("npy", "mat", "pth")]
     files += [f"two={place}/query.npy,{place}/gallery.npy", f"dump={place}/torchreid.pt", f"folder={place}/folder"]
+    files.append(str(place / "distances.npz"))
     for labels in ([], ["--labels", place / "labels.csv"], ["--labels", f"npy={place}/labels.csv"]):
         found = compared(run, *files, *labels)
-        assert [row["model"] for row in found] == ["npy", "mat", "pth", "two", "dump", "folder"]
+        assert [row["model"] for row in found] == ["npy", "mat", "pth", "two", "dump", "folder", "distances"]
         for row in found:
             assert (row["rank1"], row["mAP"]) == pytest.approx(expected(records)), row["model"]
 

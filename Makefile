@@ -35,7 +35,7 @@ $(CURRENT): setup.cfg pyproject.toml requirements.lock
 	touch $(PIPELINE) $@
 
 $(PIPELINE): setup.cfg pyproject.toml requirements-pipeline.lock
-	@$(call announce,2.9 GB,0.2 GB,what the commands need)
+	@$(call announce,3.0 GB,0.2 GB,what the commands need)
 	$(call install,requirements-pipeline.lock)
 	touch $@
 
@@ -60,11 +60,11 @@ endif
 
 # the lock files anew: the versions of constraints.txt for Python 3.11 and later, with the hashes of all their files
 lock: $(TOOLS)
-	$(call compile,dev,requirements.lock)
-	$(call compile,pipeline,requirements-pipeline.lock)
+	$(call compile,--extra dev,requirements.lock)
+	$(call compile,--extra pipeline --extra figure,requirements-pipeline.lock)
 
 define compile
-	$(TOOLS)/bin/uv pip compile setup.cfg --extra $(1) --constraint constraints.txt --universal --python-version 3.11 \
+	$(TOOLS)/bin/uv pip compile setup.cfg $(1) --constraint constraints.txt --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' --quiet --output-file $(2)
 endef
 

@@ -27,7 +27,7 @@ def make(folder: Path, *words: str) -> str:
 
 def test_the_demo_installs_no_tools_of_developers(clone: Path) -> None:
     commands = make(clone, "-n", "demo")
-    assert "2.9 GB to download" in commands
+    assert "3.0 GB to download" in commands
     assert "--requirement requirements-pipeline.lock" in commands
     assert "requirements.lock" not in commands
     assert "--quiet --no-deps --no-build-isolation --editable ." in commands

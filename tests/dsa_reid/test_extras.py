@@ -75,6 +75,11 @@ def test_every_extra_in_the_documents_exists() -> None:
     assert {"search", "export", "timm", "dask"} <= named <= set(EXTRAS)
 
 
+def test_the_page_of_the_installation_lists_every_extra() -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(EXTRAS)
+
+
 class Installed:
     """A distribution as importlib.metadata shows it."""
 

@@ -68,7 +68,7 @@ def test_it_is_stored_in_the_model_and_stated_by_exports(tmp_path):
     assert model.probability(1.0) == LOGISTIC.probability(1.0)
     rows = torch.rand(2, 9)
     torch.testing.assert_close(model.presence(rows), LOGISTIC.presence(rows))
-    assert read_calibration(_about(model, "inside", "inside")["calibration"]) == LOGISTIC
+    assert read_calibration(_about(model, "inside", "inside", False)["calibration"]) == LOGISTIC
 
 
 def test_a_model_without_one_keeps_its_bytes_and_says_how_to_get_one(tmp_path):
@@ -77,7 +77,7 @@ def test_a_model_without_one_keeps_its_bytes_and_says_how_to_get_one(tmp_path):
     plain = dsa_reid.load(path)
     dsa_reid.save(plain.main_stream, path, PREPROCESSING, calibration=None)
     assert path.read_bytes() == before
-    assert "calibration" not in _about(plain, "inside", "inside")
+    assert "calibration" not in _about(plain, "inside", "inside", False)
     with pytest.raises(ModelError, match=r"not calibrated.*--set train\.calibrate=0\.2"):
         plain.probability(1.0)
 

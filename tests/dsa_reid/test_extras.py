@@ -24,7 +24,13 @@ SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 EXTRAS = dict(SETUP["options.extras_require"])
 TOOLS = ("mkdocs", "mkdocstrings", "nbclient", "ipykernel")  # an environment from before these extras lacks them
-PARTLY_INSTALLED = {"pose": ("ai_edge_litert",), "docs": TOOLS[:2], "notebook": TOOLS[2:], "dev": TOOLS}
+PARTLY_INSTALLED = {
+    "pose": ("ai_edge_litert",),
+    "browser": ("playwright",),
+    "docs": TOOLS[:2],
+    "notebook": TOOLS[2:],
+    "dev": TOOLS,
+}
 BARE = re.compile(r"dsa-reid\[")  # pip would look for it on an index, where it is not
 
 

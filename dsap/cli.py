@@ -22,6 +22,7 @@ from .fuse.config import FuseConfig
 FILE = click.Path(path_type=Path)
 NAME = console.dataset_option()
 MANIFEST = click.option("--manifest", type=FILE, help="The list of images. [artifacts/<dataset>/manifest.csv]")
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one.")
 IUV = click.option("--iuv", type=FILE, help="Their I, U, V maps. [artifacts/<dataset>/iuv.h5]")
 ROOT = click.option("--root", type=FILE, help="The dataset's folder. [datasets/<dataset>]")
 STORE = click.option("--dsap", "store", type=FILE, help="The store. [artifacts/<dataset>/dsap.h5]")
@@ -55,7 +56,7 @@ def implied_dataset(given: dict[str, Any]) -> str | None:
 @IUV
 @ROOT
 @click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/dsap.h5]")
-@click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one.")
+@OVERWRITE
 def build(
     settings: Settings,
     pictures: Path | None,
@@ -117,7 +118,7 @@ def build(
 @IUV
 @ROOT
 @click.option("--out", type=FILE, help="The maps to write. [artifacts/<dataset>/fused.h5]")
-@click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one.")
+@OVERWRITE
 def fuse(
     settings: Settings,
     jobs: int,

@@ -18,7 +18,7 @@ from dsa_app.errors import DatasetError
 from ..images import is_image
 from ..numbers import whole
 from ..records import Entry
-from .layout import JUNK, check_disjoint, check_distractor, image_keys
+from .layout import JUNK, check_disjoint, check_distractor, image_keys, split_keys
 
 PRINT = 'print("path,pid,camid,split")'
 
@@ -58,9 +58,7 @@ class Convention:
         """
         entries = []
         for folder, split in self.folders.items():
-            keys = image_keys(root / folder, root)
-            if not keys:
-                raise DatasetError(f"{root / folder} has no image for the split {split!r}. Restore it.")
+            keys = split_keys(root, folder, split, "Restore it.")
             entries += [entry for key in keys if (entry := self._entry(root, key, folder, split)).pid != JUNK]
         check_disjoint(entries, root)
         return entries

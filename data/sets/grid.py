@@ -16,7 +16,7 @@ from dsa_app.errors import DatasetError
 from ..matlab import read_mat
 from ..records import Entry
 from .dataset import Dataset, published
-from .layout import DISTRACTOR, check_present, image_keys
+from .layout import check_distractor, check_present, named_images
 
 FOLDERS = {"probe": "query", "gallery": "gallery"}
 PARTITIONS, VARIABLE = "features_and_partitions.mat", "trainIdxAll"
@@ -42,16 +42,9 @@ def _divide(entries: list[Entry], trained: set[int]) -> list[Entry]:
 
 
 def _read(root: Path, folder: str, split: str) -> list[Entry]:
-    keys = image_keys(root / folder, root)
-    if not keys:
-        raise DatasetError(f"{root / folder} has no image for the split {split!r}. {SOURCE}")
     entries = []
-    for key in keys:
-        match = NAME.fullmatch(Path(key).name)
-        if not match or (int(match["pid"]) == DISTRACTOR and split != "gallery"):
-            raise DatasetError(
-                f"{root / key}: expected a name like 0001_1_25023_45_29_116_295.jpeg. Rename or remove it."
-            )
+    for key, match in named_images(root, folder, NAME, "0001_1_25023_45_29_116_295.jpeg", SOURCE):
+        check_distractor(int(match["pid"]), split, str(root / key))
         entries.append(Entry(key, split, int(match["pid"]), int(match["camid"])))
     return entries
 

@@ -7,11 +7,20 @@ number and theirs, so that anyone can make them again, in any language.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
+
+from ..records import Entry
 
 SPLITS = 10
 Name = TypeVar("Name", int, str)
+
+
+def every_split(
+    entries: Sequence[Entry], divide: Callable[[Sequence[Entry], int], list[Entry]]
+) -> dict[str, list[Entry]]:
+    """Return the entries as every split divides them, by its name: split00, split01, …."""
+    return {f"split{number:02}": divide(entries, number) for number in range(SPLITS)}
 
 
 def shuffled(names: Iterable[Name], dataset: str, split: int) -> list[Name]:

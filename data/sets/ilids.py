@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-
-from dsa_app.errors import DatasetError
 
 from ..records import Entry
 from .dataset import Count, Dataset
-from .halves import SPLITS, shuffled, tested
-from .layout import check_present, image_keys
+from .halves import every_split, shuffled, tested
+from .layout import check_present, named_images
 
 FOLDER = "Persons"
-NAME = re.compile(r"(?P<pid>[0-9]{4})(?P<number>[0-9]{3})\.\w+")
+NAME = re.compile(r"(?P<pid>(?!0000)[0-9]{4})(?P<number>[0-9]{3})\.\w+")
 SOURCE = "Download i-LIDS_Pedestrian.tgz (Queen Mary University of London) and unpack it there."
 
 
@@ -30,11 +29,10 @@ def scan(root: Path) -> list[Entry]:
 
 def splits(root: Path) -> dict[str, list[Entry]]:
     """Return the entries under every split, by its name: split00, split01, …."""
-    entries = _read(root)
-    return {f"split{number:02}": _divide(entries, number) for number in range(SPLITS)}
+    return every_split(_read(root), _divide)
 
 
-def _divide(entries: list[Entry], split: int) -> list[Entry]:
+def _divide(entries: Sequence[Entry], split: int) -> list[Entry]:
     by_person: dict[int, dict[str, Entry]] = defaultdict(dict)
     for entry in entries:
         by_person[entry.pid][Path(entry.key).name] = entry
@@ -51,15 +49,10 @@ def _divide(entries: list[Entry], split: int) -> list[Entry]:
 def _read(root: Path) -> list[Entry]:
     """Return all entries, as training images."""
     check_present(root, [FOLDER], SOURCE)
-    entries = []
-    for key in image_keys(root / FOLDER, root):
-        match = NAME.fullmatch(Path(key).name)
-        if not match or int(match["pid"]) == 0:
-            raise DatasetError(f"{root / key}: expected a name like 0001001.jpg. Rename or remove it.")
-        entries.append(Entry(key, "train", int(match["pid"]), int(match["number"])))
-    if not entries:
-        raise DatasetError(f"{root / FOLDER} has no image. {SOURCE}")
-    return entries
+    return [
+        Entry(key, "train", int(match["pid"]), int(match["number"]))
+        for key, match in named_images(root, FOLDER, NAME, "0001001.jpg", SOURCE)
+    ]
 
 
 SETS = {

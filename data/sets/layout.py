@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dsa_app.errors import DatasetError
@@ -57,6 +58,35 @@ def image_keys(folder: Path, root: Path, report: bool = True) -> list[str]:
     """Return the keys of the images anywhere in a folder below `root`, sorted; print what is not read, see `walk`."""
     below = folder.relative_to(root)
     return [(below / name).as_posix() for name in images_below(folder, report)]
+
+
+def split_keys(root: Path, folder: str, split: str, remedy: str) -> list[str]:
+    """Return `image_keys` of a split's folder. Raises DatasetError, which ends with `remedy`, if it has no image."""
+    keys = image_keys(root / folder, root)
+    if not keys:
+        raise DatasetError(f"{root / folder} has no image for the split {split!r}. {remedy}")
+    return keys
+
+
+def named_images(
+    root: Path, folder: str, name: re.Pattern[str], example: str, source: str
+) -> Iterator[tuple[str, re.Match[str]]]:
+    """Yield the key of every image in a folder below `root`, and the match of its file name.
+
+    Args:
+        example: a name of the expected form.
+        source: a sentence on where the dataset comes from.
+
+    Raises DatasetError for a folder without images, and for a name of another form.
+    """
+    keys = image_keys(root / folder, root)
+    if not keys:
+        raise DatasetError(f"{root / folder} has no image. {source}")
+    for key in keys:
+        match = name.fullmatch(Path(key).name)
+        if not match:
+            raise DatasetError(f"{root / key}: expected a name like {example}. Rename or remove it.")
+        yield key, match
 
 
 def check_disjoint(entries: Iterable[Entry], root: Path, remedy: str = "Remove them from one of the two.") -> None:

@@ -26,7 +26,7 @@ from ..numbers import whole
 from ..records import Entry
 from . import market1501
 from .dataset import Count, Dataset, published
-from .layout import check_disjoint, check_present, image_keys
+from .layout import check_disjoint, check_present, split_keys
 
 NAME = re.compile(r"(?P<pid>[0-9]+)(_.*)?\.[^.]+")  # begins with the person
 Folder = tuple[str, str, int]  # name, split, and camera number
@@ -47,9 +47,7 @@ def scan(root: Path, folders: Sequence[Folder], source: str, first: int = 0) -> 
     check_present(root, [name for name, _, _ in folders], source)
     entries = []
     for folder, split, camid in folders:
-        keys = image_keys(root / folder, root)
-        if not keys:
-            raise DatasetError(f"{root / folder} has no image for the split {split!r}. {source}")
+        keys = split_keys(root, folder, split, source)
         entries += [Entry(key, split, first + _pid(root, key, first), camid) for key in keys]
     check_disjoint(entries, root)
     return entries

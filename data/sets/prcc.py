@@ -16,7 +16,7 @@ from dsa_app.errors import DatasetError
 from ..numbers import whole
 from ..records import Entry
 from .dataset import Count, Dataset
-from .layout import check_disjoint, check_present, image_keys
+from .layout import check_disjoint, check_present, split_keys
 
 CAMERAS = "ABC"
 CHANGED = "C"  # before whose camera people wear other clothes
@@ -35,9 +35,7 @@ def scan(root: Path) -> list[Entry]:
     check_present(root, list(FOLDERS), SOURCE)
     entries = []
     for folder, split in FOLDERS.items():
-        keys = image_keys(root / folder, root)
-        if not keys:
-            raise DatasetError(f"{root / folder} has no image for the split {split!r}. {SOURCE}")
+        keys = split_keys(root, folder, split, SOURCE)
         entries += [_entry(root, key, split) for key in keys]
     check_disjoint(entries, root)
     return entries

@@ -8,18 +8,17 @@ A's persons from 201 on are others than B's of the same number; the protocol doe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-
-from dsa_app.errors import DatasetError
 
 from ..records import Entry
 from .dataset import Dataset, published
-from .halves import SPLITS, tested
-from .layout import check_present, image_keys
+from .halves import every_split, tested
+from .layout import check_present, named_images
 
 CAMERAS = {"single_shot/cam_a": 1, "single_shot/cam_b": 2}
 SHARED = 200  # persons that both cameras see
-NAME = re.compile(r"person_(?P<pid>[0-9]{4})\.\w+")
+NAME = re.compile(r"person_(?P<pid>(?!0000)[0-9]{4})\.\w+")
 SOURCE = "Download prid_2011.zip (Graz University of Technology) and unpack it there."
 
 
@@ -30,11 +29,10 @@ def scan(root: Path) -> list[Entry]:
 
 def splits(root: Path) -> dict[str, list[Entry]]:
     """Return the entries under every split, by its name: split00, split01, …."""
-    entries = _read(root)
-    return {f"split{number:02}": _divide(entries, number) for number in range(SPLITS)}
+    return every_split(_read(root), _divide)
 
 
-def _divide(entries: list[Entry], split: int) -> list[Entry]:
+def _divide(entries: Sequence[Entry], split: int) -> list[Entry]:
     shared = {entry.pid for entry in entries if entry.pid <= SHARED}
     test = tested(shared, "prid2011", split, len(shared) // 2)
     found = []
@@ -47,18 +45,12 @@ def _divide(entries: list[Entry], split: int) -> list[Entry]:
 def _read(root: Path) -> list[Entry]:
     """Return all entries of the protocol, as gallery images."""
     check_present(root, list(CAMERAS), SOURCE)
-    entries = []
-    for folder, camid in CAMERAS.items():
-        keys = image_keys(root / folder, root)
-        if not keys:
-            raise DatasetError(f"{root / folder} has no image. {SOURCE}")
-        for key in keys:
-            match = NAME.fullmatch(Path(key).name)
-            if not match or int(match["pid"]) == 0:
-                raise DatasetError(f"{root / key}: expected a name like person_0001.png. Rename or remove it.")
-            if camid == 2 or int(match["pid"]) <= SHARED:
-                entries.append(Entry(key, "gallery", int(match["pid"]), camid))
-    return entries
+    return [
+        Entry(key, "gallery", int(match["pid"]), camid)
+        for folder, camid in CAMERAS.items()
+        for key, match in named_images(root, folder, NAME, "person_0001.png", SOURCE)
+        if camid == 2 or int(match["pid"]) <= SHARED
+    ]
 
 
 SETS = {

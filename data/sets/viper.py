@@ -6,14 +6,13 @@ Two images of each of 632 persons. Half of them are tested, ten times (see `halv
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-
-from dsa_app.errors import DatasetError
 
 from ..records import Entry
 from .dataset import Dataset, published
-from .halves import SPLITS, tested
-from .layout import check_present, image_keys
+from .halves import every_split, tested
+from .layout import check_present, named_images
 
 CAMERAS = {"cam_a": 1, "cam_b": 2}
 NAME = re.compile(r"(?P<pid>[0-9]{3,4})_[^.]*\.\w+")
@@ -27,11 +26,10 @@ def scan(root: Path) -> list[Entry]:
 
 def splits(root: Path) -> dict[str, list[Entry]]:
     """Return all entries under every split, by its name: split00, split01, …."""
-    entries = _read(root)
-    return {f"split{number:02}": _divide(entries, number) for number in range(SPLITS)}
+    return every_split(_read(root), _divide)
 
 
-def _divide(entries: list[Entry], split: int) -> list[Entry]:
+def _divide(entries: Sequence[Entry], split: int) -> list[Entry]:
     persons = {entry.pid for entry in entries}
     test = tested(persons, "viper", split, len(persons) // 2)
     found = []
@@ -44,17 +42,11 @@ def _divide(entries: list[Entry], split: int) -> list[Entry]:
 def _read(root: Path) -> list[Entry]:
     """Return all entries, as training images; persons count from 1, as 0 is the distractors'."""
     check_present(root, list(CAMERAS), SOURCE)
-    entries = []
-    for folder, camid in CAMERAS.items():
-        keys = image_keys(root / folder, root)
-        if not keys:
-            raise DatasetError(f"{root / folder} has no image. {SOURCE}")
-        for key in keys:
-            match = NAME.fullmatch(Path(key).name)
-            if not match:
-                raise DatasetError(f"{root / key}: expected a name like 000_45.bmp. Rename or remove it.")
-            entries.append(Entry(key, "train", int(match["pid"]) + 1, camid))
-    return entries
+    return [
+        Entry(key, "train", int(match["pid"]) + 1, camid)
+        for folder, camid in CAMERAS.items()
+        for key, match in named_images(root, folder, NAME, "000_45.bmp", SOURCE)
+    ]
 
 
 SETS = {

@@ -14,14 +14,7 @@ from dsa_app.errors import DsaError
 from dsa_reid.errors import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {
-    "dsa_reid": "dsa_reid",
-    "dsa_app": "dsa_app",
-    "dsa_data": "data",
-    "densepose_extract": "densepose_extract",
-    "dsap": "dsap",
-    "dsa_train": "train",
-}
+PACKAGES = ("dsa_reid", "dsa_app", "dsa_data", "densepose_extract", "dsap", "dsa_train")
 MODULES = ("dsa_app.errors", "dsa_reid.errors", "dsa_data.records", "dsa_data.stores.header", "dsa_train.stopping")
 EXPECTED = re.compile(r"[:;] (?:and )?(?=(?:expected|give|set|use|leave|write|name|choose|put|it was refused)\b)(\w)")
 GUARDS = ("guarded",)  # guarded(Class, path, what is wrong, remedy)
@@ -50,9 +43,10 @@ def messages() -> list[Message]:
     """Return all messages, in the order of modules and lines."""
     known = classes()
     found = []
-    for package, folder in FOLDERS.items():
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+    for package in PACKAGES:
+        folder = Path(importlib.import_module(package).__path__[0])
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
             module = ".".join([package, *(part for part in parts if part != "__init__")])
             found += [Message(owner, text, module) for owner, text in _raised(path, known)]
     return list(dict.fromkeys(found))

@@ -1,10 +1,7 @@
 """`dvc repro` from pictures to measures on a tiny tree of each kind, by changing `dataset` alone."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +9,8 @@ import pytest
 import yaml
 
 import trees
+from clones import call, copy_pipeline
 from dsa_data import images, sets
-from repository import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a dozen processes each, and each loads PyTorch
 
@@ -42,8 +39,7 @@ PARAMS = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A DVC project with the repository's pipeline, a tree of each kind, and made-up maps of their pictures."""
     root = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "dvc.yaml", root)
-    shutil.copytree(ROOT / "experiments", root / "experiments")
+    copy_pipeline(root)
     parent = root / "datasets"
     parent.mkdir()
     for make in (trees.market1501_500k, trees.cuhk03, trees.cuhk01, trees.msmt17):
@@ -56,18 +52,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(parent / "cuhk03" / "images_labeled")  # the pipeline is to unpack it
     call(root, "dvc", "init", "--no-scm", "--quiet")
     return root
-
-
-def call(root: Path, program: str, *arguments: str | Path) -> str:
-    """Run a program as a user would, with nothing set in its environment; return what it said."""
-    scripts = Path(sys.executable).parent
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DSA_")}
-    environment |= {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "PATH": f"{scripts}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [scripts / program, *map(str, arguments)], cwd=root, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def repro(project: Path, name: str) -> Path:

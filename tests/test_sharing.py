@@ -1,15 +1,12 @@
 """Two clones: what one has made and packed, or pushed, is up to date for `dvc repro` in the other."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from repository import ROOT
+from clones import call, copy_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a dozen processes each, and each loads PyTorch
 
@@ -34,23 +31,10 @@ PARAMS = {
 STAGES = ("prepare", "extract", "warp", "train", "evaluate")
 
 
-def call(root: Path, program: str, *arguments: str | Path) -> str:
-    """Run a program in a clone, as a user would; return what it printed."""
-    scripts = Path(sys.executable).parent
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DSA_")}
-    environment |= {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "PATH": f"{scripts}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [scripts / program, *map(str, arguments)], cwd=root, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def clone(root: Path) -> Path:
     """Make a clone with the files that git carries: the repository's pipeline, with tiny settings."""
     root.mkdir()
-    shutil.copy(ROOT / "dvc.yaml", root)
-    shutil.copytree(ROOT / "experiments", root / "experiments")
+    copy_pipeline(root)
     (root / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
     call(root, "dvc", "init", "--no-scm", "--quiet")
     return root

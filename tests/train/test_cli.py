@@ -356,7 +356,8 @@ def test_a_mean_of_splits_is_reported(dsa_train, tmp_path):
 def test_show_batch(dsa_train, tmp_path):
     out = tmp_path / "batch.png"
     assert dsa_train("show-batch", "--identities", "2", "--out", str(out)).exit_code == 0
-    assert read(out).shape == (2 * (6 * (33 + 11) + 26), 2 * (99 + 2 + 4 * 33 + 2 + 6), 3)
+    legend = 7 * 18 + 6  # the names of the charts, in lines of this narrow page
+    assert read(out).shape == (2 * (6 * 33 + 26) + legend, 2 * (99 + 2 + 4 * 33 + 2 + 6), 3)
 
 
 def test_summary_and_experiments(dsa_train):

@@ -5,41 +5,24 @@ import threading
 import time
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
-from dsa_data.images import write_png
-from dsa_data.records import Entry, index, write_manifest
-from dsa_data.stores.dsap import pack, write_dsap
+from dsa_data.records import Entry
 from dsa_data.stores.header import Header
 from dsa_train.browse.source import gallery_of_run
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.evaluation_stage import Task
-from hostile_names import HOSTILE
+from hostile_names import HOSTILE, write_dataset
 from thin import write_model
-
-SIZE = 8
 
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
     """A dataset of three people in two cameras with part images, and a run; returns its task."""
     root = tmp_path_factory.mktemp("browsed") / "market1501"
-    generator = np.random.default_rng(1)
     entries = [Entry(f"query/{HOSTILE}{pid}.png", "query", pid, 1) for pid in (1, 2, 3)]
     entries += [Entry(f"gallery/{HOSTILE}{pid}_c{cam}.png", "gallery", pid, cam) for pid in (1, 2, 3) for cam in (1, 2)]
-    for entry in entries:
-        colour = np.random.default_rng(entry.pid).integers(40, 215, 3)
-        write_png(root / entry.key, (colour + generator.integers(-40, 40, (48, 24, 3))).astype(np.uint8))
-    records = index(root, entries)
-    write_manifest(records, root / "manifest.csv")
-    chunks = []
-    for record in records:
-        valid = generator.random((24, SIZE, SIZE)) < 0.5
-        texels = generator.integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8) * valid[..., None]
-        chunks.append(pack(texels, valid, np.zeros((48, 24), np.uint8), record.digest, "0" * 64))
-    keys = [record.key for record in records]
-    write_dsap(root / "dsap.h5", Header("market1501", {"warp": {}}, "made up"), SIZE, keys, chunks)
+    write_dataset(root, entries, Header("market1501", {"warp": {}}, "made up"), seed=1)
     run = root.parent / "runs" / "first"
     run.mkdir(parents=True)
     write_model(run / "model.pt")

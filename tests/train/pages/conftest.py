@@ -6,45 +6,30 @@ import numpy as np
 import pytest
 
 from dsa_app.config import to_dict
-from dsa_data.images import write_png
-from dsa_data.records import Entry, index, write_manifest
-from dsa_data.stores.dsap import pack, write_dsap
+from dsa_data.records import Entry
 from dsa_data.stores.header import Header
 from dsa_data.stores.iuv import IuvMap, write_iuv
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.evaluation_stage import Task
 from dsa_train.pages.stage import write_report
 from dsap.config import WarpConfig
-from hostile_names import HOSTILE
+from hostile_names import HOSTILE, SIZE, write_dataset
 from thin import write_model
-
-SIZE = 8
 
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory) -> Path:
     """A dataset of four people in two cameras, with manifest, maps and part images."""
     root = tmp_path_factory.mktemp("hostile") / "market1501"
-    generator = np.random.default_rng(0)
     entries = []
     for pid in range(1, 5):
         entries.append(Entry(f"query/{HOSTILE}{pid}_c1.png", "query", pid, 1))
         entries += [Entry(f"gallery/{HOSTILE}{pid}_c{cam}.png", "gallery", pid, cam) for cam in (1, 2, 3)]
     entries.append(Entry("gallery/0_c2.png", "gallery", 0, 2))
     entries += [Entry(f"train/{pid}_{n}.png", "train", pid, 1) for pid in (7, 8) for n in (0, 1)]
-    for entry in entries:
-        colour = np.random.default_rng(entry.pid).integers(40, 215, 3)
-        write_png(root / entry.key, (colour + generator.integers(-40, 40, (48, 24, 3))).astype(np.uint8))
-    records = index(root, entries)
-    write_manifest(records, root / "manifest.csv")
-    warped = []
-    for record in records:
-        valid = generator.random((24, SIZE, SIZE)) < 0.5
-        texels = generator.integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8) * valid[..., None]
-        warped.append(pack(texels, valid, np.zeros((48, 24), np.uint8), record.digest, "0" * 64))
     header = Header("market1501", {"warp": to_dict(WarpConfig(size=SIZE)), "maps": {"engine": "import"}}, "made up")
+    records = write_dataset(root, entries, header, seed=0)
     keys = [record.key for record in records]
-    write_dsap(root / "dsap.h5", header, SIZE, keys, warped)
     maps = [
         IuvMap(
             np.full((48, 24, 3), int(n > 1), np.uint8),

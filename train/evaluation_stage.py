@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import torch
 from dsa_app.config import build
 from dsa_app.errors import TrainingError
 from dsa_data.check import deviations
-from dsa_data.records import read_manifest
+from dsa_data.records import Record, read_manifest
 from dsa_data.sets import dataset
 from dsa_data.stores.dsap import DsapStore
 from dsa_data.stores.header import digest_of as digest_of_texts
@@ -41,6 +41,7 @@ from .evaluation.kept_features import kept_features
 from .evaluation.multiquery import read_multiquery
 from .evaluation.per_query import query_rows
 from .evaluation.retrieval import Side, compare, read_retrieval, sides
+from .evaluation.tracklets import joins_frames
 from .evaluation.views import Bin
 from .network.two_stream import TwoStream
 from .results import TRAINED_ELSEWHERE, Result
@@ -228,11 +229,17 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
         return *sides(retrieval, config, features, lengths(network, config.match, visible)), device
 
 
-def calibration_of(task: Task, config: EvaluateConfig) -> Calibration | None:
+def calibration_of(task: Task, config: EvaluateConfig, records: Sequence[Record]) -> Calibration | None:
     """Return what the distances of a run mean; None if it is not calibrated, or other distances are compared.
 
-    A model is calibrated for the Euclidean distance of its own features, without re-ranking, expansion or flip.
+    A model is calibrated for the Euclidean distance of its own features of single images, without re-ranking, expansion
+    or flip.
+
+    Args:
+        records: of the gallery.
     """
+    if joins_frames(records, config.tracklets):
+        return None
     if config.match != "main" or config.flip or config.regions != "predicted" or config.multiquery != "off":
         return None
     path = task.source if task.source.is_file() else task.source / "model.pt"

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,8 @@ import dsa_reid
 from dsa_app.errors import TrainingError
 from dsa_train.calibration_fit import calibrate, hold_out
 from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.evaluation_stage import Task, calibration_of
+from thin import write_model
 
 
 def test_people_are_held_out_whole_and_always_the_same(tiny):
@@ -45,3 +49,16 @@ def test_queries_and_gallery_are_not_read_for_it(tiny, train, tmp_path, monkeypa
     monkeypatch.setattr(module, "Images", lambda root, held, *more: read.extend(held) or genuine(root, held, *more))
     train(tmp_path, calibrate=0.5)
     assert {one.split for one in read} == {"train"}
+
+
+def test_a_calibration_is_of_single_images(tiny, tmp_path):
+    plain = dsa_reid.load(write_model(tmp_path / "plain.pt"))
+    calibration = dsa_reid.Calibration(-2.0, 3.0, 0.0, 0.0, people=3, images=12)
+    model = dsa_reid.save(plain.main_stream, tmp_path / "model.pt", plain.preprocessing, calibration=calibration)
+    task = Task(tiny.manifest, tiny.root, tiny.dsap, model, None, None, "market1501")
+    images = tiny.records("gallery")
+    frames = [dataclasses.replace(one, tracklet=one.pid + 1) for one in images]
+    assert calibration_of(task, EvaluateConfig(), images) == calibration
+    assert calibration_of(task, EvaluateConfig(), frames) is None
+    assert calibration_of(task, EvaluateConfig(tracklets="frames"), frames) == calibration
+    assert calibration_of(task, EvaluateConfig(flip=True), images) is None

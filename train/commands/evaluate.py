@@ -220,8 +220,9 @@ def _same_or_not(subject: Subject, metrics: Path | None) -> Found:
     from .. import evaluation_stage, same_or_not_report
     from ..evaluation.same_or_not import same_or_not
 
-    calibration = evaluation_stage.calibration_of(subject.task, subject.config) if subject.task else None
     query, gallery, device = subject.sides
+    task, config = subject.task, subject.config
+    calibration = evaluation_stage.calibration_of(task, config, gallery.records) if task else None
     found = same_or_not(query, gallery, subject.config, device, calibration)
     texts = [same_or_not_report.table(found)]
     if metrics is not None:

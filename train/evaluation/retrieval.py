@@ -30,7 +30,7 @@ from .metrics import NO_MATCH
 from .multiquery import pooled
 from .rerank import reranked
 from .single_shot import find_sampled_matches, measure_sampled, sample_orders
-from .tracklets import pooled_tracklets
+from .tracklets import joins_frames, pooled_tracklets
 from .views import Bin, ViewBins
 
 Extract = Callable[[Images, str], Rows]  # from images and what they are ("query") to their features
@@ -169,9 +169,9 @@ def _by_tracklet(side: Side, config: EvaluateConfig) -> Side:
         if config.tracklets in ("best", "visible"):
             raise TrainingError(f"evaluate.tracklets={config.tracklets} needs tracklets, and this dataset has none.")
         return side
-    if config.tracklets == "frames":
+    if not joins_frames(side.records, config.tracklets):
         return side
-    how = "mean" if config.tracklets == "auto" else config.tracklets
+    how = config.tracklets if config.tracklets == "best" or config.tracklets == "visible" else "mean"
     rows, features = pooled_tracklets(side.features, side.records, side.parts, how)
     if config.distance != "visible":
         features = features[:, : sum(width for part, width in side.parts.items() if part != VISIBILITY)]

@@ -22,6 +22,11 @@ ROWS = 4096  # that are in memory together
 Floats = NDArray[np.float32]
 
 
+def joins_frames(records: Sequence[Record], tracklets: str) -> bool:
+    """Return whether images are compared as tracklets: some have one, and `evaluate.tracklets` is not "frames"."""
+    return tracklets != "frames" and any(record.tracklet for record in records)
+
+
 def pooled_tracklets(
     features: Rows, records: Sequence[Record], parts: Mapping[str, int], how: Literal["mean", "best", "visible"]
 ) -> tuple[NDArray[np.int64], Floats]:

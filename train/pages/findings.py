@@ -87,7 +87,7 @@ def measure_run(task: Task, config: EvaluateConfig, name: str, length: int) -> F
     experiment = run_settings.experiment_of(task.source)
     measures["settings"] = metrics_settings(task, result_of(task, config, experiment, measures))
     papers, without = report.papers(measures, task.dataset)
-    calibration = calibration_of(task, config)
+    calibration = calibration_of(task, config, gallery.records)
     found = rankings(query, gallery, config, device, length)
     return Findings(
         name,

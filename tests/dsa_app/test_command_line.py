@@ -1,5 +1,6 @@
 """Habits of the four programs: --version, --quiet, completion, exit codes, no colours, one name for one option."""
 
+import errno
 import importlib.metadata
 import io
 import os
@@ -268,16 +269,17 @@ def test_exit_codes(error: BaseException | None, code: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_exit_codes_of_signals(number: signal.Signals, tmp_path: Path) -> None:
-    """A command that waits for its input is stopped: it reads the standard input of a pipe that nobody writes to."""
-    os.mkfifo(tmp_path / "params.yaml")
+    """A command that waits for its input is stopped: it reads settings from a pipe into which nobody writes."""
+    settings = tmp_path / "params.yaml"
+    os.mkfifo(settings)
     process = start("dsa-train", "summary", "--params", "params.yaml", cwd=tmp_path)
     try:
-        time.sleep(0.2)
-        deadline = time.monotonic() + 60
-        while "params.yaml" not in opened(process.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        writer = opened_for_writing(settings)
+        try:
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            os.close(writer)
     finally:
         process.kill()
     assert process.returncode == 128 + number
@@ -285,13 +287,16 @@ def test_exit_codes_of_signals(number: signal.Signals, tmp_path: Path) -> None:
     assert process.returncode in documented()
 
 
-def opened(pid: int) -> str:
-    """Return what a process waits for in the kernel, as the name of the file of `open`, where Linux says so."""
-    try:
-        state = Path(f"/proc/{pid}/wchan").read_text()
-    except OSError:
-        return ""
-    return "params.yaml" if "fifo" in state or "pipe" in state else ""
+def opened_for_writing(pipe: Path) -> int:
+    """Return a descriptor for writing into a pipe, as soon as another process has it open for reading."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 # One name for one option

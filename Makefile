@@ -15,6 +15,8 @@ export PATH := $(VENV)/bin:$(PATH)
 export OMP_NUM_THREADS ?= 1
 
 PIP := $(VENV)/bin/pip install --disable-pip-version-check
+# a worker a core, each with the tests of whole files
+PYTEST := pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 # an environment that was made with CPU=1 stays one
 CPU ?= $(wildcard $(VENV)/.cpu)
 # torch and torchvision as locked, in the build without CUDA, whose index publishes no hashes to lock
@@ -94,7 +96,7 @@ demo-again: $(PIPELINE)
 	dvc repro | grep "up to date"
 
 test: env
-	pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: env
 	ruff format --check .
@@ -114,7 +116,7 @@ docs: env
 
 # the tests that take longer, but for those of `make faults` and `make wheel`
 slow: env
-	pytest -m slow --ignore tests/test_wheel.py --ignore tests/faults
+	$(PYTEST) -m slow --ignore tests/test_wheel.py --ignore tests/faults
 
 # commands that are killed, stopped, out of space or started twice, and damaged files for every reader: a short form
 faults: env

@@ -44,9 +44,9 @@ def test_relations_against_the_loop():
 def test_relations_are_nothing_where_both_agree_and_do_not_see_scale_or_turns():
     teacher = sampled(6, 1, 4)
     turn = torch.linalg.qr(sampled(4, 4, seed=2)).Q
-    assert float(relations(3 * teacher @ turn, teacher, 0.1)) == pytest.approx(0, abs=1e-12)
-    assert float(relations(sampled(6, 1, 4, seed=1), teacher, 0.1)) > 0.01
-    assert float(relations(sampled(1, 1, 4), sampled(1, 1, 4, seed=1), 0.1)) == 0
+    assert relations(3 * teacher @ turn, teacher, 0.1).item() == pytest.approx(0, abs=1e-12)
+    assert relations(sampled(6, 1, 4, seed=1), teacher, 0.1).item() > 0.01
+    assert relations(sampled(1, 1, 4), sampled(1, 1, 4, seed=1), 0.1).item() == 0
 
 
 def test_direction_by_hand():

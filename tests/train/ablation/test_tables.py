@@ -89,6 +89,13 @@ def test_the_table_has_the_verdicts():
     assert "points: 33%" in text
 
 
+def test_a_heading_without_anything_below_it_is_left_out():
+    printed = table(rows_of([trained("regions/two-levels-parts", 0, main=0.4, visible=0.3)]))
+    assert "The paper's claims" not in printed
+    assert "Further comparisons" in printed
+    assert "points of mAP:" not in table(rows_of([trained("table4/csa", 0, main=0.4)]))
+
+
 @pytest.mark.parametrize(
     ("dataset", "changes", "beside"),
     [

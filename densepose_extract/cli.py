@@ -304,16 +304,16 @@ def stats(
 @click.option("--root", type=FILE, help="The images' folder. [datasets/<dataset> of A, if there is one]")
 @click.option("--worst", type=click.IntRange(0), default=12, show_default=True, help="Images that are drawn.")
 @click.option("--out", type=FILE, help="The PNG. [compare.png in the folder of A]")
-@click.option("--json", "json_file", type=FILE, help="Write the result as JSON.")
 @click.option("--csv", "csv_file", type=FILE, help="Write a row for every image.")
+@console.json_alone
 def compare(
     first: Path,
     second: Path,
     root: Path | None,
     worst: int,
     out: Path | None,
-    json_file: Path | None,
     csv_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure how far two stores agree.
 
@@ -329,12 +329,14 @@ def compare(
 
     with IuvStore(first) as one, IuvStore(second) as other:
         result = comparing.compare(one, other, worst, csv_file)
-        for line in comparing.summary(result):
-            click.echo(line)
-        if json_file:
-            click.echo(comparing.write_json(json_file, comparing.to_json(result, one, other)))
+        if as_json:
+            click.echo(json.dumps(comparing.plain(result, one, other)))
+        else:
+            for line in comparing.summary(result):
+                click.echo(line)
         if csv_file:
-            click.echo(csv_file)
+            click.echo(csv_file, err=as_json)
         if result.worst:
             root = root or known_root(one.header.dataset)
-            click.echo(write_png(out or first.with_name("compare.png"), page(one, other, result.worst, root)))
+            written = write_png(out or first.with_name("compare.png"), page(one, other, result.worst, root))
+            click.echo(written, err=as_json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import heapq
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from dsa_app.console import progress
 from dsa_app.errors import DatasetError
 from dsa_data.charts import BODY_REGIONS, REGION_OF_CHART
 from dsa_data.stores.iuv import IuvMap, IuvStore
-from dsa_reid.atomic import atomic, write_atomic
+from dsa_reid.atomic import atomic
 
 MEASURES = ("iou", "chart", "region", "u", "v")
 
@@ -223,7 +222,7 @@ def summary(comparison: Comparison) -> list[str]:
     return lines
 
 
-def to_json(comparison: Comparison, first: IuvStore, second: IuvStore) -> dict[str, Any]:
+def plain(comparison: Comparison, first: IuvStore, second: IuvStore) -> dict[str, Any]:
     """Return a comparison as plain values; what is not known is None."""
     total = comparison.total
     return {
@@ -240,11 +239,6 @@ def to_json(comparison: Comparison, first: IuvStore, second: IuvStore) -> dict[s
         "regions": {name: _plain(value) for name, value in total.region_iou().items()},
         "worst": [_row(one) for one in comparison.worst],
     }
-
-
-def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Write JSON, whole or not at all; return its path."""
-    return write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 @contextmanager

@@ -176,11 +176,13 @@ def test_the_command(stores: tuple[IuvStore, IuvStore], tmp_path: Path) -> None:
     paths = [store.path for store in stores]
     for n in range(10):
         images.write_png(tmp_path / "images" / f"q/{n}.png", np.full((24, 12, 3), 90, np.uint8))
-    result = call("compare", *paths, "--json", tmp_path / "c.json", "--csv", tmp_path / "c.csv", "--worst", 2)
+    result = call("compare", *paths, "--csv", tmp_path / "c.csv", "--worst", 2)
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1] == str(tmp_path / "compare.png")
+    assert result.output.splitlines()[-2:] == [str(tmp_path / "c.csv"), str(tmp_path / "compare.png")]
     without = images.read(tmp_path / "compare.png")
-    content = json.loads((tmp_path / "c.json").read_text())
+    result = call("compare", *paths, "--csv", tmp_path / "c.csv", "--worst", 2, "--json", "--quiet")
+    assert result.stderr.splitlines() == [str(tmp_path / "c.csv"), str(tmp_path / "compare.png")]
+    content = json.loads(result.stdout)
     assert (content["images"], content["found_by_a_only"], content["only_in_b"]) == (7, 1, 1)
     assert [row["key"] for row in content["worst"]] == [one.key for one in compare(*stores, worst=2).worst]
     assert content["worst"][0]["region"] is not None

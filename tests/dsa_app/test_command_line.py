@@ -302,7 +302,6 @@ def opened_for_writing(pipe: Path) -> int:
 # One name for one option
 
 DIFFER = {
-    "--json",  # of densepose-extract compare, a file
     "--mean",  # of dsap show, an identity; of dsa-train report, files; of dsa-train explain, yes or no
     "--labels",  # of dsa-train compare, for several features, with their titles
     "--dataset",  # of dsa-train compare, several

@@ -69,6 +69,15 @@ def heated(image: Image, heat: NDArray[np.floating]) -> Image:
     return np.asarray((grey * (1 - cover) + colours * cover).round().clip(0, 255), np.uint8)
 
 
+def under(image: Image, values: NDArray[np.floating]) -> Image:
+    """Return an image under a map of it, float (h, w), not negative, of any size, in the full range of colours."""
+    known = np.asarray(values, np.float32)
+    greatest = float(known.max())
+    scaled = known / greatest if greatest > 0 else known
+    heat = np.asarray(cv2.resize(scaled, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    return heated(image, heat)
+
+
 def _width(image: Image) -> int:
     return int(max(1, round(image.shape[1] * HEIGHT / image.shape[0])))
 
@@ -82,11 +91,8 @@ def _band(row: Row, columns: Sequence[str], width: int, numbers: str) -> Image:
         if name not in row.maps:
             cells.append(_cell(np.full_like(image, 240), "no such feature", width))
             continue
-        values = np.asarray(row.maps[name], np.float32)
-        greatest = float(values.max())
-        scaled = values / greatest if greatest > 0 else values
-        heat = np.asarray(cv2.resize(scaled, size, interpolation=cv2.INTER_LINEAR), np.float32)
-        shown = heated(image, heat)
+        greatest = float(np.max(row.maps[name]))
+        shown = under(image, row.maps[name])
         if name in row.regions:
             _outline(shown, row.regions[name])
         cells.append(_cell(shown, numbers.format(greatest) if greatest > 0 else "zero", width))

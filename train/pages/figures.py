@@ -21,7 +21,7 @@ from dsa_data.stores.iuv import STATUS
 from ..evaluation.same_or_not import SameOrNot, rates
 from ..same_or_not_report import draw_distances, draw_reliability, draw_roc, is_drawable
 from .findings import Findings, Series
-from .pictures import coverage_body
+from .pictures import coverage_figures
 from .stores import DatasetFindings
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
@@ -116,9 +116,9 @@ def losses(runs: Sequence[Findings]) -> Drawn | None:
         lines |= dict(series) if single else {name: series["loss"]} if "loss" in series else {}
     rates_by_run = {run.name: run.log["lr"] for run in runs if "lr" in run.log}
     measured = {
-        f"{run.name} {what}" if not single else what: run.log[what]
+        title if single else f"{run.name} {title}": run.log[what]
         for run in runs
-        for what in ("rank1", "mAP")
+        for what, title in (("rank1", "Rank-1"), ("mAP", "mAP"))
         if what in run.log
     }
 
@@ -162,9 +162,11 @@ def losses(runs: Sequence[Findings]) -> Drawn | None:
     ends = ", ".join(f"{name} from {s[0][1]:.3g} to {s[-1][1]:.3g}" for name, s in lines.items() if s)
     return Drawn(
         "losses",
-        "Losses and learning rate by epoch",
-        "Each line is the mean of a loss term over an epoch; the local terms of one kind are averaged.",
-        f"Mean losses over {len(epochs)} epochs: {ends}.",
+        f"Losses{', ' if measured else ' and '}learning rate{' and accuracy' if measured else ''} by epoch",
+        "Each line is the mean of a loss term over an epoch; the local terms of one kind are averaged."
+        + (" Rank-1 and mAP were measured after some of the epochs." if measured else ""),
+        f"Mean losses over {len(epochs)} epochs: {ends}."
+        + "".join(f" {name} from {_percent(s[0][1])} to {_percent(s[-1][1])}." for name, s in measured.items()),
         Table(["epoch", *columns], rows),
         _plots(draws),
     )
@@ -410,7 +412,7 @@ def coverage(dataset: DatasetFindings) -> Drawn | None:
         "The darker a chart, the more images show it; white at 0%, blue in all images.",
         f"Most and least visible charts: {named}.",
         Table(["chart", "images that show it, percent"], rows),
-        [Plot(None, encode_png(coverage_body(shares), 9))],
+        [Plot(None, encode_png(figure, 9)) for figure in coverage_figures(shares)],
     )
 
 

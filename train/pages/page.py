@@ -13,7 +13,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -26,15 +26,19 @@ from dsa_reid.model import digest_of
 from .. import report
 from ..evaluation.config import EvaluateConfig
 from ..evaluation.rankings import Hit, Ranking
-from .choice import Chosen, choose, confused, hardest
+from .choice import DISTRACTOR, Chosen, choose, confused, hardest
 from .figures import Drawn, figures
 from .findings import Findings
+from .looks import Looks, looks
 from .numbers import number_rows, paper_titles
 from .pictures import Bodies, Crops, data_uri, hex_shade
 from .stores import DatasetFindings
 
+T = TypeVar("T")
 HERE = Path(__file__).parent
 LISTED = 10  # confused pairs, and identities that are found least
+LOOKS = 2  # of the worst and of the best queries, those with heat maps
+PEOPLE, IMAGES = 6, 8  # of the dataset that are shown, and images of each at most
 SOURCES = ("dsa-reid", "torch", "torchvision", "numpy", "opencv-python", "h5py")
 KINDS = {"right": "right", "wrong": "wrong", "own": "own camera, not counted"}
 
@@ -46,6 +50,7 @@ class Subject:
     Args:
         runs: at least one, on the same queries.
         dataset, name: its findings and its name.
+        records: its images.
         root: the folder of its images.
         manifest: of the dataset.
         config: of the evaluation.
@@ -56,6 +61,7 @@ class Subject:
 
     runs: Sequence[Findings]
     dataset: DatasetFindings
+    records: Sequence[Record]
     name: str
     root: Path
     manifest: Path
@@ -79,6 +85,7 @@ def render(subject: Subject) -> tuple[str, dict[str, Drawn]]:
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         **_numbers(subject),
         "figures": {name: _figure(one) for name, one in drawn.items()},
+        "measured_by_epoch": any("mAP" in run.log for run in subject.runs),
         **_queries(subject),
         **_identities(subject),
         **_dataset(subject),
@@ -129,8 +136,26 @@ def _queries(subject: Subject) -> dict[str, Any]:
             name for name in ("worst", "between", "best", "changed") if any(name in one.groups for one in chosen)
         ],
         "all_queries": len(subject.runs[0].rankings),
+        "looks": _looks(subject, chosen, crops),
         "regions": REGION_NAMES,
     }
+
+
+def _looks(subject: Subject, chosen: Sequence[Chosen], crops: Crops) -> list[dict[str, Any]]:
+    """Return each run's heat maps of the worst and the best queries."""
+    keys = [one.key for one in chosen]
+    some = list(dict.fromkeys([*keys[:LOOKS], *keys[-LOOKS:]]))
+    found: dict[str, Looks] = {
+        run.name: looks(run.source, subject.root, some) if some else Looks() for run in subject.runs
+    }
+    return [
+        {
+            "run": name,
+            "reason": one.reason,
+            "rows": [{"key": row.key, "src": crops.uri(row.key), "features": row.features} for row in one.shown],
+        }
+        for name, one in found.items()
+    ]
 
 
 def _card(
@@ -252,10 +277,36 @@ def _identities(subject: Subject) -> dict[str, Any]:
 def _dataset(subject: Subject) -> dict[str, Any]:
     found = subject.dataset
     return {
+        "people": _people(subject),
         "splits": found.splits,
         "maps": found.maps,
         "dataset_notes": found.notes,
     }
+
+
+def _people(subject: Subject) -> list[dict[str, Any]]:
+    """Return some people of the dataset, spread over all, each with images of as many cameras as there are."""
+    by_pid: dict[int, list[Record]] = {}
+    for record in sorted(subject.records, key=lambda record: (record.camid, record.key)):
+        if record.pid > DISTRACTOR:
+            by_pid.setdefault(record.pid, []).append(record)
+    crops = Crops(subject.root)
+    return [
+        {
+            "pid": pid,
+            "images": [
+                {"key": one.key, "camid": one.camid, "split": one.split, "src": crops.uri(one.key)}
+                for one in _spread(by_pid[pid], IMAGES)
+            ],
+        }
+        for pid in _spread(sorted(by_pid), PEOPLE)
+    ]
+
+
+def _spread(items: Sequence[T], count: int) -> list[T]:
+    """Return at most `count` of the items, evenly spread over them."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places.tolist()]
 
 
 def _provenance(subject: Subject) -> dict[str, Any]:

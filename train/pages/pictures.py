@@ -8,16 +8,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from dsa_data import images
-from dsa_data.charts import CHARTS
 from dsa_data.stores.dsap import DsapStore
-from dsap.layout import Turns, body, write
+from dsap.layout import BACK, FRONT, INK, PAPER, Turns, body, short_name
 
 HEIGHT, WIDTH = 128, 64  # greatest size of a crop on the page
 QUALITY = 80  # of its JPEG
 TEXELS = 16  # greatest side of a part image on the page
-CELL = 96  # side of a chart of the painted body, pixels
+WIDE, HIGH, SPACE = 184, 124, 8  # a chart of the body of shares and the gap to the next, pixels
+HEAD, TEXT = 44, 26  # height of its title's line, and size of its text
+TITLES = {"front": "front: the person's right is on the left", "back": "back: the person's left is on the left"}
 PALE, DARK = np.array([240, 245, 251]), np.array([107, 174, 234])  # shades of a share, both under dark text
 KINDS = {"png": "image/png", "jpeg": "image/jpeg", "svg": "image/svg+xml"}
 
@@ -73,18 +75,47 @@ class Bodies:
         return int((self._store.counts[self._store.index(key)] > 0).sum())
 
 
-def coverage_body(coverage: np.ndarray) -> np.ndarray:
-    """Return a body whose parts are as dark as they are often visible, with the percentage: uint8 (H, W, 3).
+def coverage_figures(coverage: np.ndarray) -> list[np.ndarray]:
+    """Return a body's front and back, each uint8 (H, W, 3): a chart is as dark as it is often visible.
+
+    Names and percentages are written in the charts, large enough to be read where a figure is half as wide.
 
     Args:
         coverage: shares (24,).
     """
-    texels = np.empty((CHARTS, CELL, CELL, 3), np.uint8)
-    for part, share in zip(texels, coverage.tolist(), strict=True):
-        part[:] = _shade(share)
-        write(part, CELL // 2 - 14, CELL // 2 - 9, f"{100 * share:.0f}%", size=13)
-    # not rotated, so that the text is upright
-    return body(texels, np.ones((CHARTS, CELL, CELL), bool), "none", cell=CELL)
+    figures = []
+    for title, cells in (("front", FRONT), ("back", BACK)):
+        top = min(cell.y for cell in cells.values())
+        bottom = max(cell.y + cell.span for cell in cells.values())
+        figure = Image.new("RGB", (4 * (WIDE + SPACE) - SPACE, HEAD + (bottom - top) * (HIGH + SPACE)), PAPER)
+        draw = ImageDraw.Draw(figure)
+        draw.text((0, 0), TITLES[title], INK, _font(TEXT))
+        for chart, cell in sorted(cells.items()):
+            x, y = cell.x * (WIDE + SPACE), HEAD + (cell.y - top) * (HIGH + SPACE)
+            right, under = (start + cell.span * (side + SPACE) - SPACE for start, side in ((x, WIDE), (y, HIGH)))
+            share = float(coverage[chart - 1])
+            draw.rectangle((x, y, right - 1, under - 1), tuple(_shade(share).astype(int).tolist()))
+            lines = [*_wrapped(f"{chart} {short_name(chart)}", right - x - 8), f"{100 * share:.0f}%"]
+            middle = (x + right) / 2, (y + under) / 2
+            draw.multiline_text(middle, "\n".join(lines), INK, _font(TEXT), "mm", spacing=6, align="center")
+        figures.append(np.asarray(figure))
+    return figures
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return the text in lines that are not wider than `width` pixels, as far as its words allow."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and _font(TEXT).getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def _shade(share: float) -> np.ndarray:

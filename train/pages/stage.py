@@ -57,6 +57,7 @@ def write_report(
     subject = Subject(
         runs,
         read_dataset(records, iuv, first.dsap),
+        records,
         first.dataset,
         first.root,
         first.manifest,

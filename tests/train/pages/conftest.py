@@ -61,6 +61,8 @@ def two_runs(hostile) -> list[Path]:
             "train/id_f_local_0": "3\n2\t1",
             "train/id_f_local_1": "1\n2\t1",
             "lr": "0.1\n2\t0.2",
+            "rank1": "0.25\n2\t0.5",
+            "mAP": "0.125\n2\t0.75",
         }
         for metric, values in logged.items():
             (folder / f"{metric}.tsv").write_text(f"step\t{metric.split('/')[-1]}\n1\t{values}\n")

@@ -1,15 +1,26 @@
 """The report's page: whole in one file, escaped, with texts for all images, the same bytes each time."""
 
+import base64
 import html.parser
 import json
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
+import dsa_reid
 from dsa_app.errors import TrainingError
+from dsa_data.images import decode, read
+from dsa_data.records import read_manifest
+from dsa_reid.body import REGION_NAMES
 from dsa_train.evaluation.config import EvaluateConfig
+from dsa_train.explain.heat_maps import under
 from dsa_train.pages import figures, stage
 from dsa_train.pages.findings import read_log
+from dsa_train.pages.looks import looks
+from dsa_train.pages.pictures import coverage_figures, hex_shade
 from hostile_names import HOSTILE
 
 VOID = {"meta", "img", "input", "br"}
@@ -119,6 +130,61 @@ def test_without_matplotlib_maps_and_parts_the_numbers_are_there(two_runs, task,
     assert "none.h5 does not exist: nothing of it is shown." in text
     assert "rank 10</th>" in text
     assert "Part images" not in text
+    assert "by epoch were not measured" not in text
+
+
+def test_accuracy_by_epoch_is_shown_where_it_was_measured(page, two_runs):
+    text = page.read_text()
+    assert "first Rank-1 from 25.0% to 50.0%. first mAP from 12.5% to 75.0%." in text
+    runs = [SimpleNamespace(name="first", log={"train/loss": [(1.0, 5.0)], "lr": [(1.0, 0.1)]})]
+    assert figures.losses(runs).title == "Losses and learning rate by epoch"
+
+
+def test_heat_maps_of_the_worst_and_the_best_queries(tags, page):
+    """Two runs, four queries, nine features each; all texts and images differ."""
+    maps = [one for one in tags.of("img") if one["alt"].startswith("Heat map of the feature ")]
+    assert len(maps) == 2 * 4 * 9
+    assert len({one["src"] for one in maps}) > len(maps) / 2
+    assert [one["alt"].split(" for ")[0].removeprefix("Heat map of the feature ") for one in maps[:9]] == [
+        "global",
+        *REGION_NAMES,
+    ]
+    assert "No heat maps" not in page.read_text()
+
+
+def test_a_run_without_a_model_has_no_heat_maps(tmp_path):
+    assert looks(tmp_path, tmp_path, ["a.png"]).reason == f"{tmp_path / 'model.pt'} does not exist"
+
+
+def test_a_heat_map_is_that_of_the_explanation(two_runs, hostile, task):
+    """The image is the query under its shares, computed here from the model by their definition."""
+    key = next(record.key for record in read_manifest(hostile / "manifest.csv") if record.split == "query")
+    (look,) = looks(two_runs[0], hostile, [key]).shown
+    model = dsa_reid.load(two_runs[0] / "model.pt")
+    image = read(hostile / key)
+    seen = model.preprocessing.normalise(model.preprocessing.resize(torch.from_numpy(image))[None])
+    maps = model.main_stream.global_head(model.main_stream.trunk(seen))  # (1, C, h, w)
+    f = maps.mean((2, 3))
+    shares = (maps * f[..., None, None]).sum(1)[0] / (f.square().sum() * maps[0, 0].numel())
+    expected = under(image, shares.detach().numpy())
+    found = decode(base64.b64decode(dict(look.features)["global"].split(",")[1]), "heat map")
+    assert np.abs(found.astype(int) - expected).mean() < 6  # of JPEG
+
+
+def test_people_are_spread_over_the_dataset(tags):
+    shown = [one["alt"] for one in tags.of("img") if re.match(r"Person \d+, camera \d+: ", one["alt"])]
+    assert [int(one.split(",")[0].split()[1]) for one in shown] == sorted([1, 2, 3, 4] * 4 + [7, 8] * 2)
+    assert {one.split(",")[1].split(":")[0] for one in shown} == {" camera 1", " camera 2", " camera 3"}
+
+
+def test_the_body_of_shares_has_every_chart_in_its_shade():
+    """A chart's corner has its shade; 24 charts of different shares give 24 shades over front and back."""
+    shares = np.linspace(0, 1, 24)
+    front, back = coverage_figures(shares)
+    colours = {tuple(pixel) for figure in (front, back) for pixel in figure.reshape(-1, 3).tolist()}
+    for share in shares:
+        assert tuple(int(hex_shade(share)[n : n + 2], 16) for n in (1, 3, 5)) in colours
+    assert front.shape[1] == back.shape[1] == 760, "twice as wide as on a phone, for text of 26 pixels"
 
 
 def test_terms_of_one_kind_are_averaged(two_runs):

@@ -146,6 +146,7 @@ def losses(runs: Sequence[Findings]) -> Drawn | None:
                 **_look(n),
             )
         axes.set(xlabel="epoch", ylabel="percent", ylim=(0, 101))
+        axes.locator_params(axis="x", integer=True)
         axes.legend(fontsize=7)
 
     draws = [draw_losses, *([draw_rates] if rates_by_run else []), *([draw_measured] if measured else [])]

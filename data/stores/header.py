@@ -235,15 +235,22 @@ def keys_of(column: np.ndarray) -> list[str]:
 def creating(path: Path, form: str, header: Header, keys: Sequence[str], version: int = VERSION) -> Iterator[h5py.File]:
     """Create a store with header and keys, open for writing. Raises OSError with the file's name for a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with created(path) as file:
+        file.attrs["format"], file.attrs["version"] = form, version
+        file.attrs["dataset"], file.attrs["inputs"] = header.dataset, header.inputs
+        file.attrs["configuration"] = json.dumps(header.configuration, sort_keys=True)
+        file["key"] = np.array([key.encode() for key in keys], dtype=bytes)
+        yield file
+
+
+@contextmanager
+def created(path: Path) -> Iterator[h5py.File]:
+    """Create an HDF5 file, open for writing. Raises OSError with the file's name for a full disk."""
     with _Disk(path, "w+") as disk:
         # libver="latest": such a file stores no times, and indexes a fixed number of chunks in the order of writing, so
         # that the same content gives the same bytes.
         try:
             with h5py.File(disk, "w", libver="latest") as file:
-                file.attrs["format"], file.attrs["version"] = form, version
-                file.attrs["dataset"], file.attrs["inputs"] = header.dataset, header.inputs
-                file.attrs["configuration"] = json.dumps(header.configuration, sort_keys=True)
-                file["key"] = np.array([key.encode() for key in keys], dtype=bytes)
                 yield file
         finally:
             if disk.error:
@@ -251,7 +258,7 @@ def creating(path: Path, form: str, header: Header, keys: Sequence[str], version
 
 
 class _Disk(io.FileIO):
-    """A file that reports no error to HDF5, but keeps the first one for `creating` to raise.
+    """A file that reports no error to HDF5, but keeps the first one for `created` to raise.
 
     HDF5 crashes the process if it cannot write its buffers while it closes a file, as on a full disk.
     """

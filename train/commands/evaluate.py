@@ -70,6 +70,7 @@ class Given:
 @click.option("--per-query", type=options.FILE, help="Write a row a query: .csv, .json or .parquet.")
 @click.option("--rankings", type=options.FILE, help="Write each query's nearest images: .csv, .json or .parquet.")
 @click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="Images a query in --rankings.")
+@click.option("--write-distances", type=options.FILE, help="Write the whole distance matrix: .npy or .h5.")
 @click.option("--against", type=options.FILE, help="Compare with another run or model, or a file of --per-query.")
 @click.option("--figure", type=options.FILE, help="The queries that changed most. [against.png beside --out]")
 @options.json_alone
@@ -90,6 +91,7 @@ def evaluate(
     per_query: Path | None,
     rankings: Path | None,
     top: int,
+    write_distances: Path | None,
     against: Path | None,
     figure: Path | None,
     as_json: bool,
@@ -105,6 +107,10 @@ def evaluate(
     for option, file in (("--per-query", per_query), ("--rankings", rankings)):
         if file:
             check_rows_file(file, option)
+    if write_distances:
+        from ..evaluation.distance_file import check_distance_file
+
+        check_distance_file(write_distances, "--write-distances")
     if figure and not against:
         raise ConfigError("--figure renders what changed against another result. Name that: --against.")
     run = manifest, dsap, source
@@ -128,6 +134,8 @@ def evaluate(
         texts.append(str(write_rows(per_query, measured.queries)))
     if rankings:
         texts.append(str(write_rows(rankings, _ranking_rows(subject, top))))
+    if write_distances:
+        texts.append(str(_write_distances(subject, write_distances)))
     if against:
         beside = figure or (path or Path(FOREIGN)).with_name("against.png")
         compared = _compared(subject, measured, against, beside, required=figure is not None)
@@ -206,6 +214,14 @@ def _ranking_rows(subject: Subject, top: int) -> list[dict[str, Any]]:
 
     query, gallery, device = subject.sides
     return list(ranking_rows(rankings(query, gallery, subject.config, device, top)))
+
+
+def _write_distances(subject: Subject, path: Path) -> Path:
+    from ..evaluation.distance_file import write_distances
+    from ..evaluation.retrieval import ranked
+
+    query, gallery, device = subject.sides
+    return write_distances(path, query.records, gallery.records, ranked(query, gallery, subject.config, device))
 
 
 class Found(NamedTuple):

@@ -45,7 +45,7 @@ class ArrayFile:
             None for all others.
         stems: whether the keys are names of files without folder and suffix.
         digests: SHA-256 of the images, row by row, of a file that `dsa-train embed` wrote; None for all others.
-        words: lists of words by name, as the split of each row; of an .npz alone.
+        words: lists of words by name, as the split of each row; of .npz and HDF5.
         dataset: the name of the dataset that the file states; "" if it states none.
         identity: digest of keys and features of a store of ours; "" for all others.
     """
@@ -149,22 +149,31 @@ def _hdf5(path: Path) -> ArrayFile:
         store = FeatureStore(path)
         found = str(store.header.dataset)
         return ArrayFile({WHOLE: store}, store.keys, digests=store.digests, dataset=found, identity=store.identity)
-    arrays = dict(_datasets(file))
+    datasets = dict(_datasets(file))
+    words = {
+        name: [word.decode() for word in item[:].tolist()]
+        for name, item in datasets.items()
+        if item.dtype.kind == "S" and item.ndim == 1 and item.chunks is None and item.nbytes <= path.stat().st_size
+    }
+    arrays: dict[str, Rows] = {name: item for name, item in datasets.items() if item.dtype.kind != "S"}
     if not arrays:
         file.close()
         raise ValueError("it has no dataset of numbers")
-    return ArrayFile(arrays)
+    return ArrayFile(arrays, words=words)
 
 
-def _datasets(group: h5py.Group) -> Iterator[tuple[str, Rows]]:
-    """Yield the datasets of numbers in a file by their last name; links into other files are not followed."""
+def _datasets(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yield the datasets of numbers, and of words of a fixed length, in a file by their last name.
+
+    Links into other files are not followed.
+    """
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             continue
         item = group[name]
         if isinstance(item, h5py.Group):
             yield from _datasets(item)
-        elif item.dtype.kind in "fiu" and item.ndim and not item.is_virtual and not item.external:
+        elif item.dtype.kind in "fiuS" and item.ndim and not item.is_virtual and not item.external:
             yield name, item
 
 

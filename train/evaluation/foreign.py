@@ -42,6 +42,10 @@ CAMIDS = {
     "query": ("q_camids", "query_camids", "query_cam", "query_cams"),
     "gallery": ("g_camids", "gallery_camids", "gallery_cam", "gallery_cams"),
 }
+# What --write-distances adds to them: paths, SHA-256 and clothes of the images.
+PATHS, DIGESTS, CLOTHES = (
+    {side: (f"{side[0]}_{what}",) for side in FEATURES} for what in ("paths", "digests", "clothes")
+)
 DISTANCES = ("distmat", "dist", "dist_mat", "distances", "distance_matrix")
 ONE_MATRIX = (WHOLE, "feats", "feat", "f", "embeddings")
 ONE_SPLIT = "split"  # words, "query" or "gallery", of each row of one matrix
@@ -226,10 +230,25 @@ def _own_labels(file: ArrayFile, path: Path, side: str, count: int) -> list[Reco
         for named, alone, what in ((PIDS, ONE_PIDS, "identities"), (CAMIDS, ONE_CAMIDS, "cameras"))
     )
     width = len(str(count - 1))
+    keys = _words(file, PATHS[side], count, "paths", path) or [f"{side}/{n:0{width}}" for n in range(count)]
+    digests = _words(file, DIGESTS[side], count, "digests", path) or [""] * count
+    worn = _named(file, CLOTHES[side])
+    clothes = [0] * count if worn is None else _whole(worn, count, "clothes", path)
     return [
-        record(f"{side}/{n:0{width}}", side, pid, camid, str(path))
-        for n, (pid, camid) in enumerate(zip(pids, camids, strict=True))
+        dataclasses.replace(record(key, side, pid, camid, str(path), digest), clothes=outfit)
+        for key, pid, camid, digest, outfit in zip(keys, pids, camids, digests, clothes, strict=True)
     ]
+
+
+def _words(file: ArrayFile, names: Iterable[str], count: int, what: str, path: Path) -> Sequence[str]:
+    """Return the first list of words of a file that has one of some names; empty if it has none.
+
+    Raises DatasetError unless there are `count`.
+    """
+    found = next((file.words[name] for name in names if name in file.words), [])
+    if found and len(found) != count:
+        raise DatasetError(f"{path} has {len(found)} {what} for {count} rows. {LABELS}")
+    return found
 
 
 def _whole(rows: Rows | None, count: int, what: str, path: Path) -> list[int]:

@@ -59,6 +59,36 @@ def test_a_table_and_the_files_that_were_asked_for(run, case, tmp_path):
     assert first["image"] == f"gallery/{distances.argmin():02}"
 
 
+def test_written_distances_are_read_again(run, case, tmp_path):
+    common = ["evaluate", "--features", tmp_path / "f.npz"]
+    one = run(*common, "--write-distances", tmp_path / "d.h5", "--per-query", tmp_path / "a.csv")
+    assert one.stdout.splitlines()[-1] == str(tmp_path / "d.h5")
+    again = ["--per-query", tmp_path / "b.csv", "--write-distances", tmp_path / "d.npy"]
+    two = run("evaluate", "--distances", tmp_path / "d.h5", *again)
+    assert two.exit_code == 0, two.stderr
+    assert two.stdout.splitlines()[1].split()[1:] == one.stdout.splitlines()[1].split()[1:]  # after the file's name
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    expected = torchreid_protocol.distances(case["qf"], case["gf"], "euclidean") ** 0.5
+    np.testing.assert_allclose(np.load(tmp_path / "d.npy"), expected, rtol=1e-5)
+
+
+def test_a_runs_distances_with_its_manifest(run, tiny, train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "market1501").symlink_to(tiny.root)
+    train(tmp_path / "one")
+    common = ["--dataset", "market1501", "--manifest", tiny.manifest, "--run", tmp_path / "one"]
+    files = ["--per-query", tmp_path / "run.csv", "--write-distances", tmp_path / "d.npy"]
+    result = run("evaluate", *common, *files)
+    assert result.exit_code == 0, result.stderr
+    run("evaluate", *common, "--write-distances", tmp_path / "d.h5")
+    for again in (["d.npy", "--labels", tiny.manifest], ["d.h5"]):
+        result = run("evaluate", "--distances", *again, "--per-query", tmp_path / "again.csv")
+        assert result.exit_code == 0, result.stderr
+        assert (tmp_path / "again.csv").read_text() == (tmp_path / "run.csv").read_text()
+
+
 def test_against_a_file_of_another_result(run, case, tmp_path):
     run("evaluate", "--features", tmp_path / "f.npz", "--per-query", tmp_path / "a.parquet")
     np.savez(tmp_path / "b.npz", **{**case, "gf": np.random.default_rng(5).normal(size=(30, 6))})
@@ -82,6 +112,7 @@ def test_against_a_file_of_another_result(run, case, tmp_path):
         (["--match", "fused"], "evaluate.match=fused decides how features are made"),
         (["--set", "evaluate.distance=visible"], "evaluate.distance=visible decides how"),
         (["--per-query", "a.txt"], "--per-query a.txt: expected a name that ends in .csv, .json, .parquet"),
+        (["--write-distances", "d.csv"], "--write-distances d.csv: expected a name that ends in .npy or .h5"),
         (["--figure", "a.png"], "--figure renders what changed against another result"),
     ],
 )

@@ -43,7 +43,7 @@ def foreign_config(config: EvaluateConfig, distances: bool) -> EvaluateConfig:
     defaults = EvaluateConfig()
     made = ["match", "flip", "regions", "multiquery", *(["distance"] if distances else [])]
     wrong = [name for name in made if getattr(config, name) != getattr(defaults, name)]
-    wrong += ["distance"] if config.distance == "visible" and not distances else []
+    wrong += ["tracklets"] if distances and config.tracklets in ("mean", "best", "visible") else []
     if wrong:
         raise ConfigError(
             f"evaluate.{wrong[0]}={getattr(config, wrong[0])} decides how features are made or compared, and "

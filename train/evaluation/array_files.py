@@ -7,6 +7,7 @@ fast-reid's demo writes them. The rows of .npy and HDF5 stay on disk until they 
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,8 @@ from dsa_app.guard import guarded
 from dsa_data.matlab import read_mat, variables_of_mat
 from dsa_data.npy import array_of
 from dsa_data.records import DIGEST
-from dsa_data.stores.features import FEATURES, FeatureStore
+from dsa_data.stores.features import FEATURES, FeatureStore, origin_of
+from dsa_data.stores.header import header_of
 from dsa_data.stores.heap import check_heap
 from dsa_reid.model import digest_of
 
@@ -48,6 +50,7 @@ class ArrayFile:
         words: lists of words by name, as the split of each row; of .npz and HDF5.
         dataset: the name of the dataset that the file states; "" if it states none.
         identity: digest of keys and features of a store of ours; "" for all others.
+        parts: of a row, by their lengths in order, of a file that `dsa-train embed` wrote; empty for all others.
     """
 
     def __init__(
@@ -59,11 +62,12 @@ class ArrayFile:
         words: Mapping[str, Sequence[str]] | None = None,
         dataset: str = "",
         identity: str = "",
+        parts: Mapping[str, int] | None = None,
     ) -> None:
         self.arrays = dict(arrays)
         self.keys, self.stems, self.digests = keys, stems, digests
         self.words = dict(words or {})
-        self.dataset, self.identity = dataset, identity
+        self.dataset, self.identity, self.parts = dataset, identity, dict(parts or {})
 
 
 def read_arrays(path: Path) -> ArrayFile:
@@ -127,7 +131,23 @@ def _npy(path: Path) -> ArrayFile:
     if not named:
         return ArrayFile({WHOLE: rows})
     keys, digests = zip(*(line.rsplit(",", 1) for line in lines[1:]), strict=True)
-    return ArrayFile({WHOLE: rows}, keys, digests=digests if all(map(DIGEST.fullmatch, digests)) else None)
+    known = digests if all(map(DIGEST.fullmatch, digests)) else None
+    return ArrayFile({WHOLE: rows}, keys, digests=known, parts=_parts_beside(path, rows.shape[1]))
+
+
+def _parts_beside(path: Path, width: int) -> dict[str, int]:
+    """Return the parts of a row of a .npy by the .json that `dsa-train embed` wrote beside it; empty without that.
+
+    Raises ValueError if they are of another width.
+    """
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return {}
+    about = json.loads(beside.read_text(encoding="utf-8"))
+    parts = origin_of(header_of(about["dataset"], about["configuration"], about["inputs"])).parts
+    if sum(parts.values()) != width:
+        raise ValueError(f"its .json has {sum(parts.values())} columns, the file {width}; keep the three together")
+    return parts
 
 
 def _npz(path: Path) -> ArrayFile:
@@ -148,7 +168,14 @@ def _hdf5(path: Path) -> ArrayFile:
         file.close()
         store = FeatureStore(path)
         found = str(store.header.dataset)
-        return ArrayFile({WHOLE: store}, store.keys, digests=store.digests, dataset=found, identity=store.identity)
+        return ArrayFile(
+            {WHOLE: store},
+            store.keys,
+            digests=store.digests,
+            dataset=found,
+            identity=store.identity,
+            parts=store.origin.parts,
+        )
     datasets = dict(_datasets(file))
     words = {
         name: [word.decode() for word in item[:].tolist()]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,12 +16,15 @@ from numpy.typing import NDArray
 
 from dsa_app.errors import DatasetError
 from dsa_data.records import Record
+from dsa_reid.config import REGIONS
+from dsa_reid.model import VISIBILITY
 
 from .array_files import WHOLE, ArrayFile, numbers, read_arrays
 from .config import EvaluateConfig
 from .distmat import Rows
 from .label_table import knows_image, read_table, record, split_rows
-from .retrieval import Side, camera_numbers
+from .retrieval import Side, by_tracklet, camera_numbers
+from .row_views import Beside, Selected
 
 JUNK = -1  # identity of a gallery image that Market-1501's protocol leaves out of every ranking
 Opened = tuple[ArrayFile, Path]
@@ -42,12 +44,14 @@ CAMIDS = {
     "query": ("q_camids", "query_camids", "query_cam", "query_cams"),
     "gallery": ("g_camids", "gallery_camids", "gallery_cam", "gallery_cams"),
 }
+VISIBILITIES = {"query": ("q_visibility", "query_visibility"), "gallery": ("g_visibility", "gallery_visibility")}
 # What --write-distances adds to them: paths, SHA-256 and clothes of the images.
 PATHS, DIGESTS, CLOTHES = (
     {side: (f"{side[0]}_{what}",) for side in FEATURES} for what in ("paths", "digests", "clothes")
 )
 DISTANCES = ("distmat", "dist", "dist_mat", "distances", "distance_matrix")
 ONE_MATRIX = (WHOLE, "feats", "feat", "f", "embeddings")
+ONE_VISIBILITY = ("visibility", "visibilities")
 ONE_SPLIT = "split"  # words, "query" or "gallery", of each row of one matrix
 ONE_PIDS, ONE_CAMIDS = ("pids", "pid", "labels", "label"), ("camids", "camid", "cams", "cam")
 
@@ -61,6 +65,8 @@ class Foreign:
         q_features, g_features: (Q, D) and (G, D); None where there are distances.
         distances: (Q, G), smaller is nearer; None where there are features.
         table: the CSV that the labels are of; None where the file has its own.
+        q_parts, g_parts: of a feature, by their lengths in order, where they are known: of files of `dsa-train embed`,
+            and of those with visibilities, which are its last columns.
     """
 
     q_records: Sequence[Record]
@@ -69,15 +75,63 @@ class Foreign:
     g_features: Rows | None = None
     distances: Rows | None = None
     table: Path | None = None
+    q_parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    g_parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def sides(self, config: EvaluateConfig) -> tuple[Side, Side]:
-        """Return query and gallery as `retrieval.compare` and `rankings.rankings` take them."""
-        none: Rows = np.empty((0, 0), np.float32)
-        query, gallery = (
-            Side(none if rows is None else rows, records, camera_numbers(records, config))
-            for rows, records in ((self.q_features, self.q_records), (self.g_features, self.g_records))
-        )
-        return dataclasses.replace(query, distances=self.distances), gallery
+        """Return query and gallery as `retrieval.compare` and `rankings.rankings` take them, tracklets pooled.
+
+        Raises DatasetError for settings that need visibilities or tracklets which the files do not have.
+        """
+        if self.distances is not None:
+            none: Rows = np.empty((0, 0), np.float32)
+            query, gallery = (
+                Side(none, records, camera_numbers(records, config)) for records in (self.q_records, self.g_records)
+            )
+            return dataclasses.replace(query, distances=self.distances), gallery
+        self._check(config)
+        own = (self.q_features, self.q_records, self.q_parts), (self.g_features, self.g_records, self.g_parts)
+        query, gallery = (_side(rows, records, parts, config) for rows, records, parts in own if rows is not None)
+        return query, gallery
+
+    def _check(self, config: EvaluateConfig) -> None:
+        parts = [self.q_parts, self.g_parts]
+        embed = "dsa-train embed --dataset NAME --split query --split gallery --visibility --out FILE"
+        remedy = f"Embed them with those of regions: {embed}; or set "
+        if config.distance == "visible" and not (parts[0] == parts[1] and _by_regions(parts[0])):
+            raise DatasetError(
+                "evaluate.distance=visible compares eight regions by their visibilities, and the features have none. "
+                f"{remedy}evaluate.distance=euclidean."
+            )
+        if config.tracklets not in ("best", "visible"):
+            return
+        if not all(any(one.tracklet for one in records) for records in (self.q_records, self.g_records)):
+            raise DatasetError(
+                f"evaluate.tracklets={config.tracklets} needs tracklets, and query or gallery have none. Name a CSV "
+                "with a column tracklet: --labels CSV."
+            )
+        if not all(VISIBILITY in one for one in parts):
+            raise DatasetError(
+                f"evaluate.tracklets={config.tracklets} needs visibilities, and the features have none. "
+                f"{remedy}evaluate.tracklets=mean."
+            )
+
+
+def _by_regions(parts: Mapping[str, int]) -> bool:
+    """Return whether features of these parts can be compared by the visibilities of the eight regions."""
+    return "local" in parts and parts.get(VISIBILITY) == REGIONS and parts["local"] % REGIONS == 0
+
+
+def _side(rows: Rows, records: Sequence[Record], parts: Mapping[str, int], config: EvaluateConfig) -> Side:
+    """Return query or gallery with a row a tracklet, and visibilities only where they are compared."""
+    width = rows.shape[1]
+    side = Side(rows, records, camera_numbers(records, config), parts or {WHOLE: width})
+    side = by_tracklet(side, config, any_length=True)
+    if config.distance == "visible":
+        return side
+    if side.features.shape[1] == width and VISIBILITY in parts:
+        side = dataclasses.replace(side, features=Selected(rows, None, np.arange(width - parts[VISIBILITY])))
+    return dataclasses.replace(side, parts={})
 
 
 def read_features(path: Path, labels: Path | None = None, gallery: Path | None = None) -> Foreign:
@@ -109,15 +163,17 @@ def of_files(file: Opened, labels: Path | None, gallery: Opened | None = None, m
         labels = manifest
     if whole:
         return _without_junk(_of_one_matrix(*file, labels))
-    rows = {
-        side: _matrix(_one(file, where) if own is None else own, where)
+    features = {
+        side: _features(file, where, _one(file, where) if own is None else own, VISIBILITIES[side])
         for (side, (file, where)), own in zip(sides.items(), named.values(), strict=True)
     }
+    rows = {side: own for side, (own, _) in features.items()}
     if labels is None:
         records = {side: _own_labels(*one, side, rows[side].shape[0]) for side, one in sides.items()}
     else:
         records = _by_table(sides, rows, labels)
-    return _without_junk(Foreign(records["query"], records["gallery"], rows["query"], rows["gallery"], table=labels))
+    found = Foreign(records["query"], records["gallery"], rows["query"], rows["gallery"], table=labels)
+    return _without_junk(dataclasses.replace(found, q_parts=features["query"][1], g_parts=features["gallery"][1]))
 
 
 def _has_labels(file: ArrayFile, side: str) -> bool:
@@ -161,40 +217,6 @@ def of_distances(opened: Opened, labels: Path | None, manifest: Path | None = No
     return _without_junk(Foreign(*records, distances=rows, table=labels))
 
 
-@dataclasses.dataclass(frozen=True)
-class Selected:
-    """Some rows, and some columns, of a matrix that may stay on disk.
-
-    Args:
-        rows: (N, D).
-        indices: of the rows, (n,); None for all.
-        columns: (d,); None for all.
-    """
-
-    rows: Rows
-    indices: NDArray[np.int64] | None = None
-    columns: NDArray[np.int64] | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """N and D of what is selected."""
-        N, D = self.rows.shape
-        return (N if self.indices is None else len(self.indices), D if self.columns is None else len(self.columns))
-
-    def __getitem__(self, some: slice, /) -> np.ndarray:
-        """Return rows (n, D), read in runs of neighbours."""
-        rows = self.rows[some] if self.indices is None else _read_runs(self.rows, self.indices[some])
-        return np.asarray(rows if self.columns is None else rows[:, self.columns])
-
-
-def _read_runs(rows: Rows, indices: NDArray[np.int64]) -> np.ndarray:
-    """Return the rows of some indices, in their order: consecutive ones are read together."""
-    unique, inverse = np.unique(indices, return_inverse=True)
-    ends = [0, *(np.flatnonzero(np.diff(unique) > 1) + 1).tolist(), len(unique)]
-    runs = [np.asarray(rows[int(unique[a]) : int(unique[b - 1]) + 1]) for a, b in pairwise(ends) if b > a]
-    return np.concatenate(runs)[inverse] if runs else np.asarray(rows[0:0])
-
-
 def _named(file: ArrayFile, names: Iterable[str]) -> Rows | None:
     """Return the first array of a file that has one of some names, in any case."""
     lower = {name.lower(): array for name, array in file.arrays.items()}
@@ -205,7 +227,8 @@ def _one(file: ArrayFile, path: Path) -> Rows:
     """Return the one matrix of a file: of a known name, or the only one. Raises DatasetError if it is not clear."""
     if (known := _named(file, ONE_MATRIX)) is not None:
         return known
-    matrices = [array for array in file.arrays.values() if len(array.shape) == 2 and min(array.shape) > 1]
+    others = {name: array for name, array in file.arrays.items() if name.lower() not in ONE_VISIBILITY}
+    matrices = [array for array in others.values() if len(array.shape) == 2 and min(array.shape) > 1]
     if len(matrices) == 1:
         return matrices[0]
     raise DatasetError(
@@ -221,6 +244,29 @@ def _matrix(rows: Rows, path: Path) -> Rows:
     if len(rows.shape) > 2 and min(rows.shape) > 0:
         return np.asarray(rows[0 : rows.shape[0]]).reshape(rows.shape[0], -1)
     raise DatasetError(f"{path} holds an array of shape {rows.shape}, expected a matrix with a row an image.")
+
+
+def _features(file: ArrayFile, path: Path, found: Rows, names: Iterable[str]) -> tuple[Rows, Mapping[str, int]]:
+    """Return features (N, D) and the lengths of their parts; visibilities are their last columns.
+
+    Args:
+        names: of the visibilities (N, K) in a file of another program, beside the names of one matrix.
+
+    The visibilities are of the whole feature, or of its K parts if the features are (N, K, L). Raises DatasetError for
+    visibilities of another shape, and for those that are no numbers from 0 on.
+    """
+    rows = _matrix(found, path)
+    if file.parts or (stored := _named(file, (*names, *ONE_VISIBILITY))) is None:
+        return rows, file.parts
+    seen = np.asarray(stored[0 : stored.shape[0]], np.float32)
+    if seen.ndim != 2 or len(seen) != rows.shape[0] or not (np.isfinite(seen).all() and (seen >= 0).all()):
+        raise DatasetError(
+            f"{path} has visibilities of shape {stored.shape} for {rows.shape[0]} rows; expected a row of numbers from "
+            "0 on for each."
+        )
+    by_part = len(found.shape) == 3 and found.shape[1] == seen.shape[1]
+    parts = {"local" if by_part else WHOLE: rows.shape[1], VISIBILITY: seen.shape[1]}
+    return Beside(rows, seen), parts
 
 
 def _own_labels(file: ArrayFile, path: Path, side: str, count: int) -> list[Record]:
@@ -284,7 +330,7 @@ def _by_table(files: Mapping[str, Opened], rows: dict[str, Rows], labels: Path) 
 
 def _of_one_matrix(file: ArrayFile, path: Path, labels: Path | None) -> Foreign:
     """Return query and gallery of one matrix of features, by a table or by the words of the file itself."""
-    rows = _matrix(_one(file, path), path)
+    rows, parts = _features(file, path, _one(file, path), ())
     if labels is None:
         table = _own_table(file, path, rows.shape[0])
         labels_of, own = path, None
@@ -305,7 +351,8 @@ def _of_one_matrix(file: ArrayFile, path: Path, labels: Path | None) -> Foreign:
             "gallery. Expected one row for each, in the table's order."
         )
     sides = [Selected(rows, np.array([places[n] for n in one])) for one in (query, gallery)]
-    return Foreign([table[n] for n in query], [table[n] for n in gallery], sides[0], sides[1], table=own)
+    records = [table[n] for n in query], [table[n] for n in gallery]
+    return Foreign(*records, sides[0], sides[1], table=own, q_parts=parts, g_parts=parts)
 
 
 def _own_table(file: ArrayFile, path: Path, count: int) -> list[Record]:

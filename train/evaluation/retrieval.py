@@ -145,7 +145,7 @@ def sides(
         parts: of a feature, by their lengths in order.
     """
     query, gallery = (
-        _by_tracklet(
+        by_tracklet(
             Side(features(images, what), images.records, camera_numbers(images.records, config), parts or {}), config
         )
         for images, what in ((retrieval.query, "query"), (retrieval.gallery, "gallery"))
@@ -163,8 +163,12 @@ def sides(
     return dataclasses.replace(query, features=together), gallery
 
 
-def _by_tracklet(side: Side, config: EvaluateConfig) -> Side:
-    """Return a side with a row a tracklet, where its images are frames of tracklets and these are compared."""
+def by_tracklet(side: Side, config: EvaluateConfig, any_length: bool = False) -> Side:
+    """Return a side with a row a tracklet, where its images are frames of tracklets and these are compared.
+
+    Args:
+        any_length: of other programs' features, see `pooled_tracklets`.
+    """
     if not any(record.tracklet for record in side.records):
         if config.tracklets in ("best", "visible"):
             raise TrainingError(f"evaluate.tracklets={config.tracklets} needs tracklets, and this dataset has none.")
@@ -172,7 +176,7 @@ def _by_tracklet(side: Side, config: EvaluateConfig) -> Side:
     if not joins_frames(side.records, config.tracklets):
         return side
     how = config.tracklets if config.tracklets == "best" or config.tracklets == "visible" else "mean"
-    rows, features = pooled_tracklets(side.features, side.records, side.parts, how)
+    rows, features = pooled_tracklets(side.features, side.records, side.parts, how, any_length)
     if config.distance != "visible":
         features = features[:, : sum(width for part, width in side.parts.items() if part != VISIBILITY)]
     return dataclasses.replace(

@@ -19,6 +19,7 @@ from dsa_reid.model import VISIBILITY
 from .distmat import Rows
 
 ROWS = 4096  # that are in memory together
+ROUNDING = 1e-3  # of a length that counts as 1: float16 is off by less
 Floats = NDArray[np.float32]
 
 
@@ -28,7 +29,11 @@ def joins_frames(records: Sequence[Record], tracklets: str) -> bool:
 
 
 def pooled_tracklets(
-    features: Rows, records: Sequence[Record], parts: Mapping[str, int], how: Literal["mean", "best", "visible"]
+    features: Rows,
+    records: Sequence[Record],
+    parts: Mapping[str, int],
+    how: Literal["mean", "best", "visible"],
+    any_length: bool = False,
 ) -> tuple[NDArray[np.int64], Floats]:
     """Return for each tracklet the row of its first frame (T,), and its feature (T, D), in the order of these rows.
 
@@ -40,27 +45,34 @@ def pooled_tracklets(
         parts: of a row, by their lengths in order; with the visibilities for "best" and "visible".
         how: the mean of the frames; the frame whose visibilities have the greatest sum (the first of equals); or the
             mean in which each region weighs by its visibility, and other parts by the mean visibility.
+        any_length: of other programs' features: a part keeps the length of its mean, unless all frames' have length 1.
 
     Raises TrainingError for a tracklet of two people or cameras, or features without visibilities that are needed.
     """
     tracks, first = _numbered(records)
-    seen_at = _columns(parts).get(VISIBILITY)
+    columns = _columns(parts)
+    seen_at = columns.get(VISIBILITY)
     if how != "mean" and seen_at is None:
         raise TrainingError(f"Tracklets by {how} need features with the visibilities of regions. Use the mean.")
+    regions = parts.get(VISIBILITY, REGIONS)
     sums = np.zeros((len(first), features.shape[1]), np.float32)
-    weights = np.zeros((len(first), REGIONS), np.float32)
+    weights = np.zeros((len(first), regions), np.float32)
+    unit = dict.fromkeys(columns, True)  # whether all frames' parts have length 1
     most = np.full(len(first), -np.inf, np.float32)  # of "best": what the best frame so far shows
-    greatest = np.zeros((len(first), REGIONS), np.float32)
+    greatest = np.zeros((len(first), regions), np.float32)
     for start in range(0, len(records), ROWS):
         rows = np.array(features[start : start + ROWS], np.float32)
         index = tracks[start : start + ROWS]
-        seen = np.ones((len(rows), REGIONS), np.float32) if seen_at is None else rows[:, seen_at]
+        seen = np.ones((len(rows), regions), np.float32) if seen_at is None else rows[:, seen_at]
         if how == "best":
             for row, track, shown in zip(rows, index.tolist(), seen.sum(1).tolist(), strict=True):
                 if shown > most[track]:
                     most[track], sums[track] = shown, row
             continue
         np.maximum.at(greatest, index, seen)
+        if any_length:
+            lengths = {part: np.linalg.norm(rows[:, own], axis=1) for part, own in columns.items()}
+            unit = {part: unit[part] and _is_unit(one) for part, one in lengths.items()}
         if how == "visible":
             np.add.at(weights, index, seen)
             rows *= _spread(seen, parts)
@@ -71,12 +83,12 @@ def pooled_tracklets(
         sums /= _spread(np.maximum(weights, 1e-6), parts)
     else:
         sums /= np.bincount(tracks, minlength=len(first))[:, None]
-    for part, columns in _columns(parts).items():
+    for part, own in columns.items():
         if part == VISIBILITY:
-            sums[:, columns] = greatest
-        else:
-            length = np.linalg.norm(sums[:, columns], axis=1, keepdims=True)
-            sums[:, columns] /= np.where(length > 0, length, 1)
+            sums[:, own] = greatest
+        elif unit[part]:
+            length = np.linalg.norm(sums[:, own], axis=1, keepdims=True)
+            sums[:, own] /= np.where(length > 0, length, 1)
     return first, sums
 
 
@@ -100,6 +112,11 @@ def _numbered(records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.
     return tracks, np.array(first, np.int64)
 
 
+def _is_unit(lengths: Floats) -> bool:
+    """Return whether lengths (n,) are 1, or 0, as of a part of which nothing is seen."""
+    return bool((np.minimum(np.abs(lengths - 1), lengths) < ROUNDING).all())
+
+
 def _columns(parts: Mapping[str, int]) -> dict[str, slice]:
     """Return the columns of each part."""
     ends = np.cumsum(list(parts.values())).tolist()
@@ -113,7 +130,7 @@ def _spread(seen: Floats, parts: Mapping[str, int]) -> Floats:
         if part == VISIBILITY:
             weights.append(np.ones((len(seen), width), np.float32))
         elif part.endswith("local"):
-            weights.append(np.repeat(seen, width // REGIONS, axis=1))
+            weights.append(np.repeat(seen, width // seen.shape[1], axis=1))
         else:
             weights.append(np.repeat(seen.mean(1, keepdims=True), width, axis=1))
     return np.concatenate(weights, axis=1)

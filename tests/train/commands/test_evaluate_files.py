@@ -110,7 +110,10 @@ def test_against_a_file_of_another_result(run, case, tmp_path):
         (["--run", "x"], "--run, --manifest and --views are for a run"),
         (["--set", "evaluate.flip=true"], "evaluate.flip=True decides how features are made"),
         (["--match", "fused"], "evaluate.match=fused decides how features are made"),
-        (["--set", "evaluate.distance=visible"], "evaluate.distance=visible decides how"),
+        (
+            ["--set", "evaluate.distance=visible"],
+            "evaluate.distance=visible compares eight regions by their visibilities",
+        ),
         (["--per-query", "a.txt"], "--per-query a.txt: expected a name that ends in .csv, .json, .parquet"),
         (["--write-distances", "d.csv"], "--write-distances d.csv: expected a name that ends in .npy or .h5"),
         (["--figure", "a.png"], "--figure renders what changed against another result"),

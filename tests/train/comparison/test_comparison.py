@@ -189,7 +189,7 @@ def test_what_decides_how_features_are_made_does_not_concern_those_of_a_file(run
     assert plain == flipped
     seen = run("compare", file, "--dataset", DATASET, "--no-figure", "--set", "evaluate.distance=visible")
     assert seen.exit_code == 2
-    assert "evaluate.distance=visible decides how features are made or compared" in seen.output
+    assert "evaluate.distance=visible compares eight regions by their visibilities" in seen.output
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ import torchreid_protocol
 from dsa_app.errors import DatasetError, TrainingError
 from dsa_data.stores.features import write_features
 from dsa_data.stores.header import Header
-from dsa_train.evaluation import distmat, foreign
+from dsa_train.evaluation import distmat, row_views
 from dsa_train.evaluation.config import EvaluateConfig, ExpansionConfig, RerankConfig
-from dsa_train.evaluation.foreign import Selected, read_distances, read_features
+from dsa_train.evaluation.foreign import read_distances, read_features
 from dsa_train.evaluation.label_table import read_table
 from dsa_train.evaluation.retrieval import compare
+from dsa_train.evaluation.row_views import Selected
 
 Q, G, D = 12, 40, 8
 
@@ -213,8 +214,8 @@ def test_protocols_reranking_and_expansion_are_those_of_our_own_features(case, t
 def test_rows_stay_on_disk_until_they_are_ranked(case, tmp_path, monkeypatch):
     np.save(tmp_path / "f.npy", np.concatenate([case["qf"], case["gf"]]))
     read = []
-    genuine = foreign._read_runs
-    monkeypatch.setattr(foreign, "_read_runs", lambda rows, some: read.append(len(some)) or genuine(rows, some))
+    genuine = row_views._read_runs
+    monkeypatch.setattr(row_views, "_read_runs", lambda rows, some: read.append(len(some)) or genuine(rows, some))
     monkeypatch.setattr(distmat, "GALLERY", 16)
     found = read_features(tmp_path / "f.npy", table(tmp_path / "labels.csv", case))
     assert read == []

@@ -265,6 +265,11 @@ def read_settings(
     return Settings(str(dataset or ""), experiment, values, source)
 
 
+def left_out_sections(params: Path, experiment: str) -> list[str]:
+    """Return which sections of a params file another experiment leaves out, since its own values take their place."""
+    return [] if experiment == OWN_VALUES else [name for name in read_yaml(params) if name in SECTIONS]
+
+
 def experiment_file(name: str) -> Path:
     """Return the file of the experiment `name` ("table3/dsa-reid"): the user's own first, then the project's.
 

@@ -17,7 +17,7 @@ import click
 from tqdm import tqdm
 
 from . import remedies
-from .config import PARAMS, Settings, experiment_names, read_settings
+from .config import PARAMS, Settings, experiment_names, left_out_sections, read_settings
 from .errors import ConfigError, DsaError
 from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Pace, Rate
@@ -219,11 +219,21 @@ def _settings(
     if dataset is None and params is None and PARAMS.is_file():
         settings = read_settings(PARAMS, None, experiment, assignments, needs_dataset)
         status(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}")
+        _tell_left_out(PARAMS, experiment)
         remedies.remember_dataset(settings.dataset, of_params=True)
         return settings
     settings = read_settings(params, dataset, experiment, assignments, needs_dataset)
+    if params is not None:
+        _tell_left_out(params, experiment)
     remedies.remember_dataset(settings.dataset, of_params=False)
     return settings
+
+
+def _tell_left_out(params: Path, experiment: str | None) -> None:
+    """Print which sections of a params file are not used, where --experiment has settings of its own."""
+    if experiment and (sections := left_out_sections(params, experiment)):
+        are = "is" if len(sections) == 1 else "are"
+        status(f"{params}: {', '.join(sections)} {are} not used, since --experiment {experiment} has its own settings")
 
 
 def datasets(context: click.Context, option: click.Parameter, start: str) -> list[str]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What fused features gain where maps say how sure they are, and where they are mended by `dsap fuse` (docs/evidence.md).
-# Every step resumes: run it again after an interruption. studies/tables/run.sh makes the dataset and the trunk.
+# Every step resumes: run it again after an interruption. studies/tables/run.sh makes the dataset, the trunk, and the rows without.
 #
 #   make env && studies/confidence/run.sh [JOBS]
 set -euo pipefail
@@ -26,10 +26,8 @@ way() {
 }
 
 sure=(extract.confidence=true warp.collision=surest)
-rows='ablation.experiments=["table3/dsa-reid"]'
-way plain keep
-way mended mend "$rows"
-way weighted keep "${sure[@]}" train.guidance.confidence=weight "$rows"
-way mended-weighted mend "${sure[@]}" train.guidance.confidence=weight "$rows"
-way dropped keep "${sure[@]}" train.guidance.confidence=drop "$rows"
-way weighted-90 keep "${sure[@]}" extract.errors.known=0.9 train.guidance.confidence=weight "$rows"
+way mended mend
+way weighted keep "${sure[@]}" train.guidance.confidence=weight
+way mended-weighted mend "${sure[@]}" train.guidance.confidence=weight
+way weighted-90 keep "${sure[@]}" extract.errors.known=0.9 train.guidance.confidence=weight
+way dropped keep "${sure[@]}" train.guidance.confidence=drop

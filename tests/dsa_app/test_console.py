@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dsa_app import console
+from dsa_app.config import Settings
 from dsa_app.errors import DatasetError
 
 
@@ -145,3 +146,30 @@ def test_options_that_do_not_fit_are_one_line(line: str, words: str) -> None:
 
 def test_a_group_alone_prints_its_help() -> None:
     assert "Commands:" in CliRunner().invoke(main, []).output
+
+
+@main.command()
+@console.with_settings()
+def told(settings: Settings) -> None:
+    """Print where the settings are from."""
+    click.echo(settings.dataset)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (["--experiment", "table3/two-branches"], "warp, train are not used"),
+        (["--experiment", "demo"], None),
+        ([], None),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_sections_that_an_experiment_leaves_out_are_named(
+    named: bool, given: list[str], line: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("dataset: synthetic\nwarp: {size: 16}\ntrain: {epochs: 2}\n")
+    result = CliRunner().invoke(main, ["told", *(["--params", "params.yaml"] if named else []), *given])
+    assert result.exit_code == 0
+    assert ("not used" in result.stderr) == (line is not None)
+    assert line is None or line in result.stderr

@@ -22,7 +22,8 @@ from . import mutate
 from .mutate import Mutator
 
 MIB = 1 << 20
-APART = ("CUHK03 list", "symmetry table", "FAISS with a forged note")  # each file in a process of its own
+APART = ("CUHK03 list", "symmetry table", "FAISS with a forged note", "features in a .mat")
+"""Readers that read each file in a process of its own."""
 SLOW = (*APART, "CUHK03 images", "checkpoint.pt", "checkpoint.pt of another run", "weights from model.pt", "model.pt2")
 """Readers for which a file takes a tenth of a second and more."""
 

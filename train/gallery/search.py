@@ -28,6 +28,7 @@ from .feature_files import FeatureFile
 from .stored_index import read_index
 
 FORMAT = "dsa-reid index"
+OTHER = "name another image: --query FILE."  # the remedy for a query that is missing or damaged
 SURE = 200  # hits from which P(in the gallery) is computed
 SAMPLE = 2048  # gallery rows to which a distance in a region is compared
 
@@ -111,7 +112,7 @@ def search_images(
             "--min-seen needs to know what images show, and this gallery's features have no visibilities. Embed it "
             "with --visibility."
         )
-    features = model.embed([images.read(query) for query in queries]).numpy()  # (Q, D)
+    features = model.embed([_read(query) for query in queries]).numpy()  # (Q, D)
     # With more hits than are shown the probability that somebody is there is more exact: further ones add little.
     ranking = rank(features, gallery, max(top, SURE) if model.calibration else top, engine, index, overwrite)
     presence = [None] * len(queries)
@@ -130,6 +131,11 @@ def search_images(
     return results
 
 
+def _read(query: Path) -> np.ndarray:
+    """Return a query's image, uint8 (H, W, 3), RGB. Raises ImageError."""
+    return images.decode(images.read_bytes(query, OTHER), query, OTHER)
+
+
 def _search_visible(
     queries: Sequence[Path],
     gallery: FeatureFile,
@@ -144,7 +150,7 @@ def _search_visible(
 ) -> list[QueryResult]:
     """Return what `search_images` returns, by what both images show."""
     parts = gallery.origin.parts
-    features = model.embed([images.read(query) for query in queries], visibility=True).numpy()  # (Q, D + 8)
+    features = model.embed([_read(query) for query in queries], visibility=True).numpy()  # (Q, D + 8)
     if engine == "numpy":
         ranking = visible_search(features, gallery, parts, top, min_seen)
         proved = np.ones(len(queries), bool)

@@ -15,6 +15,19 @@ def test_the_sample_that_explains_is_bounded(run, tmp_path, model, image_folder,
     assert len(searching._sample(FeatureStore(tmp_path / "features.h5"))) == 6  # every second of 12
 
 
+def test_a_query_that_is_missing_or_damaged(run, tmp_path, model, image_folder):
+    """The remedy is another query: no manifest lists it."""
+    out, query = tmp_path / "features.h5", tmp_path / "who.jpg"
+    run("embed", image_folder, "--model", model, "--out", out)
+    for content, fault in ((None, "is missing"), (b"no image", "does not decode as an image")):
+        if content:
+            query.write_bytes(content)
+        refused = run("search", "--query", query, "--gallery", out, "--model", model)
+        assert refused.exit_code == 2
+        assert f"{query} {fault}" in refused.stderr
+        assert refused.stderr.endswith("or name another image: --query FILE\n")
+
+
 def flipped(data: bytes, place: float) -> bytes:
     changed = bytearray(data)
     changed[int(place * (len(data) - 1))] ^= 0x40

@@ -39,15 +39,22 @@ def _numbers(count: Count, tracked: bool) -> str:
     return f"{images:>10}{identities:>12}" + f"{tracklets:>11}" * tracked
 
 
-def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return a row for each split: images, identities without distractors, tracklets if it has any, and cameras."""
+def plain(entries: Sequence[Entry], dataset: Dataset | None = None) -> list[dict[str, Any]]:
+    """Return a row for each split: images, identities without distractors, tracklets if it has any, and cameras.
+
+    With a dataset, a split whose counts are published has them too, without unknown numbers.
+    """
     rows = []
-    for split in dict.fromkeys(entry.split for entry in entries):
+    published = dataset.published if dataset else {}
+    for split in dict.fromkeys([*(entry.split for entry in entries), *published]):
         members = [entry for entry in entries if entry.split == split]
         numbers = {
             name: number for name, number in dataclasses.asdict(count(members)).items() if name != "tracklets" or number
         }
         rows.append({"split": split, **numbers, "cameras": len({entry.camid for entry in members})})
+        if split in published:
+            known = dataclasses.asdict(published[split])
+            rows[-1]["published"] = {name: number for name, number in known.items() if number is not None}
     return rows
 
 

@@ -65,11 +65,13 @@ def new(folder: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Render the synthetic dataset again if its settings changed.")
+@console.json_alone
 def prepare(
     settings: Settings,
     out: Path | None,
     jobs: int,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Write the manifest of a dataset: a line for each image.
 
@@ -80,14 +82,17 @@ def prepare(
     from .listing import PROTOCOLS, list_dataset
 
     if sets.is_synthetic(settings.dataset):
-        render(settings, jobs, overwrite)
+        click.echo(render(settings, jobs, overwrite), err=as_json)
     path = out or console.artifacts(settings.dataset) / "manifest.csv"
     records = list_dataset(settings.dataset, path, jobs)
-    click.echo(f"{path}: {len(records)} images of {sets.dataset_root(settings.dataset)}")
-    for line in checks.table(records):
-        click.echo(line)
-    for protocol in sorted((path.parent / PROTOCOLS).glob("*.csv")):
-        click.echo(protocol)
+    protocols = sorted((path.parent / PROTOCOLS).glob("*.csv"))
+    if as_json:
+        made = {"manifest": str(path), "protocols": list(map(str, protocols))}
+        click.echo(json.dumps({"dataset": settings.dataset, **made, "splits": checks.plain(records)}))
+    else:
+        click.echo(f"{path}: {len(records)} images of {sets.dataset_root(settings.dataset)}")
+        for line in (*checks.table(records), *protocols):
+            click.echo(line)
     if checks.deviations(records, sets.dataset(settings.dataset)):
         click.echo(remedies.complete("note: the counts differ from the published ones: dsa-data check"), err=True)
     for note in (checks.repeated(records), checks.unmatched(records)):
@@ -108,11 +113,11 @@ def synth(
 
     It shows people, with the true I, U, V of every pixel.
     """
-    render(settings, jobs, overwrite)
+    click.echo(render(settings, jobs, overwrite))
 
 
-def render(settings: Settings, jobs: int, overwrite: bool) -> None:
-    """Render the synthetic dataset with the settings' section "synth"."""
+def render(settings: Settings, jobs: int, overwrite: bool) -> str:
+    """Render the synthetic dataset with the settings' section "synth"; return its folder and name."""
     config = settings.section("synth", SynthConfig)
 
     from . import sets
@@ -124,7 +129,7 @@ def render(settings: Settings, jobs: int, overwrite: bool) -> None:
         )
     root = sets.dataset_root(settings.dataset)
     synthesise(config, root, jobs=jobs, overwrite=overwrite)
-    click.echo(f"{root}: the dataset {settings.dataset}")
+    return f"{root}: the dataset {settings.dataset}"
 
 
 @main.command()
@@ -163,7 +168,8 @@ def stats(dataset: str, as_json: bool) -> None:
 
 @main.command()
 @console.dataset_option()
-def check(dataset: str) -> None:
+@console.json_alone
+def check(dataset: str, as_json: bool) -> None:
     """Compare a dataset with its published counts.
 
     Prints what is missing, and how to get it.
@@ -174,11 +180,17 @@ def check(dataset: str) -> None:
 
     definition, root = sets.dataset(dataset), sets.dataset_root(dataset)
     entries = sets.scan(dataset)
-    for line in checks.table(entries, definition):
-        click.echo(line)
-    if missing := checks.missing(entries, root):
+    missing, deviations = checks.missing(entries, root), checks.deviations(entries, definition)
+    compared = bool(definition.published or definition.total)
+    if as_json:
+        found = {"dataset": dataset, "root": str(root), "splits": checks.plain(entries, definition)}
+        click.echo(json.dumps(found | {"compared": compared, "missing": missing, "deviations": deviations}))
+    else:
+        for line in checks.table(entries, definition):
+            click.echo(line)
+    if missing:
         raise DatasetError(f"{root}: {missing}. {definition.source}")
-    if deviations := checks.deviations(entries, definition):
+    if deviations:
         raise DatasetError(
             f"{root} differs from {definition.title} as published: {'; '.join(deviations)}. {definition.source}"
         )
@@ -191,8 +203,9 @@ def check(dataset: str) -> None:
     manifest = console.artifacts(dataset) / "manifest.csv"
     if manifest.is_file() and (repeated := checks.repeated(read_manifest(manifest))):
         click.echo(f"note: {repeated}", err=True)
-    result = "as published" if definition.published or definition.total else "no published counts to compare with"
-    click.echo(f"{root}: {definition.title}, {result}")
+    if not as_json:
+        result = "as published" if compared else "no published counts to compare with"
+        click.echo(f"{root}: {definition.title}, {result}")
 
 
 @main.command("pack")

@@ -5,6 +5,7 @@ A command imports what takes long inside its function, so that `--help` and refu
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def implied_dataset(given: dict[str, Any]) -> str | None:
 @ROOT
 @click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/dsap.h5]")
 @OVERWRITE
+@console.json_alone
 def build(
     settings: Settings,
     pictures: Path | None,
@@ -69,6 +71,7 @@ def build(
     root: Path | None,
     out: Path | None,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Warp every image of a dataset into its part images.
 
@@ -88,7 +91,7 @@ def build(
     from dsa_data.stores.header import note_other_dataset
 
     from . import stage
-    from .summary import summary
+    from .summary import plain, summary
 
     start = time.monotonic()
     path = stage.build(
@@ -106,6 +109,9 @@ def build(
     seconds = time.monotonic() - start
     store = DsapStore(path)
     note_other_dataset(store, settings.dataset)
+    if as_json:
+        click.echo(json.dumps(plain(store) | {"seconds": round(seconds, 3)}))
+        return
     for line in summary(store):
         click.echo(line)
     click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} images a second")

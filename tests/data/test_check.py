@@ -27,6 +27,11 @@ def test_a_dataset_with_the_published_counts(datasets: Path, monkeypatch: pytest
     assert result.exit_code == 0
     assert "as published" in result.output
     assert result.output.splitlines()[1].split() == ["train", "12", "4", "3", "12", "4"]
+    found = json.loads(call("check", "--dataset", "market1501", "--json").stdout)
+    assert found["splits"][0] == {
+        "split": "train", "images": 12, "identities": 4, "cameras": 3, "published": {"images": 12, "identities": 4},
+    }  # fmt: skip
+    assert (found["compared"], found["missing"], found["deviations"]) == (True, None, [])
 
 
 def test_a_missing_dataset_is_reported_with_its_source(datasets: Path) -> None:
@@ -39,6 +44,10 @@ def test_a_missing_dataset_is_reported_with_its_source(datasets: Path) -> None:
     assert "train has 16 images, 1,940 were published; train has 4 identities, 485 were published" in result.output
     assert "Ask its authors for CUHK01.zip" in result.output
     assert "Traceback" not in result.output
+    plain = call("check", "--dataset", "cuhk01", "--json")
+    assert plain.exit_code == 2
+    assert json.loads(plain.stdout)["deviations"][0] == "train has 16 images, 1,940 were published"
+    assert plain.stderr.startswith("error: ")
 
 
 def test_a_protocol_of_several_splits_is_counted_in_total(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +172,10 @@ def test_prepare_reports_protocols_and_deviating_counts(datasets: Path) -> None:
     result = call("prepare", "--dataset", "cuhk03-classic-detected")
     assert result.exit_code == 0
     assert "protocols/split19.csv" in result.output
+    plain = json.loads(call("prepare", "--dataset", "cuhk03-classic-detected", "--json", "--quiet").stdout)
+    assert len(plain["protocols"]) == 20
+    assert Path(plain["manifest"]).is_file()
+    assert plain["splits"] == check.plain(sets.scan("cuhk03-classic-detected"))
     again = call("prepare", "--dataset", "cuhk03-detected")
     assert "note: the counts differ from the published ones: dsa-data check --dataset cuhk03-detected" in again.output
 

@@ -1,5 +1,6 @@
 """The commands: one call each, what they print, and one line for a mistake."""
 
+import json
 import re
 from pathlib import Path
 
@@ -41,6 +42,18 @@ def test_build_reports_the_store(run: Run, case: Case) -> None:
     assert f"{(store.counts.sum(axis=1) == 0).sum()} images without a person" in result.output
     assert "23 right head" in result.output
     assert "images a second" in result.output
+
+
+def test_build_as_json(run: Run, case: Case) -> None:
+    result = run("build", "--set", "warp.size=8", "--json", "--quiet")
+    found, store = json.loads(result.stdout), DsapStore(case.out)
+    assert (found["store"], found["images"], found["size"]) == (str(case.out), len(store), 8)
+    assert found["bytes"] == case.out.stat().st_size
+    head = found["charts"][22]
+    assert (head["chart"], head["name"]) == (23, "right head")
+    shown = store.counts[:, 22][store.counts[:, 22] > 0]
+    assert head["visible"] == pytest.approx(len(shown) / len(store))
+    assert head["valid"] == pytest.approx(shown.mean() / 64 if len(shown) else 0)
 
 
 def test_build_one_split(run: Run, case: Case) -> None:

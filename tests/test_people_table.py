@@ -2,10 +2,15 @@
 
 import csv
 import importlib.util
+import json
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ import yaml
 from dsa_app.config import read_settings
 from dsa_data.images import encode_jpeg
 from dsa_train.config import TrainConfig
+from rendered_people import rendered_people
 from repository import ROOT
 
 SCRIPT = ROOT / "examples" / "people_table.py"
@@ -89,3 +95,60 @@ def test_the_preset_is_valid_and_is_what_the_page_says() -> None:
     assert f"images of {train.height}×{train.width}" in page
     assert f"{train.epochs} epochs" in page
     assert yaml.safe_load(PRESET.read_text())["extract"]["engine"] == "pose"
+
+
+NAMES = ("anna", "ben", *(f"person{n:02}" for n in range(14)))
+SHOTS = [(camera, shot) for camera in (1, 2) for shot in (1, 2)]
+
+
+def write_people(root: Path) -> dict[str, Any]:
+    """Write four rendered images of each person; return their keypoints as COCO's annotations."""
+    people = iter(rendered_people(len(NAMES) * len(SHOTS)))
+    listed: dict[str, Any] = {"images": [], "annotations": []}
+    for name in NAMES:
+        for camera, shot in SHOTS:
+            person, key = next(people), f"{name}/camera{camera}_{shot:04}.jpg"
+            (root / key).parent.mkdir(parents=True, exist_ok=True)
+            (root / key).write_bytes(encode_jpeg(person.image))
+            number = len(listed["images"])
+            listed["images"].append({"id": number, "file_name": key})
+            points = [value for x, y, _ in person.keypoints.tolist() for value in (x, y, 2)]
+            listed["annotations"].append({"image_id": number, "keypoints": points})
+    return listed
+
+
+def printed_commands() -> list[str]:
+    """Return the commands of the tutorial's three sections, as they are printed."""
+    page = (ROOT / "docs" / "tutorials" / "your-dataset.md").read_text(encoding="utf-8")
+    sections = page.partition("## 1. ")[2].partition("## How long")[0]
+    lines = [line for block in re.findall(r"```\n(.*?)```", sections, re.DOTALL) for line in block.splitlines()]
+    return [
+        line for line in lines if line.split()[0] in ("python", "dsa-data", "densepose-extract", "dsap", "dsa-train")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_command_of_the_tutorial_works_as_printed(tmp_path: Path) -> None:
+    """With keypoints from a file, random weights and one epoch: the network and the weights would be downloaded."""
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    (tmp_path / "keypoints.json").write_text(json.dumps(write_people(tmp_path / "datasets" / "mine")))
+    preset = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    preset["extract"] = {"engine": "keypoints", "keypoints": str(tmp_path / "keypoints.json")}
+    preset["train"] |= {"epochs": 1, "threads": 1, "schedule": {"warmup": 0, "fall": "cosine", "end": 1}}
+    preset["train"]["network"]["weights"] = "none"
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / PRESET.name).write_text(yaml.safe_dump(preset, sort_keys=False))
+    shutil.copy(SCRIPT, tmp_path / "examples")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DSA_")}
+    path = f"{Path(sys.executable).parent}:{kept['PATH']}"
+    commands = printed_commands()
+    assert len(commands) == 12
+    for line in commands:
+        done = subprocess.run(
+            shlex.split(line), cwd=tmp_path, capture_output=True, text=True, env=kept | {"PATH": path}
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    for made in ("artifacts/mine/report.html", "artifacts/mine/rankings/best.png", "ranking.png"):
+        assert (tmp_path / made).is_file(), made

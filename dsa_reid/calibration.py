@@ -19,7 +19,7 @@ GREATEST = 60.0  # of log odds, either way: probabilities stay above 0 and below
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What distances of a model mean, fitted on people who were held out from its training.
+    """What distances of a model mean, Euclidean or visible ones, fitted on people held out from its training.
 
     Attributes:
         offset, slope: P(same person | distance d) = 1 / (1 + exp(slope · d - offset)), at even odds before the distance
@@ -49,14 +49,14 @@ class Calibration:
             raise ModelError("The model's calibration grows with the distance. Train again: dsa-train run.")
 
     def log_ratio(self, distances: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the log of the likelihood ratio of "same person" to "different" for Euclidean distances."""
+        """Return the log of the likelihood ratio of "same person" to "different" for distances."""
         return np.clip(self.offset - self.slope * np.asarray(distances, np.float64), -GREATEST, GREATEST)
 
     def probability(self, distances: Numbers | float, prior: float = 0.5) -> Any:
         """Return the probability that two images at a distance show the same person.
 
         Args:
-            distances: Euclidean, of any shape; a tensor, an array or a number.
+            distances: of any shape and of the kind that it was fitted on; a tensor, an array or a number.
             prior: the share of such pairs among those that are compared. At the default, 0.5, pairs of the same and of
                 different people are equally frequent; in a search they are not.
 
@@ -98,7 +98,7 @@ class Calibration:
         """Return the probability that each query's person is in a gallery.
 
         Args:
-            distances, gallery, sample: Euclidean (Q, K) and (Q, S), see `evidence`.
+            distances, gallery, sample: (Q, K) and (Q, S), see `evidence`.
             prior: the probability before the search.
 
         Returns (Q,), the same type. Raises ModelError for a prior that is not between 0 and 1.

@@ -235,6 +235,7 @@ def _about(model: Model, normalise: Where, resize: Where, visibility: bool) -> d
         **({"visibility": "float32 (B, 8), 0 to 1, of each region: the second output"} if visibility else {}),
         **_cameras(model),
         **({"calibration": model.calibration.written()} if model.calibration else {}),
+        **({"visible_calibration": seen.written()} if visibility and (seen := model.visible_calibration) else {}),
     }
 
 

@@ -128,7 +128,7 @@ def model_card(model: Model, metrics: Mapping[str, Any] | None = None, name: str
         f"| input | RGB, resized to {preprocessing.height}×{preprocessing.width} |",
         f"| feature | {model.dimensions} numbers: {parts} |",
         f"| parameters | {sum(one.numel() for one in model.main_stream.parameters()):,} |",
-        f"| probabilities | {'calibrated' if model.calibration else 'not calibrated'} |",
+        f"| probabilities | {_calibrated(model)} |",
         f"| SHA-256 of {FILE} | {model.digest} |",
         "",
         *_results(measured),
@@ -177,6 +177,13 @@ def _index(measured: Mapping[str, Any], name: str) -> list[str]:
             for title, value in measured["numbers"].items()
         ),
     ]
+
+
+def _calibrated(model: Model) -> str:
+    """Return in words which distances of a model have probabilities."""
+    if model.calibration is None:
+        return "not calibrated"
+    return "calibrated, visible distances too" if model.visible_calibration else "calibrated"
 
 
 def _results(measured: Mapping[str, Any]) -> list[str]:

@@ -44,6 +44,8 @@ class Model:
         device: where the network is.
         digest: SHA-256 of the file that it was read from, hexadecimal; empty if it was not read from a file.
         calibration: what its distances mean; None for a model that was trained without train.calibrate.
+        visible_calibration: what its visible distances mean (`visible_distances`); None for a model that has no
+            calibration, or does not predict regions.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Model:
         device: torch.device,
         digest: str = "",
         calibration: Calibration | None = None,
+        visible_calibration: Calibration | None = None,
     ) -> None:
         self.main_stream = main_stream.eval().to(device)
         self.preprocessing = preprocessing
         self.device = device
         self.digest = digest
         self.calibration = calibration
+        self.visible_calibration = visible_calibration
         self._folded: MainStream | None = None
 
     @property
@@ -97,33 +101,50 @@ class Model:
         if not self.has_visibility:
             raise ModelError(UNSEEN)
 
-    def probability(self, distances: torch.Tensor | np.ndarray | float, prior: float = 0.5) -> Any:
-        """Return the probability that two images at a Euclidean distance show one person.
+    def probability(
+        self, distances: torch.Tensor | np.ndarray | float, prior: float = 0.5, visible: bool = False
+    ) -> Any:
+        """Return the probability that two images at a distance show one person.
 
-        See `Calibration.probability`. Raises ModelError for a model that is not calibrated.
+        Args:
+            distances: Euclidean, of whole features; those of `visible_distances` with `visible`.
+            prior: see `Calibration.probability`.
+
+        Raises ModelError for a model that is not calibrated for these distances.
         """
-        return self.calibrated().probability(distances, prior)
+        return self.calibrated(visible).probability(distances, prior)
 
     def presence(
         self,
         distances: torch.Tensor | np.ndarray,
         gallery: int | None = None,
         sample: torch.Tensor | np.ndarray | None = None,
+        visible: bool = False,
     ) -> Any:
         """Return the probability (Q,) that each query's person is in a gallery, from distances (Q, K).
 
-        See `Calibration.presence`. Raises ModelError for a model that is not calibrated.
+        See `Calibration.presence`; `visible` as for `probability`. Raises ModelError for a model that is not calibrated
+        for these distances.
         """
-        return self.calibrated().presence(distances, gallery, sample)
+        return self.calibrated(visible).presence(distances, gallery, sample)
 
-    def calibrated(self) -> Calibration:
-        """Return the calibration. Raises ModelError if there is none."""
+    def calibrated(self, visible: bool = False) -> Calibration:
+        """Return the calibration, with `visible` that of visible distances. Raises ModelError if there is none."""
+        if visible:
+            self.check_visibility()
         if self.calibration is None:
             raise ModelError(
                 "This model is not calibrated, so its distances give no probabilities. Train it with a share of the "
                 "people held out for that: dsa-train run --set train.calibrate=0.2."
             )
-        return self.calibration
+        found = self.visible_calibration if visible else self.calibration
+        if found is None:
+            raise ModelError(
+                "This model is calibrated for distances of whole features alone: it was trained by an earlier version, "
+                "or its visible distances do not separate people. Train it again: dsa-train run --set "
+                "train.calibrate=0.2; or embed without visibility."
+            )
+        return found
 
     def embed(
         self,
@@ -210,12 +231,14 @@ def save(
     preprocessing: Preprocessing,
     pretrained: Mapping[str, Any] | None = None,
     calibration: Calibration | None = None,
+    visible_calibration: Calibration | None = None,
 ) -> Path:
     """Write the model file, whole or not at all; the same weights give the same bytes. Returns its path.
 
     Args:
         pretrained: which pretrained weights its training started from, plain values; None for none.
         calibration: what its distances mean; None for none, which is not written.
+        visible_calibration: the same of its visible distances.
     """
     content = {
         "format": FORMAT,
@@ -224,6 +247,7 @@ def save(
         "preprocessing": dataclasses.asdict(preprocessing),
         **({"pretrained": dict(pretrained)} if pretrained else {}),
         **({"calibration": calibration.written()} if calibration else {}),
+        **({"visible_calibration": visible_calibration.written()} if visible_calibration else {}),
         "state": {key: value.detach().cpu().contiguous() for key, value in main_stream.state_dict().items()},
     }
     made = io.BytesIO()  # given a path, torch would store its name, and raise a RuntimeError for a full disk
@@ -253,14 +277,14 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     with own_torch_state():
         try:
             main_stream, preprocessing = _built(content)
-            calibration = read_calibration(content.get("calibration"))
+            calibrations = [read_calibration(content.get(name)) for name in ("calibration", "visible_calibration")]
         except NotInstalledError:
             raise
         except Exception as error:  # the file may hold values of any type
             raise ModelError(
                 f"{path} has weights that do not fit its configuration ({reason(error)}). Train again: dsa-train run."
             ) from None
-        return Model(main_stream, preprocessing, usable_device(device), digest_of(path), calibration)
+        return Model(main_stream, preprocessing, usable_device(device), digest_of(path), *calibrations)
 
 
 def _built(content: dict[str, Any]) -> tuple[MainStream, Preprocessing]:

@@ -230,20 +230,35 @@ def query_and_gallery(task: Task, config: EvaluateConfig) -> tuple[Side, Side, t
 
 
 def calibration_of(task: Task, config: EvaluateConfig, records: Sequence[Record]) -> Calibration | None:
-    """Return what the distances of a run mean; None if it is not calibrated, or other distances are compared.
+    """Return what the distances of a run mean; None if it is not calibrated for them, see `uncalibrated`.
 
-    A model is calibrated for the Euclidean distance of its own features of single images, without re-ranking, expansion
-    or flip.
+    Args:
+        records: of the gallery.
+    """
+    if uncalibrated(config, records):
+        return None
+    model = load(task.source if task.source.is_file() else task.source / "model.pt")
+    return model.visible_calibration if config.distance == "visible" else model.calibration
+
+
+def uncalibrated(config: EvaluateConfig, records: Sequence[Record]) -> str:
+    """Return why distances of these settings have no probabilities, whatever the model; empty if they may have.
+
+    A model is calibrated for distances of its own features of single images, Euclidean and visible ones.
 
     Args:
         records: of the gallery.
     """
     if joins_frames(records, config.tracklets):
-        return None
-    if config.match != "main" or config.flip or config.regions != "predicted" or config.multiquery != "off":
-        return None
-    path = task.source if task.source.is_file() else task.source / "model.pt"
-    return load(path).calibration if config.compares_plainly else None
+        return "a calibration is of single images, and tracklets are compared"
+    others = {"match": config.match != "main", "flip": config.flip, "regions": config.regions != "predicted"}
+    others |= {"multiquery": config.multiquery != "off", "min_seen": config.min_seen > 0}
+    others |= {"distance": config.distance == "cosine", "rerank.on": config.rerank.on}
+    others |= {"expansion.neighbours": config.expansion.neighbours > 0}
+    changed = [name for name, differs in others.items() if differs]
+    if not changed:
+        return ""
+    return f"a calibration is of the model's own distances, and evaluate.{changed[0]} changes them"
 
 
 def restore(run: Path) -> tuple[TwoStream, Preprocessing, GuidanceConfig]:

@@ -20,8 +20,12 @@ LEAST = 1e-5  # false-match rate at the left end of the ROC
 BARS = 80  # of the distributions
 
 
-def table(found: SameOrNot) -> str:
-    """Return the measures as text; rates and shares in percent."""
+def table(found: SameOrNot, without: str = "") -> str:
+    """Return the measures as text; rates and shares in percent.
+
+    Args:
+        without: why these distances have no probabilities, whatever the model; empty if they may have.
+    """
     curve = found.pairs.curve
     lines = [
         f"Same person or not, over {int(curve.same.sum())} pairs of the same and {int(curve.different.sum())} of "
@@ -42,7 +46,7 @@ def table(found: SameOrNot) -> str:
         lines += ["By cameras, of query and gallery:", _camera_table(found.pairs.by_cameras)]
     shares = ", ".join(f"{100 * share:.1f}% at {100 * rate:g}%" for rate, share in found.open_set.detected)
     lines.append(f"Open set, people found first at a rate of false alarms for people who are not there: {shares}.")
-    return "\n".join(lines + _calibrated(found))
+    return "\n".join(lines + _calibrated(found, without))
 
 
 def write_figure(found: SameOrNot, out: Path) -> Path:
@@ -70,8 +74,10 @@ def is_drawable() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _calibrated(found: SameOrNot) -> list[str]:
+def _calibrated(found: SameOrNot, without: str) -> list[str]:
     """Return lines about probabilities; one that says that there are none."""
+    if found.reliability is None and without:
+        return [f"No probabilities: {without}."]
     if found.reliability is None:
         return ["Not calibrated: distances give no probabilities (dsa-train run --set train.calibrate=0.2)."]
     lines = [

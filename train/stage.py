@@ -132,10 +132,12 @@ def run(
             loop.train(training, data, configuration, out, retrieval, evaluation)
             if processes.is_main:
                 with training.final_weights():
-                    calibration = None
-                    if held:
-                        calibration = calibrate(training.network.main, root, held, preprocessing, evaluation)
-                    save(training.network.main, model, data.images.preprocessing, training.pretrained, calibration)
+                    main = training.network.main
+                    calibrations = calibrate(main, root, held, preprocessing, evaluation)
+                    if calibrations.note:
+                        _print(processes, calibrations.note)
+                    found = calibrations.whole, calibrations.visible
+                    save(main, model, data.images.preprocessing, training.pretrained, *found)
                 run_settings.write(out, made_with, store, *made_of)
             processes.wait()
             return model

@@ -82,14 +82,46 @@ def test_a_model_without_one_keeps_its_bytes_and_says_how_to_get_one(tmp_path):
         plain.probability(1.0)
 
 
+REGIONS = {"local_pooling": "regions", "local_head": "pointwise"}
+VISIBLE = Calibration(3.0, 5.0, 0.5, 1.0, 20, 120)
+
+
+def test_visible_distances_have_their_own(tmp_path):
+    plain = dsa_reid.load(write_model(tmp_path / "plain.pt", **REGIONS))
+    both = tmp_path / "both.pt"
+    dsa_reid.save(plain.main_stream, both, PREPROCESSING, calibration=LOGISTIC, visible_calibration=VISIBLE)
+    model = dsa_reid.load(both)
+    assert (model.calibration, model.visible_calibration) == (LOGISTIC, VISIBLE)
+    assert model.probability(0.7, visible=True) == VISIBLE.probability(0.7) != model.probability(0.7)
+    rows = torch.rand(2, 9)
+    torch.testing.assert_close(model.presence(rows, visible=True), VISIBLE.presence(rows))
+    about = _about(model, "inside", "inside", True)
+    assert read_calibration(about["calibration"]) == LOGISTIC
+    assert read_calibration(about["visible_calibration"]) == VISIBLE
+    assert "visible_calibration" not in _about(model, "inside", "inside", False)  # such an export has no visibilities
+
+
+def test_what_has_no_probabilities_of_visible_distances_says_why(tmp_path):
+    with pytest.raises(ModelError, match="does not predict body regions"):
+        calibrated(tmp_path / "model.pt").probability(1.0, visible=True)
+    sees = dsa_reid.load(write_model(tmp_path / "sees.pt", **REGIONS))
+    with pytest.raises(ModelError, match="This model is not calibrated"):
+        sees.presence(torch.rand(2, 9), visible=True)
+    older = dsa_reid.load(dsa_reid.save(sees.main_stream, tmp_path / "o.pt", PREPROCESSING, calibration=LOGISTIC))
+    assert older.probability(1.5) == pytest.approx(0.5)
+    with pytest.raises(ModelError, match="calibrated for distances of whole features alone"):
+        older.probability(1.0, visible=True)
+
+
+@pytest.mark.parametrize("name", ["calibration", "visible_calibration"])
 @pytest.mark.parametrize(
     "change",
     [{"offset": "6"}, {"slope": -1.0}, {"slope": math.nan}, {"thresholds": [[1, 2]]}, {"more": 1}, {"offset": None}],
 )
-def test_a_damaged_one_is_one_error_that_names_the_file(tmp_path, change):
+def test_a_damaged_one_is_one_error_that_names_the_file(tmp_path, change, name):
     path = write_model(tmp_path / "model.pt")
     content = torch.load(path, weights_only=True)
-    torch.save({**content, "calibration": {**LOGISTIC.written(), **change}}, path)
+    torch.save({**content, name: {**LOGISTIC.written(), **change}}, path)
     with pytest.raises(ModelError) as error:
         dsa_reid.load(path)
     assert str(path) in str(error.value)

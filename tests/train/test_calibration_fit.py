@@ -5,9 +5,14 @@ import pytest
 
 import dsa_reid
 from dsa_app.errors import TrainingError
+from dsa_train import same_or_not_report
+from dsa_train.batches.dataset import Images
 from dsa_train.calibration_fit import calibrate, hold_out
+from dsa_train.evaluation.calibrate import fit_logistic
 from dsa_train.evaluation.config import EvaluateConfig
-from dsa_train.evaluation_stage import Task, calibration_of
+from dsa_train.evaluation.features import extract
+from dsa_train.evaluation.same_or_not import same_or_not
+from dsa_train.evaluation_stage import Task, calibration_of, query_and_gallery, uncalibrated
 from thin import write_model
 
 
@@ -36,7 +41,8 @@ def test_a_run_is_calibrated_on_people_that_it_was_not_trained_on(tiny, train, t
     _, held = hold_out(tiny.records("train"), 0.5, seed=0)
     assert (calibration.people, calibration.images) == (3, len(held))
     again = calibrate(model.main_stream, tiny.root, held, model.preprocessing, EvaluateConfig())
-    np.testing.assert_allclose(calibration.offset, again.offset, rtol=1e-3)
+    np.testing.assert_allclose(calibration.offset, again.whole.offset, rtol=1e-3)
+    assert again.visible is model.visible_calibration is None  # the network does not predict regions
     assert 0 < model.probability(0.0) <= 1
     assert model.probability(2.0) < model.probability(0.1)
 
@@ -62,3 +68,81 @@ def test_a_calibration_is_of_single_images(tiny, tmp_path):
     assert calibration_of(task, EvaluateConfig(), frames) is None
     assert calibration_of(task, EvaluateConfig(tracklets="frames"), frames) == calibration
     assert calibration_of(task, EvaluateConfig(flip=True), images) is None
+    assert calibration_of(task, EvaluateConfig(distance="visible"), images) is None  # the model has none of these
+    assert "tracklets are compared" in uncalibrated(EvaluateConfig(), frames)
+    assert uncalibrated(EvaluateConfig(), images) == uncalibrated(EvaluateConfig(distance="visible"), images) == ""
+
+
+REGIONS = {"local_pooling": "regions", "local_head": "pointwise"}
+
+
+def visible_curve(model, records, root):
+    """Return visible distances and whether they are of one person, of pairs from two cameras or two people."""
+    features = model.embed([root / one.key for one in records], visibility=True)
+    distances = dsa_reid.visible_distances(features, features, model.parts_with_visibility).numpy().astype(float)
+    pairs = [
+        (distances[a, b], one.pid == other.pid)
+        for a, one in enumerate(records)
+        for b, other in enumerate(records)
+        if one.pid != other.pid or one.camid != other.camid
+    ]
+    far, same = (np.array(column, float) for column in zip(*pairs, strict=True))
+    return far, same
+
+
+def test_visible_distances_are_calibrated_too(tiny, tmp_path):
+    """The map is that of all pairs one by one; that of whole features is as of a network that is not asked."""
+    model = dsa_reid.load(write_model(tmp_path / "model.pt", **REGIONS))
+    held = tiny.records("train")
+    found = calibrate(model.main_stream, tiny.root, held, model.preprocessing, EvaluateConfig())
+    far, same = visible_curve(model, held, tiny.root)
+    offset, slope = fit_logistic(far, same, 1 - same)
+    # distances are counted in bins that are 0.2% wide
+    at = np.linspace(far.min(), far.max(), 9)
+    np.testing.assert_allclose(found.visible.probability(at), 1 / (1 + np.exp(-offset - slope * at)), atol=0.02)
+    assert (found.visible.people, found.visible.images, found.note) == (6, len(held), "")
+    assert found.visible.slope != found.whole.slope
+
+    images = Images(tiny.root, held, model.preprocessing)
+    alone = extract(model.main_stream, images, batch=EvaluateConfig().batch).numpy()
+    both = extract(model.main_stream, images, batch=EvaluateConfig().batch, visible=True).numpy()
+    assert alone.tobytes() == np.ascontiguousarray(both[:, : alone.shape[1]]).tobytes()
+
+
+def test_visible_distances_that_separate_nobody_leave_the_others_calibrated(tiny, tmp_path, monkeypatch):
+    import dsa_train.calibration_fit as module
+
+    def check(curve, slope, genuine=module.check_separates, calls=[]):  # noqa: B006, it counts
+        calls.append(curve)
+        genuine(curve, 1.0 if len(calls) == 4 else slope)
+
+    monkeypatch.setattr(module, "check_separates", check)
+    model = dsa_reid.load(write_model(tmp_path / "model.pt", **REGIONS))
+    found = calibrate(model.main_stream, tiny.root, tiny.records("train"), model.preprocessing, EvaluateConfig())
+    assert found.whole.slope > 0
+    assert found.visible is None
+    assert "do not separate the people held out" in found.note
+    assert calibrate(model.main_stream, tiny.root, [], model.preprocessing, EvaluateConfig()) == (None, None, "")
+
+
+def test_a_run_with_regions_has_both_and_evaluates_by_them(tiny, train, tmp_path, monkeypatch):
+    network = {"main": {"trunk": "resnet18", "width": 0.125, **REGIONS}, "weights": "none", "classifier_width": 8}
+    path = train(tmp_path, calibrate=0.5, network=network)
+    model = dsa_reid.load(path)
+    assert model.visible_calibration.people == 3
+    task = Task(tiny.manifest, tiny.root, tiny.dsap, path, None, None, "market1501")
+    images = tiny.records("gallery")
+    visible = EvaluateConfig(distance="visible")
+    assert calibration_of(task, visible, images) == model.visible_calibration
+    assert calibration_of(task, EvaluateConfig(), images) == model.calibration
+    assert calibration_of(task, dataclasses.replace(visible, min_seen=0.2), images) is None
+    query, gallery, device = query_and_gallery(task, visible)
+    found = same_or_not(query, gallery, visible, device, model.visible_calibration)
+    assert 0 <= found.reliability.ece <= 1
+    text = same_or_not_report.table(found)
+    assert "Calibration of P(same): expected error" in text
+    reason = uncalibrated(dataclasses.replace(visible, min_seen=0.2), images)
+    bare = same_or_not(query, gallery, visible, device)
+    assert "No probabilities: a calibration is of the model's own distances, and evaluate.min_seen changes them." in (
+        same_or_not_report.table(bare, reason)
+    )

@@ -94,7 +94,8 @@ def application(gallery: Gallery, hosts: Sequence[str], token: str | None = None
                 "images": gallery.size,
                 "regions": list(gallery.regions),
                 "cameras": cameras,
-                "calibrated": gallery.model.calibration is not None,
+                "calibrated": gallery.calibration is not None,
+                "visible": gallery.visible,
             }
         )
 

@@ -5,6 +5,7 @@ const filters = by("filters");
 let query = null; // {file: File} that was dropped, or {number: n} that was picked
 let asked = 0; // counts searches, so that an answer that comes late does not replace a newer one
 let start = 0; // of the images to pick from
+let calibrated = false; // whether distances have probabilities
 
 function element(name, values = {}, children = []) {
   const made = Object.assign(document.createElement(name), values);
@@ -53,7 +54,9 @@ async function search() {
 }
 
 function show(found) {
-  const presence = found.presence === null ? "" : `; the person is in the gallery with P = ${found.presence.toFixed(2)}`;
+  const without = calibrated ? "; distances by chosen regions have no probabilities" : "";
+  const presence =
+    found.presence === null ? without : `; the person is in the gallery with P = ${found.presence.toFixed(2)}`;
   report(`${found.hits.length} images${presence}.`);
   by("hits").replaceChildren(...found.hits.map(hit));
   by("exports").hidden = !found.hits.length;
@@ -142,8 +145,10 @@ async function begin() {
   const about = await (await answer("/api/about")).json();
   by("title").textContent = about.title;
   document.title = "Search by image: " + about.title;
-  const calibrated = about.calibrated ? "" : " The model is not calibrated: distances give no probabilities.";
-  by("about").textContent = `${about.images} images in the gallery.${calibrated}`;
+  calibrated = about.calibrated;
+  const visible = about.visible ? " Distances compare what both images show." : "";
+  const without = calibrated ? "" : " The model is not calibrated for these distances: they give no probabilities.";
+  by("about").textContent = `${about.images} images in the gallery.${visible}${without}`;
   filters.elements.camera.append(...about.cameras.map((one) => element("option", { textContent: one })));
   by("regions").hidden = !about.regions.length;
   by("regions").append(

@@ -14,7 +14,10 @@ from dsa_app.errors import ConfigError, ImageError
 from dsa_data import images
 from dsa_data.stores.dsap import DsapStore
 from dsa_reid.body import REGION_NAMES
+from dsa_reid.calibration import Calibration
+from dsa_reid.config import REGIONS
 from dsa_reid.metric import distances as pairwise
+from dsa_reid.metric import visible_distances
 from dsa_reid.model import Model
 from dsa_reid.regions import region_distances
 from dsap.layout import Turns, body
@@ -86,10 +89,12 @@ class Ranking:
 class Gallery:
     """Images, the features of some of them, and the model that made these. May be used by several threads.
 
+    Features with visibilities are compared by what both images show, others by their Euclidean distance.
+
     Args:
         model: embeds queries.
         pictures: all images that may be shown; the first `len(features)` are the gallery, others are queries to pick.
-        features: float (G, D), of the model.
+        features: float (G, D), of the model, or (G, D + 8) with the visibilities of regions.
         root: the folder of the images.
         store: their part images; None if there are none.
         turns: how part images are rotated.
@@ -110,7 +115,13 @@ class Gallery:
         self.size = features.shape[0]
         self.picks = range(self.size, len(pictures)) if len(pictures) > self.size else range(self.size)
         self._features, self._store, self._turns = features, store, turns
+        self.visible = features.shape[1] == model.dimensions + REGIONS
         self._lock = threading.Lock()  # a network and an HDF5 file are used by one thread at a time
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the distances between whole images mean; None if the model is not calibrated for them."""
+        return self.model.visible_calibration if self.visible else self.model.calibration
 
     @property
     def regions(self) -> Sequence[str]:
@@ -141,13 +152,13 @@ class Gallery:
                 f"{sorted(unknown)[0]!r} is no region of these features: {', '.join(self.regions) or 'none'}."
             )
         with self._lock:
-            feature = self.model.embed([query]).numpy()  # (1, D)
+            feature = self.model.embed([query], visibility=self.visible).numpy()  # (1, D) or (1, D + 8)
             whole, by_region = self._distances(feature)
         chosen = [self.regions.index(name) for name in regions]
         distances = by_region[:, chosen].mean(1) if chosen else whole
         listed = self._listed(asked, some)
         order = listed[np.argsort(distances[listed], kind="stable")[:top]]
-        calibration = None if chosen else self.model.calibration
+        calibration = None if chosen else self.calibration
         presence = None if calibration is None else float(calibration.presence(whole[None])[0])
         prior = 1 / (self.size + 1)
         hits = [
@@ -181,12 +192,16 @@ class Gallery:
 
     def _distances(self, feature: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the distances of a query (1, D) to all images (G,), and by region (G, 8) or (G, 0)."""
-        whole, regions = [], []
+        whole, regions, width = [], [], self.model.dimensions
         for start in range(0, self.size, GALLERY):
             rows = np.asarray(self._features[start : start + GALLERY], np.float32)
-            whole.append(pairwise(feature, rows).numpy()[0])
+            if self.visible:
+                whole.append(visible_distances(feature, rows, self.model.parts_with_visibility).numpy()[0])
+            else:
+                whole.append(pairwise(feature, rows).numpy()[0])
             if self.regions:
-                regions.append(region_distances(feature, rows, dict(self.model.parts)).numpy()[0])
+                alone = feature[:, :width], rows[:, :width]
+                regions.append(region_distances(*alone, dict(self.model.parts)).numpy()[0])
         by_region = np.concatenate(regions) if regions else np.zeros((self.size, 0))
         return np.concatenate(whole).astype(float), by_region.astype(float)
 

@@ -13,7 +13,7 @@ from dsa_reid.model import load
 from dsap.layout import Turns
 
 from ..evaluation.config import EvaluateConfig
-from ..evaluation_stage import Task, query_and_gallery
+from ..evaluation_stage import Task, query_and_gallery, uncalibrated
 from ..gallery.feature_files import open_features
 from ..gallery.search import check_same_model
 from .gallery import Gallery, Picture, pictures_of
@@ -24,18 +24,21 @@ def gallery_of_run(task: Task, config: EvaluateConfig) -> Gallery:
 
     Raises ConfigError for settings that compare by other features than the model's own.
     """
-    if not config.compares_plainly or config.match != "main" or config.flip or config.regions != "predicted":
+    compares = config.compares_plainly or (config.distance == "visible" and not config.min_seen)
+    if not compares or config.match != "main" or config.flip or config.regions != "predicted":
         raise ConfigError(
-            "A page compares the model's own features by their Euclidean distance. Leave out other settings."
+            "A page compares the model's own features by their Euclidean distance, or by what both images show. Leave "
+            "out other settings."
         )
     query, gallery, device = query_and_gallery(task, config)
     path = task.source if task.source.is_file() else task.source / "model.pt"
     records = [*gallery.records, *query.records]
     pictures = [Picture(record.key, record.pid, record.camid) for record in records]
     store, turns = _parts(task.dsap)
-    return Gallery(
-        load(path, device), pictures, gallery.features, task.root, store, turns, f"{path.parent.name} on {task.dataset}"
-    )
+    model = load(path, device)
+    if uncalibrated(config, gallery.records):
+        model.calibration = model.visible_calibration = None
+    return Gallery(model, pictures, gallery.features, task.root, store, turns, f"{path.parent.name} on {task.dataset}")
 
 
 def gallery_of_features(

@@ -240,7 +240,8 @@ def _same_or_not(subject: Subject, metrics: Path | None) -> Found:
     task, config = subject.task, subject.config
     calibration = evaluation_stage.calibration_of(task, config, gallery.records) if task else None
     found = same_or_not(query, gallery, subject.config, device, calibration)
-    texts = [same_or_not_report.table(found)]
+    without = evaluation_stage.uncalibrated(config, gallery.records) if task else ""
+    texts = [same_or_not_report.table(found, without)]
     if metrics is not None:
         texts.append(str(evaluation_stage.write_json(metrics.with_name("same_or_not.json"), found.measures())))
         if same_or_not_report.is_drawable():

@@ -16,8 +16,10 @@ from dsa_app.interrupt import deferred
 from dsa_data import images
 from dsa_data.records import read_manifest
 from dsa_reid.atomic import atomic, write_atomic
+from dsa_reid.calibration import Calibration
 from dsa_reid.guard import reason
 from dsa_reid.metric import distances as pairwise_distances
+from dsa_reid.metric import visible_distances
 from dsa_reid.model import VISIBILITY, Model, digest_of
 from dsa_reid.nearest import Kind, Ranking, build_index, require_faiss, search, search_index
 from dsa_reid.regions import Explanation, explain
@@ -79,7 +81,8 @@ def search_images(
 ) -> list[QueryResult]:
     """Return the gallery's nearest images for each query image.
 
-    Features with visibilities are compared by what both images show, see `dsa_reid.visible_search`.
+    Features with visibilities are compared by what both images show, see `dsa_reid.visible_search`; probabilities are
+    those of such distances.
 
     Args:
         model: what made the gallery's features, read from `model_path`.
@@ -93,19 +96,16 @@ def search_images(
     Raises:
         StoreError: for features of another model, or an index as in `rank`.
         ImageError: for a query that cannot be read.
-        ModelError: if FAISS is needed and not installed, or probabilities are asked of a model that is not calibrated.
+        ModelError: if FAISS is needed and not installed, or probabilities are asked of a model that is not calibrated
+            for these distances.
     """
-    if min_probability is not None and VISIBILITY not in gallery.origin.parts:
-        model.calibrated()
+    visible = VISIBILITY in gallery.origin.parts
+    if min_probability is not None:
+        model.calibrated(visible)
     check_same_model(gallery, model, model_path)
-    if VISIBILITY in gallery.origin.parts:
-        if min_probability is not None:
-            raise ConfigError(
-                "--min-probability is for distances of whole features, and this gallery has visibilities. Embed it "
-                "without --visibility."
-            )
+    if visible:
         return _search_visible(
-            queries, gallery, model, top, engine, index, with_regions, overwrite, pids or {}, min_seen
+            queries, gallery, model, top, engine, index, with_regions, overwrite, pids or {}, min_probability, min_seen
         )
     if min_seen:
         raise ConfigError(
@@ -125,8 +125,8 @@ def search_images(
     for query, rows, distances, explanation, present in zip(
         queries, ranking.indices, ranking.distances, explanations, presence, strict=True
     ):
-        nobody = min_probability is not None and present is not None and present < min_probability
-        hits = [] if nobody else _hits(query, gallery, rows, distances, pids or {}, model)
+        nobody = _is_nobody(present, min_probability)
+        hits = [] if nobody else _hits(query, gallery, rows, distances, pids or {}, model.calibration)
         results.append(QueryResult(str(query), hits, None if nobody else explanation, present, nobody))
     return results
 
@@ -146,29 +146,47 @@ def _search_visible(
     with_regions: bool,
     overwrite: bool,
     pids: Mapping[str, int],
+    min_probability: float | None,
     min_seen: float,
 ) -> list[QueryResult]:
     """Return what `search_images` returns, by what both images show."""
     parts = gallery.origin.parts
     features = model.embed([_read(query) for query in queries], visibility=True).numpy()  # (Q, D + 8)
+    calibration = model.visible_calibration
+    presence: list[float | None] = [None] * len(queries)
     if engine == "numpy":
         ranking = visible_search(features, gallery, parts, top, min_seen)
         proved = np.ones(len(queries), bool)
+        if calibration is not None:  # of all images, whatever they share with the query
+            nearest = visible_search(features, gallery, parts, SURE)
     else:
         rows = _VisibleFile(gallery)
         found = _index(rows, engine, index or index_file(gallery.path, engine), overwrite)
         ranking, proved = search_visible_index(found, features, gallery, parts, top, min_seen)
+        if calibration is not None:
+            nearest = search_visible_index(found, features, gallery, parts, SURE, candidates=SURE).ranking
+    if calibration is not None:
+        usual = visible_distances(features, _sample(gallery), parts).numpy()
+        presence = calibration.presence(nearest.distances, len(gallery), usual).tolist()
     explanations = explain_hits(features, ranking.indices, gallery) if with_regions else [None] * len(queries)
     results = []
-    for row, (query, explanation) in enumerate(zip(queries, explanations, strict=True)):
+    for row, (query, explanation, present) in enumerate(zip(queries, explanations, presence, strict=True)):
+        if _is_nobody(present, min_probability):
+            results.append(QueryResult(str(query), [], None, present, True, bool(proved[row])))
+            continue
         some = ranking.indices[row][ranking.indices[row] >= 0]
-        hits = _hits(query, gallery, some, ranking.distances[row], pids, None)
+        hits = _hits(query, gallery, some, ranking.distances[row], pids, calibration)
         if hits:
             near = np.concatenate([gallery[one : one + 1] for one in some.tolist()])
             seen = seen_in_both(features[row : row + 1], near, parts)[0]
             hits = [hit._replace(seen=tuple(both.tolist())) for hit, both in zip(hits, seen, strict=True)]
-        results.append(QueryResult(str(query), hits, explanation, proved=bool(proved[row])))
+        results.append(QueryResult(str(query), hits, explanation, present, proved=bool(proved[row])))
     return results
+
+
+def _is_nobody(presence: float | None, least: float | None) -> bool:
+    """Return whether the answer is "nobody here": P(in the gallery) is known, and below what was asked for."""
+    return least is not None and presence is not None and presence < least
 
 
 class _VisibleFile(VisibleRows):
@@ -209,7 +227,7 @@ def _hits(
     rows: np.ndarray,
     distances: np.ndarray,
     pids: Mapping[str, int],
-    model: Model | None,
+    calibration: Calibration | None,
 ) -> list[Hit]:
     pid = pids.get(digest_of(query))
     hits = []
@@ -217,8 +235,7 @@ def _hits(
         if row >= 0:  # -1 where an approximate index found fewer
             other = pids.get(gallery.digests[row])
             correct = None if pid is None or other is None else pid == other
-            calibrated = model is not None and model.calibration is not None
-            chance = model.probability(distance, 1 / (len(gallery) + 1)) if model and calibrated else None
+            chance = None if calibration is None else calibration.probability(distance, 1 / (len(gallery) + 1))
             hits.append(Hit(gallery.keys[row], distance, correct, chance))
     return hits
 

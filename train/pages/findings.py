@@ -23,7 +23,15 @@ from ..evaluation.metrics import Result
 from ..evaluation.rankings import Ranking, rankings
 from ..evaluation.retrieval import Side, compare
 from ..evaluation.same_or_not import SameOrNot, same_or_not
-from ..evaluation_stage import Task, calibration_of, metrics_settings, query_and_gallery, result_of, summary
+from ..evaluation_stage import (
+    Task,
+    calibration_of,
+    metrics_settings,
+    query_and_gallery,
+    result_of,
+    summary,
+    uncalibrated,
+)
 from ..report import Papers
 
 SAMPLE = 1024  # gallery images that say what agreement in a region is usual
@@ -56,6 +64,7 @@ class Findings:
         log: series by name, as in "train/loss".
         made: what the model was made with; None if it is not known.
         calibration: of the model; None if it is not calibrated, or other distances are compared.
+        uncalibrated: why these distances have no probabilities, whatever the model; empty if they may have.
     """
 
     name: str
@@ -72,6 +81,7 @@ class Findings:
     log: Mapping[str, Series]
     made: run_settings.RunSettings | None
     calibration: Calibration | None
+    uncalibrated: str = ""
 
 
 def measure_run(task: Task, config: EvaluateConfig, name: str, length: int) -> Findings:
@@ -104,6 +114,7 @@ def measure_run(task: Task, config: EvaluateConfig, name: str, length: int) -> F
         read_log(task.source),
         run_settings.read(task.source),
         calibration,
+        uncalibrated(config, gallery.records),
     )
 
 

@@ -323,7 +323,9 @@ def _provenance(subject: Subject) -> dict[str, Any]:
             lines |= {"digest of its part images": run.made.store} if run.made.store else {}
         calibration = run.calibration
         lines["probabilities"] = (
-            "not calibrated"
+            f"none: {run.uncalibrated}"
+            if run.uncalibrated
+            else "not calibrated"
             if calibration is None
             else f"fitted on {calibration.people} people, {calibration.images} images"
         )

@@ -1,6 +1,7 @@
 """The ranking of a browsed gallery: against distances computed one by one; regions, filters, surfaces, links."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dsa_train.browse.gallery import Filter, Gallery, Picture
 from dsa_train.browse.source import gallery_of_features, gallery_of_run
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.torch_setup import choose_device
+from thin import write_model
 
 EVERYTHING = Filter()
 
@@ -109,3 +111,33 @@ def test_a_file_of_features(run, tmp_path, model, image_folder):
 def test_only_the_models_own_features_are_browsed(place):
     with pytest.raises(ConfigError, match="Leave out other settings"):
         gallery_of_run(place, EvaluateConfig(flip=True))
+
+
+def test_features_with_visibilities_are_compared_by_what_both_images_show(run, tmp_path, image_folder):
+    path = write_model(tmp_path / "model.pt", local_pooling="regions", local_head="pointwise")
+    plain = dsa_reid.load(path)
+    visible = dsa_reid.Calibration(2.0, 4.0, 0.3, 1.0, 20, 100)
+    whole = dsa_reid.Calibration(9.0, 1.0, 0.0, 1.0, 20, 100)
+    dsa_reid.save(plain.main_stream, path, plain.preprocessing, calibration=whole, visible_calibration=visible)
+    run("embed", image_folder, "--model", path, "--out", tmp_path / "f.h5", "--visibility")
+    none = tmp_path / "none"
+    opened = gallery_of_features(tmp_path / "f.h5", path, image_folder, none, none, choose_device("cpu"))
+    hits = ask(opened, 4).hits
+    features = plain.embed([opened.read(number) for number in range(12)], visibility=True)
+    expected = dsa_reid.visible_distances(features[4:5], features, plain.parts_with_visibility)[0].numpy()
+    assert [hit.number for hit in hits] == np.argsort(expected, kind="stable").tolist()
+    assert [hit.distance for hit in hits] == pytest.approx(np.sort(expected), abs=2e-3)
+    assert [hit.probability for hit in hits] == pytest.approx(
+        [visible.probability(hit.distance, 1 / 13) for hit in hits]
+    )
+    assert ask(opened, 4, regions=["torso"]).hits[0].probability is None
+
+
+def test_a_run_by_visible_distances(place, tmp_path):
+    path = write_model(tmp_path / "model.pt", local_pooling="regions", local_head="pointwise")
+    task = dataclasses.replace(place, source=path)
+    opened = gallery_of_run(task, EvaluateConfig(distance="visible"))
+    assert opened.visible
+    assert len(ask(opened).hits) == 6
+    with pytest.raises(ConfigError, match="Leave out other settings"):
+        gallery_of_run(task, EvaluateConfig(distance="visible", min_seen=0.1))

@@ -26,8 +26,8 @@ way() {
 }
 
 sure=(extract.confidence=true warp.collision=surest)
-way mended mend
 way weighted keep "${sure[@]}" train.guidance.confidence=weight
 way mended-weighted mend "${sure[@]}" train.guidance.confidence=weight
+way mended mend
 way weighted-90 keep "${sure[@]}" extract.errors.known=0.9 train.guidance.confidence=weight
 way dropped keep "${sure[@]}" train.guidance.confidence=drop

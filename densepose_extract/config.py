@@ -25,6 +25,8 @@ class EstimatorErrors:
         lost_limb: probability that an arm, a leg or the head is taken for background.
         lost_chart: the same for each of the 24 charts.
         swapped: probability that left and right arms are exchanged; the same for the legs.
+        turned: probability that the whole person is taken for one turned around, a back for a front or a front for a
+            back. 0, the default, as it was not measured how often estimators do so.
         offset: standard deviation of u and v, in steps of the map's bytes (0..255), that is smooth over a chart.
         noise: the same, independent for each pixel.
         outline: standard deviation of the displacement of outlines, as a share of the image's height.
@@ -39,6 +41,7 @@ class EstimatorErrors:
     lost_limb: float = Field(default=0.06, ge=0, le=1)
     lost_chart: float = Field(default=0.06, ge=0, le=1)
     swapped: float = Field(default=0.08, ge=0, le=1)
+    turned: float = Field(default=0.0, ge=0, le=1)
     offset: float = Field(default=12.0, ge=0, le=255)
     noise: float = Field(default=3.0, ge=0, le=255)
     outline: float = Field(default=0.01, ge=0, le=1)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from dsa_data.charts import PARTNER
+from dsa_data.turning import turned
 
 from ..config import EstimatorErrors
 
@@ -26,11 +27,13 @@ class Estimate:
         iuv: uint8 (H, W, 3) of the same kind as the true one; all 0 if no person was detected.
         swapped: bool (25,), charts whose pixels are those of the body's other side.
         offset: float32 (H, W, 2), by how much U and V are off, in steps of a byte, noise left out.
+        turned: whether the map is that of the person turned around.
     """
 
     iuv: np.ndarray
     swapped: np.ndarray
     offset: np.ndarray
+    turned: bool = False
 
 
 def estimated(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:
@@ -56,7 +59,9 @@ def estimate(iuv: np.ndarray, errors: EstimatorErrors, generator: np.random.Gene
     uv, offset = _jittered(uv, chart, errors, generator)
     chart = np.where(lost[chart] | missed, 0, chart).astype(np.uint8)
     result = np.dstack([chart, uv * (chart > 0)[..., None]]).astype(np.uint8)
-    return Estimate(result, label != np.arange(len(PARTNER)), offset)
+    # Sampled last: whatever its probability is, the other errors have the numbers that they had without it.
+    turns = bool(generator.random() < errors.rate * errors.turned)
+    return Estimate(turned(result) if turns else result, label != np.arange(len(PARTNER)), offset, turns)
 
 
 def _lost(errors: EstimatorErrors, generator: np.random.Generator) -> np.ndarray:

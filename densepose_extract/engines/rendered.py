@@ -76,6 +76,8 @@ class Rendered:
         errors = to_dict(self.errors)
         if not self.confidence:  # without it `known` has no effect, and stores have the bytes that they always had
             del errors["known"]
+        if not self.errors.turned:  # a setting that came later: without it stores have the bytes that they had before
+            del errors["turned"]
         return {
             "engine": self.name,
             "errors": errors,

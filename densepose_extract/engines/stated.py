@@ -1,7 +1,7 @@
 """What an estimator could say of how sure it is of a map whose errors are known (`estimator_errors`).
 
 A probability that a pixel is right: of the true chart, and within `TOLERANCE` of the true u and v. It is a product of
-four, of which none looks at the true map:
+five, of which none looks at the true map:
 
 - Near the border of two charts a pixel may belong to the other one. The estimator knows how far its pixels stray, and
   the share of its own label around a pixel is the probability that it is right there.
@@ -9,6 +9,7 @@ four, of which none looks at the true map:
   estimator knows how fast its own u and v change.
 - Left and right may be exchanged. The estimator has a clue of it for arms and legs, by `errors.known` as good.
 - A chart's u and v may be off as a whole. It has a clue for each chart, as good.
+- The person may be taken for one turned around. It has a clue for the map, as good.
 
 A clue is a normal number, whose mean is 0 if all is right and d if it is not, d = sqrt(2) times the normal quantile of
 `errors.known` (the equal-variance model of signal detection, Green and Swets 1966). What is stated is the probability
@@ -39,11 +40,12 @@ def stated_confidence(estimate: Estimate, errors: EstimatorErrors, generator: np
         estimate: the map with its errors.
         generator: of the clues, another one than that of the errors.
     """
-    clues = generator.standard_normal(2 + CHARTS + 1)  # sampled first: the same ones at every rate
+    clues = generator.standard_normal(2 + CHARTS + 1 + 1)  # sampled first: the same ones at every rate
     chart = estimate.iuv[..., 0]
     if not chart.any():
         return np.zeros(chart.shape, np.uint8)
     of_chart = np.ones(CHARTS + 1)
+    of_chart[1:] = probability_right(estimate.turned, errors.rate * errors.turned, errors.known, clues[-1])
     for limbs, clue in zip((ARMS, LEGS), clues[:2], strict=True):
         charts = np.ravel(limbs)
         wrong = bool(estimate.swapped[charts].any())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densepose_extract.config import EstimatorErrors, ExtractConfig
-from densepose_extract.engines.estimator_errors import ARMS, HEAD, LEGS, estimated
+from densepose_extract.engines.estimator_errors import ARMS, HEAD, LEGS, estimate, estimated
 from dsa_app.config import build
 from dsa_app.errors import ConfigError
 from dsa_data.charts import CHART_NAMES, PARTNER
@@ -16,6 +16,7 @@ from dsa_data.synthetic.appearance import SIZE
 from dsa_data.synthetic.config import SynthConfig
 from dsa_data.synthetic.render import render
 from dsa_data.synthetic.shots import plan, scene_of
+from dsa_data.turning import turned
 from tiny import random_iuv
 
 NONE = EstimatorErrors(missed=0, lost_limb=0, lost_chart=0, swapped=0, offset=0, noise=0, outline=0)
@@ -106,6 +107,27 @@ def test_arms_and_legs_are_swapped_independently_at_the_rate() -> None:
     swapped = np.array([with_errors(truth, only(swapped=0.3), seed)[[10, 20], 10, 0] != (3, 5) for seed in range(1000)])
     assert np.abs(swapped.mean(axis=0) - 0.3).max() < 0.06  # hands, feet
     assert abs(swapped.all(axis=1).mean() - 0.09) < 0.04
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 3])
+def test_maps_are_turned_at_the_rate_and_have_the_other_errors_too(rate: float) -> None:
+    truth = stripes()
+    hard, turning = EstimatorErrors(rate=rate, turned=0), EstimatorErrors(rate=rate, turned=0.2)
+    count = 0
+    for seed in range(300):
+        made = estimate(truth, turning, np.random.default_rng(seed))
+        without = with_errors(truth, hard, seed)
+        assert (made.iuv == (turned(without) if made.turned else without)).all()
+        count += made.turned
+    assert abs(count / 300 - 0.2 * rate) < 0.1
+
+
+def test_a_turned_front_is_a_back() -> None:
+    found = with_errors(stripes(), only(turned=1))
+    truth = stripes()
+    assert set(found[truth[..., 0] == 2][:, 0]) == {1}
+    assert set(found[np.isin(truth[..., 0], (9, 10, 13, 14))][:, 0]) == {7, 8, 11, 12}
+    assert (turned(found)[..., :2] == truth[..., :2]).all()
 
 
 def test_offsets_are_smooth_over_a_chart_and_of_the_configured_size() -> None:

@@ -45,6 +45,12 @@ def test_errors_are_applied_and_depend_on_the_image(market: Path, tmp_path: Path
     assert (other.iuv != Rendered(market).find(records[1]).read(records[1]).iuv).any()
 
 
+def test_turned_people_are_part_of_the_identity_and_none_leave_it_as_it_was(market: Path) -> None:
+    write_true_maps(market)
+    assert "turned" not in Rendered(market).identity["errors"]
+    assert Rendered(market, EstimatorErrors(turned=0.05)).identity["errors"]["turned"] == 0.05
+
+
 def test_the_digest_follows_the_file(market: Path, tmp_path: Path) -> None:
     write_true_maps(market)
     record = read_manifest(list_images(market, tmp_path / "manifest.csv"))[3]

@@ -87,6 +87,19 @@ def test_exchanged_arms_are_doubted_more_and_legs_are_not() -> None:
     assert abs(np.mean(by_swap[True] + by_swap[False]) - 0.7) < 0.06
 
 
+def test_turned_maps_are_doubted_more() -> None:
+    errors = only(turned=0.3, known=0.9)
+    by_turn: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(300):
+        made = estimate(bands(), errors, np.random.default_rng(seed))
+        confidence = stated_confidence(made, errors, np.random.default_rng([seed, 1]))
+        body = made.iuv[..., 0] > 0
+        by_turn[made.turned].append(float(confidence[body].mean() / 255))
+        assert (confidence[~body] == 255).all()
+    assert np.mean(by_turn[False]) - np.mean(by_turn[True]) > 0.3
+    assert abs(np.mean(by_turn[True] + by_turn[False]) - 0.7) < 0.06
+
+
 def test_pixels_near_a_border_are_doubted() -> None:
     iuv = np.zeros((128, 64, 3), np.uint8)
     iuv[20:110, 16:48] = 2, 100, 60

@@ -3,7 +3,8 @@
     python benchmarks/fuse.py
 
 Six images of each person are rendered, and their maps get the errors of an estimator (`extract.errors`) at several
-rates. `dsap fuse` is compared with the judgement of each map alone, by its layout. `--fit` prints the weights of
+rates. `dsap fuse` is compared with the judgement of each map alone, by its layout. Then some maps are turned around as
+a whole (`extract.errors.turned`), and are sought with several values of `fuse.turned`. `--fit` prints the weights of
 `dsap/fuse/judge.py`, fitted to people of another seed. Results go to benchmarks/results/fuse_synthetic.json.
 """
 
@@ -27,10 +28,14 @@ from dsa_data.synthetic.render import render
 from dsap.fuse.exchange import LIMBS
 from dsap.fuse.person import Evidence, Fused, corrected, fuse, judge_alone
 from dsap.fuse.surface import distances, gain_against, pixels_of, smoothed, sums_of
+from dsap.fuse.turns import Turn, find_turns
 
 RATES = (0.5, 1.0, 2.0)
 SIZE = 16
 FITTED, MEASURED = 101, 202  # seeds of the people
+TURNED = 0.05  # share of the maps that are turned around, at rate 1
+SHARES = (0.01, 0.02, 0.05)  # values of `fuse.turned`
+NEVER = 1e-9  # a share so small that nothing is turned: the first look at the maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +64,9 @@ def people(seed: int, count: int) -> Iterator[Person]:
         yield Person([image for image, _ in pairs], [iuv for _, iuv in pairs])
 
 
-def estimates(person: Person, number: int, rate: float) -> list[Estimate]:
+def estimates(person: Person, number: int, rate: float, turned: float = 0.0) -> list[Estimate]:
     """Return the person's maps with errors; with the same random numbers at every rate."""
-    errors = EstimatorErrors(rate=rate)
+    errors = EstimatorErrors(rate=rate, turned=turned)
     return [
         estimate(iuv, errors, np.random.default_rng([errors.seed, number, image]))
         for image, iuv in enumerate(person.maps)
@@ -148,8 +153,60 @@ def measure(crowd: list[Person], rate: float) -> dict[str, Any]:
     return result
 
 
+def turns_of(person: Person, made: list[Estimate], share: float) -> list[Turn]:
+    """Return what `dsap fuse` finds of the person's maps."""
+    return find_turns(person.images, [corrected(one.iuv, judge_alone(one.iuv)) for one in made], SIZE, share)
+
+
+def measure_turned(crowd: list[Person], rate: float, turned: float) -> dict[str, Any]:
+    """Return the figures of maps that are turned around at one rate."""
+    made = [estimates(person, number, rate, turned) for number, person in enumerate(crowd)]
+    seen = np.array([bool(one.iuv.any()) for of_person in made for one in of_person])
+    truth = np.array([one.turned for of_person in made for one in of_person])[seen]
+    result: dict[str, Any] = {"rate": rate, "maps": int(seen.sum()), "turned": int(truth.sum())}
+    for share in (NEVER, *SHARES):
+        found = [turn for person, one in zip(crowd, made, strict=True) for turn in turns_of(person, one, share)]
+        probability = np.array([turn.probability for turn in found])[seen]
+        said = probability > 0.5
+        if share == NEVER:
+            result["area_of_first_look"] = area(probability, truth)
+            continue
+        result[f"share_{share}"] = {
+            "found": round(float(said[truth].mean()), 3) if truth.any() else None,
+            "false": round(float(said[~truth].mean()), 4),
+            "turned_after": round(float((said != truth).mean()), 4),
+            "area": area(probability, truth),
+        }
+    return result
+
+
+def logistic(x: np.ndarray, truth: np.ndarray) -> list[float]:
+    """Return the weights of a logistic regression of `truth` (n,) on `x` (n, k): Newton's method, a ridge of 1e-3."""
+    w = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -50, 50)))
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(len(w))
+        w += np.linalg.solve(curvature, x.T @ (truth - p) - 1e-3 * w)
+    return [round(float(value), 2) for value in w]
+
+
+def fit_turned(crowd: list[Person]) -> list[float]:
+    """Return the weights of `judge.TURNED`, over all rates together.
+
+    Turned around by us, a map has the same clues with the other sign: each map counts once as it is and once so.
+    """
+    clues, truth = [], []
+    for rate in RATES:
+        for number, person in enumerate(crowd):
+            made = estimates(person, number, rate, TURNED)
+            clues += [(turn.head, turn.torso, turn.limbs) for turn in turns_of(person, made, NEVER)]
+            truth += [one.turned for one in made]
+    x, y = np.array(clues), np.array(truth, float)
+    return logistic(np.concatenate([x, -x]), np.concatenate([y, 1 - y]))
+
+
 def fit(crowd: list[Person]) -> dict[str, list[float]]:
-    """Return the weights of `judge.WEIGHTS`: Newton's method, with a ridge of 1e-3, over all rates together."""
+    """Return the weights of `judge.WEIGHTS`, over all rates together."""
     found: list[Case] = []
     for rate in RATES:
         for number, person in enumerate(crowd):
@@ -160,12 +217,7 @@ def fit(crowd: list[Person]) -> dict[str, list[float]]:
         chosen = [case for case in found if case.limbs == limbs]
         x = np.array([(1, case.fused.across, case.fused.near, case.fused.nearer) for case in chosen])
         truth = np.array([case.exchanged for case in chosen], float)
-        w = np.zeros(4)
-        for _ in range(50):
-            p = 1 / (1 + np.exp(-np.clip(x @ w, -50, 50)))
-            curvature = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(4)
-            w += np.linalg.solve(curvature, x.T @ (truth - p) - 1e-3 * w)
-        weights[limbs] = [round(float(value), 2) for value in w]
+        weights[limbs] = logistic(x, truth)
     return weights
 
 
@@ -173,20 +225,27 @@ def main() -> None:
     """Measure, or fit, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--turned-people", type=int, default=150, help="people of the maps that are turned around")
     parser.add_argument("--fit", action="store_true", help="print the weights of judge.py instead")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fuse_synthetic.json")
     args = parser.parse_args()
     if args.fit:
-        print(json.dumps(fit(list(people(FITTED, args.people)))))
+        crowd = list(people(FITTED, args.turned_people))
+        print(json.dumps({**fit(crowd[: args.people]), "turned": fit_turned(crowd)}))
         return
-    crowd = list(people(MEASURED, args.people))
+    crowd = list(people(MEASURED, args.turned_people))
+    everybody, crowd = crowd, crowd[: args.people]
     result = {
-        "command": f"python benchmarks/fuse.py --people {args.people}",
+        "command": f"python benchmarks/fuse.py --people {args.people} --turned-people {args.turned_people}",
         "people": len(crowd),
         "images": sum(len(person.images) for person in crowd),
         "seed": MEASURED,
         "size": SIZE,
         "rates": [measure(crowd, rate) for rate in RATES],
+        "turned_people": len(everybody),
+        "turned_share_at_rate_1": TURNED,
+        "turned": [measure_turned(everybody, rate, TURNED) for rate in RATES],
+        "none_turned": [measure_turned(everybody, rate, 0.0) for rate in RATES],
     }
     args.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

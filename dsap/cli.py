@@ -134,7 +134,7 @@ def fuse(
     out: Path | None,
     overwrite: bool,
 ) -> None:
-    """Find limbs with left and right exchanged, and correct them.
+    """Find limbs with left and right exchanged, and correct them; with fuse.turned also backs taken for fronts.
 
     All images of an identity of the training split are fused on one surface. Writes corrected maps, the surfaces, and a
     CSV file with the evidence; build part images from them by `dsap build --iuv`.
@@ -159,7 +159,8 @@ def fuse(
         click.echo(f"{made.maps} is up to date")
         return
     found = ", ".join(f"{limbs} of {counted(count, 'map')}" for limbs, count in made.exchanged.items())
-    click.echo(f"{counted(made.images, 'image')}, {counted(made.persons, 'surface')}; exchanged: {found}")
+    around = "" if made.turned is None else f"; turned around: {counted(made.turned, 'map')}"
+    click.echo(f"{counted(made.images, 'image')}, {counted(made.persons, 'surface')}; exchanged: {found}{around}")
     for path in (made.maps, made.surfaces, made.report):
         click.echo(path)
 

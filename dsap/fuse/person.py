@@ -1,24 +1,24 @@
-"""The images of one person: their surface, and which of their maps have exchanged limbs."""
+"""The images of one person: their surface, and which of their maps have exchanged limbs or are turned around."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dsa_data.charts import CHARTS
 from dsa_data.stores.surfaces import Surface
+from dsa_data.turning import turned
 
 from .exchange import LIMBS, exchanged
-from .judge import probability_exchanged
+from .judge import MORE_LIKELY, probability_exchanged
 from .layout import sides
-from .surface import Pixels, distances, gain_against, pixels_of, smoothed, sums_of
+from .surface import Pixels, distances, fit_gains, pixels_of, sums_of
+from .turns import Turn, find_turns
 
-ROUNDS = 3  # in which the gains of the images are fitted to each other's surface
 UNIT = 0.01  # of squared distances of colours, for the regression
 SHARE = 0.05  # of the body's pixels: limbs with fewer, where the surface is known, count in proportion
-MORE_LIKELY = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Fused:
-    """What is found for one person: evidence by limbs for each image, and the surface of the corrected maps."""
+    """What is found for one person.
+
+    Attributes:
+        evidence: by limbs for each image; of a map that is turned around, after it was turned back.
+        surface: of the corrected maps.
+        turns: whether the map of each image is turned around; empty if that was not looked for.
+    """
 
     evidence: list[dict[str, Evidence]]
     surface: Surface
+    turns: list[Turn] = field(default_factory=list)
 
 
 def judge_alone(iuv: np.ndarray) -> dict[str, Evidence]:
@@ -67,21 +74,29 @@ def corrected(iuv: np.ndarray, evidence: dict[str, Evidence]) -> np.ndarray:
     return iuv
 
 
-def fuse(images: Sequence[np.ndarray], maps: Sequence[np.ndarray], size: int) -> Fused:
+def fuse(images: Sequence[np.ndarray], maps: Sequence[np.ndarray], size: int, turned_share: float = 0.0) -> Fused:
     """Compare the images of one person.
 
-    First each map is judged alone and corrected; then each one by the surface of all others.
+    First each map is judged alone and corrected; then each one by the surface of all others. Maps that are turned
+    around are found in between, as the sides of limbs are compared on the side of the body that is seen.
 
     Args:
         images: uint8 (H, W, 3), RGB.
         maps: uint8 (H, W, 3), I, U, V of each.
         size: S.
+        turned_share: of all maps, that are turned around; with 0 they are not looked for.
     """
     alone = [judge_alone(iuv) for iuv in maps]
+    turns = []
+    if turned_share:
+        likely = [corrected(iuv, found) for iuv, found in zip(maps, alone, strict=True)]
+        turns = find_turns(images, likely, size, turned_share)
+        maps = [turned(iuv) if turn.turned else iuv for iuv, turn in zip(maps, turns, strict=True)]
+        alone = [judge_alone(iuv) for iuv in maps]
     bodies = [
         pixels_of(image, corrected(iuv, found), size) for image, iuv, found in zip(images, maps, alone, strict=True)
     ]
-    gains, sums = _fit_gains(bodies, size)
+    gains, sums = fit_gains(bodies, size)
     total = sum(sums, np.zeros((CHARTS * size * size, 4)))
     evidence = []
     for image, iuv, found, gain, own in zip(images, maps, alone, gains, sums, strict=True):
@@ -92,18 +107,7 @@ def fuse(images: Sequence[np.ndarray], maps: Sequence[np.ndarray], size: int) ->
     bodies = [
         pixels_of(image, corrected(iuv, found), size) for image, iuv, found in zip(images, maps, evidence, strict=True)
     ]
-    return Fused(evidence, surface_of(bodies, gains, size))
-
-
-def _fit_gains(bodies: Sequence[Pixels], size: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return a gain (3,) and the smoothed sums of each image."""
-    empty = np.zeros((CHARTS * size * size, 4))
-    gains = [1 / np.maximum(body.colour.mean(axis=0), 0.01) if len(body.texel) else np.ones(3) for body in bodies]
-    for _ in range(ROUNDS):
-        sums = [smoothed(sums_of(body, gain, size), size) for body, gain in zip(bodies, gains, strict=True)]
-        total = sum(sums, empty)
-        gains = [gain_against(body, total - own, gain) for body, own, gain in zip(bodies, sums, gains, strict=True)]
-    return gains, [smoothed(sums_of(body, gain, size), size) for body, gain in zip(bodies, gains, strict=True)]
+    return Fused(evidence, surface_of(bodies, gains, size), turns)
 
 
 def _with_surface(

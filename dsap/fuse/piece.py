@@ -20,17 +20,26 @@ from ..plan import WarpItem, inputs_digest
 from .exchange import LIMBS
 from .person import Evidence, fuse, judge_alone
 from .plan import Group
+from .turns import Turn, no_clue
 
 FIELDS = ("across", "near", "nearer", "probability")
+TURN_FIELDS = ("head", "torso", "limbs", "probability")
 
 
 @dataclass(frozen=True)
 class FuseJob:
-    """Some groups, with all that a worker needs: the dataset's folder and the store of the maps, absolute; S."""
+    """Some groups, with all that a worker needs.
+
+    Attributes:
+        root, iuv: the dataset's folder and the store of the maps, absolute.
+        size: S.
+        turned: share of all maps that are turned around; 0 if they are not looked for.
+    """
 
     root: Path
     iuv: Path
     size: int
+    turned: float
     groups: tuple[Group, ...]
 
     def __len__(self) -> int:
@@ -53,16 +62,19 @@ def make_piece(job: FuseJob, pieces: Pieces) -> FuseJob:
         return job
     file = job.iuv.stat()
     maps = _open(job.iuv, (file.st_ino, file.st_mtime_ns))
-    evidence, surfaces = [], []
+    evidence, turns, surfaces = [], [], []
     for group in job.groups:
         read = [_read_map(item, maps) for item in group.items]
         if group.key:
             crops = [_read_image(item, job.root, iuv) for item, iuv in zip(group.items, read, strict=True)]
-            fused = fuse(crops, read, job.size)
+            fused = fuse(crops, read, job.size, job.turned)
             evidence += fused.evidence
+            turns += fused.turns
             surfaces.append(fused.surface)
         else:
             evidence += [judge_alone(iuv) for iuv in read]
+            turns += [no_clue(job.turned) for _ in read if job.turned]
+    arrays = {"turns": np.array([[getattr(one, f) for f in TURN_FIELDS] for one in turns])} if job.turned else {}
     shape = (24, job.size, job.size)
     pieces.write(
         job.name,
@@ -70,16 +82,21 @@ def make_piece(job: FuseJob, pieces: Pieces) -> FuseJob:
         mean=np.array([surface.mean for surface in surfaces], np.uint8).reshape(-1, *shape, 3),
         spread=np.array([surface.spread for surface in surfaces], np.uint8).reshape(-1, *shape),
         count=np.array([surface.count for surface in surfaces], np.uint16).reshape(-1, *shape),
+        **arrays,
     )
     return job
 
 
-def read_evidence(job: FuseJob, pieces: Pieces) -> Iterator[tuple[str, dict[str, Evidence]]]:
-    """Yield key and evidence of each image of a piece. Raises StoreError if it is damaged."""
-    values = pieces.read(job.name)["evidence"]
+def read_evidence(job: FuseJob, pieces: Pieces) -> Iterator[tuple[str, dict[str, Evidence], Turn | None]]:
+    """Yield of each image of a piece its key, what is known of its limbs, and whether it is turned around.
+
+    The last is None if that was not looked for. Raises StoreError if the piece is damaged.
+    """
+    piece = pieces.read(job.name)
     keys = [item.key for group in job.groups for item in group.items]
-    for key, of_image in zip(keys, values.tolist(), strict=True):
-        yield key, {limbs: Evidence(*row) for limbs, row in zip(LIMBS, of_image, strict=True)}
+    turns = [Turn(*row) for row in piece["turns"].tolist()] if job.turned else [None] * len(keys)
+    for key, of_image, turn in zip(keys, piece["evidence"].tolist(), turns, strict=True):
+        yield key, {limbs: Evidence(*row) for limbs, row in zip(LIMBS, of_image, strict=True)}, turn
 
 
 def read_surfaces(job: FuseJob, pieces: Pieces) -> Iterator[Surface]:

@@ -63,7 +63,10 @@ def make_plan(manifest: Path, iuv: Path, config: FuseConfig) -> Plan:
     fused = {item.key for group in groups for item in group.items}
     alone = [item for item in items if item.key not in fused]
     groups += [Group("", tuple(alone[start : start + ALONE])) for start in range(0, len(alone), ALONE)]
-    configuration = {**header.configuration, "fuse": to_dict(config)}
+    settings = to_dict(config)
+    if not config.turned:  # a setting that came later: without it the files have the bytes that they had before
+        del settings["turned"]
+    configuration = {**header.configuration, "fuse": settings}
     # Beside the images and maps it is the groups that decide: a change of a label makes other surfaces.
     lines = [WarpItem(item.key, group.key, item.map_digest) for group in groups for item in group.items]
     return Plan(items, groups, Header(header.dataset, configuration, inputs_digest([*items, *lines])))

@@ -6,6 +6,7 @@ sums, so that no image is compared with itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..warp import landings
 
 FEWEST = 20  # pixels that both have, to say how one image's light differs
 SEEN = 0.05  # weight of a texel, after smoothing, from which on its colour is known
+ROUNDS = 3  # in which the gains of the images are fitted to each other's surface
 TOO_FAR = 0.1  # squared difference of two colours, in units of the mean colour, that counts as this at most
 
 
@@ -75,8 +77,23 @@ def gain_against(pixels: Pixels, sums: np.ndarray, before: np.ndarray) -> np.nda
     colour, known = colours_at(sums, pixels.texel)
     if known.sum() < FEWEST:
         return before
-    own = pixels.colour[known]
-    return np.asarray((own * colour[known]).sum(axis=0) / np.maximum((own**2).sum(axis=0), 1e-9))
+    return nearest_gain(pixels.colour[known], colour[known])
+
+
+def nearest_gain(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return the gain (3,) with which our colours (n, 3) are nearest to theirs, by least squares."""
+    return np.asarray((ours * theirs).sum(axis=0) / np.maximum((ours**2).sum(axis=0), 1e-9))
+
+
+def fit_gains(bodies: Sequence[Pixels], size: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return a gain (3,) and the smoothed sums of each image of a person."""
+    empty = np.zeros((CHARTS * size * size, 4))
+    gains = [1 / np.maximum(body.colour.mean(axis=0), 0.01) if len(body.texel) else np.ones(3) for body in bodies]
+    for _ in range(ROUNDS):
+        sums = [smoothed(sums_of(body, gain, size), size) for body, gain in zip(bodies, gains, strict=True)]
+        total = sum(sums, empty)
+        gains = [gain_against(body, total - own, gain) for body, own, gain in zip(bodies, sums, gains, strict=True)]
+    return gains, [smoothed(sums_of(body, gain, size), size) for body, gain in zip(bodies, gains, strict=True)]
 
 
 def distances(pixels: Pixels, gain: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

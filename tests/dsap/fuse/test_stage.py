@@ -22,6 +22,7 @@ from dsap.fuse.config import FuseConfig
 from dsap.fuse.exchange import LIMBS, exchanged
 from dsap.fuse.person import Evidence
 from dsap.fuse.stage import changed_map, fuse_all
+from dsap.fuse.turns import Turn
 from dsap_cases import Case
 
 CONFIG = FuseConfig(size=16)
@@ -191,17 +192,72 @@ def test_corrected_maps_with_a_confidence_state_what_is_left_of_the_doubt() -> N
     fine = np.full((1, 3, 2), 1000, np.uint16)
     one = IuvMap(iuv, 1.0, np.zeros(4), "found", "0f" * 32, "f0" * 32, fine, np.array([[200, 200, 100]], np.uint8), 0.5)
     found = {"arms": Evidence(0, 0, 0, 0.9), "legs": Evidence(0, 0, 0, 0.2)}
-    made = changed_map(one, found, "correct")
+    made = changed_map(one, found, None, "correct")
     assert made.iuv[0].tolist() == [[1, 0, 0], [16, 0, 255], [8, 0, 0]]
     assert made.fine is not None
     assert made.fine[0].tolist() == [[1000, 1000], [1000, 64535], [1000, 1000]]
     assert made.confidence is not None
     assert made.confidence.tolist() == [[200, 180, 80]]
-    weighted = changed_map(dataclasses.replace(one, confidence=None), found, "weight")
+    weighted = changed_map(dataclasses.replace(one, confidence=None), found, None, "weight")
     assert weighted.confidence is not None
     assert weighted.confidence.tolist() == [[128, 13, 102]]
     assert (weighted.iuv == iuv).all()
     assert made.batch_digest != one.batch_digest
+
+
+def test_a_turned_map_is_turned_back_before_its_limbs_are_exchanged() -> None:
+    iuv = np.array([[[0, 0, 0], [1, 10, 20], [19, 30, 40], [8, 50, 60]]], np.uint8)
+    fine = np.array([[[0, 0], [2600, 5200], [7800, 10400], [12900, 15500]]], np.uint16)
+    confidence = np.full((1, 4), 200, np.uint8)
+    one = IuvMap(iuv, 1.0, np.zeros(4), "found", "0f" * 32, "f0" * 32, fine, confidence, 0.5)
+    found = {"arms": Evidence(0, 0, 0, 0.9), "legs": Evidence(0, 0, 0, 0.2)}
+    made = changed_map(one, found, Turn(0, 0, 0, 0.75), "correct")
+    assert made.iuv[0].tolist() == [[0, 0, 0], [2, 10, 235], [19, 30, 40], [9, 50, 195]]
+    assert made.fine is not None
+    assert made.fine[0].tolist() == [[0, 0], [2600, 60335], [7800, 10400], [12900, 50035]]
+    assert made.confidence is not None
+    assert made.confidence.tolist() == [[200, 150, 135, 120]]
+    weighted = changed_map(one, found, Turn(0, 0, 0, 0.75), "weight")
+    assert (weighted.iuv == iuv).all()
+    assert weighted.confidence is not None
+    assert weighted.confidence.tolist() == [[200, 50, 5, 40]]
+    kept = changed_map(one, found, Turn(0, 0, 0, 0.5), "correct")
+    assert kept.iuv[0, 1].tolist() == [1, 10, 20]
+    assert kept.batch_digest != made.batch_digest != changed_map(one, found, None, "correct").batch_digest
+
+
+def test_turned_maps_are_looked_for_on_request_alone(case: Case) -> None:
+    before = run(case, out="plain.h5")
+    assert before.turned is None
+    rows = list(csv.DictReader(before.report.open()))
+    assert list(rows[0]) == list(stage.COLUMNS)
+    with IuvStore(before.maps) as store:
+        assert "turned" not in store.header.configuration["fuse"]  # as in the files of older versions
+    config = FuseConfig(size=16, turned=0.05)
+    outcome = run(case, config)
+    rows = list(csv.DictReader(outcome.report.open()))
+    assert list(rows[0]) == [*stage.COLUMNS, *stage.TURN_COLUMNS]
+    assert outcome.turned == sum(row["turned"] == "1" for row in rows[::2])
+    splits = {record.key: record.split for record in read_manifest(case.manifest)}
+    alone = [row for row in rows if splits[row["key"]] != "train"]
+    assert {row["turned_probability"] for row in alone} == {"0.0500"}
+    assert any(float(row["turned_head"]) for row in rows if splits[row["key"]] == "train")
+    with pytest.raises(StoreError, match=r"was made with other settings: .*fuse\.turned"):
+        run(case, config, "plain.h5")
+    with IuvStore(case.iuv) as maps, IuvStore(outcome.maps) as after:
+        for row in rows:
+            index = maps.index(row["key"])
+            if row["turned"] == "0" and row["exchanged"] == "0":
+                limbs = np.isin(maps.read(index).iuv[..., 0], LIMBS[row["limbs"]])
+                assert (after.read(index).iuv[limbs] == maps.read(index).iuv[limbs]).all()
+
+
+def test_turned_maps_have_the_same_bytes_for_any_number_of_workers(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = FuseConfig(size=16, turned=0.4)
+    monkeypatch.setattr(stage, "TOGETHER", 1)
+    alone = content(run(case, config))
+    monkeypatch.setattr(stage, "TOGETHER", 100)
+    assert content(run(case, config, out="one_piece.h5")) == alone
 
 
 def test_maps_of_i_alone_are_refused(case: Case) -> None:

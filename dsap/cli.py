@@ -134,7 +134,7 @@ def fuse(
     out: Path | None,
     overwrite: bool,
 ) -> None:
-    """Find limbs with left and right exchanged, and correct them; with fuse.turned also backs taken for fronts.
+    """Find limbs with left and right exchanged, and correct them.
 
     All images of an identity of the training split are fused on one surface. Writes corrected maps, the surfaces, and a
     CSV file with the evidence; build part images from them by `dsap build --iuv`.

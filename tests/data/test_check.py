@@ -197,6 +197,7 @@ def test_list_and_stats_as_json(datasets: Path) -> None:
     assert [[str(value) for value in row.values()] for row in found["splits"]] == [line.split() for line in lines]
 
 
+@pytest.mark.slow
 def test_stats_sheet_and_check_of_every_dataset(datasets: Path) -> None:
     for make in trees.ALL:
         make(datasets)

@@ -92,6 +92,7 @@ except dsa_reid.ModelError as error:
 """
 
 
+@pytest.mark.slow
 def test_to_a_hub_and_back(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
     with serving() as address:

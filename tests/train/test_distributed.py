@@ -40,7 +40,7 @@ def exactly(tiny, small, folder, **changes):
 @pytest.mark.parametrize(
     "losses",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"metric": "circle"}, marks=pytest.mark.slow),
         pytest.param({"centre": 0.01}, marks=pytest.mark.slow),
     ],
@@ -126,6 +126,7 @@ def dying(tiny, small, out):
         trained(tiny, small, out, epochs=3)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_run_with_a_checkpoint_to_resume(tiny, small, tmp_path):
     assert together(dying, 2, tiny, small, tmp_path) == [0, -signal.SIGKILL]
     assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1

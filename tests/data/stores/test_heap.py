@@ -41,6 +41,7 @@ def test_an_object_of_another_length_is_refused(path: Path, length: int, which: 
         IuvStore(path)
 
 
+@pytest.mark.slow
 def test_hdf5_itself_would_not_end(path: Path) -> None:
     """If this fails, HDF5 was fixed, and `check_heap` may go."""
     data = bytearray(path.read_bytes())

@@ -62,6 +62,7 @@ def test_the_readmes_python(place: Path) -> None:
     assert "['a.jpg', " in done.stdout
 
 
+@pytest.mark.slow
 def test_the_pages_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     (commands,) = blocks("sh")

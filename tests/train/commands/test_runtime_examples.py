@@ -110,6 +110,7 @@ def test_int8_keeps_the_features_close(example, model: Path, crops: list[np.ndar
     assert np.abs(ours - theirs).max() > 1e-5  # it is quantised
 
 
+@pytest.mark.slow
 def test_the_table_of_what_each_runtime_costs(model: Path, tiny) -> None:
     """In a Python of its own: OpenVINO's bfloat16 makes a signal's frame too large for faulthandler's stack."""
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")

@@ -42,7 +42,7 @@ def test_soft_margin_of_an_empty_set_has_a_gradient(pids: list[int]) -> None:
     """Of zeros, not of the NaN that an infinite difference would give."""
     x = sampled(3, 4)
     loss = batch_hard_triplet(x, torch.tensor(pids), None)
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert torch.equal(gradient(loss, x), torch.zeros_like(x))
 
 

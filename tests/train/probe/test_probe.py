@@ -102,6 +102,7 @@ def here(made: Path, monkeypatch) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_semantics_are_found_where_a_body_may_be_anywhere(here: Path) -> None:
     result = probe(here)
     assert result.exit_code == 0, result.output

@@ -43,7 +43,9 @@ def read_bytes(path: Path, remedy: str = LISTED) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path} is missing. Restore it, or {remedy}") from None
-    except (PermissionError, IsADirectoryError) as error:
+    except IsADirectoryError:
+        raise ImageError(f"{path} is a folder, and not an image. Name a file.") from None
+    except PermissionError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}. Fix its permissions.") from None
 
 

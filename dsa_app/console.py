@@ -25,6 +25,7 @@ from .wording import duration, shortened, shown
 
 T = TypeVar("T")
 json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+MOST_JOBS = 4096  # more processes than any machine has cores are a slip
 LONGEST = 300  # characters of a file's name that an error shows
 PACKAGE = "dsa-reid"  # as it is installed
 REMEDIES = {
@@ -278,6 +279,11 @@ def jobs(text: str, default: int = 1) -> Callable[[Callable[..., Any]], Callable
 def _not_zero(context: click.Context, option: click.Parameter, count: int) -> int:
     if count == 0 and not context.resilient_parsing:
         raise ConfigError("--jobs must not be 0. Use the number of workers, or -1 for one per core.")
+    if abs(count) > MOST_JOBS:
+        raise ConfigError(
+            f"--jobs {shortened(str(count))}: expected at most {MOST_JOBS:,}. Use the number of workers, or -1 for one "
+            "per core."
+        )
     return count
 
 

@@ -15,6 +15,7 @@ from dsa_reid.atomic import write_atomic
 from dsa_reid.extras import install_command
 
 from .errors import ConfigError, DatasetError
+from .file_names import check_place, why_no_file
 from .guard import guarded
 
 SUFFIXES = (".csv", ".json", ".parquet")
@@ -25,6 +26,7 @@ def check_rows_file(path: Path, option: str) -> None:
     """Raise ConfigError, before any work, unless rows can be written to a file of this name."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{option} {path}: expected a name that ends in {', '.join(SUFFIXES)}.")
+    check_place(path, option)
     if path.suffix.lower() == ".parquet":
         _pyarrow()
 
@@ -58,7 +60,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     """
     check_rows_file(path, "The file")
     if not path.is_file():
-        raise DatasetError(f"{path} does not exist. Name a file of rows ({', '.join(SUFFIXES)}).")
+        raise DatasetError(f"{path} {why_no_file(path)}. Name a file of rows ({', '.join(SUFFIXES)}).")
     with guarded(DatasetError, path, f"is not a {path.suffix[1:]} file of rows", "Write it again."):
         rows = _read(path)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

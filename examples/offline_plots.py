@@ -57,7 +57,10 @@ def main() -> int:
     written = FOLDER / TEMPLATE
     written.parent.mkdir(exist_ok=True)
     written.write_text(page(vl_convert.javascript_bundle()), encoding="utf-8")
-    subprocess.run(["dvc", "config", "--local", "plots.html_template", str(TEMPLATE)], check=True)
+    setting = ["config", "--local", "plots.html_template", str(TEMPLATE)]
+    if subprocess.run([sys.executable, "-m", "dvc", *setting], check=False).returncode:
+        print("error: DVC did not take the setting; see its message above.", file=sys.stderr)
+        return 2
     print(written)
     return 0
 

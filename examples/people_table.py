@@ -53,14 +53,22 @@ def images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
 
 
-def main() -> None:
-    """Write dataset.csv into the folder that the command line names."""
+def main() -> int:
+    """Write dataset.csv into the folder that the command line names; return the exit code."""
+    if len(sys.argv) != 2:
+        print("usage: python examples/people_table.py FOLDER", file=sys.stderr)
+        return 2
     root = Path(sys.argv[1])
-    table = rows(root)
-    with (root / "dataset.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "pid", "camid", "split"), *table])
+    try:
+        table = rows(root)
+        with (root / "dataset.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "pid", "camid", "split"), *table])
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"{root / 'dataset.csv'}: {len(table)} images of {len({pid for _, pid, _, _ in table})} persons")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -87,6 +87,15 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         module.rows(tmp_path)
 
 
+@pytest.mark.parametrize("given", [[], ["nothing"], ["file"], ["."]])
+def test_mistakes_on_the_command_line_are_one_line(tmp_path: Path, given: list[str]) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, str(ROOT / "examples" / "people_table.py"), *given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_preset_is_valid_and_is_what_the_page_says() -> None:
     settings = read_settings(PRESET)
     train = settings.section("train", TrainConfig)

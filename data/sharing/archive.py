@@ -20,6 +20,7 @@ from typing import IO, Any, BinaryIO
 
 from dsa_app.console import progress
 from dsa_app.errors import StoreError
+from dsa_app.file_names import why_no_file
 from dsa_app.guard import guarded
 from dsa_app.wording import shown
 from dsa_reid.guard import check_stored
@@ -143,7 +144,7 @@ def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Index]]:
     anything but plain files, or a file whose path leads out of the dataset's folder.
     """
     if not path.is_file():
-        raise StoreError(f"{path} does not exist. Name an archive of dsa-data pack.")
+        raise StoreError(f"{path} {why_no_file(path)}. Name an archive of dsa-data pack.")
     with reading(path):
         archive = zipfile.ZipFile(path)
     with archive:

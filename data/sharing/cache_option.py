@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from dsa_app.errors import ConfigError
+from dsa_app.file_names import why_no_file
 from dsa_reid.atomic import write_atomic
 
 PIPELINE = Path("dvc.yaml")
@@ -23,7 +24,9 @@ def set_cached(cached: bool, pipeline: Path = PIPELINE) -> bool:
     Raises ConfigError if the file is missing, or has not the project's lines for them.
     """
     if not pipeline.is_file():
-        raise ConfigError(f"{pipeline} does not exist. Change to the project's folder, or make one: dsa-data new DIR")
+        raise ConfigError(
+            f"{pipeline} {why_no_file(pipeline)}. Change to the project's folder, or make one: dsa-data new DIR"
+        )
     text = pipeline.read_text(encoding="utf-8")
     missing = set(FILES) - {match[2] for match in LINE.finditer(text)}
     if missing:

@@ -23,6 +23,7 @@ import numpy as np
 import zstandard
 
 from dsa_app.errors import BusyError, DsaError, StoreError
+from dsa_app.file_names import why_no_file
 from dsa_app.interrupt import deferred
 from dsa_app.wording import shortened, shown
 from dsa_reid.guard import reason as reason_of
@@ -116,8 +117,8 @@ class Store:
         """The HDF5 file, opened in this process: a file that was opened before a fork cannot be read after it."""
         if self._file is None or self._owner != os.getpid():
             if not self.path.is_file():
-                fault = "is not a file" if self.path.exists() else "does not exist"
-                raise StoreError(f"{self.path} {fault}. {self.missing}")
+                remedy = "Name a file, *.h5." if self.path.exists() else self.missing
+                raise StoreError(f"{self.path} {why_no_file(self.path)}. {remedy}")
             check_not_in_use(self.path)
             self._file = h5py.File(self.path, "r", locking=False)
             self._datasets = {}

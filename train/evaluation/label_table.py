@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dsa_app.errors import DatasetError
+from dsa_app.file_names import why_no_file
 from dsa_app.guard import guarded
 from dsa_app.wording import shown
 from dsa_data.keys import is_key
@@ -29,7 +30,7 @@ def read_table(path: Path) -> list[Record]:
     Raises DatasetError for a file that is missing or no such table.
     """
     if not path.is_file():
-        raise DatasetError(f"{path} does not exist. {REMEDY}")
+        raise DatasetError(f"{path} {why_no_file(path)}. {REMEDY}")
     records: list[Record] = []
     lines: dict[tuple[str, str], int] = {}  # of each path and split
     with (

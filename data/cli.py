@@ -62,7 +62,7 @@ def new(folder: Path) -> None:
 
 @main.command()
 @console.with_settings()
-@click.option("--out", type=click.Path(path_type=Path), help="The manifest. [artifacts/<dataset>/manifest.csv]")
+@click.option("--out", type=console.OUTPUT, help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Render the synthetic dataset again if its settings changed.")
 @console.json_alone
@@ -138,7 +138,7 @@ def render(settings: Settings, jobs: int, overwrite: bool) -> str:
     "--identities", type=click.IntRange(min=1), default=8, show_default=True, help="Number of identities, a row each."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample of identities.")
-@click.option("--out", type=click.Path(path_type=Path), help="The PNG. [artifacts/<dataset>/sheet.png]")
+@click.option("--out", type=console.OUTPUT, help="The PNG. [artifacts/<dataset>/sheet.png]")
 def sheet(dataset: str, identities: int, seed: int, out: Path | None) -> None:
     """Show images of some identities on one page."""
     from . import sets
@@ -210,7 +210,7 @@ def check(dataset: str, as_json: bool) -> None:
 
 @main.command("pack")
 @console.dataset_option()
-@click.option("--out", type=click.Path(path_type=Path), help="The archive. [artifacts/<dataset>/<dataset>.zip]")
+@click.option("--out", type=console.OUTPUT, help="The archive. [artifacts/<dataset>/<dataset>.zip]")
 @click.option("--since", type=click.Path(path_type=Path), help="An earlier archive: only what changed since.")
 def pack_(dataset: str, out: Path | None, since: Path | None) -> None:
     """Pack maps, part images and model into one archive.

@@ -60,7 +60,7 @@ work_options = options(
     pictures_option,
     manifest_option,
     root_option,
-    click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/iuv.h5]"),
+    click.option("--out", type=console.OUTPUT, help="The store to write. [artifacts/<dataset>/iuv.h5]"),
     console.jobs("Processes that read maps, or threads that read images; -1 for every core."),
     click.option("--overwrite", is_flag=True, help="Replace a store of other settings, or a damaged one."),
     click.option("--skip-broken", is_flag=True, help="Continue if an image cannot be read, and record why."),
@@ -104,7 +104,7 @@ def run(**given: Any) -> None:
 @main.command("vertices")
 @click.argument("charts", type=FILE, metavar="IUV.json")
 @click.argument("vertices", type=FILE, metavar="CSE.json")
-@click.option("--out", type=FILE, required=True, help="The table to write, *.npz.")
+@click.option("--out", type=console.OUTPUT, required=True, help="The table to write, *.npz.")
 def vertices_(charts: Path, vertices: Path, out: Path) -> None:
     """Make the table that maps of CSE models need.
 
@@ -230,7 +230,7 @@ def extract_config(settings: Settings, given: dict[str, Any]) -> ExtractConfig:
 @store_options
 @click.option("--sheet", "count", type=click.IntRange(min=1), metavar="N", help="A random sample, on one page.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random sample.")
-@click.option("--out", type=FILE, help="The PNG. [iuv.png or iuv_sheet.png in the store's folder]")
+@click.option("--out", type=console.OUTPUT, help="The PNG. [iuv.png or iuv_sheet.png in the store's folder]")
 def show(
     keys: tuple[str, ...],
     dataset: str | None,
@@ -303,8 +303,8 @@ def stats(
 @click.argument("second", type=FILE, metavar="B.h5")
 @click.option("--root", type=FILE, help="The images' folder. [datasets/<dataset> of A, if there is one]")
 @click.option("--worst", type=click.IntRange(0), default=12, show_default=True, help="Images that are drawn.")
-@click.option("--out", type=FILE, help="The PNG. [compare.png in the folder of A]")
-@click.option("--csv", "csv_file", type=FILE, help="Write a row for every image.")
+@click.option("--out", type=console.OUTPUT, help="The PNG. [compare.png in the folder of A]")
+@click.option("--csv", "csv_file", type=console.OUTPUT, help="Write a row for every image.")
 @console.json_alone
 def compare(
     first: Path,

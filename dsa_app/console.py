@@ -19,6 +19,7 @@ from tqdm import tqdm
 from . import remedies
 from .config import PARAMS, Settings, experiment_names, left_out_sections, read_settings
 from .errors import ConfigError, DsaError
+from .file_names import check_place
 from .interrupt import MESSAGE, at_work, exit_code
 from .rate import Pace, Rate
 from .wording import duration, shortened, shown
@@ -269,6 +270,25 @@ def dataset_option(
 def default_dataset() -> str:
     """Return the dataset of ./params.yaml. Raises ConfigError if there is none."""
     return _settings(None, None, None, (), True).dataset
+
+
+class OutputFile(click.Path):
+    """A file that a command writes. A place where none can be is refused before any work."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises ConfigError where a file cannot have it."""
+        path = super().convert(value, param, ctx)
+        if param is not None and not (ctx and ctx.resilient_parsing):
+            check_place(Path(os.fsdecode(path)), param.opts[0] if param.param_type_name == "option" else "The file")
+        return path
+
+
+OUTPUT = OutputFile()
 
 
 def jobs(text: str, default: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

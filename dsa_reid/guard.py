@@ -11,6 +11,11 @@ from pathlib import Path
 from .errors import ModelError
 
 SHOWN = 200  # characters of another's message that are passed on
+MISNAMED = {
+    FileNotFoundError: "Check its name.",
+    NotADirectoryError: "Check its name.",
+    IsADirectoryError: "Name a file.",
+}
 
 
 @contextmanager
@@ -24,7 +29,8 @@ def guarded(path: str | os.PathLike[str], problem: str, remedy: str) -> Iterator
     except ModelError:
         raise
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or reason(error)}. {remedy}") from None
+        helps = next((other for kind, other in MISNAMED.items() if isinstance(error, kind)), remedy)
+        raise ModelError(f"{path} cannot be read: {error.strerror or reason(error)}. {helps}") from None
     except Exception as error:
         raise ModelError(f"{path} {problem}: {reason(error)}. {remedy}") from None
 

@@ -56,7 +56,7 @@ def implied_dataset(given: dict[str, Any]) -> str | None:
 @MANIFEST
 @IUV
 @ROOT
-@click.option("--out", type=FILE, help="The store to write. [artifacts/<dataset>/dsap.h5]")
+@click.option("--out", type=console.OUTPUT, help="The store to write. [artifacts/<dataset>/dsap.h5]")
 @OVERWRITE
 @console.json_alone
 def build(
@@ -123,7 +123,7 @@ def build(
 @MANIFEST
 @IUV
 @ROOT
-@click.option("--out", type=FILE, help="The maps to write. [artifacts/<dataset>/fused.h5]")
+@click.option("--out", type=console.OUTPUT, help="The maps to write. [artifacts/<dataset>/fused.h5]")
 @OVERWRITE
 def fuse(
     settings: Settings,
@@ -205,7 +205,7 @@ def verify(dataset: str, manifest: Path | None, iuv: Path | None, store: Path | 
 @IUV
 @ROOT
 @STORE
-@click.option("--out", type=FILE, help="The PNG. [artifacts/<dataset>/show.png]")
+@click.option("--out", type=console.OUTPUT, help="The PNG. [artifacts/<dataset>/show.png]")
 def show(
     dataset: str,
     key: str | None,

@@ -14,6 +14,7 @@ from dsa_app.console import artifacts
 from dsa_app.errors import ConfigError, DatasetError, StoreError
 from dsa_reid.atomic import atomic
 
+from .. import sets
 from ..listing import PROTOCOLS
 from ..stores.in_use import check_not_in_use
 from . import dvc_files
@@ -64,6 +65,7 @@ def _sources(dataset: str, outputs: dvc_files.Outputs) -> dict[str, Path]:
     names += [path.removeprefix(prefix) for path in outputs if path.startswith(prefix)]
     found = {prefix + name: folder / name for name in names if (folder / name).is_file()}
     if not {prefix + "iuv.h5", prefix + "dsap.h5"} & found.keys():
+        sets.dataset(dataset)  # of a name that is not known, no command makes maps
         raise DatasetError(f"{folder} has no maps and no part images. Make the maps first: densepose-extract run.")
     for path in found.values():
         if path.suffix == ".h5":

@@ -18,7 +18,7 @@ from . import options
 @console.jobs("Trainings in parallel, each in its own process.")
 @click.option(
     "--out",
-    type=options.FILE,
+    type=console.OUTPUT,
     help="The rows, JSON. [artifacts/<dataset>/tables.json; of some experiments tables-some.json]",
 )
 def ablation(settings: Settings, jobs: int, out: Path | None) -> None:

@@ -16,7 +16,7 @@ from . import options
 @click.command()
 @console.with_settings()
 @click.option("--manifest", type=options.FILE, help="[artifacts/<dataset>/manifest.csv]")
-@click.option("--out", type=options.FILE, help="[artifacts/<dataset>/ceiling.json]")
+@click.option("--out", type=console.OUTPUT, help="[artifacts/<dataset>/ceiling.json]")
 @options.json_alone
 def ceiling(settings: Settings, manifest: Path | None, out: Path | None, as_json: bool) -> None:
     """Measure an upper bound: matching by true surfaces.

@@ -24,8 +24,8 @@ from . import options
 @click.option("--guided", is_flag=True, help="Also each recipe with the guide on top, NAME+dsa.")
 @click.option("--set", "assignments", multiple=True, metavar="evaluate.KEY=VALUE", help="One override.")
 @click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0), help="To time a model for.")
-@click.option("--csv", "table_file", type=options.FILE, help="[artifacts/compare.csv]")
-@click.option("--figure", "figure_file", type=options.FILE, help="The PNG, mAP over time. [artifacts/compare.png]")
+@click.option("--csv", "table_file", type=console.OUTPUT, help="[artifacts/compare.csv]")
+@click.option("--figure", "figure_file", type=console.OUTPUT, help="The PNG, mAP over time. [artifacts/compare.png]")
 @click.option("--no-figure", is_flag=True, help="Write no figure, which needs matplotlib.")
 @options.json_alone
 def compare(

@@ -19,7 +19,7 @@ from . import options
 @click.option("--split", multiple=True, help="Of the dataset; may be repeated. [gallery]")
 @options.model
 @options.model_experiment
-@click.option("--out", type=options.FILE, help=".h5, or .npy with a .csv of keys. [artifacts/<dataset>/features.h5]")
+@click.option("--out", type=console.OUTPUT, help=".h5, or .npy with a .csv of keys. [artifacts/<dataset>/features.h5]")
 @click.option(
     "--type",
     "dtype",

@@ -63,16 +63,16 @@ class Given:
 )
 @click.option("--distances", type=options.FILE, help="A distance matrix of any program, a row a query.")
 @click.option("--labels", type=options.FILE, help="CSV with path, pid, camid and split of their rows.")
-@click.option("--out", type=options.FILE, help="[artifacts/<dataset>/metrics.json]")
+@click.option("--out", type=console.OUTPUT, help="[artifacts/<dataset>/metrics.json]")
 @click.option("--cameras", "between_cameras", is_flag=True, help="Also between every two cameras.")
 @click.option("--views", "by_view", is_flag=True, help="Also by view difference (of the synthetic dataset).")
 @click.option("--same-or-not", is_flag=True, help="Also: thresholds, ROC, open set, calibration; with a figure.")
-@click.option("--per-query", type=options.FILE, help="Write a row a query: .csv, .json or .parquet.")
-@click.option("--rankings", type=options.FILE, help="Write each query's nearest images: .csv, .json or .parquet.")
+@click.option("--per-query", type=console.OUTPUT, help="Write a row a query: .csv, .json or .parquet.")
+@click.option("--rankings", type=console.OUTPUT, help="Write each query's nearest images: .csv, .json or .parquet.")
 @click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="Images a query in --rankings.")
-@click.option("--write-distances", type=options.FILE, help="Write the whole distance matrix: .npy or .h5.")
+@click.option("--write-distances", type=console.OUTPUT, help="Write the whole distance matrix: .npy or .h5.")
 @click.option("--against", type=options.FILE, help="Compare with another run or model, or a file of --per-query.")
-@click.option("--figure", type=options.FILE, help="The queries that changed most. [against.png beside --out]")
+@click.option("--figure", type=console.OUTPUT, help="The queries that changed most. [against.png beside --out]")
 @options.json_alone
 def evaluate(
     settings: Settings,

@@ -49,7 +49,7 @@ from . import options
     "--iuv", type=options.FILE, help="I, U, V maps. [the renderer's ground truth, else artifacts/<dataset>/iuv.h5]"
 )
 @options.device
-@click.option("--out", type=options.FILE, help="The PNG. [artifacts/<dataset>/explain.png]")
+@click.option("--out", type=console.OUTPUT, help="The PNG. [artifacts/<dataset>/explain.png]")
 @click.option("--json", "as_json", is_flag=True, help="With --regions: print JSON alone.")
 def explain(
     keys: tuple[str, ...],

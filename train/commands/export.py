@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dsa_app import console
 from dsa_app.errors import ConfigError
 
 from . import options
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("out", type=options.FILE)
+@click.argument("out", type=console.OUTPUT)
 @options.model
 @options.model_dataset
 @options.model_experiment

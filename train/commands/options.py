@@ -102,6 +102,8 @@ def existing_run(settings: Settings, source: Path | None) -> Path:
             f"{kept}; or train: dsa-train run."
         )
     if source is not None:
+        if source.is_dir() and not any((source / name).exists() for name in ("model.pt", "checkpoint.pt")):
+            raise TrainingError(f"{source} is no run: it has no model.pt. Name the folder of a run, or its model.pt.")
         return existing(source, "Name another run: --run RUN")
     return existing(run, "Train first: dsa-train run; or name a run: --run.")
 
@@ -141,6 +143,8 @@ def existing_model(path: Path | None, dataset: str | None, experiment: str) -> P
             f"{kept / 'model.pt'}; or train again."
         )
     if path is not None:
+        if path.is_dir():
+            raise TrainingError(f"{path} is a folder. Name the model in it, or another: --model FILE.")
         return existing(path, "Name another model: --model FILE.")
     check_dataset(str(dataset))
     own = console.artifacts(str(dataset)) / "runs" / experiment / "model.pt"

@@ -20,7 +20,7 @@ from . import options
 @click.option("--run", "source", type=options.FILE, help="A run's folder, or a model.pt. [the pretrained trunk]")
 @click.option("--manifest", type=options.FILE, help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @click.option("--iuv", type=options.FILE, help="I, U, V maps. [artifacts/<dataset>/iuv.h5]")
-@click.option("--out", type=options.FILE, help="The result, JSON. [artifacts/<dataset>/probe.json]")
+@click.option("--out", type=console.OUTPUT, help="The result, JSON. [artifacts/<dataset>/probe.json]")
 @options.json_alone
 def probe(
     settings: Settings, source: Path | None, manifest: Path | None, iuv: Path | None, out: Path | None, as_json: bool

@@ -23,7 +23,7 @@ from . import options
     "--count", type=click.IntRange(1), default=10, show_default=True, help="Of best and worst, without a KEY."
 )
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Gallery images per query.")
-@click.option("--rankings", type=options.FILE, help="Write them as rows too: .csv, .json or .parquet.")
+@click.option("--rankings", type=console.OUTPUT, help="Write them as rows too: .csv, .json or .parquet.")
 @click.option("--out", type=options.FILE, help="Folder. [artifacts/<dataset>/rankings]")
 def rank(
     keys: tuple[str, ...],

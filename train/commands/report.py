@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--mean", "files", multiple=True, type=options.FILE, help="The mean of these metrics.json, one a split.")
 @click.option("--html", "with_page", is_flag=True, help="Write the page of the settings' run too.")
 @click.option("--iuv", type=options.FILE, help="The maps that the page counts. [artifacts/<dataset>/iuv.h5]")
-@click.option("--out", type=options.FILE, help="The page. [artifacts/<dataset>/report.html]")
+@click.option("--out", type=console.OUTPUT, help="The page. [artifacts/<dataset>/report.html]")
 @click.option(
     "--count",
     type=click.IntRange(1),

@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 @click.option(
     "--min-seen", type=click.FloatRange(0, 1), default=0.0, help="Share of the body that both images have to show."
 )
-@click.option("--rankings", type=options.FILE, help="Write a row a hit: .csv, .json or .parquet.")
+@click.option("--rankings", type=console.OUTPUT, help="Write a row a hit: .csv, .json or .parquet.")
 @options.json_alone
 @click.option("--pictures", type=options.FILE, help="The folder of the gallery's images. [the dataset's]")
-@click.option("--out", type=options.FILE, help="The ranking as a PNG. [ranking.png, if the images are known]")
+@click.option("--out", type=console.OUTPUT, help="The ranking as a PNG. [ranking.png, if the images are known]")
 @click.option("--overwrite", is_flag=True, help="Build the index again if it is of other features.")
 @options.device
 def search(

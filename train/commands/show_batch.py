@@ -19,7 +19,7 @@ from . import options
 @options.data
 @click.option("--identities", type=click.IntRange(1), default=4, show_default=True, help="Rows: identities to show.")
 @click.option("--epoch", type=click.IntRange(0), default=0, show_default=True, help="The epoch of the batch.")
-@click.option("--out", type=options.FILE, help="The PNG. [artifacts/<dataset>/batch.png]")
+@click.option("--out", type=console.OUTPUT, help="The PNG. [artifacts/<dataset>/batch.png]")
 def show_batch(
     settings: Settings, manifest: Path | None, dsap: Path | None, identities: int, epoch: int, out: Path | None
 ) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.lib import format as npy
 
 from dsa_app.errors import ConfigError
-from dsa_app.file_names import check_place
 from dsa_app.lock import locked
 from dsa_data.records import Record
 from dsa_data.stores.header import created
@@ -31,7 +30,6 @@ def check_distance_file(path: Path, option: str) -> None:
     """Raise ConfigError, before any work, unless distances can be written to a file of this name."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{option} {path}: expected a name that ends in .npy or .h5.")
-    check_place(path, option)
 
 
 def write_distances(path: Path, query: Sequence[Record], gallery: Sequence[Record], blocks: Iterable[Block]) -> Path:

@@ -169,11 +169,9 @@ def by_tracklet(side: Side, config: EvaluateConfig, any_length: bool = False) ->
     Args:
         any_length: of other programs' features, see `pooled_tracklets`.
     """
-    if not any(record.tracklet for record in side.records):
+    if not joins_frames(side.records, config.tracklets):
         if config.tracklets in ("best", "visible"):
             raise TrainingError(f"evaluate.tracklets={config.tracklets} needs tracklets, and this dataset has none.")
-        return side
-    if not joins_frames(side.records, config.tracklets):
         return side
     how = config.tracklets if config.tracklets == "best" or config.tracklets == "visible" else "mean"
     rows, features = pooled_tracklets(side.features, side.records, side.parts, how, any_length)

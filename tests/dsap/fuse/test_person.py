@@ -5,23 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dsa_data.synthetic import shots
-from dsa_data.synthetic.config import SynthConfig
-from dsa_data.synthetic.render import render
+from crowd import Crowd
 from dsap.fuse import person as one_person
 from dsap.fuse.exchange import LIMBS, exchanged
 from dsap.fuse.judge import probability_exchanged
 from dsap.fuse.person import corrected, fuse, judge_alone
-
-Crowd = list[tuple[list[np.ndarray], list[np.ndarray]]]
-
-
-@pytest.fixture(scope="module")
-def crowd() -> Crowd:
-    """Images and true maps of eight people, six images each."""
-    settings = SynthConfig(seed=5, train_identities=8, test_identities=2, distractors=0, junk=0)
-    groups = [[render(shots.scene_of(settings, shot)) for shot in group] for group in shots.plan(settings)[:8]]
-    return [([image for image, _ in group], [iuv for _, iuv in group]) for group in groups]
 
 
 @pytest.mark.parametrize("limbs", LIMBS)

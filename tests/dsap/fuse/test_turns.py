@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from dsa_data.synthetic import shots
-from dsa_data.synthetic.config import SynthConfig
-from dsa_data.synthetic.render import render
+from crowd import Crowd
 from dsa_data.turning import turned
 from dsap.fuse.judge import probability_turned
 from dsap.fuse.layout import sides
@@ -13,15 +11,6 @@ from dsap.fuse.person import fuse, judge_alone
 from dsap.fuse.turns import PARTS, Turn, find_turns, no_clue
 
 SHARE = 0.05
-Crowd = list[tuple[list[np.ndarray], list[np.ndarray]]]
-
-
-@pytest.fixture(scope="module")
-def crowd() -> Crowd:
-    """Images and true maps of eight people, six images each."""
-    settings = SynthConfig(seed=5, train_identities=8, test_identities=2, distractors=0, junk=0)
-    groups = [[render(shots.scene_of(settings, shot)) for shot in group] for group in shots.plan(settings)[:8]]
-    return [([image for image, _ in group], [iuv for _, iuv in group]) for group in groups]
 
 
 def test_one_turned_map_of_six_is_found(crowd: Crowd) -> None:

@@ -72,13 +72,19 @@ def test_written_distances_are_read_again(run, case, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "d.npy"), expected, rtol=1e-5)
 
 
-def test_a_runs_distances_with_its_manifest(run, tiny, train, tmp_path, monkeypatch):
+@pytest.fixture
+def market(tiny, tmp_path, monkeypatch):
+    """The options of a command on the tiny dataset as market1501, in the working directory `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "market1501").symlink_to(tiny.root)
+    return ["--dataset", "market1501", "--manifest", tiny.manifest]
+
+
+def test_a_runs_distances_with_its_manifest(run, tiny, train, market, tmp_path):
     train(tmp_path / "one")
-    common = ["--dataset", "market1501", "--manifest", tiny.manifest, "--run", tmp_path / "one"]
+    common = [*market, "--run", tmp_path / "one"]
     files = ["--per-query", tmp_path / "run.csv", "--write-distances", tmp_path / "d.npy"]
     result = run("evaluate", *common, *files)
     assert result.exit_code == 0, result.stderr
@@ -130,14 +136,10 @@ def test_labels_and_gallery_alone_are_refused(run, tmp_path):
     assert "--gallery-features goes with" in run("evaluate", "--dataset", "x", "--gallery-features", "a").stderr
 
 
-def test_a_run_against_another(run, tiny, train, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DSA_DATASETS", str(tmp_path / "datasets"))
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "datasets" / "market1501").symlink_to(tiny.root)
+def test_a_run_against_another(run, train, market, tmp_path):
     train(tmp_path / "one")
     train(tmp_path / "two", seed=1)
-    common = ["--dataset", "market1501", "--manifest", tiny.manifest, "--run", tmp_path / "one"]
+    common = [*market, "--run", tmp_path / "one"]
     result = run("evaluate", *common, "--against", tmp_path / "two" / "model.pt", "--out", tmp_path / "m.json")
     assert result.exit_code == 0, result.stderr
     assert f"Against {tmp_path / 'two' / 'model.pt'}, on 4 queries of 4 people" in result.stdout

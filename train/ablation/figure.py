@@ -62,7 +62,7 @@ def _draw_rows(axes: Any, rows: tables.Rows) -> None:
     if reference:
         mean = 100 * float(np.mean(reference.mAP))
         axes.axvline(mean, color="black", linewidth=0.8, linestyle=":", label=f"{tables.REFERENCE}, {mean:.1f}")
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)  # above the bars
     kinds = [f"Table {row['table']}" if isinstance(row["table"], int) else row["table"] for row in rows]
     axes.set_yticks(heights, [f"{row['name']}  ({kind})" for row, kind in zip(rows, kinds, strict=True)], fontsize=8)
     axes.set_ylim(-0.9, len(rows) - 0.1)

@@ -32,9 +32,9 @@ from timing.machine import origin
 RESULTS = Path(__file__).parent / "results"
 LAST_LINES = 20  # of the error of a part, that are kept
 PARTS: dict[str, tuple[Callable[[Context], None], int]] = {  # in the order in which they run, with a limit in seconds
-    "step": (steps.step, 75),
+    "step": (steps.step, 110),
     "kernels": (steps.kernels, 40),
-    "extraction": (stages.extraction, 75),
+    "extraction": (stages.extraction, 80),
     "tests": (stages.tests, 150),
     "losses": (steps.losses, 60),
     "embedding": (stages.embedding, 45),

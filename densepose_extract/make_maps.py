@@ -23,14 +23,15 @@ from dsa_data.stores.header import digest_of
 from dsa_data.stores.iuv import IuvMap
 from dsa_reid.read_ahead import read_ahead
 
-from .engines.engine import Engine, Extracted, ResizesAhead
+from .engines.engine import Engine, Extracted, PreparesAhead
 from .engines.maps import Maps
+from .engines.sizing import Canvas
 from .packed import pack
 from .plan import Batch, batch_digest
 
 AHEAD = 2  # batches that are read before the network needs them, or one for each thread if that is more
 Arrays = dict[str, np.ndarray]
-Prepared = tuple[list[np.ndarray | ImageError], np.ndarray | None]  # see `prepare_batch`
+Prepared = tuple[list[np.ndarray | ImageError], Canvas | None]  # see `prepare_batch`
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def make_maps(
         batch, prepared = one
         return batch, compute_batch(engine, batch.records, *prepared)
 
-    in_flight = engine.in_flight if isinstance(engine, ResizesAhead) else 1
+    in_flight = engine.in_flight if isinstance(engine, PreparesAhead) else 1
     if in_flight == 1:  # in this thread, whose number of torch's threads was set
         yield from map(compute, prepared_batches)
     else:
@@ -93,10 +94,10 @@ def make_maps(
 
 
 def prepare_batch(batch: Batch, reader: ImageReader, engine: Engine) -> Prepared:
-    """Return the decoded images of a batch, and those that could be read resized, if the engine can do that ahead."""
+    """Return the decoded images of a batch, and those that could be read as a canvas, if the engine takes it."""
     decoded = reader.decode(batch.records)
     readable = [image for image in decoded if isinstance(image, np.ndarray)]
-    return decoded, engine.resized(readable) if isinstance(engine, ResizesAhead) and readable else None
+    return decoded, engine.canvas(readable) if isinstance(engine, PreparesAhead) and readable else None
 
 
 def read_batch(batch: Batch, reader: ImageReader) -> tuple[Batch, Arrays]:
@@ -119,19 +120,19 @@ def compute_batch(
     engine: Engine,
     records: Sequence[Record],
     decoded: Sequence[np.ndarray | ImageError],
-    resized: np.ndarray | None = None,
+    canvas: Canvas | None = None,
 ) -> Arrays:
     """Return the maps that the network computes for one batch, without the images that could not be read.
 
     Args:
-        resized: the readable images as the engine's `resized` returned them, if it has one.
+        canvas: of the readable images, if the engine takes one.
     """
     readable = {index: image for index, image in enumerate(decoded) if isinstance(image, np.ndarray)}
     images = list(readable.values())
     extracted: dict[int, Extracted] = {}
     with out_of_memory_explained(records[0].key):
-        if isinstance(engine, ResizesAhead) and resized is not None:
-            extracted = dict(zip(readable, engine.extract(images, resized), strict=True))
+        if isinstance(engine, PreparesAhead) and canvas is not None:
+            extracted = dict(zip(readable, engine.extract(images, canvas), strict=True))
         elif readable:
             extracted = dict(zip(readable, engine.extract(images), strict=True))
     # The network saw a smaller batch than planned. No plan has its digest: the next run makes these maps again.

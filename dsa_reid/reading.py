@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from .preprocessing import Preprocessing
 from .read_ahead import read_ahead
 
 AHEAD = 2  # batches that are prepared while the network computes one
+TOGETHER = 16  # crops that a thread takes at a time: each change of thread costs as much as decoding a small crop
 
 
 def batches(
@@ -34,10 +36,25 @@ def batches(
     if workers is None:
         workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     _at_least_one("workers", workers)
-    resized = read_ahead(lambda one: preprocessing.resize(as_rgb(*one)), numbered(crops), workers, AHEAD * size)
-    with closing(resized):
-        while batch := list(itertools.islice(resized, size)):
-            yield torch.stack(batch)  # (B, height, width, 3)
+    of_batch = [range(start, min(start + TOGETHER, size)) for start in range(0, size, TOGETHER)]
+    pieces = _pieces(numbered(crops), itertools.cycle([len(piece) for piece in of_batch]))
+    prepare = functools.partial(_prepared, preprocessing=preprocessing)
+    with closing(read_ahead(prepare, pieces, workers, AHEAD * len(of_batch))) as prepared:
+        while batch := list(itertools.islice(prepared, len(of_batch))):
+            yield torch.cat(batch)  # (B, height, width, 3)
+
+
+def _pieces(crops: Iterator[tuple[Crop, str]], sizes: Iterator[int]) -> Iterator[list[tuple[Crop, str]]]:
+    """Yield the crops in pieces of these sizes; the last one may be smaller."""
+    for size in sizes:
+        if not (piece := list(itertools.islice(crops, size))):
+            return
+        yield piece
+
+
+def _prepared(piece: list[tuple[Crop, str]], preprocessing: Preprocessing) -> torch.Tensor:
+    """Return uint8 (n, height, width, 3) of n crops with their names."""
+    return torch.stack([preprocessing.resize(as_rgb(*one)) for one in piece])
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -33,6 +33,8 @@ from .context import Context
 
 ROOT = Path(__file__).parents[2]
 MODEL = "R_50_FPN_s1x"
+READERS = (4, 2, 8)  # threads that read for stage one and for `embed`
+KERNELS = 15  # that are kept of stage one
 TESTS_SECONDS = 120  # less than the limit of the part, so that the tests that have ended are counted
 TEST_LINE = re.compile(r"(tests/\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
 QUERIES, GALLERY, IDENTITIES, CAMERAS, DIMENSIONS = 3368, 15913, 750, 6, 4096  # Market-1501's, and the paper's feature
@@ -69,7 +71,7 @@ def extraction(context: Context) -> None:
     images = list(rng.integers(0, 256, (crops, extract.HEIGHT, extract.WIDTH, 3), dtype=np.uint8))
     records = crop_files(context.folder / "crops", images, 16 * crops if on_gpu else 2 * crops)
     with extract.checkpoint(MODEL) as path:
-        for name in NativeEngine.precisions:
+        for name in reversed(NativeEngine.precisions):  # the one that people use first: the part has a limit
             engine = NativeEngine(path, context.device, name, recipe)
             seconds = extract.timed(
                 {name: functools.partial(engine.extract, images)}, context.size.rounds, context.device
@@ -78,15 +80,20 @@ def extraction(context: Context) -> None:
             context.keep(**{name: found})
             found["share_of_time"] = extract.shares(engine, images)
             context.keep(**{name: found})
-            rate_from_files(engine, records[: 2 * crops], context)  # each thread's stream allocates its memory
             found["batches_in_flight"] = engine.in_flight
-            found["images_a_second_from_files"] = round(rate_from_files(engine, records, context), 1)
-            context.keep(**{name: found})
+            for jobs in READERS if on_gpu else (1,):
+                rate_from_files(
+                    engine, records[: 2 * crops], context, jobs
+                )  # each thread's stream allocates its memory
+                rate = rate_from_files(engine, records, context, jobs)
+                found[f"images_a_second_from_files_by_{jobs}_threads"] = round(rate, 1)
+                context.keep(**{name: found})
             if on_gpu:
                 found["gpu_busy_percent"] = gpu_busy(lambda engine=engine: engine.extract(images))
                 found["gpu_busy_percent_from_files"] = gpu_busy(
-                    lambda engine=engine: rate_from_files(engine, records, context)
+                    lambda engine=engine: rate_from_files(engine, records, context, READERS[0])
                 )
+                found["kernels"] = kernels_of(lambda engine=engine: engine.extract(images))
             context.keep(**{name: found})
 
 
@@ -99,14 +106,27 @@ def crop_files(folder: Path, images: list[np.ndarray], count: int) -> list[Recor
     return index(folder, entries)
 
 
-def rate_from_files(engine: NativeEngine, records: list[Record], context: Context) -> float:
-    """Return the images a second of stage one without writing the store: read, decoded, computed and packed."""
+def rate_from_files(engine: NativeEngine, records: list[Record], context: Context, jobs: int) -> float:
+    """Return the images a second of stage one without writing the store: read, decoded, computed and packed.
+
+    Args:
+        jobs: threads that read.
+    """
     plan = make_plan(records, "benchmark", engine)
     start = context.turns.clock()
-    jobs = min(8, os.cpu_count() or 1)
     for _ in make_maps(plan.batches, ImageReader(context.folder / "crops"), engine, jobs):
         pass
     return len(records) / (context.turns.clock() - start)
+
+
+def kernels_of(job: Callable[[], object]) -> list[str]:
+    """Return the kernels of a call of the job that take longest: ms, calls and name."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        job()
+        torch.cuda.synchronize()
+    rows = [event for event in profiler.key_averages() if not event.is_user_annotation]
+    rows = sorted(rows, key=lambda event: -event.self_device_time_total)[:KERNELS]
+    return [f"{row.self_device_time_total / 1e3:.2f} ms, {row.count} calls, {row.key[:90]}" for row in rows]
 
 
 def gpu_busy(job: Callable[[], object]) -> float:
@@ -144,6 +164,9 @@ def embedding(context: Context) -> None:
     context.keep(batch=batch, **embed.embedding(out, files, batch, turns, onnx=False))
     if context.device.type == "cuda":
         model = embed.dsa_reid.load(out / "model.pt", context.device)
+        for workers in (1, *READERS):
+            seconds = turns.seconds({"": lambda workers=workers: model.embed(files, batch, workers)})[""]
+            context.keep(**{f"images_a_second_by_{workers}_threads": round(len(files) / seconds, 1)})
         context.keep(gpu_busy_percent=gpu_busy(lambda: model.embed(files[: 16 * batch], batch)))
 
 

@@ -23,8 +23,8 @@ from .context import Context
 Change = dict[str, Any]
 
 SWITCHES: dict[str, Change] = {  # against the defaults, one at a time, the quick ones first
-    "channels_last=false": {"speed": {"channels_last": False}},
     "cuda_graph=true": {"speed": {"cuda_graph": True}},
+    "channels_last=false": {"speed": {"channels_last": False}},
     "guide_heads=contiguous": {"speed": {"guide_heads": "contiguous"}},
     "guide_heads=channels_last": {"speed": {"guide_heads": "channels_last"}},
     "local_heads=dense": {"speed": {"local_heads": "dense"}},
@@ -40,7 +40,7 @@ SWITCHES: dict[str, Change] = {  # against the defaults, one at a time, the quic
 }
 ON_A_CPU = tuple(name for name in SWITCHES if not any(word in name for word in ("compile", "cuda", "float32")))
 SMALL_NETWORKS = ("timm/mobilenetv2_100", "timm/vit_small_patch16_224")
-SMALL_NETWORK_SWITCHES = ("cuda_graph=true", "compile=default", "compile=reduce-overhead")
+SMALL_NETWORK_SWITCHES = (("cuda_graph=true",), ("compile=default", "compile=reduce-overhead"))  # the quick one first
 KERNELS = 25  # rows of the table
 ERROR = 300  # characters of the error of a switch
 SEED = 0
@@ -56,17 +56,15 @@ def step(context: Context) -> None:
     }
     images = 4 * config.identities
     context.keep(precision=config.precision, batch=images)
-    if context.device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # as the trainer sets it
-        context.keep(peak_mib={name: memory_in_place(side) for name, side in sides.items()})
-    context.keep(**compared(sides["ours"](), sides["naive"](), data, context.turns))
-
-
-def memory_in_place(side: Callable[[], Side]) -> int:
-    """Return the MiB that two steps of a side allocate on the GPU, beyond what was allocated before."""
-    gc.collect()
-    before = torch.cuda.memory_allocated() // 2**20
-    return memory(side()) - before
+    both = {}
+    for name, side in sides.items():
+        before = allocated() // 2**20 if context.device.type == "cuda" else 0
+        torch.backends.cudnn.benchmark = context.device.type == "cuda"  # as the trainer sets it
+        both[name] = side()
+        if context.device.type == "cuda":
+            context.keep(**{f"peak_mib_{name}": memory(both[name]) - before})
+    for measured in compared(both["ours"], both["naive"], data, context.turns):
+        context.keep(**measured)
 
 
 def switches(context: Context) -> None:
@@ -76,13 +74,14 @@ def switches(context: Context) -> None:
 
 def small_networks(context: Context) -> None:
     """Keep the time of a step of trunks that are limited by launches rather than by arithmetic, and of each switch."""
-    for trunk in SMALL_NETWORKS:
-        size = [context.size.values["height"], context.size.values["width"]]
-        network = {"weights": "none", "main": {"trunk": trunk, "size": size}}
-        try:
-            against_default(context, {"network": network}, SMALL_NETWORK_SWITCHES, trunk)
-        except ModelError as error:
-            context.keep(**{trunk: str(error)})
+    size = [context.size.values["height"], context.size.values["width"]]
+    for switched in SMALL_NETWORK_SWITCHES:
+        for trunk in SMALL_NETWORKS:
+            network = {"weights": "none", "main": {"trunk": trunk, "size": size}}
+            try:
+                against_default(context, {"network": network}, switched, f"{trunk}, {switched[0].split('=')[0]}")
+            except ModelError as error:
+                context.keep(**{trunk: str(error)})
 
 
 def against_default(context: Context, base: Change, names: tuple[str, ...], prefix: str = "") -> None:

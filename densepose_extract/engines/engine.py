@@ -11,6 +11,8 @@ import numpy as np
 
 from dsa_data.stores.iuv import Confidence
 
+from .sizing import Canvas
+
 Status = Literal["found", "fallback", "none"]
 
 
@@ -80,8 +82,8 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class ResizesAhead(Protocol):
-    """An engine whose images are resized by other threads while its network computes an earlier batch.
+class PreparesAhead(Protocol):
+    """An engine whose images are prepared by other threads while its network computes an earlier batch.
 
     Attributes:
         in_flight: how many threads may call `extract` at the same time, to keep a GPU busy.
@@ -89,8 +91,8 @@ class ResizesAhead(Protocol):
 
     in_flight: int
 
-    def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the images of a batch as the network takes them, uint8 (B, h', w', 3); called from any thread."""
+    def canvas(self, images: Sequence[np.ndarray]) -> Canvas:
+        """Return the images of a batch ready for the network; called from any thread."""
 
-    def extract(self, images: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
-        """Return the maps of one batch, whose resized images may be given."""
+    def extract(self, images: Sequence[np.ndarray], canvas: Canvas | None = None) -> list[Extracted]:
+        """Return the maps of one batch, whose canvas may be given."""

@@ -25,9 +25,9 @@ from ..weights.checkpoint import Weights
 from .embedded import Mesh, place_embedded
 from .engine import Extracted
 from .network_engine import NetworkEngine
-from .people import Subject, choose_subject, detect_people, deterministic_inference, encode, resized_ahead
+from .people import Subject, canvas_ahead, choose_subject, detect_people, deterministic_inference, encode
 from .placing import place_maps
-from .sizing import batches
+from .sizing import Canvas, batches
 
 
 @dataclass(frozen=True)
@@ -178,18 +178,18 @@ class NativeEngine(NetworkEngine):
         """See `NetworkEngine`; of a CSE model the table of vertices decides too."""
         return super().identity | ({} if self.table is None else {"vertices": self.table.digest})
 
-    def resized(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the images of a batch resized for the network, for `extract`; any thread may call this ahead of it."""
-        return resized_ahead(images, self.recipe, pinned=self.device.type == "cuda")
+    def canvas(self, images: Sequence[np.ndarray]) -> Canvas:
+        """Return the images of a batch ready for the network; any thread may call this ahead of `extract`."""
+        return canvas_ahead(images, self.recipe, self.device)
 
-    def extract(self, images: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
+    def extract(self, images: Sequence[np.ndarray], canvas: Canvas | None = None) -> list[Extracted]:
         """Return the maps of one batch of RGB images, each uint8 (H, W, 3); several threads may call this.
 
         Args:
-            resized: what `resized` returned for the same images; None to resize them now.
+            canvas: what `canvas` returned for the same images; None to make it now.
         """
         with deterministic_inference(), self._own_stream():
-            encoded = encode(self.network, images, self.recipe, resized)
+            encoded = encode(self.network, images, self.recipe, canvas)
             detected = detect_people(self.network, encoded, self.recipe)
             fallback = self.recipe.missing == "fallback"
             subjects = [

@@ -16,7 +16,7 @@ from ..network.boxes import clip, has_area, rescale
 from ..recipe import Recipe
 from ..select import choose
 from .engine import Status
-from .sizing import check_image, resized_canvas, resized_size, to_network
+from .sizing import Canvas, check_image, make_canvas, resized_size, to_network
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Encoded:
         maps: p2 .. p6, each (B, 256, h, w).
         sizes: height and width of each image.
         resized: height and width of each image as the network got it.
-        canvas: the resized images, held while a GPU may still read them.
+        canvas: the images, held while a GPU may still read them.
     """
 
     maps: list[Tensor]
     sizes: list[tuple[int, int]]
     resized: list[tuple[int, int]]
-    canvas: np.ndarray
+    canvas: Canvas
 
 
 @dataclass(frozen=True)
@@ -69,30 +69,25 @@ class Subject:
 
 
 def encode(
-    network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: Recipe, canvas: np.ndarray | None = None
+    network: DensePoseRCNN, images: Sequence[np.ndarray], recipe: Recipe, canvas: Canvas | None = None
 ) -> Encoded:
     """Compute the features of RGB images, uint8 (H, W, 3), as one batch. Raises ImageError for another array.
 
     Args:
-        canvas: the images resized by `resized_ahead`; None to resize them now.
+        canvas: of the images, by `canvas_ahead`; None to make it now.
     """
     if canvas is None:
-        canvas = resized_ahead(images, recipe, pinned=network.device.type == "cuda")
+        canvas = canvas_ahead(images, recipe, network.device)
     sizes = [(image.shape[0], image.shape[1]) for image in images]
-    resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
-    return Encoded(network.features(to_network(canvas, resized, network.device)), sizes, resized, canvas)
+    return Encoded(network.features(to_network(canvas, network.device)), sizes, canvas.sizes, canvas)
 
 
-def resized_ahead(images: Sequence[np.ndarray], recipe: Recipe, pinned: bool = False) -> np.ndarray:
-    """Return RGB images, uint8 (H, W, 3), resized and padded as one array uint8 (B, h', w', 3), by threads.
-
-    `pinned`: see `resized_canvas`. Raises ImageError for another array.
-    """
+def canvas_ahead(images: Sequence[np.ndarray], recipe: Recipe, device: torch.device) -> Canvas:
+    """Return RGB images, uint8 (H, W, 3), ready for the network. Raises ImageError for another array."""
     for image in images:
         check_image(image)
-    sizes = [(image.shape[0], image.shape[1]) for image in images]
-    resized = [resized_size(height, width, recipe.min_size, recipe.max_size) for height, width in sizes]
-    return resized_canvas(images, resized, pinned)
+    sizes = [resized_size(image.shape[0], image.shape[1], recipe.min_size, recipe.max_size) for image in images]
+    return make_canvas(images, sizes, device)
 
 
 def detect_people(network: DensePoseRCNN, encoded: Encoded, recipe: Recipe) -> list[People]:

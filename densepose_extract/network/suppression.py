@@ -60,10 +60,11 @@ def intersection_over_union(boxes: Tensor) -> Tensor:
     """Return the overlap of all pairs of an image's boxes, (B, N, 4) to (B, N, N); 0 where both are empty."""
     x0, y0, x1, y1 = boxes.unbind(-1)
     area = (x1 - x0) * (y1 - y0)
-    width = (torch.minimum(x1[:, :, None], x1[:, None]) - torch.maximum(x0[:, :, None], x0[:, None])).clamp(min=0)
-    height = (torch.minimum(y1[:, :, None], y1[:, None]) - torch.maximum(y0[:, :, None], y0[:, None])).clamp(min=0)
-    both = width * height
-    return (both / (area[:, :, None] + area[:, None] - both)).nan_to_num(0.0)
+    # In place: a GPU spends its time here on reading and writing N² numbers.
+    width = torch.minimum(x1[:, :, None], x1[:, None]).sub_(torch.maximum(x0[:, :, None], x0[:, None])).clamp_(min=0)
+    height = torch.minimum(y1[:, :, None], y1[:, None]).sub_(torch.maximum(y0[:, :, None], y0[:, None])).clamp_(min=0)
+    both = width.mul_(height)
+    return both.div_((area[:, :, None] + area[:, None]).sub_(both)).nan_to_num_(0.0)
 
 
 def best_of(boxes: Tensor, scores: Tensor, stays: Tensor, count: int) -> tuple[list[Tensor], list[Tensor]]:

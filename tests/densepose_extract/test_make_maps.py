@@ -55,7 +55,7 @@ def test_a_batch_of_broken_images_only(market: Path, tmp_path: Path) -> None:
 
 
 class InFlight(BatchEngine):
-    """The stand-in as an engine on a GPU is: images resized ahead, two batches computed at the same time."""
+    """The stand-in as an engine on a GPU is: images prepared ahead, two batches computed at the same time."""
 
     in_flight = 2
 
@@ -63,12 +63,12 @@ class InFlight(BatchEngine):
         super().__init__(batch)
         self.both = threading.Barrier(2, timeout=60)
 
-    def resized(self, given: Sequence[np.ndarray]) -> np.ndarray:
+    def canvas(self, given: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(given)
 
-    def extract(self, given: Sequence[np.ndarray], resized: np.ndarray | None = None) -> list[Extracted]:
-        assert resized is not None
-        assert np.array_equal(resized, np.stack(given))
+    def extract(self, given: Sequence[np.ndarray], canvas: np.ndarray | None = None) -> list[Extracted]:
+        assert canvas is not None
+        assert np.array_equal(canvas, np.stack(given))
         self.both.wait()  # two threads are here, or the test fails
         return super().extract(given)
 

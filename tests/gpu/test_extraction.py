@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from compared import CPU
 from densepose_extract.engines.native import NativeEngine
+from densepose_extract.engines.sizing import as_read, resized_here
 from densepose_extract.recipe import Recipe
 from detectron2_reference import golden
 
@@ -39,6 +41,15 @@ def test_fp32_maps_are_the_cpus(device: torch.device, checkpoint: Path, referenc
         assert np.abs(ours.iuv.astype(int) - expected.iuv)[same].max() <= 2
 
 
+def test_a_gpu_enlarges_to_pillows_bytes(device: torch.device) -> None:
+    sizes = [(512, 256), (600, 256), (256, 300)]
+    images = [np.ascontiguousarray(image) for image in (BATCH[0], BATCH[1][:-3], BATCH[2][:50, :40])]
+    ours = as_read(images, sizes).on(device).cpu()
+    assert torch.equal(ours, resized_here(images, sizes).on(CPU))
+    mine, pillows = (make([images[0]] * 3, [sizes[0]] * 3) for make in (as_read, resized_here))  # of one size
+    assert torch.equal(mine.on(device).cpu(), pillows.on(CPU))
+
+
 def test_a_batch_gives_the_same_bytes_again(device: torch.device, checkpoint: Path) -> None:
     engine = NativeEngine(checkpoint, device.type, recipe=SMALL)
     for first, second in zip(engine.extract(BATCH), engine.extract(BATCH), strict=True):
@@ -54,9 +65,9 @@ def test_batches_in_flight_are_those_computed_alone(device: torch.device, checkp
     assert engine.in_flight == (2 if device.type == "cuda" else 1)
     batches = [BATCH[:2], BATCH[1:], IMAGES[1:2], BATCH, IMAGES[1:2], BATCH[:2]]
     alone = [engine.extract(batch) for batch in batches]
-    resized = [engine.resized(batch) for batch in batches]
+    canvases = [engine.canvas(batch) for batch in batches]
     with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(engine.extract, batches, resized))
+        together = list(pool.map(engine.extract, batches, canvases))
     for expected, found in zip(alone, together, strict=True):
         for one, other in zip(expected, found, strict=True):
             assert np.array_equal(one.iuv, other.iuv)

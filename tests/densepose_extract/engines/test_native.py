@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from densepose_extract.engines.engine import Engine, ResizesAhead
+from densepose_extract.engines.engine import Engine, PreparesAhead
 from densepose_extract.engines.native import NativeEngine, detect, heads_in
 from densepose_extract.engines.placing import iuv_map, place_map
 from densepose_extract.network import DensePoseRCNN
@@ -126,10 +126,10 @@ def test_a_batch_gives_the_same_bytes_again(engine: NativeEngine) -> None:
         assert first.score == second.score
 
 
-def test_images_resized_ahead_give_the_same_bytes(engine: NativeEngine) -> None:
+def test_images_prepared_ahead_give_the_same_bytes(engine: NativeEngine) -> None:
     batch = [IMAGES[0], IMAGES[0][::-1].copy()]
-    assert isinstance(engine, ResizesAhead)
-    for now, ahead in zip(engine.extract(batch), engine.extract(batch, engine.resized(batch)), strict=True):
+    assert isinstance(engine, PreparesAhead)
+    for now, ahead in zip(engine.extract(batch), engine.extract(batch, engine.canvas(batch)), strict=True):
         assert np.array_equal(now.iuv, ahead.iuv)
         assert np.array_equal(now.box, ahead.box)
 

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from densepose_extract.engines.sizing import CROP_PIXELS, batches, check_image, network_input, padded_size, resized_size
+from densepose_extract.engines.sizing import (
+    CROP_PIXELS,
+    as_read,
+    batches,
+    check_image,
+    network_input,
+    padded_size,
+    resized_here,
+    resized_size,
+)
 from dsa_app.errors import ImageError
 
 SIDES = st.integers(1, 10_000)
@@ -54,7 +63,7 @@ def test_network_input_is_bgr_less_the_mean_and_zero_in_the_padding() -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (20, 10, 3), dtype=np.uint8), rng.integers(0, 256, (7, 40, 3), dtype=np.uint8)]
     sizes = [(64, 33), (30, 50)]
-    x = network_input(images, sizes, "cpu")
+    x = network_input(images, sizes, torch.device("cpu"))
     assert x.shape == (2, 3, 64, 64)
     assert x.dtype == torch.float32
     for row, image, (h, w) in zip(x, images, sizes, strict=True):
@@ -63,6 +72,19 @@ def test_network_input_is_bgr_less_the_mean_and_zero_in_the_padding() -> None:
         np.testing.assert_allclose(row[:, :h, :w].permute(1, 2, 0), want, atol=1e-4)
         assert not row[:, h:].any()
         assert not row[:, :, w:].any()
+
+
+GROWN = st.tuples(st.integers(1, 60), st.integers(1, 60), st.integers(0, 90), st.integers(0, 90))
+
+
+@given(each=st.lists(GROWN, min_size=1, max_size=4), seed=st.integers(0, 9))
+def test_a_device_enlarges_to_pillows_bytes(each: list[tuple[int, int, int, int]], seed: int) -> None:
+    """The same on a GPU, whose integers add up to the same: tests/gpu/test_extraction.py."""
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w, _, _ in each]
+    sizes = [(h + more, w + wider) for h, w, more, wider in each]
+    ours, pillows = (make(images, sizes).on(torch.device("cpu")) for make in (as_read, resized_here))
+    assert torch.equal(ours, pillows)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def main(
     if part and data:
         PARTS[part][0](Context(torch.device(device), SIZES[size], data, out))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C: `measured` stops the part that runs
     start = time.monotonic()
     if device != "cpu" and not torch.cuda.is_available():
         raise click.ClickException("torch finds no GPU. Measure the CPU with --device cpu --size small.")

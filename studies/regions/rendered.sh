@@ -10,7 +10,7 @@ jobs="${1:-2}" pretrain="--params studies/tables/pretrain.yaml"
 
 dsa-data prepare $pretrain --jobs "$jobs"
 dsa-train run $pretrain
-for study in rendered occluded; do
+for study in rendered guided occluded; do
     settings="--params studies/regions/$study.yaml"
     dsa-data prepare $settings --jobs "$jobs"
     densepose-extract run $settings --jobs "$jobs"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.export.passes
 
 import dsa_reid
 from compared import CPU

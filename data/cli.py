@@ -60,7 +60,7 @@ def new(folder: Path) -> None:
     click.echo(f"Next:\n  cd {shlex.quote(str(folder))}\n  dvc repro\n  dsa-train report")
 
 
-@main.command()
+@main.command(cls=console.Resumable)
 @console.with_settings()
 @click.option("--out", type=console.OUTPUT, help="The manifest. [artifacts/<dataset>/manifest.csv]")
 @console.jobs("Worker processes.")
@@ -100,7 +100,7 @@ def prepare(
             click.echo(f"note: {note}", err=True)
 
 
-@main.command()
+@main.command(cls=console.Resumable)
 @console.with_settings()
 @console.jobs("Worker processes.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that was rendered with other settings.")
@@ -229,7 +229,7 @@ def pack_(dataset: str, out: Path | None, since: Path | None) -> None:
     )
 
 
-@main.command("unpack")
+@main.command("unpack", cls=console.Resumable)
 @click.argument("archive", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace files that differ from the archive's.")
 def unpack_(archive: Path, overwrite: bool) -> None:

@@ -77,7 +77,7 @@ def main() -> None:
     """Stage one: DensePose's I, U, V for every pixel of every image."""
 
 
-@main.command()
+@main.command(cls=console.Resumable)
 @console.with_settings(implied=folder_name)
 @setting("--engine", "engine", "The source of the maps; auto is rendered for a synthetic dataset, else native.")
 @setting("--checkpoint", "checkpoint", "A checkpoint's name, or its file.")
@@ -117,7 +117,7 @@ def vertices_(charts: Path, vertices: Path, out: Path) -> None:
     click.echo(f"{write_vertices(out, table)}: {(table.chart > 0).sum()} of {len(table.chart)} vertices have a chart")
 
 
-@main.command("import")
+@main.command("import", cls=console.Resumable)
 @console.with_settings(implied=folder_name)
 @setting("--from", "maps", "The folder with the *_IUV.png, at the images' paths or by their names, or a *.pkl dump.")
 @setting("--channels", "channels", "Channel of the chart when read as RGB: first (rgb) or last (bgr).")

@@ -20,7 +20,7 @@ from . import remedies
 from .config import PARAMS, Settings, experiment_names, left_out_sections, read_settings
 from .errors import ConfigError, DsaError
 from .file_names import check_place
-from .interrupt import MESSAGE, at_work, exit_code
+from .interrupt import MESSAGE, RESUME, Interrupted, at_work, exit_code
 from .rate import Pace, Rate
 from .wording import duration, shortened, shown
 
@@ -37,6 +37,10 @@ REMEDIES = {
     errno.EPERM: "Not permitted. Change its permissions, or use another path.",
     errno.EFBIG: "The file grows too large. Raise the limit (ulimit -f) and run again; finished work is kept.",
 }
+
+
+class Resumable(click.Command):
+    """A command that keeps its finished work: after an interrupt, the same command resumes with what is missing."""
 
 
 class Commands(click.Group):
@@ -95,12 +99,19 @@ class Commands(click.Group):
         except BaseException as error:
             code = exit_code(error)
             if code is not None:
-                click.echo(MESSAGE, err=True)
+                click.echo(self._interrupt_line(ctx, error), err=True)
                 raise SystemExit(code) from None
             message = message_of(error)
             if message is None:
                 raise
         fail(message)
+
+    def _interrupt_line(self, ctx: click.Context, error: BaseException) -> str:
+        """Return the line to print about an interrupt of the running command."""
+        if isinstance(error, Interrupted) and error.line:
+            return error.line
+        command = self.get_command(ctx, ctx.invoked_subcommand) if ctx.invoked_subcommand else None
+        return RESUME if isinstance(command, Resumable) else MESSAGE
 
 
 def _as_given(command: click.Command, words: list[str]) -> tuple[list[tuple[str, str | None]], list[str]]:

@@ -16,7 +16,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-MESSAGE = "Interrupted. Run the same command to resume."
+MESSAGE = "Interrupted."
+RESUME = "Interrupted. Run the same command to resume."  # of a command that keeps its finished work
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,6 +25,9 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         number: of the signal.
+
+    Attributes:
+        line: what the command prints; None for the line of an interrupt.
     """
 
     last: int | None = (
@@ -33,6 +37,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(MESSAGE)
         self.number = number
+        self.line: str | None = None
 
 
 def exit_at_once() -> None:

@@ -41,7 +41,7 @@ def implied_dataset(given: dict[str, Any]) -> str | None:
     return images.resolve().name if images else None
 
 
-@main.command()
+@main.command(cls=console.Resumable)
 @console.with_settings(implied=implied_dataset)
 @click.option("--pictures", type=FILE, help="A folder of images, instead of a dataset; needs --iuv and --out.")
 @SPLITS
@@ -117,7 +117,7 @@ def build(
     click.echo(f"in {seconds:.1f} s, {len(store) / seconds:,.0f} images a second")
 
 
-@main.command()
+@main.command(cls=console.Resumable)
 @console.with_settings(implied=implied_dataset)
 @console.jobs("Worker processes; -1 for every core.")
 @MANIFEST

@@ -25,7 +25,7 @@ def handlers() -> Iterator[None]:
     interrupt.Interrupted.last = None
 
 
-def run(work: str) -> tuple[int, str]:
+def run(work: str, decorator: str = "main.command()") -> tuple[int, str]:
     """Run a command `work` in a process of its own; return its exit code and standard error."""
     program = f"""
 import importlib, os, signal, sys, types
@@ -35,7 +35,7 @@ from dsa_app import console, entry, interrupt
 @click.group(cls=console.Commands)
 def main(): pass
 
-@main.command()
+@{decorator}
 def work():
 {textwrap.indent(textwrap.dedent(work), "    ")}
 
@@ -50,6 +50,24 @@ entry.data()
 @pytest.mark.parametrize("number", interrupt.SIGNALS)
 def test_in_the_middle_of_work(number: int) -> None:
     assert run(f"os.kill(os.getpid(), {number})") == (128 + number, interrupt.MESSAGE + "\n")
+
+
+@pytest.mark.parametrize("number", interrupt.SIGNALS)
+def test_a_command_that_keeps_its_work_is_said_to_resume(number: int) -> None:
+    resumable = "main.command(cls=console.Resumable)"
+    expected = "Interrupted. Run the same command to resume.\n"
+    assert run(f"os.kill(os.getpid(), {number})", resumable) == (128 + number, expected)
+
+
+def test_a_command_has_a_line_of_its_own() -> None:
+    work = """
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except interrupt.Interrupted as stopped:
+        stopped.line = "Server stopped."
+        raise
+    """
+    assert run(work) == (130, "Server stopped.\n")
 
 
 @pytest.mark.parametrize("number", interrupt.SIGNALS)

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import uvicorn
 
+from dsa_app.interrupt import Interrupted
+
 from .app import application
 from .gallery import Gallery
 
+STOPPED = "Server stopped."
 SHUTDOWN = 2  # seconds that answers may take after Ctrl-C
 
 
@@ -26,4 +29,8 @@ def serve(gallery: Gallery, listening: socket.socket, hosts: Sequence[str], toke
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except Interrupted as stopped:
+        stopped.line = STOPPED
+        raise

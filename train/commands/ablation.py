@@ -13,7 +13,7 @@ from ..ablation.trainings import AblationConfig, Folders, trainings
 from . import options
 
 
-@click.command()
+@click.command(cls=console.Resumable)
 @console.with_settings()
 @console.jobs("Trainings in parallel, each in its own process.")
 @click.option(

@@ -15,7 +15,7 @@ from ..comparison.entries import entries, missing
 from . import options
 
 
-@click.command()
+@click.command(cls=console.Resumable)
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option(
     "--dataset", "datasets", multiple=True, shell_complete=console.datasets, help="Name of a dataset; may be repeated."

@@ -13,7 +13,7 @@ from dsa_app.errors import ConfigError
 from . import options
 
 
-@click.command()
+@click.command(cls=console.Resumable)
 @click.argument("folder", type=options.FILE, required=False)
 @click.option("--dataset", shell_complete=console.datasets, help="Embed the images of a dataset instead of a folder's.")
 @click.option("--split", multiple=True, help="Of the dataset; may be repeated. [gallery]")

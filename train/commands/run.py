@@ -14,7 +14,7 @@ from ..config import TrainConfig
 from . import options
 
 
-@click.command()
+@click.command(cls=console.Resumable)
 @console.with_settings()
 @options.data
 @click.option("--out", type=options.FILE, help="Folder of the run. [artifacts/<dataset>/runs/<experiment>]")

@@ -53,7 +53,12 @@ def test_it_serves_until_it_is_interrupted(features, model, image_folder, host):
     command = [sys.executable, "-c", "from dsa_app.entry import train; train()", "browse", features, "--model", model]
     command += ["--pictures", image_folder, "--port", "0", "--host", host]
     process = subprocess.Popen(
-        [*map(str, command)], stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     try:
         address = process.stdout.readline().strip()
@@ -64,6 +69,8 @@ def test_it_serves_until_it_is_interrupted(features, model, image_folder, host):
         assert opener.open(address.split("?")[0] + "api/image/0", timeout=120).read(2) == b"\xff\xd8"
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
+        assert process.stderr.read().splitlines()[-1] == "Server stopped."
     finally:
         process.kill()
         process.stdout.close()
+        process.stderr.close()

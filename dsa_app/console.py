@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON al
 MOST_JOBS = 4096  # more processes than any machine has cores are a slip
 LONGEST = 300  # characters of a file's name that an error shows
 PACKAGE = "dsa-reid"  # as it is installed
+WORDS = f"{__name__}.words"  # key of what a command was given, in the context of its group
 REMEDIES = {
     errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; finished work is kept.",
@@ -84,6 +86,7 @@ class Commands(click.Group):
             if ("--dataset", "") in options:
                 raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
             remedies.remember(options, f"{self.name} {name}", arguments)
+            ctx.meta[WORDS] = list(rest)  # the parser empties the list
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -152,7 +155,16 @@ def usage_message(error: click.UsageError) -> str:
     """Return click's error for options or arguments that do not fit a command, in one line."""
     message = " ".join(error.format_message().split())
     command = f" See {error.ctx.command_path} --help." if error.ctx else ""
-    return message + ("" if message.endswith((".", "?")) else ".") + command
+    return message + ("" if message.endswith((".", "?")) else ".") + _json_remedy(error) + command
+
+
+def _json_remedy(error: click.UsageError) -> str:
+    """Return what to do where a file follows --json, which is a flag; empty where none does."""
+    if error.ctx is None or "unexpected extra argument" not in error.format_message():
+        return ""
+    words = error.ctx.meta.get(WORDS, [])
+    followed = any(word == "--json" and not after.startswith("-") for word, after in pairwise(words))
+    return " --json takes no file. Write what it prints to one: --json > FILE." if followed else ""
 
 
 def _name(error: OSError) -> str:

@@ -123,6 +123,8 @@ def complete(message: str) -> str:
 
 
 def _completed(given: Given, command: str, argument: str, present: str) -> str:
+    if present == " --help":
+        return command + argument + present
     if "pictures" in given.paths and command == LIST_IMAGES:
         command = MAKE_MAPS
     if given.command == IMPORT_MAPS and command == MAKE_MAPS:

@@ -348,3 +348,22 @@ def test_an_option_is_of_one_kind_in_all_commands() -> None:
 def test_the_page_lists_the_options_that_several_commands_have() -> None:
     table = PAGE.partition("## Options that several commands have")[2]
     assert set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE)) == set(shared_options())
+
+
+@pytest.mark.parametrize(
+    "words", ["compare A.h5 B.h5 --json agreement.json", "compare --json agreement.json A.h5 B.h5"]
+)
+def test_a_file_after_json_is_answered_with_how_to_write_one(words: str) -> None:
+    """--json took a file once; now that would be one more argument."""
+    refused = CliRunner().invoke(GROUPS["densepose-extract"], words.split(), prog_name="densepose-extract")
+    assert refused.exit_code == 2
+    (error,) = refused.stderr.splitlines()
+    assert "--json takes no file. Write what it prints to one: --json > FILE. " in error
+    assert error.endswith("See densepose-extract compare --help"), "without the options that do not fit"
+
+
+def test_too_many_arguments_alone_are_not_answered_with_json() -> None:
+    words = ["compare", "A.h5", "B.h5", "C.h5", "--json"]
+    refused = CliRunner().invoke(GROUPS["densepose-extract"], words, prog_name="densepose-extract")
+    assert refused.exit_code == 2
+    assert "--json takes no file" not in refused.stderr

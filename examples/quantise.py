@@ -1,6 +1,6 @@
 """int8 for ONNX Runtime: a model's convolutions quantised with the ranges that some of your images have.
 
-python examples/quantise.py model.pt pictures/ model_int8.onnx
+python examples/quantise.py model.pt images/ model_int8.onnx
 
 The images are crops as your cameras give them, some hundred. What the rounding costs is measured by
 examples/deployed_accuracy.py; examples/README.md shows how. Needs the extra `export`.
@@ -76,5 +76,5 @@ def quantise(model: str | Path, crops: Sequence[Any], out: str | Path) -> Path:
 
 
 if __name__ == "__main__":
-    source, pictures, target = sys.argv[1:]
-    print(quantise(source, sorted(Path(pictures).rglob("*.jpg")), target))
+    source, images, target = sys.argv[1:]
+    print(quantise(source, sorted(Path(images).rglob("*.jpg")), target))

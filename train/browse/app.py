@@ -31,7 +31,7 @@ from dsa_data import images
 from dsa_reid.errors import ModelError
 
 from ..pages.pictures import fitted
-from .gallery import Filter, Gallery, Hit, Picture, Ranking
+from .gallery import Filter, Gallery, Hit, ListedImage, Ranking
 
 HERE = Path(__file__).parent
 FILES = {"browse.css": "text/css", "browse.js": "text/javascript"}
@@ -87,7 +87,7 @@ def application(gallery: Gallery, hosts: Sequence[str], token: str | None = None
         return Response((HERE / name).read_text(encoding="utf-8"), media_type=FILES[name])
 
     async def about(request: Request) -> Response:
-        cameras = sorted({one.camid for one in gallery.pictures if one.camid is not None})
+        cameras = sorted({one.camid for one in gallery.images if one.camid is not None})
         return JSONResponse(
             {
                 "title": gallery.title,
@@ -101,16 +101,16 @@ def application(gallery: Gallery, hosts: Sequence[str], token: str | None = None
 
     async def picks(request: Request) -> Response:
         text, start = request.query_params.get("text", ""), _number(request, "start", 0)
-        found = [number for number in gallery.picks if text in gallery.pictures[number].key]
-        shown = [{"number": number, **_about(gallery.pictures[number])} for number in found[start : start + SHELF]]
+        found = [number for number in gallery.picks if text in gallery.images[number].key]
+        shown = [{"number": number, **_about(gallery.images[number])} for number in found[start : start + SHELF]]
         return JSONResponse({"total": len(found), "start": start, "images": shown})
 
     async def image(request: Request) -> Response:
-        picture = await run_in_threadpool(_answered, gallery.read, _picture(gallery, request.path_params["number"]))
-        return Response(images.encode_jpeg(fitted(picture, 384, 192)), media_type="image/jpeg")
+        image = await run_in_threadpool(_answered, gallery.read, _known_number(gallery, request.path_params["number"]))
+        return Response(images.encode_jpeg(fitted(image, 384, 192)), media_type="image/jpeg")
 
     async def surfaces(request: Request) -> Response:
-        one, other = (_picture(gallery, _number(request, name)) for name in ("query", "image"))
+        one, other = (_known_number(gallery, _number(request, name)) for name in ("query", "image"))
         found = await run_in_threadpool(_answered, gallery.surfaces, one, other)
         if found is None:
             raise RefusedError(404, "There are no part images of these two: build them with dsap build.")
@@ -174,8 +174,8 @@ def _search(gallery: Gallery, request: Request, data: bytes) -> Ranking:
     if data:
         query, picked = images.decode(data, "The image that was sent", "send another."), None
     else:
-        number = _picture(gallery, _number(request, "query"))
-        query, picked = gallery.read(number), gallery.pictures[number]
+        number = _known_number(gallery, _number(request, "query"))
+        query, picked = gallery.read(number), gallery.images[number]
     camera = _number(request, "camera") if asked.get("camera") else None
     some = Filter(camera, asked.get("text", ""), asked.get("other") == "1")
     top = min(MOST, max(1, _number(request, "top", 50)))
@@ -199,19 +199,19 @@ def _number(request: Request, name: str, default: int | None = None) -> int:
     return int(text)
 
 
-def _picture(gallery: Gallery, number: int) -> int:
-    if not 0 <= number < len(gallery.pictures):
+def _known_number(gallery: Gallery, number: int) -> int:
+    if not 0 <= number < len(gallery.images):
         raise RefusedError(404, "There is no such image.")
     return number
 
 
-def _about(one: Picture) -> dict[str, Any]:
+def _about(one: ListedImage) -> dict[str, Any]:
     return {"key": one.key, "pid": one.pid, "camid": one.camid}
 
 
 def _row(hit: Hit) -> dict[str, Any]:
     """Return a hit as `COLUMNS` name it."""
-    values = (hit.rank, hit.picture.key, hit.picture.pid, hit.picture.camid, hit.distance, hit.probability, hit.correct)
+    values = (hit.rank, hit.image.key, hit.image.pid, hit.image.camid, hit.distance, hit.probability, hit.correct)
     return dict(zip(COLUMNS, values, strict=True))
 
 

@@ -29,7 +29,7 @@ CELL = 32  # side of a part image on the unfolded body, pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class ListedImage:
     """An image that the page may show.
 
     Args:
@@ -62,7 +62,7 @@ class Hit:
     """An image in a ranking.
 
     Args:
-        number: of the image, see `Gallery.pictures`.
+        number: of the image, see `Gallery.images`.
         rank: 1 for the nearest among those that are listed.
         correct: whether it shows the query's person; None if that is not known.
         probability: that it does; None for a model that is not calibrated, or a distance by regions.
@@ -70,7 +70,7 @@ class Hit:
     """
 
     number: int
-    picture: Picture
+    image: ListedImage
     rank: int
     distance: float
     correct: bool | None
@@ -93,7 +93,7 @@ class Gallery:
 
     Args:
         model: embeds queries.
-        pictures: all images that may be shown; the first `len(features)` are the gallery, others are queries to pick.
+        images: all images that may be shown; the first `len(features)` are the gallery, others are queries to pick.
         features: float (G, D), of the model, or (G, D + 8) with the visibilities of regions.
         root: the folder of the images.
         store: their part images; None if there are none.
@@ -104,16 +104,16 @@ class Gallery:
     def __init__(
         self,
         model: Model,
-        pictures: Sequence[Picture],
+        images: Sequence[ListedImage],
         features: Rows,
         root: Path,
         store: DsapStore | None,
         turns: Turns,
         title: str,
     ) -> None:
-        self.model, self.pictures, self.root, self.title = model, pictures, root, title
+        self.model, self.images, self.root, self.title = model, images, root, title
         self.size = features.shape[0]
-        self.picks = range(self.size, len(pictures)) if len(pictures) > self.size else range(self.size)
+        self.picks = range(self.size, len(images)) if len(images) > self.size else range(self.size)
         self._features, self._store, self._turns = features, store, turns
         self.visible = features.shape[1] == model.dimensions + REGIONS
         self._lock = threading.Lock()  # a network and an HDF5 file are used by one thread at a time
@@ -130,13 +130,13 @@ class Gallery:
 
     def read(self, number: int) -> Image:
         """Return an image. Raises ImageError if it is missing, damaged, or a link that leads out of the root."""
-        key = self.pictures[number].key
+        key = self.images[number].key
         path, root = (self.root / key).resolve(), self.root.resolve()
         if not path.is_relative_to(root):
             raise ImageError(f"{key} is a link to a file outside {self.root}. Only files of that folder are shown.")
         return images.read(path)
 
-    def rank(self, query: Image, asked: Picture | None, regions: Sequence[str], some: Filter, top: int) -> Ranking:
+    def rank(self, query: Image, asked: ListedImage | None, regions: Sequence[str], some: Filter, top: int) -> Ranking:
         """Return the nearest images of a query.
 
         Args:
@@ -164,10 +164,10 @@ class Gallery:
         hits = [
             Hit(
                 number,
-                self.pictures[number],
+                self.images[number],
                 rank,
                 float(distances[number]),
-                self._is_correct(asked, self.pictures[number]),
+                self._is_correct(asked, self.images[number]),
                 None if calibration is None else float(calibration.probability(float(distances[number]), prior)),
                 by_region[number].tolist(),
             )
@@ -180,7 +180,7 @@ class Gallery:
 
         Returns each with what it is; None where there are no part images of one of them.
         """
-        keys = [self.pictures[number].key for number in (one, other)]
+        keys = [self.images[number].key for number in (one, other)]
         if self._store is None or not all(key in self._store for key in keys):
             return None
         with self._lock:
@@ -205,22 +205,22 @@ class Gallery:
         by_region = np.concatenate(regions) if regions else np.zeros((self.size, 0))
         return np.concatenate(whole).astype(float), by_region.astype(float)
 
-    def _listed(self, asked: Picture | None, some: Filter) -> NDArray[np.intp]:
+    def _listed(self, asked: ListedImage | None, some: Filter) -> NDArray[np.intp]:
         """Return the numbers of the images that a filter leaves."""
 
-        def fits(one: Picture) -> bool:
+        def fits(one: ListedImage) -> bool:
             own = some.other_cameras and asked is not None and asked.camid is not None and one.camid == asked.camid
             return not own and (some.camera is None or one.camid == some.camera) and some.text in one.key
 
-        return np.array([n for n in range(self.size) if fits(self.pictures[n])], np.intp)
+        return np.array([n for n in range(self.size) if fits(self.images[n])], np.intp)
 
     @staticmethod
-    def _is_correct(asked: Picture | None, one: Picture) -> bool | None:
+    def _is_correct(asked: ListedImage | None, one: ListedImage) -> bool | None:
         if asked is None or asked.pid is None or one.pid is None:
             return None
         return asked.pid == one.pid
 
 
-def pictures_of(keys: Sequence[str], known: Mapping[str, Picture]) -> list[Picture]:
-    """Return pictures for keys, with what is known of them."""
-    return [known.get(key, Picture(key)) for key in keys]
+def listed_images(keys: Sequence[str], known: Mapping[str, ListedImage]) -> list[ListedImage]:
+    """Return images for keys, with what is known of them."""
+    return [known.get(key, ListedImage(key)) for key in keys]

@@ -16,7 +16,7 @@ from ..evaluation.config import EvaluateConfig
 from ..evaluation_stage import Task, query_and_gallery, uncalibrated
 from ..gallery.feature_files import open_features
 from ..gallery.search import check_same_model
-from .gallery import Gallery, Picture, pictures_of
+from .gallery import Gallery, ListedImage, listed_images
 
 
 def gallery_of_run(task: Task, config: EvaluateConfig) -> Gallery:
@@ -33,12 +33,12 @@ def gallery_of_run(task: Task, config: EvaluateConfig) -> Gallery:
     query, gallery, device = query_and_gallery(task, config)
     path = task.source if task.source.is_file() else task.source / "model.pt"
     records = [*gallery.records, *query.records]
-    pictures = [Picture(record.key, record.pid, record.camid) for record in records]
+    images = [ListedImage(record.key, record.pid, record.camid) for record in records]
     store, turns = _parts(task.dsap)
     model = load(path, device)
     if uncalibrated(config, gallery.records):
         model.calibration = model.visible_calibration = None
-    return Gallery(model, pictures, gallery.features, task.root, store, turns, f"{path.parent.name} on {task.dataset}")
+    return Gallery(model, images, gallery.features, task.root, store, turns, f"{path.parent.name} on {task.dataset}")
 
 
 def gallery_of_features(
@@ -65,9 +65,9 @@ def gallery_of_features(
         listed = {record.digest: record for record in read_manifest(manifest)}
         for key, digest in zip(opened.keys, opened.digests, strict=True):
             if record := listed.get(digest):
-                known[key] = Picture(key, record.pid, record.camid)
+                known[key] = ListedImage(key, record.pid, record.camid)
     store, turns = _parts(dsap)
-    return Gallery(network, pictures_of(opened.keys, known), opened, root, store, turns, features.name)
+    return Gallery(network, listed_images(opened.keys, known), opened, root, store, turns, features.name)
 
 
 def _parts(path: Path) -> tuple[DsapStore | None, Turns]:

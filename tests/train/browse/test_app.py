@@ -46,12 +46,12 @@ def test_an_image_that_was_picked(ask, gallery):
     status, _, body = ask("/api/search?query=6&top=2", "POST", b"")
     assert status == 200
     hits = json.loads(body)["hits"]
-    expected = gallery.rank(gallery.read(6), gallery.pictures[6], [], app.Filter(), 2).hits
-    assert [(hit["number"], hit["image"]) for hit in hits] == [(one.number, one.picture.key) for one in expected]
+    expected = gallery.rank(gallery.read(6), gallery.images[6], [], app.Filter(), 2).hits
+    assert [(hit["number"], hit["image"]) for hit in hits] == [(one.number, one.image.key) for one in expected]
 
 
 def test_an_image_that_was_sent_finds_itself(ask, gallery):
-    sent = (gallery.root / gallery.pictures[3].key).read_bytes()
+    sent = (gallery.root / gallery.images[3].key).read_bytes()
     status, _, body = ask("/api/search?top=1", "POST", sent)
     (hit,) = json.loads(body)["hits"]
     assert (status, hit["number"], hit["correct"]) == (200, 3, None)
@@ -100,11 +100,13 @@ def test_no_path_leads_to_a_file(ask, path):
 
 
 def test_a_link_out_of_the_root_is_refused(serving, ask, gallery, tmp_path):
-    from dsa_train.browse.gallery import Gallery, Picture
+    from dsa_train.browse.gallery import Gallery, ListedImage
 
     (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "link.png").symlink_to(gallery.root / gallery.pictures[0].key)
-    linked = Gallery(gallery.model, [Picture("link.png")], gallery._features, tmp_path / "root", None, "densepose", "")
+    (tmp_path / "root" / "link.png").symlink_to(gallery.root / gallery.images[0].key)
+    linked = Gallery(
+        gallery.model, [ListedImage("link.png")], gallery._features, tmp_path / "root", None, "densepose", ""
+    )
     with serving(linked) as other:
         status, _, body = ask("/api/image/0", port=other)
     assert status == 422
@@ -146,7 +148,7 @@ def test_what_does_not_decode_is_refused_in_one_line(ask, sent):
 
 def test_an_image_of_too_many_pixels_is_not_decoded(ask, gallery, monkeypatch):
     monkeypatch.setenv("DSA_MAX_PIXELS", "100")
-    status, _, body = ask("/api/search", "POST", (gallery.root / gallery.pictures[3].key).read_bytes())
+    status, _, body = ask("/api/search", "POST", (gallery.root / gallery.images[3].key).read_bytes())
     assert status == 422
     assert "DSA_MAX_PIXELS" in json.loads(body)["error"]
 

@@ -49,7 +49,7 @@ def test_an_image_is_picked_by_keyboard_and_ranked(shown, gallery):
     signs = [one.inner_text() for one in shown.locator("#hits strong").all()]
     assert sum("✓ right" in one for one in signs) == 2
     assert sum("✗ wrong" in one for one in signs) == 4
-    assert shown.locator("#named").inner_text() == gallery.pictures[6].key, "shown as text, whatever it holds"
+    assert shown.locator("#named").inner_text() == gallery.images[6].key, "shown as text, whatever it holds"
     assert shown.faults == []
 
 
@@ -113,11 +113,11 @@ def test_exports_are_the_ranking_that_is_shown(shown, gallery):
     until(shown, f"document.querySelector('#hits div').textContent.split(',')[0] !== '{whole[0]:.3f}'")
     numbers, seen = finished(shown), distances(shown)
     rows = json.loads(saved(shown, "json"))
-    assert [row["image"] for row in rows] == [gallery.pictures[number].key for number in numbers]
+    assert [row["image"] for row in rows] == [gallery.images[number].key for number in numbers]
     assert [row["camid"] for row in rows] == [2, 2]
     assert [round(row["distance"], 3) for row in rows] == seen
     assert [row["probability"] for row in rows] == [None, None], "a distance by regions has no probability"
-    asked = gallery.pictures[6]
+    asked = gallery.images[6]
     assert [row["correct"] for row in rows] == [row["pid"] == asked.pid for row in rows]
     table = list(csv.DictReader(io.StringIO(saved(shown, "csv"))))
     assert [
@@ -145,7 +145,7 @@ def test_text_and_other_cameras_filter(shown, gallery):
     until(shown, "document.querySelectorAll('#hits li').length === 2")
     shown.check("[name=other]")
     until(shown, "document.querySelectorAll('#hits li').length === 1")
-    assert gallery.pictures[finished(shown)[0]].camid == 2, "the query's camera is 1"
+    assert gallery.images[finished(shown)[0]].camid == 2, "the query's camera is 1"
     shown.fill("[name=text]", "nothing has this name")
     shown.locator("[name=text]").blur()
     until(shown, "document.querySelectorAll('#hits li').length === 0")
@@ -172,7 +172,7 @@ def drop(shown, path):
 
 def test_an_image_is_dropped_ranked_and_exported(shown, gallery, tmp_path):
     image = tmp_path / "dropped <b>.png"
-    image.write_bytes((gallery.root / gallery.pictures[4].key).read_bytes())
+    image.write_bytes((gallery.root / gallery.images[4].key).read_bytes())
     address = shown.url
     drop(shown, image)
     until(shown, "document.querySelector('#hits img')?.getAttribute('src') === '/api/image/4'")
@@ -182,13 +182,13 @@ def test_an_image_is_dropped_ranked_and_exported(shown, gallery, tmp_path):
     assert shown.url == address, "the browser does not open the file in place of the page"
     assert distances(shown)[0] < 0.001
     rows = json.loads(saved(shown, "json"))
-    assert (rows[0]["image"], len(rows)) == (gallery.pictures[4].key, 6)
+    assert (rows[0]["image"], len(rows)) == (gallery.images[4].key, 6)
     assert {row["correct"] for row in rows} == {None}, "nobody knows whom an image from elsewhere shows"
     assert shown.faults == []
 
 
 def test_a_file_is_chosen_and_a_broken_one_is_explained(shown, gallery, tmp_path):
-    shown.set_input_files("#file", gallery.root / gallery.pictures[3].key)
+    shown.set_input_files("#file", gallery.root / gallery.images[3].key)
     until(shown, "document.querySelector('#hits img')?.getAttribute('src') === '/api/image/3'")
     assert shown.locator("#hits button").count() == 0, "no map is known of an image from elsewhere"
     broken = tmp_path / "broken.png"

@@ -9,7 +9,7 @@ import pytest
 import dsa_reid
 from dsa_app.errors import ConfigError, ImageError
 from dsa_data import images
-from dsa_train.browse.gallery import Filter, Gallery, Picture
+from dsa_train.browse.gallery import Filter, Gallery, ListedImage
 from dsa_train.browse.source import gallery_of_features, gallery_of_run
 from dsa_train.evaluation.config import EvaluateConfig
 from dsa_train.torch_setup import choose_device
@@ -19,7 +19,7 @@ EVERYTHING = Filter()
 
 
 def ask(gallery, number=6, regions=(), some=EVERYTHING, top=50):
-    return gallery.rank(gallery.read(number), gallery.pictures[number], regions, some, top)
+    return gallery.rank(gallery.read(number), gallery.images[number], regions, some, top)
 
 
 def test_the_order_is_that_of_the_features(gallery):
@@ -30,7 +30,7 @@ def test_the_order_is_that_of_the_features(gallery):
     assert [hit.number for hit in hits] == np.argsort(expected).tolist()
     assert [hit.distance for hit in hits] == pytest.approx(np.sort(expected), abs=1e-5)
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5, 6]
-    assert [hit.correct for hit in hits] == [gallery.pictures[hit.number].pid == 1 for hit in hits]
+    assert [hit.correct for hit in hits] == [gallery.images[hit.number].pid == 1 for hit in hits]
 
 
 def test_chosen_regions_decide_the_distance(gallery):
@@ -45,10 +45,10 @@ def test_filters_leave_out_images(gallery):
     def numbers(**values):
         return {hit.number for hit in ask(gallery, some=Filter(**values)).hits}
 
-    pictures = gallery.pictures
-    assert numbers(camera=2) == {n for n in range(6) if pictures[n].camid == 2}
-    assert numbers(text="3_c1") == {n for n in range(6) if "3_c1" in pictures[n].key}
-    assert numbers(other_cameras=True) == {n for n in range(6) if pictures[n].camid != 1}
+    images = gallery.images
+    assert numbers(camera=2) == {n for n in range(6) if images[n].camid == 2}
+    assert numbers(text="3_c1") == {n for n in range(6) if "3_c1" in images[n].key}
+    assert numbers(other_cameras=True) == {n for n in range(6) if images[n].camid != 1}
     assert numbers(text="no such") == set()
     assert len(ask(gallery, top=2).hits) == 2
 
@@ -62,7 +62,7 @@ def test_probabilities_are_the_models(gallery):
     calibration = dsa_reid.Calibration(2.0, 3.0, 0.0, 1.0, 20, 100)
     model = copy.copy(gallery.model)
     model.calibration = calibration
-    sure = Gallery(model, gallery.pictures, gallery._features, gallery.root, None, "densepose", "")
+    sure = Gallery(model, gallery.images, gallery._features, gallery.root, None, "densepose", "")
     ranking = ask(sure)
     assert ranking.hits[0].probability == pytest.approx(calibration.probability(ranking.hits[0].distance, 1 / 7))
     assert 0 < ranking.presence < 1
@@ -83,8 +83,8 @@ def test_a_link_out_of_the_root_is_not_shown(gallery, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link.png").symlink_to(tmp_path / "secret.png")
     images.write_png(tmp_path / "root" / "own.png", np.zeros((8, 8, 3), np.uint8))
-    pictures = [Picture("link.png"), Picture("own.png")]
-    shown = Gallery(gallery.model, pictures, gallery._features, tmp_path / "root", None, "densepose", "")
+    linked = [ListedImage("link.png"), ListedImage("own.png")]
+    shown = Gallery(gallery.model, linked, gallery._features, tmp_path / "root", None, "densepose", "")
     with pytest.raises(ImageError, match="is a link to a file outside"):
         shown.read(0)
     assert shown.read(1).shape == (8, 8, 3)
@@ -92,7 +92,7 @@ def test_a_link_out_of_the_root_is_not_shown(gallery, tmp_path):
 
 def test_a_root_that_is_a_link_itself_is_shown(gallery, tmp_path):
     (tmp_path / "linked").symlink_to(gallery.root)
-    shown = Gallery(gallery.model, gallery.pictures, gallery._features, tmp_path / "linked", None, "densepose", "")
+    shown = Gallery(gallery.model, gallery.images, gallery._features, tmp_path / "linked", None, "densepose", "")
     assert shown.read(0).tobytes() == gallery.read(0).tobytes()
 
 
@@ -101,7 +101,7 @@ def test_a_file_of_features(run, tmp_path, model, image_folder):
     opened = gallery_of_features(
         tmp_path / "features.h5", model, image_folder, tmp_path / "none.csv", tmp_path / "none.h5", choose_device("cpu")
     )
-    hits = opened.rank(opened.read(4), opened.pictures[4], [], EVERYTHING, 3).hits
+    hits = opened.rank(opened.read(4), opened.images[4], [], EVERYTHING, 3).hits
     assert (hits[0].number, hits[0].correct) == (4, None)
     assert hits[0].distance == pytest.approx(0, abs=1e-3)
     assert list(opened.picks) == list(range(12))

@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the page speaks of: a model, pictures, the model's export."""
+    """A folder with what the page speaks of: a model, images, the model's export."""
     place = tmp_path_factory.mktemp("examples")
     torch.manual_seed(0)
     stream = dsa_reid.MainStream(dsa_reid.MainStreamConfig(trunk="resnet18", width=0.125))
@@ -36,8 +36,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = dsa_reid.load(dsa_reid.save(stream, place / "model.pt", dsa_reid.Preprocessing(32, 16)))
     dsa_reid.export(model, place / "model.onnx")
     generator = np.random.default_rng(0)
-    (place / "pictures").mkdir()
-    for name in ("a.jpg", "b.jpg", "c.jpg", "pictures/1.jpg", "pictures/2.jpg", "pictures/3.jpg"):
+    (place / "images").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg", "images/1.jpg", "images/2.jpg", "images/3.jpg"):
         (place / name).write_bytes(encode_jpeg(generator.integers(0, 256, (50, 25, 3), dtype=np.uint8)))
     return place
 

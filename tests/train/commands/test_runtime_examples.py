@@ -266,9 +266,9 @@ def test_the_pages_python_and_commands(model: Path, crops: list[np.ndarray], tmp
     assert done.returncode == 0, done.stderr
     assert "differs by less than 1e-4: True" in done.stdout
     assert "['README.md', 'config.json', 'model.pt']" in done.stdout
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for n, crop in enumerate(crops):
-        (tmp_path / "pictures" / f"{n}.jpg").write_bytes(images.encode_jpeg(crop))
+        (tmp_path / "images" / f"{n}.jpg").write_bytes(images.encode_jpeg(crop))
     for line in "".join(blocks("sh")).splitlines():
         python, script, *arguments = shlex.split(line)
         assert python == "python"

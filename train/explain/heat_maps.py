@@ -69,8 +69,8 @@ def heated(image: Image, heat: NDArray[np.floating]) -> Image:
     return np.asarray((grey * (1 - cover) + colours * cover).round().clip(0, 255), np.uint8)
 
 
-def under(image: Image, values: NDArray[np.floating]) -> Image:
-    """Return an image under a map of it, float (h, w), not negative, of any size, in the full range of colours."""
+def with_heat_map(image: Image, values: NDArray[np.floating]) -> Image:
+    """Return an image with a map over it, float (h, w), not negative, of any size, in the full range of colours."""
     known = np.asarray(values, np.float32)
     greatest = float(known.max())
     scaled = known / greatest if greatest > 0 else known
@@ -92,7 +92,7 @@ def _band(row: Row, columns: Sequence[str], width: int, numbers: str) -> Image:
             cells.append(_cell(np.full_like(image, 240), "no such feature", width))
             continue
         greatest = float(np.max(row.maps[name]))
-        shown = under(image, row.maps[name])
+        shown = with_heat_map(image, row.maps[name])
         if name in row.regions:
             _outline(shown, row.regions[name])
         cells.append(_cell(shown, numbers.format(greatest) if greatest > 0 else "zero", width))

@@ -27,17 +27,18 @@ from .. import report
 from ..evaluation.config import EvaluateConfig
 from ..evaluation.rankings import Hit, Ranking
 from .choice import DISTRACTOR, Chosen, choose, confused, hardest
-from .figures import Drawn, figures
+from .figure import Figure
+from .figures import figures
 from .findings import Findings
-from .looks import Looks, looks
 from .numbers import number_rows, paper_titles
 from .pictures import Bodies, Crops, data_uri, hex_shade
+from .query_heat_maps import RunHeatMaps, run_heat_maps
 from .stores import DatasetFindings
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
 LISTED = 10  # confused pairs, and identities that are found least
-LOOKS = 2  # of the worst and of the best queries, those with heat maps
+HEAT_MAPS = 2  # of the worst and of the best queries, those with heat maps
 PEOPLE, IMAGES = 6, 8  # of the dataset that are shown, and images of each at most
 SOURCES = ("dsa-reid", "torch", "torchvision", "numpy", "opencv-python", "h5py")
 KINDS = {"right": "right", "wrong": "wrong", "own": "own camera, not counted"}
@@ -71,7 +72,7 @@ class Subject:
     count: int
 
 
-def render(subject: Subject) -> tuple[str, dict[str, Drawn]]:
+def render(subject: Subject) -> tuple[str, dict[str, Figure]]:
     """Return the page, the same for the same findings, and its figures. Raises ImageError for an image of a ranking."""
     drawn = figures(subject.runs, subject.dataset)
     environment = Environment(
@@ -118,7 +119,7 @@ def _numbers(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _figure(one: Drawn) -> dict[str, Any]:
+def _figure(one: Figure) -> dict[str, Any]:
     sources = [data_uri(plot.svg, "svg") if plot.svg else data_uri(plot.png, "png") for plot in one.plots]
     return {"title": one.title, "sentence": one.sentence, "alt": one.alt, "table": one.table, "sources": sources}
 
@@ -136,23 +137,23 @@ def _queries(subject: Subject) -> dict[str, Any]:
             name for name in ("worst", "between", "best", "changed") if any(name in one.groups for one in chosen)
         ],
         "all_queries": len(subject.runs[0].rankings),
-        "looks": _looks(subject, chosen, crops),
+        "heat_maps": _heat_maps(subject, chosen, crops),
         "regions": REGION_NAMES,
     }
 
 
-def _looks(subject: Subject, chosen: Sequence[Chosen], crops: Crops) -> list[dict[str, Any]]:
+def _heat_maps(subject: Subject, chosen: Sequence[Chosen], crops: Crops) -> list[dict[str, Any]]:
     """Return each run's heat maps of the worst and the best queries."""
     keys = [one.key for one in chosen]
-    some = list(dict.fromkeys([*keys[:LOOKS], *keys[-LOOKS:]]))
-    found: dict[str, Looks] = {
-        run.name: looks(run.source, subject.root, some) if some else Looks() for run in subject.runs
+    some = list(dict.fromkeys([*keys[:HEAT_MAPS], *keys[-HEAT_MAPS:]]))
+    found: dict[str, RunHeatMaps] = {
+        run.name: run_heat_maps(run.source, subject.root, some) if some else RunHeatMaps() for run in subject.runs
     }
     return [
         {
             "run": name,
             "reason": one.reason,
-            "rows": [{"key": row.key, "src": crops.uri(row.key), "features": row.features} for row in one.shown],
+            "rows": [{"key": row.key, "src": crops.uri(row.key), "features": row.features} for row in one.queries],
         }
         for name, one in found.items()
     ]

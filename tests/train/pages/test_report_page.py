@@ -16,11 +16,11 @@ from dsa_data.images import decode, read
 from dsa_data.records import read_manifest
 from dsa_reid.body import REGION_NAMES
 from dsa_train.evaluation.config import EvaluateConfig
-from dsa_train.explain.heat_maps import under
-from dsa_train.pages import figures, stage
+from dsa_train.explain.heat_maps import with_heat_map
+from dsa_train.pages import figure, stage, training_figures
 from dsa_train.pages.findings import read_log
-from dsa_train.pages.looks import looks
 from dsa_train.pages.pictures import coverage_figures, hex_shade
+from dsa_train.pages.query_heat_maps import run_heat_maps
 from hostile_names import HOSTILE
 
 VOID = {"meta", "img", "input", "br"}
@@ -119,7 +119,7 @@ def test_the_same_bytes_each_time(page, two_runs, task, hostile, tmp_path):
 
 
 def test_without_matplotlib_maps_and_parts_the_numbers_are_there(two_runs, task, hostile, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "is_drawable", lambda: False)
+    monkeypatch.setattr(figure, "is_drawable", lambda: False)
     out = tmp_path / "report.html"
     lean = task(two_runs[0])
     lean = type(lean)(lean.manifest, lean.root, tmp_path / "none.h5", lean.source, None, None, lean.dataset)
@@ -137,7 +137,7 @@ def test_accuracy_by_epoch_is_shown_where_it_was_measured(page, two_runs):
     text = page.read_text()
     assert "first Rank-1 from 25.0% to 50.0%. first mAP from 12.5% to 75.0%." in text
     runs = [SimpleNamespace(name="first", log={"train/loss": [(1.0, 5.0)], "lr": [(1.0, 0.1)]})]
-    assert figures.losses(runs).title == "Losses and learning rate by epoch"
+    assert training_figures.losses(runs).title == "Losses and learning rate by epoch"
 
 
 def test_heat_maps_of_the_worst_and_the_best_queries(tags, page):
@@ -153,21 +153,21 @@ def test_heat_maps_of_the_worst_and_the_best_queries(tags, page):
 
 
 def test_a_run_without_a_model_has_no_heat_maps(tmp_path):
-    assert looks(tmp_path, tmp_path, ["a.png"]).reason == f"{tmp_path / 'model.pt'} does not exist"
+    assert run_heat_maps(tmp_path, tmp_path, ["a.png"]).reason == f"{tmp_path / 'model.pt'} does not exist"
 
 
 def test_a_heat_map_is_that_of_the_explanation(two_runs, hostile, task):
     """The image is the query under its shares, computed here from the model by their definition."""
     key = next(record.key for record in read_manifest(hostile / "manifest.csv") if record.split == "query")
-    (look,) = looks(two_runs[0], hostile, [key]).shown
+    (shown,) = run_heat_maps(two_runs[0], hostile, [key]).queries
     model = dsa_reid.load(two_runs[0] / "model.pt")
     image = read(hostile / key)
     seen = model.preprocessing.normalise(model.preprocessing.resize(torch.from_numpy(image))[None])
     maps = model.main_stream.global_head(model.main_stream.trunk(seen))  # (1, C, h, w)
     f = maps.mean((2, 3))
     shares = (maps * f[..., None, None]).sum(1)[0] / (f.square().sum() * maps[0, 0].numel())
-    expected = under(image, shares.detach().numpy())
-    found = decode(base64.b64decode(dict(look.features)["global"].split(",")[1]), "heat map")
+    expected = with_heat_map(image, shares.detach().numpy())
+    found = decode(base64.b64decode(dict(shown.features)["global"].split(",")[1]), "heat map")
     assert np.abs(found.astype(int) - expected).mean() < 6  # of JPEG
 
 
@@ -189,7 +189,7 @@ def test_the_body_of_shares_has_every_chart_in_its_shade():
 
 def test_terms_of_one_kind_are_averaged(two_runs):
     log = read_log(two_runs[0])
-    assert figures.terms(log) == {"loss": [(1, 5), (2, 4)], "id_f_local": [(1, 2), (2, 1)]}
+    assert training_figures.terms(log) == {"loss": [(1, 5), (2, 4)], "id_f_local": [(1, 2), (2, 1)]}
 
 
 def test_a_damaged_log_is_named(two_runs, tmp_path):

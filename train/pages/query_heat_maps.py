@@ -14,13 +14,13 @@ from dsa_data import images
 from dsa_reid.model import load
 
 from ..explain.features import feature_names
-from ..explain.heat_maps import under
+from ..explain.heat_maps import with_heat_map
 from ..explain.shares import feature_shares
 from .pictures import QUALITY, data_uri, fitted
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class QueryHeatMaps:
     """A query with its heat maps.
 
     Args:
@@ -33,14 +33,14 @@ class Look:
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
+class RunHeatMaps:
     """The heat maps of a run; without any, `reason` says why."""
 
-    shown: Sequence[Look] = ()
+    queries: Sequence[QueryHeatMaps] = ()
     reason: str = ""
 
 
-def looks(source: Path, root: Path, keys: Sequence[str]) -> Looks:
+def run_heat_maps(source: Path, root: Path, keys: Sequence[str]) -> RunHeatMaps:
     """Return the heat maps of a run's model on some images, computed on the CPU.
 
     A heat map shows the part of a feature's squared length that comes from each position (`dsa_train.explain.shares`).
@@ -51,7 +51,7 @@ def looks(source: Path, root: Path, keys: Sequence[str]) -> Looks:
     """
     path = source if source.is_file() else source / "model.pt"
     if not path.is_file():
-        return Looks(reason=f"{path} does not exist")
+        return RunHeatMaps(reason=f"{path} does not exist")
     try:
         model = load(path, "cpu")
         seen = [images.read(root / key) for key in keys]
@@ -59,14 +59,17 @@ def looks(source: Path, root: Path, keys: Sequence[str]) -> Looks:
         with torch.inference_mode():
             maps = feature_shares(model.main_stream, model.preprocessing.normalise(resized)).numpy()  # (N, F, h, w)
     except DsaError as error:
-        return Looks(reason=str(error))
+        return RunHeatMaps(reason=str(error))
     names = feature_names(model.main_stream.config.heads)
-    return Looks([Look(key, _shown(names, image, of)) for key, image, of in zip(keys, seen, maps, strict=True)])
+    return RunHeatMaps(
+        [QueryHeatMaps(key, _overlays(names, image, of)) for key, image, of in zip(keys, seen, maps, strict=True)]
+    )
 
 
-def _shown(names: Sequence[str], image: np.ndarray, maps: np.ndarray) -> list[tuple[str, str]]:
+def _overlays(names: Sequence[str], image: np.ndarray, maps: np.ndarray) -> list[tuple[str, str]]:
+    """Return each feature's name with the image under its heat map, as a data URI."""
     small = fitted(image)
     return [
-        (name, data_uri(images.encode_jpeg(under(small, values), QUALITY), "jpeg"))
+        (name, data_uri(images.encode_jpeg(with_heat_map(small, values), QUALITY), "jpeg"))
         for name, values in zip(names, maps, strict=True)
     ]

@@ -19,7 +19,7 @@ from . import options
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..gallery.search import QueryResult
+    from ..gallery.hits import QueryResult
 
 
 @click.command()
@@ -89,7 +89,8 @@ def search(
     from dsa_reid.model import load
 
     from ..gallery import page
-    from ..gallery.search import hit_rows, read_identities, search_images
+    from ..gallery.hits import hit_rows
+    from ..gallery.search import read_identities, search_images
     from ..torch_setup import choose_device
 
     pids = read_identities(console.artifacts(dataset) / "manifest.csv") if dataset else {}

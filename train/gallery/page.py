@@ -13,7 +13,7 @@ from dsa_data import images
 from dsa_reid.body import REGION_NAMES
 from dsa_reid.visible import describe
 
-from .search import QueryResult
+from .hits import QueryResult
 
 HEIGHT, WIDTH = 192, 96  # of an image on the page
 GAP, FRAME, CAPTION = 8, 4, 16

@@ -3,8 +3,8 @@
 import torch
 
 from dsa_reid.regions import Explanation
+from dsa_train.gallery.hits import Hit, QueryResult
 from dsa_train.gallery.page import table
-from dsa_train.gallery.search import Hit, QueryResult
 
 
 def test_a_line_a_hit_with_each_regions_agreement():

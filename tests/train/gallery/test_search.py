@@ -7,6 +7,7 @@ from dsa_app.errors import StoreError
 from dsa_data.stores.features import FeatureStore
 from dsa_train.gallery import search as searching
 from dsa_train.gallery.feature_files import open_features
+from dsa_train.gallery.kept_index import index_file
 
 
 def test_the_sample_that_explains_is_bounded(run, tmp_path, model, image_folder, monkeypatch):
@@ -50,7 +51,7 @@ def test_an_index_that_cannot_be_read(run, tmp_path, model, image_folder, kind):
     run("embed", image_folder, "--model", model, "--out", out)
     features, query = open_features(out), np.ones((1, 128), np.float32)
     searching.rank(query, features, 3, kind)
-    index = searching.index_file(out, kind)
+    index = index_file(out, kind)
     whole = index.read_bytes()
     for name, damage in INDEX_DAMAGE.items():
         index.write_bytes(damage(whole))

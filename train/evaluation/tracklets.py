@@ -5,7 +5,7 @@ Rows are read in pieces, and frames are never all in memory: MARS has 681,089 in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -50,46 +50,70 @@ def pooled_tracklets(
     Raises TrainingError for a tracklet of two people or cameras, or features without visibilities that are needed.
     """
     tracks, first = _numbered(records)
-    columns = _columns(parts)
-    seen_at = columns.get(VISIBILITY)
-    if how != "mean" and seen_at is None:
+    if how != "mean" and VISIBILITY not in parts:
         raise TrainingError(f"Tracklets by {how} need features with the visibilities of regions. Use the mean.")
-    regions = parts.get(VISIBILITY, REGIONS)
-    sums = np.zeros((len(first), features.shape[1]), np.float32)
-    weights = np.zeros((len(first), regions), np.float32)
+    if how == "best":
+        return first, _best_frames(features, tracks, len(first), _columns(parts)[VISIBILITY])
+    return first, _mean_frames(features, tracks, len(first), parts, how == "visible", any_length)
+
+
+def _blocks(features: Rows, tracks: NDArray[np.int64]) -> Iterator[tuple[Floats, NDArray[np.int64]]]:
+    """Yield the features (n, D) of `ROWS` frames at a time, and their tracklets (n,)."""
+    for start in range(0, len(tracks), ROWS):
+        yield np.array(features[start : start + ROWS], np.float32), tracks[start : start + ROWS]
+
+
+def _best_frames(features: Rows, tracks: NDArray[np.int64], count: int, seen_at: slice) -> Floats:
+    """Return for each tracklet (count, D) its frame whose visibilities have the greatest sum, the first of equals."""
+    best = np.zeros((count, features.shape[1]), np.float32)
+    most = np.full(count, -np.inf, np.float32)  # what the best frame so far shows
+    for rows, index in _blocks(features, tracks):
+        for row, track, shown in zip(rows, index.tolist(), rows[:, seen_at].sum(1).tolist(), strict=True):
+            if shown > most[track]:
+                most[track], best[track] = shown, row
+    return best
+
+
+def _mean_frames(
+    features: Rows,
+    tracks: NDArray[np.int64],
+    count: int,
+    parts: Mapping[str, int],
+    by_visibility: bool,
+    any_length: bool,
+) -> Floats:
+    """Return for each tracklet (count, D) the mean of its frames, each part scaled to the length that a frame's has.
+
+    Args:
+        by_visibility: regions weigh by their visibility in a frame.
+        any_length: see `pooled_tracklets`.
+    """
+    columns, regions = _columns(parts), parts.get(VISIBILITY, REGIONS)
+    seen_at = columns.get(VISIBILITY)
+    sums = np.zeros((count, features.shape[1]), np.float32)
+    weights, greatest = (np.zeros((count, regions), np.float32) for _ in range(2))  # sum and maximum of visibilities
     unit = dict.fromkeys(columns, True)  # whether all frames' parts have length 1
-    most = np.full(len(first), -np.inf, np.float32)  # of "best": what the best frame so far shows
-    greatest = np.zeros((len(first), regions), np.float32)
-    for start in range(0, len(records), ROWS):
-        rows = np.array(features[start : start + ROWS], np.float32)
-        index = tracks[start : start + ROWS]
+    for rows, index in _blocks(features, tracks):
         seen = np.ones((len(rows), regions), np.float32) if seen_at is None else rows[:, seen_at]
-        if how == "best":
-            for row, track, shown in zip(rows, index.tolist(), seen.sum(1).tolist(), strict=True):
-                if shown > most[track]:
-                    most[track], sums[track] = shown, row
-            continue
         np.maximum.at(greatest, index, seen)
         if any_length:
             lengths = {part: np.linalg.norm(rows[:, own], axis=1) for part, own in columns.items()}
             unit = {part: unit[part] and _is_unit(one) for part, one in lengths.items()}
-        if how == "visible":
+        if by_visibility:
             np.add.at(weights, index, seen)
             rows *= _spread(seen, parts)
         _add(sums, index, rows)
-    if how == "best":
-        return first, sums
-    if how == "visible":  # means of regions: one that is seldom seen is as long as the others
+    if by_visibility:  # means of regions: one that is seldom seen is as long as the others
         sums /= _spread(np.maximum(weights, 1e-6), parts)
     else:
-        sums /= np.bincount(tracks, minlength=len(first))[:, None]
+        sums /= np.bincount(tracks, minlength=count)[:, None]
     for part, own in columns.items():
         if part == VISIBILITY:
             sums[:, own] = greatest
         elif unit[part]:
             length = np.linalg.norm(sums[:, own], axis=1, keepdims=True)
             sums[:, own] /= np.where(length > 0, length, 1)
-    return first, sums
+    return sums
 
 
 def _numbered(records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ that says of each row whether it is a query; and a matrix of distances, a row a 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -19,41 +19,28 @@ from dsa_data.records import Record
 from dsa_reid.config import REGIONS
 from dsa_reid.model import VISIBILITY
 
-from .array_files import WHOLE, ArrayFile, numbers, read_arrays
+from .array_files import WHOLE, ArrayFile, read_arrays
 from .config import EvaluateConfig
 from .distmat import Rows
-from .label_table import knows_image, read_table, record, split_rows
-from .retrieval import Side, by_tracklet, camera_numbers
-from .row_views import Beside, Selected
-
-JUNK = -1  # identity of a gallery image that Market-1501's protocol leaves out of every ranking
-Opened = tuple[ArrayFile, Path]
-LABELS = "Name a CSV with path, pid, camid, and split (query or gallery): --labels CSV."
-
-# Names of query and gallery in one file. qf, gf: variables of torchreid's Engine, which its users save (its issue 236);
-# query_f, query_label, query_cam: layumi's pytorch_result.mat; query_features, query_pids: fast-reid's ReidEvaluator.
-FEATURES = {
-    "query": ("qf", "query_f", "query_features", "query_feature", "q_features"),
-    "gallery": ("gf", "gallery_f", "gallery_features", "gallery_feature", "g_features"),
-}
-PIDS = {
-    "query": ("q_pids", "query_pids", "query_label", "query_labels"),
-    "gallery": ("g_pids", "gallery_pids", "gallery_label", "gallery_labels"),
-}
-CAMIDS = {
-    "query": ("q_camids", "query_camids", "query_cam", "query_cams"),
-    "gallery": ("g_camids", "gallery_camids", "gallery_cam", "gallery_cams"),
-}
-VISIBILITIES = {"query": ("q_visibility", "query_visibility"), "gallery": ("g_visibility", "gallery_visibility")}
-# What --write-distances adds to them: paths, SHA-256 and clothes of the images.
-PATHS, DIGESTS, CLOTHES = (
-    {side: (f"{side[0]}_{what}",) for side in FEATURES} for what in ("paths", "digests", "clothes")
+from .foreign_arrays import (
+    DISTANCES,
+    FEATURES,
+    JUNK,
+    ONE_MATRIX,
+    VISIBILITIES,
+    as_matrix,
+    features_of,
+    has_labels,
+    named_array,
+    only_matrix,
+    own_labels,
+    own_table,
 )
-DISTANCES = ("distmat", "dist", "dist_mat", "distances", "distance_matrix")
-ONE_MATRIX = (WHOLE, "feats", "feat", "f", "embeddings")
-ONE_VISIBILITY = ("visibility", "visibilities")
-ONE_SPLIT = "split"  # words, "query" or "gallery", of each row of one matrix
-ONE_PIDS, ONE_CAMIDS = ("pids", "pid", "labels", "label"), ("camids", "camid", "cams", "cam")
+from .label_table import knows_image, read_table, split_rows
+from .retrieval import Side, by_tracklet, camera_numbers
+from .row_views import Selected
+
+Opened = tuple[ArrayFile, Path]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,29 +144,23 @@ def of_files(file: Opened, labels: Path | None, gallery: Opened | None = None, m
         manifest: the table for files that have no labels of their own, where no other is given.
     """
     sides = {"query": file, "gallery": gallery or file}
-    named = {side: _named(one, FEATURES[side]) for side, (one, _) in sides.items()}
+    named = {side: named_array(one, FEATURES[side]) for side, (one, _) in sides.items()}
     whole = gallery is None and any(rows is None for rows in named.values())
-    if labels is None and not any(_has_labels(file, side) for side, (file, _) in sides.items()):
+    if labels is None and not any(has_labels(file, side) for side, (file, _) in sides.items()):
         labels = manifest
     if whole:
         return _without_junk(_of_one_matrix(*file, labels))
     features = {
-        side: _features(file, where, _one(file, where) if own is None else own, VISIBILITIES[side])
+        side: features_of(file, where, only_matrix(file, where) if own is None else own, VISIBILITIES[side])
         for (side, (file, where)), own in zip(sides.items(), named.values(), strict=True)
     }
     rows = {side: own for side, (own, _) in features.items()}
     if labels is None:
-        records = {side: _own_labels(*one, side, rows[side].shape[0]) for side, one in sides.items()}
+        records = {side: own_labels(*one, side, rows[side].shape[0]) for side, one in sides.items()}
     else:
         records = _by_table(sides, rows, labels)
     found = Foreign(records["query"], records["gallery"], rows["query"], rows["gallery"], table=labels)
     return _without_junk(dataclasses.replace(found, q_parts=features["query"][1], g_parts=features["gallery"][1]))
-
-
-def _has_labels(file: ArrayFile, side: str) -> bool:
-    """Return whether a file has identities, cameras or splits: one that lacks the others of them is refused."""
-    known = {*PIDS[side], *CAMIDS[side], *ONE_PIDS, *ONE_CAMIDS, ONE_SPLIT}
-    return any(name.lower() in known for name in (*file.arrays, *file.words))
 
 
 def read_distances(path: Path, labels: Path | None = None) -> Foreign:
@@ -193,123 +174,28 @@ def read_distances(path: Path, labels: Path | None = None) -> Foreign:
 def is_distances(file: ArrayFile) -> bool:
     """Return whether a file that is open has distances under one of their names, and no features under theirs."""
     features = [name for names in FEATURES.values() for name in names]
-    return _named(file, DISTANCES) is not None and _named(file, (*features, *ONE_MATRIX)) is None
+    return named_array(file, DISTANCES) is not None and named_array(file, (*features, *ONE_MATRIX)) is None
 
 
 def of_distances(opened: Opened, labels: Path | None, manifest: Path | None = None) -> Foreign:
     """Return the distances in a file that is open; arguments and errors as for `of_files`."""
     file, path = opened
-    if labels is None and not any(_has_labels(file, side) for side in FEATURES):
+    if labels is None and not any(has_labels(file, side) for side in FEATURES):
         labels = manifest
-    named = _named(file, DISTANCES)
-    rows = _matrix(_one(file, path) if named is None else named, path)
+    named = named_array(file, DISTANCES)
+    rows = as_matrix(only_matrix(file, path) if named is None else named, path)
     if labels is not None:
         table = read_table(labels)
         query, gallery = split_rows(table, labels)
         records = [table[n] for n in query], [table[n] for n in gallery]
     else:
-        records = _own_labels(file, path, "query", rows.shape[0]), _own_labels(file, path, "gallery", rows.shape[1])
+        records = own_labels(file, path, "query", rows.shape[0]), own_labels(file, path, "gallery", rows.shape[1])
     if rows.shape != (len(records[0]), len(records[1])):
         raise DatasetError(
             f"{path} has distances of shape {rows.shape}, its labels list {len(records[0])} queries and "
             f"{len(records[1])} gallery images. Expected a row a query and a column a gallery image."
         )
     return _without_junk(Foreign(*records, distances=rows, table=labels))
-
-
-def _named(file: ArrayFile, names: Iterable[str]) -> Rows | None:
-    """Return the first array of a file that has one of some names, in any case."""
-    lower = {name.lower(): array for name, array in file.arrays.items()}
-    return next((lower[name] for name in names if name in lower), None)
-
-
-def _one(file: ArrayFile, path: Path) -> Rows:
-    """Return the one matrix of a file: of a known name, or the only one. Raises DatasetError if it is not clear."""
-    if (known := _named(file, ONE_MATRIX)) is not None:
-        return known
-    others = {name: array for name, array in file.arrays.items() if name.lower() not in ONE_VISIBILITY}
-    matrices = [array for array in others.values() if len(array.shape) == 2 and min(array.shape) > 1]
-    if len(matrices) == 1:
-        return matrices[0]
-    raise DatasetError(
-        f"{path} has the arrays {', '.join(sorted(file.arrays))[:200] or 'none'}. Expected features of query and "
-        f"gallery ({' and '.join(names[0] for names in FEATURES.values())}), {ONE_MATRIX[0]}, or one matrix."
-    )
-
-
-def _matrix(rows: Rows, path: Path) -> Rows:
-    """Return rows (N, D); a tensor (N, D, 1, 1) or (N, P, D) is flattened. Raises DatasetError for another shape."""
-    if len(rows.shape) == 2 and min(rows.shape) > 0:
-        return rows
-    if len(rows.shape) > 2 and min(rows.shape) > 0:
-        return np.asarray(rows[0 : rows.shape[0]]).reshape(rows.shape[0], -1)
-    raise DatasetError(f"{path} holds an array of shape {rows.shape}, expected a matrix with a row an image.")
-
-
-def _features(file: ArrayFile, path: Path, found: Rows, names: Iterable[str]) -> tuple[Rows, Mapping[str, int]]:
-    """Return features (N, D) and the lengths of their parts; visibilities are their last columns.
-
-    Args:
-        names: of the visibilities (N, K) in a file of another program, beside the names of one matrix.
-
-    The visibilities are of the whole feature, or of its K parts if the features are (N, K, L). Raises DatasetError for
-    visibilities of another shape, and for those that are no numbers from 0 on.
-    """
-    rows = _matrix(found, path)
-    if file.parts or (stored := _named(file, (*names, *ONE_VISIBILITY))) is None:
-        return rows, file.parts
-    seen = np.asarray(stored[0 : stored.shape[0]], np.float32)
-    if seen.ndim != 2 or len(seen) != rows.shape[0] or not (np.isfinite(seen).all() and (seen >= 0).all()):
-        raise DatasetError(
-            f"{path} has visibilities of shape {stored.shape} for {rows.shape[0]} rows; expected a row of numbers from "
-            "0 on for each."
-        )
-    by_part = len(found.shape) == 3 and found.shape[1] == seen.shape[1]
-    parts = {"local" if by_part else WHOLE: rows.shape[1], VISIBILITY: seen.shape[1]}
-    return Beside(rows, seen), parts
-
-
-def _own_labels(file: ArrayFile, path: Path, side: str, count: int) -> list[Record]:
-    """Return the records of a file that has identities and cameras. Raises DatasetError if it has none that fit."""
-    pids, camids = (
-        _whole(_named(file, (*named[side], *alone)), count, what, path)
-        for named, alone, what in ((PIDS, ONE_PIDS, "identities"), (CAMIDS, ONE_CAMIDS, "cameras"))
-    )
-    width = len(str(count - 1))
-    keys = _words(file, PATHS[side], count, "paths", path) or [f"{side}/{n:0{width}}" for n in range(count)]
-    digests = _words(file, DIGESTS[side], count, "digests", path) or [""] * count
-    worn = _named(file, CLOTHES[side])
-    clothes = [0] * count if worn is None else _whole(worn, count, "clothes", path)
-    return [
-        dataclasses.replace(record(key, side, pid, camid, str(path), digest), clothes=outfit)
-        for key, pid, camid, digest, outfit in zip(keys, pids, camids, digests, clothes, strict=True)
-    ]
-
-
-def _words(file: ArrayFile, names: Iterable[str], count: int, what: str, path: Path) -> Sequence[str]:
-    """Return the first list of words of a file that has one of some names; empty if it has none.
-
-    Raises DatasetError unless there are `count`.
-    """
-    found = next((file.words[name] for name in names if name in file.words), [])
-    if found and len(found) != count:
-        raise DatasetError(f"{path} has {len(found)} {what} for {count} rows. {LABELS}")
-    return found
-
-
-def _whole(rows: Rows | None, count: int, what: str, path: Path) -> list[int]:
-    """Return `count` whole numbers in an array. Raises DatasetError if they are missing, others, or not whole."""
-    if rows is None:
-        raise DatasetError(f"{path} has no {what} for its rows. {LABELS}")
-    array = numbers(np.asarray(rows[0 : rows.shape[0]]))
-    flat = np.empty(0) if array is None else array.reshape(-1)
-    if len(flat) != count or not np.array_equal(flat, np.rint(flat)):
-        raise DatasetError(
-            f"{path} has {len(flat)} {what} for {count} rows; expected a whole number for each. {LABELS}"
-        )
-    if flat.min() < JUNK:
-        raise DatasetError(f"{path} has {what} below {JUNK}. {LABELS}")
-    return [int(one) for one in flat]
 
 
 def _by_table(files: Mapping[str, Opened], rows: dict[str, Rows], labels: Path) -> dict[str, list[Record]]:
@@ -330,9 +216,9 @@ def _by_table(files: Mapping[str, Opened], rows: dict[str, Rows], labels: Path) 
 
 def _of_one_matrix(file: ArrayFile, path: Path, labels: Path | None) -> Foreign:
     """Return query and gallery of one matrix of features, by a table or by the words of the file itself."""
-    rows, parts = _features(file, path, _one(file, path), ())
+    rows, parts = features_of(file, path, only_matrix(file, path), ())
     if labels is None:
-        table = _own_table(file, path, rows.shape[0])
+        table = own_table(file, path, rows.shape[0])
         labels_of, own = path, None
     else:
         table = read_table(labels)
@@ -353,20 +239,6 @@ def _of_one_matrix(file: ArrayFile, path: Path, labels: Path | None) -> Foreign:
     sides = [Selected(rows, np.array([places[n] for n in one])) for one in (query, gallery)]
     records = [table[n] for n in query], [table[n] for n in gallery]
     return Foreign(*records, sides[0], sides[1], table=own, q_parts=parts, g_parts=parts)
-
-
-def _own_table(file: ArrayFile, path: Path, count: int) -> list[Record]:
-    """Return the records of one matrix of `count` rows by the file's own words and numbers.
-
-    Raises DatasetError if it has none that fit.
-    """
-    splits = [word.strip().lower() for word in file.words.get(ONE_SPLIT, [])]
-    if not splits:
-        raise DatasetError(f"{path} does not say which of its rows are queries. {LABELS}")
-    if len(splits) != count:
-        raise DatasetError(f"{path} has {len(splits)} words of {ONE_SPLIT!r} for {count} rows. {LABELS}")
-    own = _own_labels(file, path, "query", count)
-    return [dataclasses.replace(one, split=split) for one, split in zip(own, splits, strict=True)]
 
 
 def _places(records: Sequence[Record], file: ArrayFile, path: Path, labels: Path) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from .errors import ModelError
+from .presence import Presence
 
 Numbers = torch.Tensor | np.ndarray
 GREATEST = 60.0  # of log odds, either way: probabilities stay above 0 and below 1
@@ -25,10 +26,12 @@ class Calibration:
         offset, slope: P(same person | distance d) = 1 / (1 + exp(slope · d - offset)), at even odds before the distance
             is known. exp(offset - slope · d) therefore is the likelihood ratio of "same" to "different".
         present_offset, present_slope: P(the person is in the gallery) = 1 / (1 + exp(-present_offset - present_slope ·
-            evidence)), at even odds; see `evidence`. A slope of 0 says that searches do not tell.
+            evidence)), at even odds; see `evidence`. A slope of 0 says that searches do not tell. Of models of before
+            there was `present`.
         people, images: on which it was fitted.
         thresholds: (false-match rate, distance, low, high): at that distance so large a share of the pairs of different
             people are taken for the same; with the distance's 95% interval over people.
+        present: P(the person is in the gallery) by the nearest image; replaces `evidence` unless it is None.
     """
 
     offset: float
@@ -38,6 +41,7 @@ class Calibration:
     people: int
     images: int
     thresholds: tuple[tuple[float, float, float, float], ...] = ()
+    present: Presence | None = None
 
     def __post_init__(self) -> None:
         """Check the values, which may come from a file. Raises ModelError."""
@@ -89,8 +93,34 @@ class Calibration:
             count = np.maximum((usual > farthest).sum(-1), 1)
             total = total + np.maximum(gallery - near.sum(-1), 0) * beyond.sum(-1) / count
         mean = np.log(np.maximum(total, np.exp(-GREATEST))) - math.log(gallery or distances.shape[-1])
-        expected = self.offset - self.slope * usual.mean(-1) + self.slope**2 * usual.var(-1) / 2
-        return np.asarray(mean - expected)
+        return np.asarray(mean - self._expected(usual))
+
+    def nearest_and_expected(
+        self, distances: NDArray[np.floating], sample: NDArray[np.floating] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the log likelihood ratio of the nearest image, and the log of the mean ratio with others, (...,) each.
+
+        Arguments are as for `evidence`.
+        """
+        nearest = np.asarray(distances, np.float64).min(-1)
+        there = np.isfinite(nearest)
+        ratio = np.where(there, self.log_ratio(np.where(there, nearest, 0)), -GREATEST)
+        return ratio, self._expected(np.asarray(distances if sample is None else sample, np.float64))
+
+    def _expected(self, usual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log of the mean likelihood ratio, for distances (..., S) that are normally distributed."""
+        return np.asarray(self.offset - self.slope * usual.mean(-1) + self.slope**2 * usual.var(-1) / 2)
+
+    def presence_odds(
+        self, distances: NDArray[np.floating], gallery: int | None = None, sample: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the log odds that the person is in the gallery, at even odds before the search; see `evidence`."""
+        if self.present is None:
+            odds = self.present_offset + self.present_slope * self.evidence(distances, gallery, sample)
+        else:
+            nearest, expected = self.nearest_and_expected(distances, sample)
+            odds = self.present.log_odds(nearest, expected, gallery or distances.shape[-1])
+        return np.clip(odds, -GREATEST, GREATEST)
 
     def presence(
         self, distances: Numbers, gallery: int | None = None, sample: Numbers | None = None, prior: float = 0.5
@@ -104,17 +134,15 @@ class Calibration:
         Returns (Q,), the same type. Raises ModelError for a prior that is not between 0 and 1.
         """
         _check_share("prior", prior)
-        evidence = self.evidence(_array(distances), gallery, None if sample is None else _array(sample))
-        return _like(self.presence_of(evidence, prior), distances)
-
-    def presence_of(self, evidence: NDArray[np.float64], prior: float = 0.5) -> NDArray[np.float64]:
-        """Return the same from the evidence."""
-        odds = self.present_offset + self.present_slope * evidence + math.log(prior / (1 - prior))
-        return np.asarray(1 / (1 + np.exp(-np.clip(odds, -GREATEST, GREATEST))))
+        odds = self.presence_odds(_array(distances), gallery, None if sample is None else _array(sample))
+        return _like(1 / (1 + np.exp(-odds - math.log(prior / (1 - prior)))), distances)
 
     def written(self) -> dict[str, Any]:
-        """Return it as plain values, for model files and exports."""
-        return {**dataclasses.asdict(self), "thresholds": [list(row) for row in self.thresholds]}
+        """Return it as plain values, for model files and exports; without `present` where there is none."""
+        content = {**dataclasses.asdict(self), "thresholds": [list(row) for row in self.thresholds]}
+        if self.present is None:
+            del content["present"]
+        return content
 
 
 def read_calibration(content: Mapping[str, Any] | None) -> Calibration | None:
@@ -122,7 +150,8 @@ def read_calibration(content: Mapping[str, Any] | None) -> Calibration | None:
     if content is None:
         return None
     rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in content.get("thresholds", ()))
-    return Calibration(**{**content, "thresholds": rows})
+    present = Presence(**content["present"]) if content.get("present") is not None else None
+    return Calibration(**{**content, "thresholds": rows, "present": present})
 
 
 def _check_share(name: str, value: float) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from dsa_app.errors import TrainingError
@@ -21,8 +20,9 @@ from .batches.feed import generator
 from .evaluation.calibrate import check_separates, fit_logistic
 from .evaluation.config import EvaluateConfig
 from .evaluation.features import extract, lengths
+from .evaluation.presence_fit import fit_presence
 from .evaluation.retrieval import Side, camera_numbers
-from .evaluation.same_or_not import Searches, same_or_not, searches
+from .evaluation.same_or_not import same_or_not
 
 UNSEPARATED = (
     "note: distances by what both images show do not separate the people held out for calibration, so they have no "
@@ -70,12 +70,18 @@ class Calibrations(NamedTuple):
 
 
 def calibrate(
-    main_stream: MainStream, root: Path, held: Sequence[Record], preprocessing: Preprocessing, config: EvaluateConfig
+    main_stream: MainStream,
+    root: Path,
+    held: Sequence[Record],
+    preprocessing: Preprocessing,
+    config: EvaluateConfig,
+    others: Sequence[Record] = (),
 ) -> Calibrations:
     """Return what the distances of a network mean, from images of people that it was not trained on.
 
     Args:
         held: images of these people; none for no calibration.
+        others: images of other people, those of the training too, among whom the held-out people are searched for.
 
     Raises TrainingError if their distances do not separate them, ImageError for an image that cannot be read.
     """
@@ -83,41 +89,40 @@ def calibrate(
         return Calibrations(None)
     plain = EvaluateConfig(batch=config.batch, memory=config.memory)
     sees = main_stream.config.predicts_regions and "local" in main_stream.parts
-    images = Images(root, held, preprocessing)
+    everyone = [*held, *others]
+    images = Images(root, everyone, preprocessing)
     features = extract(main_stream, images, "main", config.batch, what="Calibration", visible=sees).numpy()
-    side = Side(features[:, : sum(main_stream.parts.values())], held, camera_numbers(held, plain))
+    side = Side(features[:, : sum(main_stream.parts.values())], everyone, camera_numbers(everyone, plain))
     device = next(main_stream.parameters()).device
-    whole = _fitted(side, plain, device)
+    whole = _fitted(side, len(held), plain, device)
     if not sees:
         return Calibrations(whole)
     parts = lengths(main_stream, "main", visible=True)
     seen = dataclasses.replace(side, features=features, parts=parts)
     try:
-        return Calibrations(whole, _fitted(seen, dataclasses.replace(plain, distance="visible"), device))
+        return Calibrations(whole, _fitted(seen, len(held), dataclasses.replace(plain, distance="visible"), device))
     except TrainingError:  # the model is of use without
         return Calibrations(whole, None, UNSEPARATED)
 
 
-def _fitted(side: Side, config: EvaluateConfig, device: torch.device) -> Calibration:
-    """Return what the distances between images mean. Raises TrainingError if they do not separate people."""
-    counted = same_or_not(side, side, config, device)
+def _fitted(everyone: Side, count: int, config: EvaluateConfig, device: torch.device) -> Calibration:
+    """Return what the distances between images mean. Raises TrainingError if they do not separate people.
+
+    Args:
+        everyone: images of held-out people, the first `count`, and of others.
+    """
+    held = dataclasses.replace(
+        everyone,
+        features=everyone.features[0:count],
+        records=everyone.records[:count],
+        camids=everyone.camids[:count],
+    )
+    counted = same_or_not(held, held, config, device)
     curve = counted.pairs.curve
     check_separates(curve, -1.0)
     offset, slope = fit_logistic(curve.middles, curve.same.astype(float), curve.different.astype(float))
     check_separates(curve, slope)
     rows = tuple((one.rate, one.distance, one.low, one.high) for one in counted.thresholds)
-    people = {one.pid for one in side.records}
-    first = Calibration(offset, -slope, 0.0, 1.0, len(people), len(side.records), rows)
-    there, absent = _evidence(searches(side, side, config, device, first))
-    x = np.concatenate([there, absent])
-    right = np.concatenate([np.ones(len(there)), np.zeros(len(absent))])
-    present_offset, present_slope = fit_logistic(x, right, 1 - right)
-    if present_slope <= 0:  # the searches with and without the person look alike: they say nothing
-        present_offset, present_slope = 0.0, 0.0
-    return dataclasses.replace(first, present_offset=present_offset, present_slope=present_slope)
-
-
-def _evidence(found: Searches) -> tuple[np.ndarray, np.ndarray]:
-    """Return the evidence of searches with the query's person in the gallery, and without."""
-    rows = np.array(found.rows)
-    return rows[np.isfinite(rows[:, 1]), 3], rows[:, 4]
+    people = {one.pid for one in held.records}
+    of_pairs = Calibration(offset, -slope, 0.0, 0.0, len(people), count, rows)
+    return dataclasses.replace(of_pairs, present=fit_presence(held, everyone, config, device, of_pairs))

@@ -133,7 +133,7 @@ def run(
             if processes.is_main:
                 with training.final_weights():
                     main = training.network.main
-                    calibrations = calibrate(main, root, held, preprocessing, evaluation)
+                    calibrations = calibrate(main, root, held, preprocessing, evaluation, records)
                     if calibrations.note:
                         _print(processes, calibrations.note)
                     found = calibrations.whole, calibrations.visible

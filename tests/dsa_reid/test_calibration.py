@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -8,9 +10,12 @@ import dsa_reid
 from dsa_reid.calibration import Calibration, read_calibration
 from dsa_reid.errors import ModelError
 from dsa_reid.exports import _about
+from dsa_reid.presence import Presence
 from thin import PREPROCESSING, write_model
 
 LOGISTIC = Calibration(6.0, 4.0, -1.0, 2.0, 20, 120, ((0.01, 1.1, 1.0, 1.2),))
+LAW = Presence(weight=0.5, weight_loss=0.1, limit=3.0, limit_growth=0.4, usual=0.25, size=1000.0)
+NEAREST = dataclasses.replace(LOGISTIC, present=LAW)
 
 
 def calibrated(path):
@@ -54,6 +59,60 @@ def test_of_the_nearest_images_as_of_all():
     np.testing.assert_allclose(nearest, whole, atol=0.01)
     padded = np.concatenate([rows[:, :20], np.full((3, 5), np.inf)], axis=1)
     np.testing.assert_allclose(LOGISTIC.presence(padded, 5000, rows), LOGISTIC.presence(rows[:, :20], 5000, rows))
+
+
+def test_presence_by_the_nearest_image_by_hand():
+    rows = np.random.default_rng(0).normal(1.6, 0.2, (1, 1000))
+    rows[0, 7] = 0.5  # a log ratio of 6 - 4 · 0.5 = 4
+    expected = 6 - 4 * rows.mean() + 16 * rows.var() / 2
+    odds = 0.5 * (4 - 0.25 * expected - 3.0)
+    np.testing.assert_allclose(NEAREST.presence_odds(rows), odds)
+    np.testing.assert_allclose(NEAREST.presence(rows), 1 / (1 + math.exp(-odds)))
+    np.testing.assert_allclose(NEAREST.presence(rows, prior=0.2), 1 / (1 + 4 * math.exp(-odds)))
+    # in a gallery e times as large the limit is 0.4 farther, and the weight 0.1 less
+    larger = 0.4 * (4 - 0.25 * expected - 3.4)
+    np.testing.assert_allclose(NEAREST.presence_odds(rows, gallery=round(1000 * math.e)), larger, rtol=1e-3)
+
+
+def test_near_images_say_less_in_a_larger_gallery():
+    near = np.array([[0.1, 1.5, 1.6, 1.4]])
+    away = [float(abs(NEAREST.presence(near, 10**n, near)[0] - 0.5)) for n in range(1, 12)]
+    assert all(one >= other for one, other in itertools.pairwise(away))
+    assert away[0] > 0.4
+    assert away[-1] == 0  # so many people resemble somebody by chance that a search does not tell
+    steep = dataclasses.replace(LAW, weight=1.9)
+    assert steep.log_odds(np.float64(8), np.float64(0), 1) == pytest.approx(2 * (8 - 3 + 0.4 * math.log(1000)))
+
+
+def test_presence_of_the_nearest_images_and_a_sample():
+    rows = np.sort(np.random.default_rng(0).normal(2.0, 0.3, (3, 5000)), axis=1)
+    np.testing.assert_allclose(NEAREST.presence(rows[:, :1], 5000, rows), NEAREST.presence(rows), rtol=1e-12)
+    np.testing.assert_allclose(NEAREST.presence(rows[:, :200], 5000, rows[:, ::5]), NEAREST.presence(rows), atol=2e-3)
+    none = NEAREST.presence(np.full((3, 5), np.inf), 5000, rows)
+    assert (none < 1e-8).all()  # an index that found no image
+    padded = np.concatenate([rows[:, :20], np.full((3, 5), np.inf)], axis=1)
+    np.testing.assert_allclose(NEAREST.presence(padded, 5000, rows), NEAREST.presence(rows[:, :20], 5000, rows))
+
+
+@pytest.mark.parametrize(
+    "change", [{"weight": 2.5}, {"usual": -0.1}, {"size": 0}, {"limit": math.inf}, {"limit_growth": "0.4"}]
+)
+def test_a_law_that_cannot_be_is_refused(change):
+    with pytest.raises(ModelError, match="calibration"):
+        dataclasses.replace(LAW, **change)
+
+
+def test_the_law_is_stored_and_files_without_it_are_read(tmp_path):
+    path = write_model(tmp_path / "model.pt")
+    plain = dsa_reid.load(path)
+    dsa_reid.save(plain.main_stream, path, PREPROCESSING, calibration=NEAREST)
+    model = dsa_reid.load(path)
+    assert model.calibration == NEAREST
+    assert read_calibration(_about(model, "inside", "inside", False)["calibration"]) == NEAREST
+    rows = torch.rand(2, 9)
+    torch.testing.assert_close(model.presence(rows), NEAREST.presence(rows))
+    assert "present" not in LOGISTIC.written()  # as files of before
+    assert read_calibration(LOGISTIC.written()) == LOGISTIC
 
 
 @pytest.mark.parametrize("prior", [0.0, 1.0, -0.5])
@@ -116,7 +175,17 @@ def test_what_has_no_probabilities_of_visible_distances_says_why(tmp_path):
 @pytest.mark.parametrize("name", ["calibration", "visible_calibration"])
 @pytest.mark.parametrize(
     "change",
-    [{"offset": "6"}, {"slope": -1.0}, {"slope": math.nan}, {"thresholds": [[1, 2]]}, {"more": 1}, {"offset": None}],
+    [
+        {"offset": "6"},
+        {"slope": -1.0},
+        {"slope": math.nan},
+        {"thresholds": [[1, 2]]},
+        {"more": 1},
+        {"offset": None},
+        {"present": {"weight": 0.5}},
+        {"present": 3},
+        {"present": {**dataclasses.asdict(LAW), "size": -1.0}},
+    ],
 )
 def test_a_damaged_one_is_one_error_that_names_the_file(tmp_path, change, name):
     path = write_model(tmp_path / "model.pt")

@@ -55,6 +55,9 @@ def test_queries_and_gallery_are_not_read_for_it(tiny, train, tmp_path, monkeypa
     monkeypatch.setattr(module, "Images", lambda root, held, *more: read.extend(held) or genuine(root, held, *more))
     train(tmp_path, calibrate=0.5)
     assert {one.split for one in read} == {"train"}
+    # held-out people are searched for among everyone, and come first
+    kept, held = hold_out(tiny.records("train"), 0.5, seed=0)
+    assert read == [*held, *kept]
 
 
 def test_a_calibration_is_of_single_images(tiny, tmp_path):

@@ -90,11 +90,11 @@ class SameOrNot:
 
 
 class Searches:
-    """For every query: nearest match, nearest false image, and the evidence with the matches and without."""
+    """For every query: nearest match, nearest false image, and the odds of presence with the matches and without."""
 
     def __init__(self, calibration: Calibration | None) -> None:
         self._calibration = calibration
-        self.rows: list[tuple[int, float, float, float, float]] = []  # pid, match, false, evidence
+        self.rows: list[tuple[int, float, float, float, float]] = []  # pid, match, false, log odds
 
     def add_block(self, distmat: np.ndarray, labels: Labels) -> None:
         """Add some queries, whose rows (n, G) of the distance matrix are given."""
@@ -106,7 +106,7 @@ class Searches:
                 continue
             with_person, without = np.nan, np.nan
             if self._calibration is not None:
-                without, with_person = (float(self._calibration.evidence(row[some])) for some in (~own, use))
+                without, with_person = (float(self._calibration.presence_odds(row[some])) for some in (~own, use))
             self.rows.append((pid, match.min() if len(match) else np.inf, false.min(), with_person, without))
 
     def result(self) -> OpenSet:
@@ -121,22 +121,11 @@ class Searches:
             return OpenSet(detected, None, None)
         truth = np.concatenate([np.ones(there.sum(), bool), np.zeros(len(pids), bool)])
         people = np.concatenate([pids[there], pids])
-        chances = self._calibration.presence_of(np.concatenate([with_person[there], without]))
+        chances = 1 / (1 + np.exp(-np.concatenate([with_person[there], without])))
         weight = np.where(truth, 0.5 / max(truth.sum(), 1), 0.5 / (~truth).sum())  # as likely as not
         return OpenSet(
             detected, reliability(chances, weight * truth, weight * ~truth), _nobody(chances, truth, weight, people)
         )
-
-
-def searches(
-    query: Side, gallery: Side, config: EvaluateConfig, device: torch.device, calibration: Calibration
-) -> Searches:
-    """Return the searches of every query, with their evidence by a calibration."""
-    found = Searches(calibration)
-    labels = labels_of(query, gallery, config)
-    for queries, distmat in ranked(query, gallery, config, device):
-        found.add_block(distmat, labels.select(queries))
-    return found
 
 
 def same_or_not(

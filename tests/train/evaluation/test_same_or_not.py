@@ -165,27 +165,6 @@ def test_a_perfect_separation_has_a_finite_map():
     assert slope < 0
 
 
-def test_nobody_here_is_right_at_least_as_often_as_promised():
-    """Fitted on some people, for searches of others, in galleries with the query's person and without."""
-    people = [side(60, 4, seed) for seed in (3, 4)]
-    held, query = people[0], side(60, 1, 5, first_camera=9)
-    curve = same_or_not(held, held, EvaluateConfig(), CPU).pairs.curve
-    offset, slope = fit_logistic(curve.middles, curve.same.astype(float), curve.different.astype(float))
-    first = Calibration(offset, -slope, 0.0, 1.0, 60, 240)
-    rows = np.array(module.searches(held, held, EvaluateConfig(), CPU, first).rows)
-    x = np.concatenate([rows[:, 3], rows[:, 4]])
-    right = np.repeat([1.0, 0.0], len(rows))
-    present = fit_logistic(x, right, 1 - right)
-    found = same_or_not(query, people[1], EvaluateConfig(), CPU, Calibration(offset, -slope, *present, 60, 240))
-    nobody = found.open_set.nobody
-    assert nobody is not None
-    assert nobody["searches"] > 20
-    assert nobody["promised"] <= nobody["high"] + 0.02
-    assert nobody["low"] <= nobody["right"] <= nobody["high"]
-    assert found.open_set.reliability.ece < 0.15
-    assert found.reliability.ece < 0.1
-
-
 def test_without_calibration_there_are_no_probabilities(sides):
     found = same_or_not(*sides, EvaluateConfig(), CPU)
     assert (found.reliability, found.open_set.reliability, found.open_set.nobody) == (None, None, None)

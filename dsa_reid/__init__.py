@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .exports import check, export, load_exported
     from .hub_model import from_pretrained, push_to_hub, save_pretrained
     from .main_stream import Features, MainStream
-    from .metric import distances, join, visible_distances
+    from .metric import Unseen, distances, join, usual_distances, visible_distances
     from .model import Model, digest_of, load, save
     from .nearest import Ranking, build_index, search, search_index
     from .preprocessing import Preprocessing
@@ -38,6 +38,7 @@ __all__ = [
     "Preprocessing",
     "Proved",
     "Ranking",
+    "Unseen",
     "VisibleRows",
     "build_index",
     "check",
@@ -58,6 +59,7 @@ __all__ = [
     "search_index",
     "search_visible_index",
     "seen_in_both",
+    "usual_distances",
     "visible_distances",
     "visible_search",
 ]
@@ -69,7 +71,7 @@ _MODULE_OF = {
     "ModelError": "errors",
     **dict.fromkeys(["check", "export", "load_exported"], "exports"),
     **dict.fromkeys(["Features", "MainStream"], "main_stream"),
-    **dict.fromkeys(["distances", "join", "visible_distances"], "metric"),
+    **dict.fromkeys(["Unseen", "distances", "join", "usual_distances", "visible_distances"], "metric"),
     **dict.fromkeys(["Model", "digest_of", "load", "save"], "model"),
     **dict.fromkeys(["Ranking", "build_index", "search", "search_index"], "nearest"),
     "Preprocessing": "preprocessing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,19 @@ from .config import REGIONS
 from .errors import ModelError
 
 LEAST = 1e-6  # of the weights of a mean
+SAMPLE = 1000  # images whose distances say what is usual
+
+
+class Unseen(NamedTuple):
+    """What a region counts for that not both images show.
+
+    Attributes:
+        share: of the weight that it lacks, 0 to 1.
+        usual: float (8,), the distance of each region at which it counts, as of `usual_distances`.
+    """
+
+    share: float
+    usual: torch.Tensor
 
 
 def join(*features: torch.Tensor | None) -> torch.Tensor:
@@ -66,18 +79,23 @@ def pairwise(a: torch.Tensor, b: torch.Tensor, metric: str) -> torch.Tensor:
 
 
 def visible_distances(
-    a: torch.Tensor | np.ndarray, b: torch.Tensor | np.ndarray, parts: Mapping[str, int]
+    a: torch.Tensor | np.ndarray,
+    b: torch.Tensor | np.ndarray,
+    parts: Mapping[str, int],
+    unseen: Unseen | None = None,
 ) -> torch.Tensor:
     """Return the distance of every row of `a` to every row of `b` over what is visible in both images.
 
     The weighted mean of the distances of the global features and of the eight local ones, each of length one: the
-    weight of a region is the root of the product of both visibilities, that of the global feature is 1 (Somers et al.
-    2023, equation 7).
+    weight w of a region is the root of the product of both visibilities, that of the global feature is 1 (Somers et al.
+    2023, equation 7). With `unseen` each region has the weight share · (1 - w) at its usual distance besides: two
+    images that show little in common are then as far from each other as others are, and not near by the little.
 
     Args:
         a: float (Q, D), as from `Model.embed` with visibility.
         b: float (G, D).
         parts: `Model.parts_with_visibility`, which gives the columns.
+        unseen: what a region counts for that not both show; None for nothing.
 
     Returns a tensor, float (Q, G). Raises ModelError for features without local part or visibility, of other
     dimensions, or not finite.
@@ -85,22 +103,38 @@ def visible_distances(
     a, b = as_tensor(a), as_tensor(b)
     check_finite(a, "the first features")
     check_finite(b, "the second features")
-    return visible_pairwise(a, b, parts)
+    return visible_pairwise(a, b, parts, unseen)
 
 
-def visible_pairwise(a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int]) -> torch.Tensor:
+def usual_distances(gallery: torch.Tensor | np.ndarray, parts: Mapping[str, int]) -> torch.Tensor:
+    """Return the mean distance of each region between two images of a gallery, whatever they show: float (8,).
+
+    Args:
+        gallery: float (N, D), as from `Model.embed` with visibility; of at most 1,000 rows, evenly spread.
+        parts: `Model.parts_with_visibility`.
+
+    Raises ModelError as `visible_distances`.
+    """
+    rows = as_tensor(gallery)[evenly_spread(len(gallery))]
+    check_finite(rows, "the gallery")
+    _check_visible(rows, rows, parts)
+    local = divided(rows, parts)[1]
+    pairs = max(1, len(rows) * (len(rows) - 1))  # an image and itself are at 0
+    regions = [pairwise(local[:, region], local[:, region], "euclidean") for region in range(REGIONS)]
+    return torch.stack([one.fill_diagonal_(0).sum() / pairs for one in regions])
+
+
+def evenly_spread(count: int) -> list[int]:
+    """Return the numbers of at most `SAMPLE` of `count` rows."""
+    number = min(count, SAMPLE)
+    return [n * count // number for n in range(number)]
+
+
+def visible_pairwise(
+    a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int], unseen: Unseen | None = None
+) -> torch.Tensor:
     """Return what `visible_distances` returns, of tensors; a row that is not finite gives distances that are not."""
-    if not {"local", "visibility"} <= parts.keys():
-        raise ModelError(
-            "These features have no visibility of regions. Use a model that was trained with local_pooling 'regions', "
-            "and embed with visibility."
-        )
-    width = sum(parts.values())
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != width or b.shape[1] != width:
-        raise ModelError(
-            f"Features of shape {tuple(a.shape)} and {tuple(b.shape)} do not have the parts {dict(parts)}. Embed both "
-            "with the same model, with visibility."
-        )
+    _check_visible(a, b, parts)
     with torch.autocast(a.device.type, enabled=False):
         (global_a, local_a, seen_a), (global_b, local_b, seen_b) = (divided(rows, parts) for rows in (a, b))
         total = torch.zeros(len(a), len(b), dtype=a.dtype, device=a.device)
@@ -112,7 +146,26 @@ def visible_pairwise(a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int])
             weight = seen_a[:, region, None] * seen_b[None, :, region]
             total += weight * pairwise(local_a[:, region], local_b[:, region], "euclidean")
             weights += weight
+            if unseen is not None:
+                lacking = unseen.share * (1 - weight).clamp_(min=0)
+                total += lacking * unseen.usual[region].to(a.device)
+                weights += lacking
         return total / weights
+
+
+def _check_visible(a: torch.Tensor, b: torch.Tensor, parts: Mapping[str, int]) -> None:
+    """Raise ModelError unless features have a local part and visibilities, as their parts say."""
+    if not {"local", "visibility"} <= parts.keys():
+        raise ModelError(
+            "These features have no visibility of regions. Use a model that was trained with local_pooling 'regions', "
+            "and embed with visibility."
+        )
+    width = sum(parts.values())
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != width or b.shape[1] != width:
+        raise ModelError(
+            f"Features of shape {tuple(a.shape)} and {tuple(b.shape)} do not have the parts {dict(parts)}. Embed both "
+            "with the same model, with visibility."
+        )
 
 
 def divided(rows: torch.Tensor, parts: Mapping[str, int]) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ import torch
 from .body import REGION_NAMES
 from .config import REGIONS
 from .errors import ModelError
-from .metric import LEAST, as_tensor, check_finite, divided, visible_pairwise
+from .metric import LEAST, Unseen, as_tensor, check_finite, divided, visible_pairwise
 from .nearest import BLOCK, Ranking, Rows, search_index
 
 SHOWN = 0.5  # visibility in both images from which on a region is named
@@ -189,9 +189,11 @@ def search_visible_index(
     return Proved(Ranking(distances, indices), proved)
 
 
-def abstained(query: torch.Tensor, rows: torch.Tensor, parts: Mapping[str, int], least: float) -> torch.Tensor:
+def abstained(
+    query: torch.Tensor, rows: torch.Tensor, parts: Mapping[str, int], least: float, unseen: Unseen | None = None
+) -> torch.Tensor:
     """Return visible distances (Q, n); inf where less than the share `least` of the body is seen in both."""
-    distances = visible_pairwise(query, rows, parts)
+    distances = visible_pairwise(query, rows, parts, unseen)
     if least <= 0:
         return distances
     return distances.where(seen_in_both(query, rows, parts).mean(2) >= least, torch.inf)

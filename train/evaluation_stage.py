@@ -253,6 +253,7 @@ def uncalibrated(config: EvaluateConfig, records: Sequence[Record]) -> str:
         return "a calibration is of single images, and tracklets are compared"
     others = {"match": config.match != "main", "flip": config.flip, "regions": config.regions != "predicted"}
     others |= {"multiquery": config.multiquery != "off", "min_seen": config.min_seen > 0}
+    others |= {"unseen": config.unseen > 0}
     others |= {"distance": config.distance == "cosine", "rerank.on": config.rerank.on}
     others |= {"expansion.neighbours": config.expansion.neighbours > 0}
     changed = [name for name, differs in others.items() if differs]

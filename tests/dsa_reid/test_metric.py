@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsa_reid import ModelError, distances, join, visible_distances
+from dsa_reid import ModelError, Unseen, distances, join, usual_distances, visible_distances
+from dsa_reid.metric import SAMPLE, evenly_spread
 
 
 def test_by_hand() -> None:
@@ -104,6 +105,49 @@ def test_visible_distances_by_a_slow_loop() -> None:
                 total += weight * _apart(a[i, columns], b[j, columns])
                 weights += weight
             torch.testing.assert_close(found[i, j], total / weights, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_what_is_not_seen_counts_at_its_usual_distance(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(n, 29, generator=generator) for n in (3, 4))
+    a[1, -4:] = 0
+    usual = usual_distances(b, PARTS)
+    found = visible_distances(a, b.numpy(), PARTS, Unseen(share, usual))
+    for i in range(3):
+        for j in range(4):
+            total, weights = _apart(a[i, :5], b[j, :5]), 1.0
+            for region in range(8):
+                weight = (a[i, 21 + region] * b[j, 21 + region]).sqrt()
+                columns = slice(5 + 2 * region, 7 + 2 * region)
+                total += weight * _apart(a[i, columns], b[j, columns]) + share * (1 - weight) * usual[region]
+                weights += weight + share * (1 - weight)
+            torch.testing.assert_close(found[i, j], total / weights, atol=1e-4, rtol=1e-4)
+    everything = b.clone()
+    everything[:, -8:] = 1
+    plain = visible_distances(everything, everything, PARTS)
+    torch.testing.assert_close(visible_distances(everything, everything, PARTS, Unseen(share, usual)), plain)
+
+
+def test_usual_distances_are_those_of_every_two_images() -> None:
+    rows = torch.rand(6, 29, generator=torch.Generator().manual_seed(2))
+    for region, found in enumerate(usual_distances(rows.numpy(), PARTS)):
+        columns = slice(5 + 2 * region, 7 + 2 * region)
+        apart = [_apart(rows[i, columns], rows[j, columns]) for i in range(6) for j in range(6) if i != j]
+        torch.testing.assert_close(found, torch.stack(apart).mean(), atol=1e-4, rtol=1e-4)
+    assert usual_distances(rows[:1], PARTS).tolist() == [0] * 8
+    assert evenly_spread(5) == [0, 1, 2, 3, 4]
+    spread = evenly_spread(2500)
+    assert (len(spread), spread[0], spread[-1]) == (SAMPLE, 0, 2497)
+
+
+def test_usual_distances_of_other_features_are_refused() -> None:
+    with pytest.raises(ModelError, match="have no visibility of regions"):
+        usual_distances(torch.ones(3, 21), {"global": 5, "local": 16})
+    broken = torch.ones(3, 29)
+    broken[2, 0] = torch.nan
+    with pytest.raises(ModelError, match="Row 2 of the gallery holds NaN"):
+        usual_distances(broken, PARTS)
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -139,6 +139,7 @@ def test_a_run_with_regions_has_both_and_evaluates_by_them(tiny, train, tmp_path
     assert calibration_of(task, visible, images) == model.visible_calibration
     assert calibration_of(task, EvaluateConfig(), images) == model.calibration
     assert calibration_of(task, dataclasses.replace(visible, min_seen=0.2), images) is None
+    assert calibration_of(task, dataclasses.replace(visible, unseen=0.5), images) is None
     query, gallery, device = query_and_gallery(task, visible)
     found = same_or_not(query, gallery, visible, device, model.visible_calibration)
     assert 0 <= found.reliability.ece <= 1

@@ -24,7 +24,7 @@ def gallery_of_run(task: Task, config: EvaluateConfig) -> Gallery:
 
     Raises ConfigError for settings that compare by other features than the model's own.
     """
-    compares = config.compares_plainly or (config.distance == "visible" and not config.min_seen)
+    compares = config.compares_plainly or (config.distance == "visible" and not config.min_seen and not config.unseen)
     if not compares or config.match != "main" or config.flip or config.regions != "predicted":
         raise ConfigError(
             "A page compares the model's own features by their Euclidean distance, or by what both images show. Leave "

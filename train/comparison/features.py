@@ -69,7 +69,8 @@ def read_sides(files: Files, dataset: str, manifest: Path, config: EvaluateConfi
     digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
     tested = "" if found.table is None else hashlib.sha256(found.table.read_bytes()).hexdigest()
     defaults = EvaluateConfig()
-    decided = ("match", "flip", "regions", "multiquery", *(["distance", "min_seen", "tracklets"] if distances else []))
+    by_features = ["distance", "min_seen", "unseen", "tracklets"] if distances else []
+    decided = ("match", "flip", "regions", "multiquery", *by_features)
     made = {name: getattr(defaults, name) for name in decided}
     own = foreign_config(dataclasses.replace(config, **made), distances)
     return Sides(*found.sides(own), digest, tested, own)

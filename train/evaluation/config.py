@@ -54,6 +54,9 @@ class EvaluateConfig:
             these weighted by the visibility of their regions in both images (`dsa_reid.visible_distances`).
         min_seen: share of the body that both images have to show, for the distance "visible"; all other images are
             ranked last.
+        unseen: for the distance "visible", the share of the weight that a region lacks, since not both images show it,
+            at which it counts with its usual distance between two images of the gallery; 0 leaves it out. Ranks partly
+            hidden people better at 0.5 (docs/evidence.md).
         regions: local features are pooled by the "predicted" regions, or by the labels of query and gallery, where
             they have maps ("labels"): what perfect prediction of the labels would give.
         flip: average each image's features with those of its mirror image.
@@ -83,6 +86,7 @@ class EvaluateConfig:
     match: Match = "main"
     distance: Literal["euclidean", "cosine", "visible"] = "euclidean"
     min_seen: Annotated[float, Field(ge=0, le=1)] = 0.0
+    unseen: Annotated[float, Field(ge=0, le=1)] = 0.0
     regions: Literal["predicted", "labels"] = "predicted"
     flip: bool = False
     gallery: Literal["auto", "whole", "single-shot"] = "auto"
@@ -107,6 +111,8 @@ class EvaluateConfig:
             raise ValueError("distance = visible is for rankings without re-ranking and query expansion")
         if self.min_seen and self.distance != "visible":
             raise ValueError("min_seen needs distance = visible: other distances do not know what images show")
+        if self.unseen and self.distance != "visible":
+            raise ValueError("unseen needs distance = visible: other distances do not know what images show")
         if self.regions == "labels" and self.match != "main":
             raise ValueError("regions = labels is for match = main")
         if self.multiquery != "off" and self.tracklets not in ("auto", "frames"):
@@ -147,6 +153,7 @@ def protocol(config: EvaluateConfig) -> str:
         "cosine distance": config.distance == "cosine",
         "distances weighted by visibility": config.distance == "visible",
         f"images that share less than {config.min_seen:.0%} of the body last": config.min_seen > 0,
+        f"regions that are not seen by {config.unseen:.0%} at their usual distance": config.unseen > 0,
         "regions by the labels of query and gallery": config.regions == "labels",
         "average precision by trapezoids": config.trapezoid,
         f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dsa_app.errors import TrainingError
-from dsa_reid.metric import pairwise
+from dsa_reid.metric import Unseen, evenly_spread, pairwise, usual_distances
 from dsa_reid.visible import abstained
 
 GIB = 2**30
@@ -37,6 +37,7 @@ def blocks(
     memory: float,
     parts: Mapping[str, int] | None = None,
     min_seen: float = 0.0,
+    unseen: float = 0.0,
 ) -> Iterator[Block]:
     """Yield the distance matrix of (Q, D) to (G, D) by rows, in the order of the queries.
 
@@ -44,6 +45,8 @@ def blocks(
         memory: GiB that one block may take.
         parts: of a row, by their lengths in order, for the metric "visible".
         min_seen: share of the body that both images have to show; else their distance is infinite.
+        unseen: for the metric "visible", the share of the weight that a region lacks at which it counts with its usual
+            distance, see `dsa_reid.visible_distances`; the usual one is that between images of the gallery.
 
     Raises:
         TrainingError: for features of different lengths, an empty gallery, or features that are not numbers.
@@ -51,9 +54,16 @@ def blocks(
     check_rows(query, gallery)
     Q, G = query.shape[0], gallery.shape[0]
     height = max(1, int(memory * GIB) // (4 * G))
+    counted = usual_in(gallery, parts or {}, unseen) if metric == "visible" and unseen else None
     for start in range(0, Q, height):
         queries = slice(start, min(start + height, Q))
-        yield queries, distance_rows(query[queries], gallery, metric, device, parts, min_seen)
+        yield queries, distance_rows(query[queries], gallery, metric, device, parts, min_seen, counted)
+
+
+def usual_in(gallery: Rows, parts: Mapping[str, int], share: float) -> Unseen:
+    """Return what regions count for that are not seen, by the distances between images of a gallery (G, D)."""
+    sample = np.concatenate([gallery[row : row + 1] for row in evenly_spread(gallery.shape[0])])
+    return Unseen(share, usual_distances(np.array(sample, np.float32), parts))
 
 
 def stored_blocks(distances: Rows, memory: float) -> Iterator[Block]:
@@ -79,6 +89,7 @@ def distance_rows(
     device: torch.device,
     parts: Mapping[str, int] | None = None,
     min_seen: float = 0.0,
+    unseen: Unseen | None = None,
 ) -> np.ndarray:
     """Return the distances of features (n, D) to a gallery (G, D) that is read in pieces: float32 (n, G).
 
@@ -90,8 +101,10 @@ def distance_rows(
     for start in range(0, G, GALLERY):
         piece = slice(start, min(start + GALLERY, G))
         right = on_device(gallery[piece], device)
-        visible = metric == "visible"
-        rows = abstained(left, right, parts or {}, min_seen) if visible else pairwise(left, right, metric)
+        if metric == "visible":
+            rows = abstained(left, right, parts or {}, min_seen, unseen)
+        else:
+            rows = pairwise(left, right, metric)
         distmat[:, piece] = rows.cpu().numpy()
     check_distances(distmat)
     return distmat

@@ -271,4 +271,5 @@ def ranked(query: Side, gallery: Side, config: EvaluateConfig, device: torch.dev
         features = expanded(features[0 : features.shape[0]], gallery.features, config.expansion, device, config.memory)
     if config.rerank.on:
         return reranked(features, gallery.features, config.rerank, config.distance, device, config.memory)
-    return blocks(features, gallery.features, config.distance, device, config.memory, query.parts, config.min_seen)
+    visible = (query.parts, config.min_seen, config.unseen)
+    return blocks(features, gallery.features, config.distance, device, config.memory, *visible)

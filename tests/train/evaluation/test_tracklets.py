@@ -9,13 +9,14 @@ import torch
 
 from dsa_app.errors import TrainingError
 from dsa_data.records import Record
+from dsa_reid import Unseen, usual_distances, visible_distances
 from dsa_reid.preprocessing import Preprocessing
 from dsa_train.batches.dataset import Images
 from dsa_train.evaluation import tracklets
 from dsa_train.evaluation.config import EvaluateConfig, protocol
 from dsa_train.evaluation.per_query import ranking_rows
 from dsa_train.evaluation.rankings import rankings
-from dsa_train.evaluation.retrieval import Retrieval, Side, compare, sides
+from dsa_train.evaluation.retrieval import Retrieval, Side, compare, ranked, sides
 from dsa_train.evaluation.tracklets import pooled_tracklets
 
 PARTS = {"global": 6, "local": 16, "visibility": 8}
@@ -124,4 +125,20 @@ def test_rankings_say_what_both_images_show(min_seen: float) -> None:
     assert "seen" not in next(ranking_rows(rankings(own, others, EvaluateConfig(), torch.device("cpu"), 1)))
     with pytest.raises(ValueError, match="min_seen needs distance = visible"):
         EvaluateConfig(min_seen=0.5)
+    with pytest.raises(ValueError, match="unseen needs distance = visible"):
+        EvaluateConfig(unseen=0.5)
     assert EvaluateConfig(multiquery=False).multiquery == "off"  # type: ignore[arg-type]
+
+
+def test_regions_that_are_not_seen_count_by_the_galleries_usual_distances() -> None:
+    rows, records = frames()
+    records = [dataclasses.replace(record, tracklet=0) for record in records]
+    own, others = (Side(some, records[: len(some)], np.arange(len(some)), PARTS) for some in (rows[:4], rows))
+    config = EvaluateConfig(distance="visible", unseen=0.5, memory=1e-9)  # a query a block
+    found = np.concatenate([distmat for _, distmat in ranked(own, others, config, torch.device("cpu"))])
+    unseen = Unseen(0.5, usual_distances(rows, PARTS))
+    np.testing.assert_allclose(
+        found, visible_distances(rows[:4], rows, PARTS, unseen), atol=1e-3
+    )  # an image and itself: rounding
+    assert np.abs(found - visible_distances(rows[:4], rows, PARTS).numpy()).max() > 0.01
+    assert "regions that are not seen by 50% at their usual distance" in protocol(config)

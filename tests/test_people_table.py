@@ -156,7 +156,11 @@ def test_every_command_of_the_tutorial_works_as_printed(tmp_path: Path) -> None:
     assert len(commands) == 12
     for line in commands:
         done = subprocess.run(
-            shlex.split(line), cwd=tmp_path, capture_output=True, text=True, env=kept | {"PATH": path}
+            shlex.split(line, comments=True),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=kept | {"PATH": path},
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     for made in ("artifacts/mine/report.html", "artifacts/mine/rankings/best.png", "ranking.png"):

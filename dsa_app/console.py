@@ -244,17 +244,17 @@ def _settings(
     if dataset is None and params is None and PARAMS.is_file():
         settings = read_settings(PARAMS, None, experiment, assignments, needs_dataset)
         status(f"{PARAMS}: dataset {settings.dataset}, experiment {settings.experiment or 'paper'}")
-        _tell_left_out(PARAMS, experiment)
+        _print_unused_sections(PARAMS, experiment)
         remedies.remember_dataset(settings.dataset, of_params=True)
         return settings
     settings = read_settings(params, dataset, experiment, assignments, needs_dataset)
     if params is not None:
-        _tell_left_out(params, experiment)
+        _print_unused_sections(params, experiment)
     remedies.remember_dataset(settings.dataset, of_params=False)
     return settings
 
 
-def _tell_left_out(params: Path, experiment: str | None) -> None:
+def _print_unused_sections(params: Path, experiment: str | None) -> None:
     """Print which sections of a params file are not used, where --experiment has settings of its own."""
     if experiment and (sections := left_out_sections(params, experiment)):
         are = "is" if len(sections) == 1 else "are"

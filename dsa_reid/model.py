@@ -135,7 +135,8 @@ class Model:
         if self.calibration is None:
             raise ModelError(
                 "This model is not calibrated, so its distances give no probabilities. Train it with a share of the "
-                "people held out for that: dsa-train run --set train.calibrate=0.2."
+                "people held out for that: dsa-train run --set train.calibrate=0.2; or calibrate it on people that it "
+                "has not seen: dsa-train calibrate MODEL --dataset NAME."
             )
         found = self.visible_calibration if visible else self.calibration
         if found is None:

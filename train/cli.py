@@ -13,6 +13,7 @@ from dsa_reid.errors import ModelError, SettingError
 from .commands.ablation import ablation
 from .commands.ablation_table import ablation_table
 from .commands.browse import browse
+from .commands.calibrate import calibrate
 from .commands.ceiling import ceiling
 from .commands.check_export import check_export
 from .commands.compare import compare
@@ -30,7 +31,7 @@ from .commands.show_batch import show_batch
 from .commands.summary import summary
 from .config import whole_names
 
-TRAINING = (run, show_batch, summary)
+TRAINING = (run, calibrate, show_batch, summary)
 EVALUATION = (evaluate, compare, rank, report, ceiling, explain)
 DEPLOYMENT = (embed, search, browse, export, check_export)
 ABLATION = (probe, experiments, ablation, ablation_table)

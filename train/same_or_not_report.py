@@ -79,7 +79,10 @@ def _calibrated(found: SameOrNot, without: str) -> list[str]:
     if found.reliability is None and without:
         return [f"No probabilities: {without}."]
     if found.reliability is None:
-        return ["Not calibrated: distances give no probabilities (dsa-train run --set train.calibrate=0.2)."]
+        return [
+            "Not calibrated: distances give no probabilities (dsa-train run --set train.calibrate=0.2, or dsa-train "
+            "calibrate)."
+        ]
     lines = [
         f"Calibration of P(same): expected error {found.reliability.ece:.3f}; a perfect map would show "
         f"{found.reliability.floor:.3f} on so many pairs."

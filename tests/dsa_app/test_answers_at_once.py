@@ -114,6 +114,7 @@ REFUSALS = {
     "dsa-train explain --dataset market1501 --json": "--json is for --regions",
     "dsa-train ablation --dataset market1501 --set ablation.seeds=0": "seeds",
     "dsa-train ablation --dataset market1501": "manifest.csv does not exist",
+    "dsa-train calibrate r --dataset market1501": "manifest.csv does not exist",
     "dsa-train embed": "Name the images to embed",
     "dsa-train embed x --out f.txt --model m.pt": "--out f.txt",
     "dsa-train export m.onnx": "No model was named",

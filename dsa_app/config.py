@@ -19,6 +19,7 @@ from typing import Any, TypeVar, dataclass_transform
 import pydantic
 import pydantic.dataclasses
 import yaml
+from pydantic_core import ArgsKwargs
 
 from dsa_reid.errors import ModelError, SettingError
 from dsa_reid.guard import reason
@@ -56,6 +57,8 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
+        if isinstance(problem["input"], ArgsKwargs):  # settings that are right alone, and not together
+            raise ConfigError(f"{where}: {f'{name}: ' * bool(name)}{problem['ctx']['error']}.") from None
         raise ConfigError(f"{where}: {name} = {shown(problem['input'])} is invalid: {problem['msg']}.") from None
     except ModelError as error:  # of the network's configuration, which is of dsa_reid and knows no sections
         place = _place_of_error(cls, values, where)

@@ -15,6 +15,11 @@ from .errors import ModelError
 from .presence import Presence
 
 Numbers = torch.Tensor | np.ndarray
+AGAIN = "Calibrate again: dsa-train calibrate."
+NEWER = (
+    "The model's calibration has other values than this dsa_reid knows: a newer one wrote it, or it is damaged. "
+    f"Install the newest dsa-reid. {AGAIN}"
+)
 GREATEST = 60.0  # of log odds, either way: probabilities stay above 0 and below 1
 
 
@@ -108,8 +113,17 @@ class Calibration:
         return ratio, self._expected(np.asarray(distances if sample is None else sample, np.float64))
 
     def _expected(self, usual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log of the mean likelihood ratio, for distances (..., S) that are normally distributed."""
-        return np.asarray(self.offset - self.slope * usual.mean(-1) + self.slope**2 * usual.var(-1) / 2)
+        """Return the log of the mean likelihood ratio, for distances (..., S) that are normally distributed.
+
+        Infinite ones, of images that are no answer, are left out; if all are, the mean is that of the pairs of the fit,
+        whose ratio is 1.
+        """
+        near = np.isfinite(usual)
+        count = np.maximum(near.sum(-1), 1)
+        mean = np.where(near, usual, 0).sum(-1) / count
+        variance = (np.where(near, usual - np.where(near, mean[..., None], 0), 0) ** 2).sum(-1) / count
+        expected = self.offset - self.slope * mean + self.slope**2 * variance / 2
+        return np.asarray(np.where(near.any(-1), expected, 0.0))
 
     def presence_odds(
         self, distances: NDArray[np.floating], gallery: int | None = None, sample: NDArray[np.floating] | None = None
@@ -131,9 +145,13 @@ class Calibration:
             distances, gallery, sample: (Q, K) and (Q, S), see `evidence`.
             prior: the probability before the search.
 
-        Returns (Q,), the same type. Raises ModelError for a prior that is not between 0 and 1.
+        Returns (Q,), the same type. Raises ModelError for a prior that is not between 0 and 1, and for a gallery
+        without an image.
         """
         _check_share("prior", prior)
+        images = _array(distances).shape[-1] if gallery is None else gallery
+        if images < 1 or not _array(distances).shape[-1]:
+            raise ModelError("A gallery without an image has no probability. Give distances to at least one image.")
         odds = self.presence_odds(_array(distances), gallery, None if sample is None else _array(sample))
         return _like(1 / (1 + np.exp(-odds - math.log(prior / (1 - prior)))), distances)
 
@@ -149,9 +167,20 @@ def read_calibration(content: Mapping[str, Any] | None) -> Calibration | None:
     """Return the calibration that `Calibration.written` wrote; None for none. Raises TypeError or ModelError."""
     if content is None:
         return None
+    if not isinstance(content, Mapping) or not content.keys() <= _known(Calibration):
+        raise ModelError(NEWER)
     rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in content.get("thresholds", ()))
-    present = Presence(**content["present"]) if content.get("present") is not None else None
+    present = content.get("present")
+    if present is not None:
+        if not isinstance(present, Mapping) or present.keys() != _known(Presence):
+            raise ModelError(NEWER)
+        present = Presence(**present)
     return Calibration(**{**content, "thresholds": rows, "present": present})
+
+
+def _known(cls: type[Calibration | Presence]) -> set[str]:
+    """Return the names of a calibration's values."""
+    return {field.name for field in dataclasses.fields(cls)}
 
 
 def _check_share(name: str, value: float) -> None:

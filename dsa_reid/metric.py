@@ -103,29 +103,47 @@ def visible_distances(
     a, b = as_tensor(a), as_tensor(b)
     check_finite(a, "the first features")
     check_finite(b, "the second features")
-    return visible_pairwise(a, b, parts, unseen)
+    return visible_pairwise(a, b, parts, None if unseen is None else _checked(unseen))
+
+
+def _checked(unseen: Unseen) -> Unseen:
+    """Return it with a tensor. Raises ModelError for a share beyond 0..1, and for other than eight distances."""
+    share, usual = unseen.share, as_tensor(unseen.usual)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ModelError(f"Unseen.share = {share!r} is invalid: expected a number from 0 to 1.")
+    if usual.shape != (REGIONS,) or not (usual.isfinite() & (usual >= 0)).all():
+        raise ModelError(
+            f"Unseen.usual is invalid: expected {REGIONS} distances, one a region, 0 or more. Take those of "
+            "usual_distances."
+        )
+    return Unseen(share, usual)
 
 
 def usual_distances(gallery: torch.Tensor | np.ndarray, parts: Mapping[str, int]) -> torch.Tensor:
     """Return the mean distance of each region between two images of a gallery, whatever they show: float (8,).
 
     Args:
-        gallery: float (N, D), as from `Model.embed` with visibility; of at most 1,000 rows, evenly spread.
+        gallery: float (N, D), as from `Model.embed` with visibility; 1,000 evenly spread rows are used.
         parts: `Model.parts_with_visibility`.
 
-    Raises ModelError as `visible_distances`.
+    Raises ModelError as `visible_distances`, and for fewer than two images.
     """
+    if len(gallery) < 2:
+        raise ModelError(
+            f"A gallery of {len(gallery)} images has no usual distances: at least two are needed. Leave out what is "
+            "not seen: evaluate.unseen=0."
+        )
     rows = as_tensor(gallery)[evenly_spread(len(gallery))]
     check_finite(rows, "the gallery")
     _check_visible(rows, rows, parts)
     local = divided(rows, parts)[1]
-    pairs = max(1, len(rows) * (len(rows) - 1))  # an image and itself are at 0
+    pairs = len(rows) * (len(rows) - 1)  # an image and itself are at 0
     regions = [pairwise(local[:, region], local[:, region], "euclidean") for region in range(REGIONS)]
     return torch.stack([one.fill_diagonal_(0).sum() / pairs for one in regions])
 
 
 def evenly_spread(count: int) -> list[int]:
-    """Return the numbers of at most `SAMPLE` of `count` rows."""
+    """Return the indices of at most `SAMPLE` of `count` rows."""
     number = min(count, SAMPLE)
     return [n * count // number for n in range(number)]
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .atomic import write_atomic
-from .calibration import Calibration, read_calibration
+from .calibration import AGAIN, Calibration, read_calibration
 from .config import REGIONS, MainStreamConfig, written
 from .crops import Crop, many
 from .device import usable_device
@@ -278,13 +278,18 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Mo
     with own_torch_state():
         try:
             main_stream, preprocessing = _built(content)
-            calibrations = [read_calibration(content.get(name)) for name in ("calibration", "visible_calibration")]
         except NotInstalledError:
             raise
         except Exception as error:  # the file may hold values of any type
             raise ModelError(
                 f"{path} has weights that do not fit its configuration ({reason(error)}). Train again: dsa-train run."
             ) from None
+        try:
+            calibrations = [read_calibration(content.get(name)) for name in ("calibration", "visible_calibration")]
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+        except Exception as error:  # as above
+            raise ModelError(f"{path} has a calibration that is damaged ({reason(error)}). {AGAIN}") from None
         return Model(main_stream, preprocessing, usable_device(device), digest_of(path), *calibrations)
 
 

@@ -43,7 +43,7 @@ class Presence:
     def __post_init__(self) -> None:
         """Check the values, which may come from a file. Raises ModelError."""
         values = dataclasses.astuple(self)
-        if not all(isinstance(one, int | float) and math.isfinite(one) for one in values):
+        if not all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values):
             raise ModelError("The model's calibration holds what is not a number. Train again: dsa-train run.")
         shares = (self.weight / MOST, self.weight_loss, self.limit_growth, self.usual)
         if not all(0 <= one <= 1 for one in shares) or self.size <= 0:

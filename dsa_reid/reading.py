@@ -16,7 +16,9 @@ from .preprocessing import Preprocessing
 from .read_ahead import read_ahead
 
 AHEAD = 2  # batches that are prepared while the network computes one
-TOGETHER = 16  # crops that a thread takes at a time: each change of thread costs as much as decoding a small crop
+TOGETHER = (
+    16  # crops that a thread takes at a time at most: each change of thread costs as much as decoding a small crop
+)
 
 
 def batches(
@@ -36,7 +38,8 @@ def batches(
     if workers is None:
         workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     _at_least_one("workers", workers)
-    of_batch = [range(start, min(start + TOGETHER, size)) for start in range(0, size, TOGETHER)]
+    together = min(TOGETHER, -(-size // workers))
+    of_batch = [range(start, min(start + together, size)) for start in range(0, size, together)]
     pieces = _pieces(numbered(crops), itertools.cycle([len(piece) for piece in of_batch]))
     prepare = functools.partial(_prepared, preprocessing=preprocessing)
     with closing(read_ahead(prepare, pieces, workers, AHEAD * len(of_batch))) as prepared:

@@ -25,14 +25,14 @@ def taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns int64 and int32 (TAPS, target); weights are in units of 2^-22, 0 for a sample that is not needed.
     """
-    scale = source / target
-    samples, weights = np.zeros((TAPS, target), np.int64), np.zeros((TAPS, target), np.int32)
-    for pixel in range(target):
-        centre = (pixel + 0.5) * scale  # in samples, whose centres are at 0.5, 1.5, …
-        near = range(max(0, int(centre - 0.5)), min(source, int(centre + 1.5)))
-        shares = [max(0.0, 1 - abs(sample - centre + 0.5)) for sample in near]
-        samples[: len(near), pixel] = near
-        weights[: len(near), pixel] = [int(0.5 + share / sum(shares) * (1 << BITS)) for share in shares]
+    centres = (np.arange(target) + 0.5) * (source / target)  # in samples, whose centres are at 0.5, 1.5, …
+    first = np.maximum(0, (centres - 0.5).astype(np.int64))
+    samples = first + np.arange(TAPS)[:, None]
+    beyond = np.minimum(source, (centres + 1.5).astype(np.int64))  # the sample after the last
+    shares = np.where(samples < beyond, np.maximum(0.0, 1 - np.abs(samples - centres + 0.5)), 0.0)
+    total = shares[0] + shares[1] + shares[2]  # in Pillow's order
+    weights = (0.5 + shares / total * (1 << BITS)).astype(np.int32)
+    samples = np.minimum(samples, source - 1)
     return samples, weights
 
 

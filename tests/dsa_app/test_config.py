@@ -22,6 +22,30 @@ class Outer:
     inner: Inner = Inner()
 
 
+@config
+class Pair:
+    low: int = 0
+    high: int = 1
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+@config
+class WithPair:
+    pair: Pair = Pair()
+
+
+def test_settings_that_contradict_each_other_are_answered_with_the_reason_alone() -> None:
+    with pytest.raises(ConfigError) as told:
+        build(Pair, {"low": 2}, "here")
+    assert str(told.value) == "here: low is above high."
+    with pytest.raises(ConfigError) as told:
+        build(WithPair, {"pair": {"low": 2}}, "here")
+    assert str(told.value) == "here: pair: low is above high."
+
+
 def test_defaults_and_overrides() -> None:
     built = build(Outer, {"size": 16, "inner": {"rate": 1}}, "here")
     assert to_dict(built) == {"size": 16, "kind": "fine", "inner": {"rate": 1.0}}

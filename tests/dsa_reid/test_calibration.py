@@ -194,3 +194,31 @@ def test_a_damaged_one_is_one_error_that_names_the_file(tmp_path, change, name):
     with pytest.raises(ModelError) as error:
         dsa_reid.load(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("calibration", [LOGISTIC, NEAREST], ids=["by the mean", "by the nearest"])
+def test_images_that_are_no_answer_are_left_out_of_the_gallery(calibration):
+    near = np.array([[0.3, 1.5, 1.7], [1.6, 1.4, 1.8]])
+    beside = np.concatenate([near, np.full((2, 2), np.inf)], axis=1)
+    found = calibration.presence(beside, gallery=3)
+    np.testing.assert_allclose(found, calibration.presence(near, gallery=3))
+    nobody = calibration.presence(np.full((1, 3), np.inf))
+    assert 0 <= nobody[0] < 0.5
+    for empty, gallery in ((np.empty((1, 0)), None), (near, 0), (near, -5)):
+        with pytest.raises(ModelError, match="A gallery without an image has no probability"):
+            calibration.presence(empty, gallery=gallery)
+
+
+@pytest.mark.parametrize("change", [{"other": 1.0}, {"present": {"other": 1.0}}, {"present": 3}], ids=str)
+def test_a_calibration_of_a_newer_version_is_called_so(tmp_path, change):
+    path = tmp_path / "model.pt"
+    calibrated(path)
+    content = torch.load(path, weights_only=True)
+    content["calibration"] |= change
+    torch.save(content, path)
+    with pytest.raises(ModelError, match=r"model.pt: The model's calibration has other values .* newest dsa-reid"):
+        dsa_reid.load(path)
+    content["calibration"] = {**LOGISTIC.written(), "present": {**dataclasses.asdict(LAW), "weight": True}}
+    torch.save(content, path)
+    with pytest.raises(ModelError, match="holds what is not a number"):
+        dsa_reid.load(path)

@@ -135,7 +135,9 @@ def test_usual_distances_are_those_of_every_two_images() -> None:
         columns = slice(5 + 2 * region, 7 + 2 * region)
         apart = [_apart(rows[i, columns], rows[j, columns]) for i in range(6) for j in range(6) if i != j]
         torch.testing.assert_close(found, torch.stack(apart).mean(), atol=1e-4, rtol=1e-4)
-    assert usual_distances(rows[:1], PARTS).tolist() == [0] * 8
+    for few in (0, 1):
+        with pytest.raises(ModelError, match=f"A gallery of {few} images has no usual distances"):
+            usual_distances(rows[:few], PARTS)
     assert evenly_spread(5) == [0, 1, 2, 3, 4]
     spread = evenly_spread(2500)
     assert (len(spread), spread[0], spread[-1]) == (SAMPLE, 0, 2497)
@@ -148,6 +150,22 @@ def test_usual_distances_of_other_features_are_refused() -> None:
     broken[2, 0] = torch.nan
     with pytest.raises(ModelError, match="Row 2 of the gallery holds NaN"):
         usual_distances(broken, PARTS)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), True, "half", None], ids=str)
+def test_a_share_that_is_none_is_refused(share: object) -> None:
+    a = torch.ones(1, 29)
+    with pytest.raises(ModelError, match=r"Unseen.share = .* expected a number from 0 to 1"):
+        visible_distances(a, a, PARTS, Unseen(share, torch.ones(8)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("usual", [[1.0] * 7, [1.0] * 9, [-1.0] * 8, [np.nan] * 8], ids=["7", "9", "negative", "NaN"])
+def test_other_than_eight_usual_distances_are_refused(usual: list[float]) -> None:
+    a = torch.ones(1, 29)
+    with pytest.raises(ModelError, match="expected 8 distances, one a region, 0 or more"):
+        visible_distances(a, a, PARTS, Unseen(0.5, np.array(usual)))  # type: ignore[arg-type]
+    right = visible_distances(a, a, PARTS, Unseen(0.5, np.full(8, 1.0)))  # type: ignore[arg-type]
+    assert right.isfinite().all()
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

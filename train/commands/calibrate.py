@@ -34,10 +34,11 @@ def calibrate(
     as_json: bool,
     device: str,
 ) -> None:
-    """Calibrate the finished model of RUN, a run's folder or a model.pt, without training again.
+    """Calibrate a finished model without training again.
 
-    Its distances then give probabilities. The people must be others than those of its training: of another dataset, or
-    the ones that its training held out (train.calibrate). Query and gallery of its own dataset are refused.
+    RUN is a run's folder or a model.pt. Its distances then give probabilities. The people must be others than those of
+    its training: of another dataset, or the ones that its training held out (train.calibrate). Query and gallery of its
+    own dataset are refused.
     """
     from dsa_data.sets import dataset_root
 

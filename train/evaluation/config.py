@@ -153,7 +153,7 @@ def protocol(config: EvaluateConfig) -> str:
         "cosine distance": config.distance == "cosine",
         "distances weighted by visibility": config.distance == "visible",
         f"images that share less than {config.min_seen:.0%} of the body last": config.min_seen > 0,
-        f"regions that are not seen by {config.unseen:.0%} at their usual distance": config.unseen > 0,
+        f"regions that one image does not show count {config.unseen:.0%} at their usual distance": config.unseen > 0,
         "regions by the labels of query and gallery": config.regions == "labels",
         "average precision by trapezoids": config.trapezoid,
         f"queries expanded by {config.expansion.neighbours}": config.expansion.neighbours > 0,

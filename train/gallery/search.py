@@ -96,7 +96,7 @@ def _search_whole(queries: Sequence[Path], gallery: FeatureFile, model: Model, w
     """Return what `search_images` returns, by the Euclidean distance of whole features."""
     top, calibration = wanted.top, model.calibration
     features = model.embed([_read(query) for query in queries]).numpy()  # (Q, D)
-    # With more hits than are shown the probability that somebody is there is more exact: further ones add little.
+    # A calibration without `present` wants more hits than are shown: further ones add little to its evidence.
     ranking = rank(
         features, gallery, max(top, SURE) if calibration else top, wanted.engine, wanted.index, wanted.overwrite
     )

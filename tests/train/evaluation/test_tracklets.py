@@ -141,4 +141,4 @@ def test_regions_that_are_not_seen_count_by_the_galleries_usual_distances() -> N
         found, visible_distances(rows[:4], rows, PARTS, unseen), atol=1e-3
     )  # an image and itself: rounding
     assert np.abs(found - visible_distances(rows[:4], rows, PARTS).numpy()).max() > 0.01
-    assert "regions that are not seen by 50% at their usual distance" in protocol(config)
+    assert "regions that one image does not show count 50% at their usual distance" in protocol(config)

@@ -57,7 +57,8 @@ def build(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
-        if isinstance(problem["input"], ArgsKwargs):  # settings that are right alone, and not together
+        together = isinstance(problem["input"], ArgsKwargs | Mapping)
+        if problem["type"] == "value_error" and together:  # settings that are right alone
             raise ConfigError(f"{where}: {f'{name}: ' * bool(name)}{problem['ctx']['error']}.") from None
         raise ConfigError(f"{where}: {name} = {shown(problem['input'])} is invalid: {problem['msg']}.") from None
     except ModelError as error:  # of the network's configuration, which is of dsa_reid and knows no sections

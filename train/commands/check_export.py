@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @click.command("check-export")
 @click.argument("exported", type=options.FILE)
-@click.argument("pictures", type=options.FILE, nargs=-1)
+@click.argument("images", type=options.FILE, nargs=-1)
 @options.model
 @options.model_dataset
 @options.model_experiment
 def check_export(
-    exported: Path, pictures: Sequence[Path], model: Path | None, dataset: str | None, experiment: str
+    exported: Path, images: Sequence[Path], model: Path | None, dataset: str | None, experiment: str
 ) -> None:
     """Compare an EXPORTED network with PyTorch's.
 
-    They are compared on random images, and on PICTURES: your image files, or folders of them. A network with the resize
+    They are compared on random images, and on IMAGES: your image files, or folders of them. A network with the resize
     inside gets each image at its own size.
     """
     path = options.existing_model(model, dataset, experiment)
@@ -36,7 +36,7 @@ def check_export(
 
     from ..gallery.sources import image_files
 
-    files = [file for path in pictures for file in (image_files(path) if path.is_dir() else [path])]
+    files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     compare(exported, load(path), files)
 
 

@@ -30,7 +30,7 @@ json_alone = click.option("--json", "as_json", is_flag=True, help="Print JSON al
 MOST_JOBS = 4096  # more processes than any machine has cores are a slip
 LONGEST = 300  # characters of a file's name that an error shows
 PACKAGE = "dsa-reid"  # as it is installed
-WORDS = f"{__name__}.words"  # key of what a command was given, in the context of its group
+ARGUMENTS = f"{__name__}.arguments"  # key of a command's arguments in the context of its group
 REMEDIES = {
     errno.ENOSPC: "No space is left on the device. Free some space and run again; finished work is kept.",
     errno.EDQUOT: "The disk quota is used up. Free some space and run again; finished work is kept.",
@@ -86,7 +86,7 @@ class Commands(click.Group):
             if ("--dataset", "") in options:
                 raise ConfigError("--dataset is empty. Give a name, as --dataset market1501.")
             remedies.remember(options, f"{self.name} {name}", arguments)
-            ctx.meta[WORDS] = list(rest)  # the parser empties the list
+            ctx.meta[ARGUMENTS] = list(rest)  # the parser empties the list
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -162,7 +162,7 @@ def _json_remedy(error: click.UsageError) -> str:
     """Return what to do where a file follows --json, which is a flag; empty where none does."""
     if error.ctx is None or "unexpected extra argument" not in error.format_message():
         return ""
-    words = error.ctx.meta.get(WORDS, [])
+    words = error.ctx.meta.get(ARGUMENTS, [])
     followed = any(word == "--json" and not after.startswith("-") for word, after in pairwise(words))
     return " --json takes no file. Write what it prints to one: --json > FILE." if followed else ""
 

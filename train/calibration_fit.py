@@ -17,7 +17,7 @@ from dsa_reid.preprocessing import Preprocessing
 
 from .batches.dataset import Images
 from .batches.feed import generator
-from .evaluation.calibrate import check_separates, fit_logistic
+from .evaluation.calibrate import UnseparatedError, check_separates, fit_logistic
 from .evaluation.config import EvaluateConfig
 from .evaluation.features import extract, lengths
 from .evaluation.presence_fit import fit_presence
@@ -83,7 +83,7 @@ def calibrate(
         held: images of these people; none for no calibration.
         others: images of other people, those of the training too, among whom the held-out people are searched for.
 
-    Raises TrainingError if their distances do not separate them, ImageError for an image that cannot be read.
+    Raises UnseparatedError if their distances do not separate them, ImageError for an image that cannot be read.
     """
     if not held:
         return Calibrations(None)
@@ -101,12 +101,12 @@ def calibrate(
     seen = dataclasses.replace(side, features=features, parts=parts)
     try:
         return Calibrations(whole, _fitted(seen, len(held), dataclasses.replace(plain, distance="visible"), device))
-    except TrainingError:  # the model is of use without
+    except UnseparatedError:  # the model is of use without
         return Calibrations(whole, None, UNSEPARATED)
 
 
 def _fitted(everyone: Side, count: int, config: EvaluateConfig, device: torch.device) -> Calibration:
-    """Return what the distances between images mean. Raises TrainingError if they do not separate people.
+    """Return what the distances between images mean. Raises UnseparatedError if they do not separate people.
 
     Args:
         everyone: images of held-out people, the first `count`, and of others.

@@ -21,6 +21,7 @@ from dsa_reid.weights_file import read_weights
 
 from . import checkpoint, run_settings
 from .calibration_fit import FEWEST, Calibrations, calibrate, hold_out
+from .evaluation.calibrate import UnseparatedError
 from .evaluation.config import EvaluateConfig
 from .torch_setup import memory_explained
 
@@ -113,9 +114,7 @@ def calibrate_model(
         try:
             with batches:
                 found = calibrate(model.main_stream, root, people.held, model.preprocessing, config, people.others)
-        except TrainingError as error:
-            if "do not separate" not in str(error):
-                raise
+        except UnseparatedError:
             raise TrainingError(
                 f"Distances of {path} do not separate these people: images of one are no nearer than those of two. "
                 "Name images like those that it was trained on, or train longer."

@@ -15,7 +15,14 @@ from dsa_reid.errors import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("dsa_reid", "dsa_app", "dsa_data", "densepose_extract", "dsap", "dsa_train")
-MODULES = ("dsa_app.errors", "dsa_reid.errors", "dsa_data.records", "dsa_data.stores.header", "dsa_train.stopping")
+MODULES = (
+    "dsa_app.errors",
+    "dsa_reid.errors",
+    "dsa_data.records",
+    "dsa_data.stores.header",
+    "dsa_train.evaluation.calibrate",
+    "dsa_train.stopping",
+)
 EXPECTED = re.compile(r"[:;] (?:and )?(?=(?:expected|give|set|use|leave|write|name|choose|put|it was refused)\b)(\w)")
 GUARDS = ("guarded",)  # guarded(Class, path, what is wrong, remedy)
 

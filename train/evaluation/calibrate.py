@@ -22,6 +22,10 @@ DRAWS = 50  # of samples that the floor of the expected calibration error averag
 Floats = NDArray[np.float64]
 
 
+class UnseparatedError(TrainingError):
+    """Images of one person are no nearer to each other than those of two, so that distances say nothing."""
+
+
 class Reliability(NamedTuple):
     """How right probabilities are.
 
@@ -120,7 +124,7 @@ def check_separates(curve: Curve, slope: float) -> None:
             "train.calibrate=0.2; or train without: train.calibrate=0."
         )
     if slope >= 0:
-        raise TrainingError(
+        raise UnseparatedError(
             "Distances do not separate the people held out for calibration: images of one person are no nearer than "
             "those of two. Train longer, or without calibration: train.calibrate=0."
         )
